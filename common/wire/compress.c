@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The writing half. Room for the worst case is taken from the writer first and what was not needed
+ * is given back, so that the compressed bytes are made where they stay. */
+#include "wire/compress.h"
+
+#include "base/errors.h"
+#include "wire/compress_private.h"
+
+#define LZ4F_STATIC_LINKING_ONLY
+#define ZSTD_STATIC_LINKING_ONLY
+#include <lz4frame.h>
+#include <snappy-c.h>
+#include <zlib.h>
+#include <zstd.h>
+
+static_assert(SNAPPY_FRAME_HEADER == sizeof SNAPPY_FRAME_MAGIC + 2 * sizeof(int32_t), "header");
+
+enum {
+    SNAPPY_BLOCK_SIZE = 65536,
+    SNAPPY_FRAME_VERSION = 1,
+    GZIP_MEMORY_LEVEL = 8,
+};
+
+static const char *const codec_names[CODEC_COUNT] = {"none", "gzip", "snappy", "lz4", "zstd"};
+
+const char *codec_name(enum codec codec)
+{
+    assert(codec < CODEC_COUNT);
+    return codec_names[codec];
+}
+
+enum codec codec_find(const char *name)
+{
+    int codec = 0;
+    while (codec < CODEC_COUNT && strcmp(codec_names[codec], name) != 0) {
+        codec++;
+    }
+    return (enum codec)codec;
+}
+
+static int level_within(int level, int otherwise, int min, int max)
+{
+    assert(min <= max);
+    if (level == CODEC_LEVEL_DEFAULT) {
+        return otherwise;
+    }
+    return level < min ? min : level > max ? max : level;
+}
+
+/* Gives back what of the last `room` bytes was not used. */
+static void writer_give_back(struct wire_writer *w, size_t room, size_t used)
+{
+    assert(used <= room);
+    assert(room <= w->size);
+    w->size -= room - used;
+}
+
+static int compress_gzip(int level, struct bytes in, struct memory *memory, struct wire_writer *out)
+{
+    if (in.size > INT32_MAX) {
+        return ERR_TOO_LARGE;
+    }
+    z_stream stream = {.zalloc = codec_zalloc, .zfree = codec_free, .opaque = memory};
+    level = level_within(level, Z_DEFAULT_COMPRESSION, 1, Z_BEST_COMPRESSION);
+    if (deflateInit2(&stream, level, Z_DEFLATED, GZIP_WINDOW_BITS, GZIP_MEMORY_LEVEL,
+                     Z_DEFAULT_STRATEGY) != Z_OK) {
+        return ERR_NO_MEMORY;
+    }
+    int error = 0;
+    size_t room = deflateBound(&stream, in.size);
+    uint8_t *at = wire_writer_room(out, room);
+    if (at) {
+        stream.next_in = (uint8_t *)(uintptr_t)in.data;
+        stream.avail_in = (uInt)in.size;
+        stream.next_out = at;
+        stream.avail_out = (uInt)room;
+        int result = deflate(&stream, Z_FINISH);
+        assert(result == Z_STREAM_END);
+        writer_give_back(out, room, stream.total_out);
+    } else {
+        error = out->error;
+    }
+    deflateEnd(&stream);
+    return error;
+}
+
+static int compress_snappy(struct bytes in, struct wire_writer *out)
+{
+    wire_put(out, SNAPPY_FRAME_MAGIC, sizeof SNAPPY_FRAME_MAGIC);
+    wire_put_be32(out, SNAPPY_FRAME_VERSION);
+    wire_put_be32(out, SNAPPY_FRAME_VERSION);
+    for (size_t at = 0; at < in.size && !out->error; at += SNAPPY_BLOCK_SIZE) {
+        size_t left = in.size - at;
+        size_t take = left < SNAPPY_BLOCK_SIZE ? left : SNAPPY_BLOCK_SIZE;
+        size_t room = snappy_max_compressed_length(take), used = room;
+        uint8_t *block = wire_writer_room(out, sizeof(uint32_t) + room);
+        if (block) {
+            snappy_status status = snappy_compress((const char *)in.data + at, take,
+                                                   (char *)block + sizeof(uint32_t), &used);
+            assert(status == SNAPPY_OK);
+            put_be32(block, (uint32_t)used);
+            writer_give_back(out, room, used);
+        }
+    }
+    return out->error;
+}
+
+static int compress_lz4(int level, struct bytes in, struct memory *memory, struct wire_writer *out)
+{
+    LZ4F_CustomMem custom = {codec_alloc, codec_calloc, codec_free, memory};
+    LZ4F_preferences_t preferences = {
+        .frameInfo = {.blockSizeID = LZ4F_max64KB, .blockMode = LZ4F_blockIndependent},
+        .compressionLevel = level_within(level, 0, 0, LZ4F_compressionLevel_max()),
+    };
+    LZ4F_cctx *context = LZ4F_createCompressionContext_advanced(custom, LZ4F_VERSION);
+    if (!context) {
+        return ERR_NO_MEMORY;
+    }
+    int error = 0;
+    size_t room = LZ4F_compressFrameBound(in.size, &preferences);
+    uint8_t *at = wire_writer_room(out, room);
+    if (!at) {
+        error = out->error;
+        goto free_context;
+    }
+    size_t used =
+        LZ4F_compressFrame_usingCDict(context, at, room, in.data, in.size, NULL, &preferences);
+    if (LZ4F_isError(used)) {
+        error = ERR_NO_MEMORY;
+        goto free_context;
+    }
+    writer_give_back(out, room, used);
+free_context:
+    LZ4F_freeCompressionContext(context);
+    return error;
+}
+
+static int compress_zstd(int level, struct bytes in, struct memory *memory, struct wire_writer *out)
+{
+    ZSTD_customMem custom = {codec_alloc, codec_free, memory};
+    ZSTD_CCtx *context = ZSTD_createCCtx_advanced(custom);
+    if (!context) {
+        return ERR_NO_MEMORY;
+    }
+    level = level_within(level, ZSTD_CLEVEL_DEFAULT, ZSTD_minCLevel(), ZSTD_maxCLevel());
+    int error = 0;
+    size_t room = ZSTD_compressBound(in.size);
+    uint8_t *at = wire_writer_room(out, room);
+    if (!at) {
+        error = out->error;
+        goto free_context;
+    }
+    size_t used = ZSTD_compressCCtx(context, at, room, in.data, in.size, level);
+    if (ZSTD_isError(used)) {
+        error = ERR_NO_MEMORY;
+        goto free_context;
+    }
+    writer_give_back(out, room, used);
+free_context:
+    ZSTD_freeCCtx(context);
+    return error;
+}
+
+int compress_append(enum codec codec, int level, struct bytes in, struct memory *memory,
+                    struct wire_writer *out)
+{
+    assert(in.data || in.size == 0);
+    if (out->error) {
+        return out->error;
+    }
+    struct wire_mark mark = wire_writer_mark(out);
+    int error = ERR_INVALID_ARGUMENT;
+    switch (codec) {
+    case CODEC_NONE:
+        wire_put(out, in.data, in.size);
+        error = out->error;
+        break;
+    case CODEC_GZIP:
+        error = compress_gzip(level, in, memory, out);
+        break;
+    case CODEC_SNAPPY:
+        error = compress_snappy(in, out);
+        break;
+    case CODEC_LZ4:
+        error = compress_lz4(level, in, memory, out);
+        break;
+    case CODEC_ZSTD:
+        error = compress_zstd(level, in, memory, out);
+        break;
+    case CODEC_COUNT:
+        break;
+    }
+    if (error) {
+        wire_writer_rewind(out, mark);
+    }
+    return error;
+}
