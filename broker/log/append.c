@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Appending: a batch is admitted when there is room for it everywhere, then nothing can refuse it.
+ *
+ *     log_append -> waiting (of its log, in order) -> admit: sequence, roll, space on disk, tail,
+ * journal
+ *                -> appended() -> group settles -> done()
+ *
+ * What lacks room waits, first come first served within its log; logs take turns. A log that waits
+ * for its own file does not hold up the others. Admission either happens whole or changes nothing
+ * (L9). */
+#include "log/log_private.h"
+
+#include "base/errors.h"
+#include "log/batch_fields.h"
+
+static void append_done_soon(struct log_append *a, int error);
+
+/* What admission needs of a batch; the bytes were checked by the caller (bounds, CRC, counts). */
+struct admission {
+    struct batch_fields fields;
+    int64_t base_offset;
+    int32_t leader_epoch;
+    uint32_t size;
+};
+
+static bool must_roll(const struct log *log, const struct segment *s, uint32_t size)
+{
+    if (s->size == 0) {
+        return false;
+    }
+    uint64_t limit = log->config.segment_bytes;
+    limit = limit > INT32_MAX ? INT32_MAX : limit;
+    if ((uint64_t)s->size + size > limit) {
+        return true;
+    }
+    int64_t age = io_wall_ms(log->set->io) - s->last_append_ms;
+    return s->last_append_ms > 0 && log->config.segment_ms > 0 && age > log->config.segment_ms;
+}
+
+/* The segment that the batch goes to: the active one, or the next. NULL: no memory. */
+static struct segment *segment_to_fill(struct log *log, uint32_t size)
+{
+    struct segment *s = log_active(log);
+    if (s && must_roll(log, s, size)) {
+        segment_seal(s);
+        s = NULL;
+    }
+    if (!s) {
+        s = segment_new(log, log->end_offset);
+        if (s) {
+            s->last_append_ms = io_wall_ms(log->set->io);
+        }
+    }
+    return s;
+}
+
+static int check_sequence(struct log_append *a, const struct admission *x, bool *duplicate)
+{
+    if (!a->as_leader || x->fields.producer_id < 0 || x->fields.base_sequence < 0) {
+        return 0;
+    }
+    struct producer_batch b = batch_fields_producer(&x->fields), original;
+    int verdict = producers_check(a->priv.log->producers, &b, &original);
+    if (verdict == 1) {
+        *duplicate = true;
+        a->duplicate = true;
+        a->base_offset = original.base_offset;
+        a->priv.end_offset = original.last_offset + 1;
+        return 0;
+    }
+    return verdict;
+}
+
+/* Everything that remembers the batch beside its bytes. May fail only before anything has changed.
+ */
+static int remember(struct log *log, struct segment *s, const struct admission *x)
+{
+    struct log_set *set = log->set;
+    int error = 0;
+    if (x->leader_epoch > epochs_latest(&log->epochs)) {
+        error = epochs_begin(&log->epochs, set->memory, x->leader_epoch, x->base_offset);
+    }
+    if (!error && x->fields.producer_id >= 0) {
+        struct producer_batch b = batch_fields_producer(&x->fields);
+        b.base_offset = x->base_offset;
+        b.last_offset = x->base_offset + x->fields.last_offset_delta;
+        error = producers_update(&log->producers, set->memory, &b, set->options.producers_max);
+        if (error == ERR_BUSY) {
+            int64_t oldest = io_wall_ms(set->io) - (int64_t)set->options.producer_expiration_ms;
+            producers_expire(log->producers, oldest);
+            error = producers_update(&log->producers, set->memory, &b, set->options.producers_max);
+        }
+    }
+    if (error) {
+        return error;
+    }
+    if (index_add(&s->index, set->memory, x->base_offset, s->size, x->size, x->fields.max_timestamp,
+                  log->config.index_interval_bytes)) {
+        log_debug(io_logger(set->io), "log", "index of %s-%d stays sparse: no memory", log->topic,
+                  (int)log->partition);
+    }
+    return 0;
+}
+
+static void put_batch(struct log *log, struct segment *s, const struct admission *x,
+                      struct iovec *pieces, unsigned count)
+{
+    uint32_t position = s->size;
+    tail_put(s, pieces, count);
+    assert(s->size == position + x->size);
+    log->end_offset = x->base_offset + x->fields.last_offset_delta + 1;
+    log->size_bytes += x->size;
+    if (x->fields.max_timestamp > log->max_timestamp) {
+        log->max_timestamp = x->fields.max_timestamp;
+    }
+    segment_write_behind(s, false);
+}
+
+static bool journaled(const struct log *log, const struct log_append *a)
+{
+    return a->waited || !log_mutant(log->set, LOG_MUTANT_UNWAITED_SKIP);
+}
+
+static uint64_t journal_batch(struct log *log, struct segment *s, const struct admission *x,
+                              const struct iovec *pieces, unsigned count, struct log_append *a)
+{
+    struct log_set *set = log->set;
+    struct entry e = {.kind = ENTRY_APPEND,
+                      .topic_id = log->topic_id,
+                      .partition = log->partition,
+                      .leader_epoch = x->leader_epoch,
+                      .offset = x->base_offset,
+                      .segment_base = s->base_offset,
+                      .position = s->size};
+    if (log->config.durability == LOG_MEMORY) {
+        mapped_append(&set->mapped, &e, pieces, count);
+        return 0;
+    }
+    if (!journaled(log, a)) {
+        return 0;
+    }
+    return journal_append(&set->journal, &e, pieces, count, &a->priv.waiter);
+}
+
+static bool journal_has_room(const struct log *log, uint32_t size)
+{
+    struct log_set *set = log->set;
+    return log->config.durability == LOG_MEMORY ? mapped_room(&set->mapped, size)
+                                                : journal_room(&set->journal, size, false);
+}
+
+/* 1: admitted or answered; 0: no room yet; or an error: refused. */
+static int admit(struct log *log, struct log_append *a)
+{
+    struct log_set *set = log->set;
+    struct admission x = {.size = (uint32_t)a->batch.size};
+    batch_fields_read(&x.fields, a->batch.data);
+    x.base_offset = a->as_leader ? log->end_offset : x.fields.base_offset;
+    x.leader_epoch = a->as_leader ? a->leader_epoch : x.fields.leader_epoch;
+    if (x.base_offset != log->end_offset || x.leader_epoch < epochs_latest(&log->epochs)) {
+        return ERR_OFFSET_OUT_OF_RANGE;
+    }
+    if (log->controls) {
+        return 0; /* a truncation looks for its place */
+    }
+    bool duplicate = false;
+    int error = check_sequence(a, &x, &duplicate);
+    if (error || duplicate) {
+        return error ? error : 1;
+    }
+    struct segment *s = segment_to_fill(log, x.size);
+    if (!s) {
+        return ERR_NO_MEMORY;
+    }
+    int space = log_space(log, s, (uint64_t)s->size + x.size);
+    if (space <= 0) {
+        return space;
+    }
+    if (!journal_has_room(log, x.size) || !tail_reserve(s, x.size)) {
+        log_set_want_checkpoint(set);
+        return 0;
+    }
+    error = remember(log, s, &x);
+    if (error) {
+        return error;
+    }
+    uint8_t stamped[BATCH_STAMP_SIZE];
+    memcpy(stamped, a->batch.data, sizeof stamped);
+    batch_fields_stamp(stamped, x.base_offset, x.leader_epoch);
+    struct iovec pieces[2] = {
+        {stamped, sizeof stamped},
+        {(void *)(a->batch.data + sizeof stamped), a->batch.size - sizeof stamped}};
+    a->base_offset = x.base_offset;
+    a->priv.end_offset = x.base_offset + x.fields.last_offset_delta + 1;
+    bool waits = log->config.durability == LOG_FSYNC && journaled(log, a);
+    journal_batch(log, s, &x, pieces, 2, a);
+    put_batch(log, s, &x, pieces, 2);
+    if (!waits) {
+        append_done_soon(a, 0);
+    }
+    return 1;
+}
+
+static void append_settled(struct log_waiter *w)
+{
+    struct log_append *a = container_of(w, struct log_append, priv.waiter);
+    struct log *log = a->priv.log;
+    if (!a->priv.error && a->priv.end_offset > log->durable_offset) {
+        log->durable_offset = a->priv.end_offset;
+        log_moved(log);
+    }
+    a->done(a, a->priv.error);
+}
+
+static void append_done_soon(struct log_append *a, int error)
+{
+    a->priv.error = error;
+    log_finish_later(a->priv.log->set, &a->priv.waiter);
+}
+
+/* A duplicate is answered when its original is durable (H18): it waits behind what is in the
+ * journal. */
+static void duplicate_wait(struct log *log, struct log_append *a)
+{
+    struct journal *j = &log->set->journal;
+    if (a->priv.end_offset <= log->durable_offset || log->config.durability == LOG_MEMORY) {
+        append_done_soon(a, 0);
+        return;
+    }
+    struct journal_group *g = j->gathering;
+    if (!g) {
+        assert(!list_empty(&j->flying));
+        g = container_of(j->flying.prev, struct journal_group, link);
+    }
+    list_init(&a->priv.waiter.link);
+    list_append(&g->waiters, &a->priv.waiter.link);
+}
+
+/* Tries the first waiting append of `log`; true when it left the queue. */
+static bool append_step(struct log *log)
+{
+    struct list *node = list_pop(&log->waiting);
+    struct log_append *a = container_of(node, struct log_append, priv.waiter.link);
+    int verdict = admit(log, a);
+    if (verdict == 0) {
+        list_append(log->waiting.next, node); /* it stays the first */
+        return false;
+    }
+    log->set->waiting_appends--;
+    if (verdict < 0) {
+        append_done_soon(a, verdict);
+        return true;
+    }
+    if (a->duplicate) {
+        duplicate_wait(log, a);
+    }
+    if (a->appended) {
+        a->appended(a);
+    }
+    return true;
+}
+
+/* Runs what waits until nothing more finds room. */
+void log_pump(struct log_set *set)
+{
+    struct list blocked;
+    list_init(&blocked);
+    struct list *node;
+    while ((node = list_pop(&set->runnable))) {
+        struct log *log = container_of(node, struct log, runnable);
+        while (!list_empty(&log->waiting) && append_step(log)) {
+        }
+        if (!list_empty(&log->waiting)) {
+            list_append(&blocked, &log->runnable);
+        }
+    }
+    list_splice(&set->runnable, &blocked);
+}
+
+void log_append(struct log *log, struct log_append *a)
+{
+    assert(log->magic == LOG_MAGIC && log->opened && !log->set->closing);
+    assert(a->done && a->batch.size >= LOG_BATCH_HEADER);
+    a->priv.log = log;
+    a->priv.waiter.settled = append_settled;
+    a->priv.error = 0;
+    a->duplicate = false;
+    a->base_offset = -1;
+    list_init(&a->priv.waiter.link);
+    struct log_set *set = log->set;
+    uint64_t limit =
+        set->options.journal_file_bytes - JOURNAL_HEADER_SIZE - JOURNAL_CONTROL_RESERVE;
+    if (a->batch.size > limit || log->removing) {
+        append_done_soon(a, log->removing ? ERR_CLOSED : ERR_MESSAGE_TOO_LARGE);
+        return;
+    }
+    list_append(&log->waiting, &a->priv.waiter.link);
+    set->waiting_appends++;
+    if (list_empty(&log->runnable)) {
+        if (!append_step(log)) {
+            list_append(&set->runnable, &log->runnable);
+        }
+    }
+}
+
+void log_fail_waiting(struct log *log, int error)
+{
+    struct list *node;
+    while ((node = list_pop(&log->waiting))) {
+        log->set->waiting_appends--;
+        append_done_soon(container_of(node, struct log_append, priv.waiter.link), error);
+    }
+    list_remove(&log->runnable);
+}
+
+int log_replay_append(struct log *log, const struct entry *e)
+{
+    if (e->body_size < LOG_BATCH_HEADER || e->offset != log->end_offset) {
+        return ERR_DAMAGED;
+    }
+    struct admission x = {.size = e->body_size, .leader_epoch = e->leader_epoch};
+    batch_fields_read(&x.fields, e->body);
+    x.base_offset = e->offset;
+    struct segment *s = log_active(log);
+    if (s && s->base_offset != e->segment_base) {
+        if (e->segment_base != log->end_offset) {
+            return ERR_DAMAGED;
+        }
+        segment_seal(s);
+        s = NULL;
+    }
+    if (!s) {
+        s = segment_new(log, e->segment_base);
+        if (!s) {
+            return ERR_NO_MEMORY;
+        }
+    }
+    if (s->size != e->position || x.fields.base_offset != e->offset) {
+        return ERR_DAMAGED;
+    }
+    int space = log_space(log, s, (uint64_t)s->size + x.size);
+    if (space <= 0) {
+        return space;
+    }
+    if (!tail_reserve(s, x.size)) {
+        return 0;
+    }
+    int error = remember(log, s, &x);
+    if (error) {
+        return error;
+    }
+    struct iovec piece = {(void *)e->body, e->body_size};
+    put_batch(log, s, &x, &piece, 1);
+    log->durable_offset = log->end_offset;
+    return 1;
+}
+
+void log_begin_epoch(struct log *log, int32_t epoch)
+{
+    if (epochs_begin(&log->epochs, log->set->memory, epoch, log->end_offset)) {
+        log_warn(io_logger(log->set->io), "log", "%s-%d: no memory to note leader epoch %d",
+                 log->topic, (int)log->partition, (int)epoch);
+    }
+}
+
+int64_t log_epoch_end(const struct log *log, int32_t epoch, int32_t *found)
+{
+    return epochs_end(&log->epochs, epoch, log->end_offset, found);
+}

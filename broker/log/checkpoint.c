@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The checkpoint: what frees the journal.
+ *
+ *     IDLE --capture--> CAPTURED --blocks written, entries settled--> SYNC --> FIRST --> SECOND -->
+ * IDLE
+ *
+ * The state of all logs in memory is, at any moment, that after the last entry that was gathered.
+ * So a capture takes it as it stands, with that sequence, and waits until the sequence is settled
+ * and every whole block that it counts is written; then segments and names are synced, then both
+ * copies are written, the older or invalid one first (L6). Only when both are durable may the
+ * journal reuse what lies below. Whoever truncates meanwhile makes it capture again. */
+#include "log/log_private.h"
+
+#include "base/errors.h"
+
+#include <stdio.h>
+
+static void copy_written(struct io_op *op, int64_t result);
+static void sync_done(struct io_op *op, int64_t result);
+
+void checkpoint_path(char out[static IO_PATH_MAX], const char *root, unsigned shard, unsigned copy)
+{
+    int size = snprintf(out, IO_PATH_MAX, "%s/journal-%u/checkpoint-%u", root, shard, copy);
+    assert(size > 0 && size < IO_PATH_MAX);
+}
+
+static void describe(const struct log *log, struct checkpoint_log *l)
+{
+    *l = (struct checkpoint_log){
+        .topic_id = log->topic_id,
+        .partition = log->partition,
+        .durability = log->config.durability == LOG_MEMORY,
+        .start_offset = log->start_offset,
+        .end_offset = log->end_offset,
+        .high_watermark = log->durable_offset,
+        .max_timestamp = log->max_timestamp,
+        .name = bytes_of_string(log->topic),
+    };
+    const struct segment *s = log_active(log);
+    if (s) {
+        l->has_segment = true;
+        l->segment_base = s->base_offset;
+        l->segment_size = s->size;
+    }
+}
+
+static size_t log_record_size(const struct log *log)
+{
+    struct checkpoint_log l;
+    describe(log, &l);
+    return CHECKPOINT_LOG_SIZE + l.name.size + epochs_size(&log->epochs) +
+           producers_size(log->producers) + l.segment_size % IO_BLOCK_SIZE;
+}
+
+static void log_record(struct log *log, struct writer *w)
+{
+    struct checkpoint_log l;
+    describe(log, &l);
+    size_t start = w->size;
+    size_t epochs_bytes = epochs_size(&log->epochs);
+    size_t producers_bytes = producers_size(log->producers);
+    uint32_t cut = l.segment_size % IO_BLOCK_SIZE;
+    uint8_t block[IO_BLOCK_SIZE];
+    if (cut) {
+        bool there = tail_copy(log_active(log), l.segment_size - cut, block, cut);
+        assert(there);
+        if (log_mutant(log->set, LOG_MUTANT_NO_UNFINISHED)) {
+            memset(block, 0, cut);
+        }
+    }
+    /* Only the sizes of the variable parts count in the fixed part; the parts follow it. */
+    l.epochs.size = epochs_bytes;
+    l.producers.size = producers_bytes;
+    l.unfinished.size = cut;
+    checkpoint_log_encode_fixed(&l, w);
+    writer_put(w, l.name.data, l.name.size);
+    epochs_encode(&log->epochs, w);
+    producers_encode(log->producers, w);
+    writer_put(w, block, cut);
+    assert(w->failed || w->size - start == checkpoint_log_size(&l));
+}
+
+int checkpoint_capture(struct log_set *set, uint8_t **data, size_t *size, size_t *capacity,
+                       uint32_t *logs)
+{
+    size_t need = CHECKPOINT_HEADER_SIZE;
+    uint32_t count = 0;
+    list_each (node, &set->logs) {
+        struct log *log = container_of(node, struct log, link);
+        if (!log->removing) {
+            need += log_record_size(log);
+            count++;
+        }
+    }
+    size_t padded = (need + IO_BLOCK_SIZE - 1) / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+    if (need > CHECKPOINT_BYTES_MAX) {
+        return ERR_TOO_LARGE;
+    }
+    if (*capacity < padded || *capacity / 4 > padded) {
+        uint8_t *fresh = memory_alloc_aligned(set->memory, padded, IO_BLOCK_SIZE);
+        if (!fresh) {
+            return ERR_NO_MEMORY;
+        }
+        memory_free(set->memory, *data);
+        *data = fresh;
+        *capacity = padded;
+    }
+    struct writer w = writer_of(*data + CHECKPOINT_HEADER_SIZE, need - CHECKPOINT_HEADER_SIZE);
+    list_each (node, &set->logs) {
+        struct log *log = container_of(node, struct log, link);
+        if (!log->removing) {
+            log_record(log, &w);
+        }
+    }
+    assert(!w.failed && w.size + CHECKPOINT_HEADER_SIZE == need);
+    memset(*data + need, 0, padded - need);
+    *size = need;
+    *logs = count;
+    return 0;
+}
+
+bool checkpoint_idle(const struct log_set *set)
+{
+    return set->checkpoint.stage == CHECKPOINT_IDLE && !set->checkpoint.wanted;
+}
+
+/* Every segment of which captured blocks are not in the file yet is written, then waited for. */
+static void collect_pending(struct log_set *set)
+{
+    struct checkpoint *k = &set->checkpoint;
+    struct list *node;
+    while ((node = list_pop(&k->pending))) {
+    }
+    list_each (at, &set->logs) {
+        struct log *log = container_of(at, struct log, link);
+        for (struct list *n = log->segments.prev; n != &log->segments && !log->removing;
+             n = n->prev) {
+            struct segment *s = container_of(n, struct segment, link);
+            if (s->state == SEGMENT_SEALED) {
+                break; /* those before it are sealed too */
+            }
+            s->captured = s->size;
+            if (!segment_settled_on_disk(s, s->captured)) {
+                list_append(&k->pending, &s->pending);
+            }
+        }
+    }
+}
+
+static void capture(struct log_set *set)
+{
+    struct checkpoint *k = &set->checkpoint;
+    int error = checkpoint_capture(set, &k->data, &k->size, &k->capacity, &k->logs);
+    if (error) {
+        log_warn(io_logger(set->io), "log", "checkpoint put off: %s", error_text(error));
+        k->stage = CHECKPOINT_IDLE;
+        return;
+    }
+    k->sequence = set->journal.next_sequence;
+    k->memory_sequence = set->mapped.next_sequence;
+    k->memory_position = set->mapped.position;
+    k->stage = CHECKPOINT_CAPTURED;
+    collect_pending(set);
+}
+
+void checkpoint_recapture(struct log_set *set)
+{
+    struct checkpoint *k = &set->checkpoint;
+    if (k->stage == CHECKPOINT_CAPTURED) {
+        capture(set);
+    }
+}
+
+static bool captured_written(struct log_set *set)
+{
+    struct checkpoint *k = &set->checkpoint;
+    bool all = true;
+    list_each (node, &k->pending) {
+        struct segment *s = container_of(node, struct segment, pending);
+        if (segment_settled_on_disk(s, s->captured)) {
+            list_remove(&s->pending);
+            continue;
+        }
+        all = false;
+        if (io_op_idle(&s->write)) {
+            segment_write_behind(s, true);
+        }
+    }
+    return all && set->journal.settled + 1 >= k->sequence;
+}
+
+/* Few files are synced one by one; many, or names, by one call for the file system. */
+static void sync_begin(struct log_set *set)
+{
+    struct checkpoint *k = &set->checkpoint;
+    k->stage = CHECKPOINT_SYNC;
+    unsigned count = 0;
+    list_each (node, &set->dirty) {
+        count++;
+    }
+    bool all = set->names_dirty || count > CHECKPOINT_SYNCS_MAX;
+    set->names_dirty = false;
+    k->syncs_left = all ? 1 : count;
+    unsigned at = 0;
+    struct list *node;
+    while ((node = list_pop(&set->dirty))) {
+        struct segment *s = container_of(node, struct segment, dirty);
+        if (!all) {
+            struct checkpoint_sync *sync = &k->syncs[at++];
+            *sync = (struct checkpoint_sync){.op.done = sync_done, .set = set, .segment = s};
+            s->readers++;
+            io_sync(set->io, &sync->op, s->file);
+        }
+    }
+    if (all) {
+        k->syncs[0] = (struct checkpoint_sync){.op.done = sync_done, .set = set};
+        io_sync_all(set->io, &k->syncs[0].op, set->topics_directory);
+    }
+    set->in_flight += k->syncs_left;
+    if (k->syncs_left == 0) {
+        checkpoint_step(set);
+    }
+}
+
+static void sync_done(struct io_op *op, int64_t result)
+{
+    struct checkpoint_sync *sync = container_of(op, struct checkpoint_sync, op);
+    struct log_set *set = sync->set;
+    if (result < 0) {
+        io_fatal(set->io,
+                 "segments under %s/topics cannot be made durable (%s): nothing more is "
+                 "acknowledged; check the disk, then start again",
+                 set->options.root, error_text(error_from_errno(result)));
+    }
+    if (sync->segment) {
+        sync->segment->readers--;
+    }
+    set->in_flight--;
+    set->checkpoint.syncs_left--;
+    checkpoint_step(set);
+}
+
+static void copy_write(struct log_set *set, unsigned copy)
+{
+    struct checkpoint *k = &set->checkpoint;
+    k->mark = log_mutant(set, LOG_MUTANT_NO_SETTLED) ? 0 : set->journal.settled;
+    struct checkpoint_header h = {
+        .size = k->size,
+        .life = set->life,
+        .settled = k->mark,
+        .live = k->sequence,
+        .memory_live = k->memory_sequence,
+        .storage_id = set->storage_id,
+        .boot_id = io_boot_id(set->io),
+        .shard = set->shard,
+        .shards = set->shards,
+        .logs = k->logs,
+        .flags = set->closing && journal_idle(&set->journal) ? CHECKPOINT_CLEAN : 0,
+    };
+    checkpoint_header_encode(&h, k->data);
+    size_t padded = (k->size + IO_BLOCK_SIZE - 1) / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+    k->iovec = (struct iovec){k->data, padded};
+    k->op.done = copy_written;
+    set->in_flight++;
+    io_write(set->io, &k->op, k->files[copy], &k->iovec, 1, 0, IO_WRITE_DURABLE);
+}
+
+static void checkpoint_release(struct log_set *set)
+{
+    struct checkpoint *k = &set->checkpoint;
+    journal_release(&set->journal, k->sequence, k->mark);
+    mapped_release(&set->mapped, k->memory_position);
+}
+
+static void copy_written(struct io_op *op, int64_t result)
+{
+    struct log_set *set = container_of(op, struct log_set, checkpoint.op);
+    struct checkpoint *k = &set->checkpoint;
+    if (result < 0) {
+        io_fatal(set->io,
+                 "%s/journal-%u: a checkpoint cannot be written (%s): check the disk, then "
+                 "start again",
+                 set->options.root, set->shard, error_text(error_from_errno(result)));
+    }
+    set->in_flight--;
+    if (k->stage == CHECKPOINT_FIRST) {
+        if (log_mutant(set, LOG_MUTANT_FREE_EARLY)) {
+            checkpoint_release(set);
+        }
+        k->stage = CHECKPOINT_SECOND;
+        copy_write(set, 1 - k->older);
+        return;
+    }
+    assert(k->stage == CHECKPOINT_SECOND);
+    k->stage = CHECKPOINT_IDLE;
+    k->count++;
+    checkpoint_release(set);
+    if (k->capacity > (1u << 20)) {
+        memory_free(set->memory, k->data);
+        k->data = NULL;
+        k->capacity = 0;
+    }
+    log_set_settled(set);
+    log_set_progress(set);
+}
+
+void checkpoint_step(struct log_set *set)
+{
+    struct checkpoint *k = &set->checkpoint;
+    if (set->recovering) {
+        return;
+    }
+    if (k->stage == CHECKPOINT_IDLE && k->wanted) {
+        k->wanted = false;
+        capture(set);
+    }
+    if (k->stage == CHECKPOINT_CAPTURED && captured_written(set)) {
+        sync_begin(set);
+        return;
+    }
+    if (k->stage == CHECKPOINT_SYNC && k->syncs_left == 0) {
+        k->stage = CHECKPOINT_FIRST;
+        copy_write(set, k->older);
+    }
+}
+
+void log_set_want_checkpoint(struct log_set *set)
+{
+    if (!set->recovering && set->checkpoint.stage == CHECKPOINT_IDLE) {
+        set->checkpoint.wanted = true;
+        io_turn_end(set->io, &set->pump_turn);
+    }
+}
+
+void log_set_checkpoint(struct log_set *set)
+{
+    if (!set->recovering) {
+        set->checkpoint.wanted = true;
+        io_turn_end(set->io, &set->pump_turn);
+    }
+}
+
+/* Continuous: each time the journal enters a file, if half of it or more is live. */
+void log_set_journal_turned(struct log_set *set)
+{
+    const struct journal *j = &set->journal;
+    uint64_t whole = j->file_count * j->options->journal_file_bytes;
+    uint64_t live = journal_live_bytes(j);
+    uint64_t limit = j->options->checkpoint_bytes;
+    if (live * 2 >= whole || live >= limit) {
+        log_set_want_checkpoint(set);
+    }
+}

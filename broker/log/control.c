@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Truncation, a new start, removal, retention: entries of the journal whose effect on files waits.
+ *
+ *     log_control -> (TRUNCATE: find the batch, read the bytes kept of its block) -> entry gathered
+ *        -> settled: done() -> a durable mark covers it (L7): files are cut, renamed, removed
+ *
+ * In memory the effect is there at once, so that what is appended next follows it in the journal. A
+ * TRUNCATE carries the bytes that it keeps of the block that it cuts, whether that block is written
+ * or not (L2); it waits for the writes that it overtakes (L3). */
+#include "log/log_private.h"
+
+#include "base/errors.h"
+#include "log/batch_fields.h"
+
+static void control_settled(struct log_waiter *w)
+{
+    struct log_control *c = container_of(w, struct log_control, priv.waiter);
+    c->done(c, c->priv.error);
+}
+
+static void control_fail(struct log_control *c, int error)
+{
+    c->priv.error = error;
+    log_finish_later(c->priv.log->set, &c->priv.waiter);
+}
+
+/* Gathers the entry and notes what is to follow its mark. */
+static void control_gather(struct log *log, struct log_control *c, struct entry *e,
+                           const struct iovec *kept, unsigned kept_count, struct release *r)
+{
+    struct log_set *set = log->set;
+    e->topic_id = log->topic_id;
+    e->partition = log->partition;
+    if (log->config.durability == LOG_MEMORY) {
+        mapped_append(&set->mapped, e, kept, kept_count);
+        r->sequence = 0;
+        log_finish_later(set, &c->priv.waiter);
+    } else if (c->kind == LOG_TRUNCATE && log_mutant(set, LOG_MUTANT_TRUNCATE_QUIET)) {
+        r->sequence = 0;
+        log_finish_later(set, &c->priv.waiter);
+    } else {
+        r->sequence = journal_append(&set->journal, e, kept, kept_count, &c->priv.waiter);
+    }
+    r->kind = c->kind;
+    r->log = log;
+    list_init(&r->link);
+    if (r->sequence == 0 && !list_empty(&set->releases)) {
+        list_append(set->releases.next, &r->link);
+    } else {
+        list_append(&set->releases, &r->link);
+    }
+    log->holds += c->kind != LOG_START;
+}
+
+static struct release *release_new(struct log_set *set)
+{
+    struct release *r = memory_alloc(set->memory, sizeof *r);
+    if (r) {
+        list_init(&r->doomed);
+    }
+    return r;
+}
+
+static bool control_room(const struct log *log, uint32_t size)
+{
+    return log->config.durability == LOG_MEMORY ? mapped_room(&log->set->mapped, size)
+                                                : journal_room(&log->set->journal, size, true);
+}
+
+/* --- start and removal
+ * --------------------------------------------------------------------------------- */
+
+void log_replay_start(struct log *log, int64_t offset)
+{
+    if (offset > log->start_offset) {
+        log->start_offset = offset < log->end_offset ? offset : log->end_offset;
+        epochs_truncate_start(&log->epochs, log->start_offset);
+    }
+}
+
+static int control_start(struct log *log, struct log_control *c)
+{
+    if (c->offset > log->end_offset) {
+        return ERR_OFFSET_OUT_OF_RANGE;
+    }
+    if (c->offset <= log->start_offset) {
+        log_finish_later(log->set, &c->priv.waiter);
+        return 1;
+    }
+    struct release *r = control_room(log, 0) ? release_new(log->set) : NULL;
+    if (!r) {
+        return 0;
+    }
+    struct entry e = {.kind = ENTRY_LOG_START, .offset = c->offset};
+    log_replay_start(log, c->offset);
+    log_moved(log);
+    control_gather(log, c, &e, NULL, 0, r);
+    return 1;
+}
+
+static int control_remove(struct log *log, struct log_control *c)
+{
+    struct release *r = control_room(log, 0) ? release_new(log->set) : NULL;
+    if (!r) {
+        return 0;
+    }
+    struct entry e = {.kind = ENTRY_REMOVE, .offset = 0};
+    log->removing = true;
+    log_fail_waiting(log, ERR_CLOSED);
+    map_remove(&log->set->by_id, bytes_of(log->key, sizeof log->key));
+    list_append(&log->set->removals, &log->removal);
+    control_gather(log, c, &e, NULL, 0, r);
+    return 1;
+}
+
+/* --- truncation
+ * ------------------------------------------------------------------------------------------ */
+
+struct truncation {
+    struct log_control *control;
+    struct log *log;
+    struct segment *segment;
+    struct io_op op;
+    uint8_t *blocks; /* two aligned blocks: a header may lie across */
+    uint32_t position;
+    bool fresh; /* the blocks hold what was read for `position` */
+    bool located;
+};
+
+static void truncation_step(struct truncation *t);
+
+static void truncation_end(struct truncation *t, int error)
+{
+    struct log *log = t->log;
+    t->segment->readers--;
+    log->controls--;
+    log->holds--;
+    log->set->in_flight--;
+    if (error) {
+        control_fail(t->control, error);
+    }
+    memory_free(log->set->memory, t->blocks);
+    memory_free(log->set->memory, t);
+    log_set_progress(log->set);
+}
+
+static bool writes_in_flight(const struct log *log, const struct segment *from)
+{
+    for (const struct list *node = &from->link; node != &log->segments; node = node->next) {
+        if (!io_op_idle(&container_of(node, struct segment, link)->write)) {
+            return true;
+        }
+    }
+    return log->space.stage != SPACE_IDLE;
+}
+
+/* Cuts the log in memory at `position` of `s`; later segments go to `doomed`. */
+static void truncate_memory(struct log *log, struct segment *s, uint32_t position, int64_t offset,
+                            struct list *doomed)
+{
+    while (log->segments.prev != &s->link) {
+        struct segment *last = container_of(log->segments.prev, struct segment, link);
+        log->size_bytes -= last->size;
+        list_remove(&last->link);
+        list_remove(&last->dirty);
+        last->removed = true;
+        tail_drop(last, true);
+        list_append(doomed, &last->link);
+    }
+    log->size_bytes -= s->size - position;
+    if (s->state != SEGMENT_ACTIVE) {
+        s->allocated = s->size;
+        s->state = SEGMENT_ACTIVE;
+    }
+    s->sums_broken = true;
+    tail_truncate(s, position);
+    index_truncate(&s->index, position);
+    log->end_offset = offset;
+    log->durable_offset = offset < log->durable_offset ? offset : log->durable_offset;
+    producers_truncate(log->producers, offset);
+    epochs_truncate_end(&log->epochs, offset);
+}
+
+/* The bytes of the cut block must be in a chunk again, so that the block can be completed. */
+static bool restore_block(struct segment *s, uint32_t position, const uint8_t *kept)
+{
+    uint32_t cut = position % IO_BLOCK_SIZE;
+    if (cut == 0 || !list_empty(&s->chunks)) {
+        return true;
+    }
+    s->size = s->written = s->submitted = position - cut;
+    if (!tail_reserve(s, IO_BLOCK_SIZE)) {
+        return false;
+    }
+    struct iovec piece = {(void *)kept, cut};
+    tail_put(s, &piece, 1);
+    return true;
+}
+
+static int truncate_apply(struct truncation *t)
+{
+    struct log *log = t->log;
+    struct log_set *set = log->set;
+    struct log_control *c = t->control;
+    uint32_t cut = t->position % IO_BLOCK_SIZE;
+    struct release *r = control_room(log, cut) ? release_new(set) : NULL;
+    if (!r) {
+        return 0;
+    }
+    uint32_t kept_size = log_mutant(set, LOG_MUTANT_NO_KEPT) ? 0 : cut;
+    struct iovec kept = {t->blocks, kept_size};
+    struct entry e = {.kind = ENTRY_TRUNCATE,
+                      .offset = c->offset,
+                      .segment_base = t->segment->base_offset,
+                      .position = t->position};
+    truncate_memory(log, t->segment, t->position, c->offset, &r->doomed);
+    if (!restore_block(t->segment, t->position, t->blocks)) {
+        io_fatal(set->io, "log: no memory to truncate %s-%d: raise limits.memory", log->topic,
+                 (int)log->partition);
+    }
+    checkpoint_recapture(set);
+    log_moved(log);
+    control_gather(log, c, &e, &kept, kept_size > 0, r);
+    return 1;
+}
+
+static void truncation_read(struct io_op *op, int64_t result)
+{
+    struct truncation *t = container_of(op, struct truncation, op);
+    if (result < 0) {
+        truncation_end(t, ERR_DISK_FAILED);
+        return;
+    }
+    truncation_step(t);
+}
+
+/* Brings `size` bytes at `position` to the front of t->blocks: 1, or 0 when a read was started, or
+ * an error. `fresh`: the blocks hold what was read for this position. */
+static int truncation_bytes(struct truncation *t, uint32_t position, uint32_t size, bool fresh)
+{
+    struct segment *s = t->segment;
+    if (tail_copy(s, position, t->blocks, size)) {
+        return 1;
+    }
+    uint32_t from = position / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+    if (fresh) {
+        uint32_t on_disk = position + size <= tail_from(s) ? size : tail_from(s) - position;
+        memmove(t->blocks, t->blocks + (position - from), on_disk);
+        if (on_disk < size &&
+            !tail_copy(s, position + on_disk, t->blocks + on_disk, size - on_disk)) {
+            return ERR_DAMAGED;
+        }
+        return 1;
+    }
+    int error = segment_open(s);
+    if (!error) {
+        io_read(t->log->set->io, &t->op, s->file, t->blocks, 2 * IO_BLOCK_SIZE, from);
+    }
+    return error;
+}
+
+static void truncation_step(struct truncation *t)
+{
+    struct segment *s = t->segment;
+    while (!t->located) {
+        if (t->position >= s->size) {
+            truncation_end(t, ERR_DAMAGED);
+            return;
+        }
+        int have = truncation_bytes(t, t->position, LOG_BATCH_HEADER, t->fresh);
+        t->fresh = have == 0;
+        if (have <= 0) {
+            if (have < 0) {
+                truncation_end(t, have);
+            }
+            return;
+        }
+        struct batch_fields f;
+        batch_fields_read(&f, t->blocks);
+        if (f.base_offset + f.last_offset_delta >= t->control->offset) {
+            t->control->offset =
+                f.base_offset < t->control->offset ? f.base_offset : t->control->offset;
+            t->located = true;
+        } else if (f.length <= 0 || (uint32_t)f.length > s->size - t->position) {
+            truncation_end(t, ERR_DAMAGED);
+            return;
+        } else {
+            t->position += 12 + (uint32_t)f.length;
+            t->located = t->position == s->size;
+        }
+    }
+    uint32_t cut = t->position % IO_BLOCK_SIZE;
+    int have = cut ? truncation_bytes(t, t->position - cut, cut, t->fresh) : 1;
+    t->fresh = have == 0;
+    if (have == 0) {
+        return;
+    }
+    if (have > 0 && truncate_apply(t) == 0) {
+        have = ERR_BUSY;
+    }
+    truncation_end(t, have < 0 ? have : 0);
+}
+
+static int control_truncate(struct log *log, struct log_control *c)
+{
+    struct log_set *set = log->set;
+    if (c->offset >= log->end_offset) {
+        log_finish_later(set, &c->priv.waiter);
+        return 1;
+    }
+    int error = log_segments_load(log);
+    if (error) {
+        return error;
+    }
+    struct segment *s = segment_for_offset(log, c->offset);
+    if (!s || c->offset < log->start_offset) {
+        return ERR_OFFSET_OUT_OF_RANGE;
+    }
+    if (writes_in_flight(log, s) && !log_mutant(set, LOG_MUTANT_TRUNCATE_RACE)) {
+        return 0;
+    }
+    struct truncation *t = memory_alloc(set->memory, sizeof *t);
+    uint8_t *blocks = memory_alloc_aligned(set->memory, 2 * IO_BLOCK_SIZE, IO_BLOCK_SIZE);
+    if (!t || !blocks) {
+        memory_free(set->memory, t);
+        memory_free(set->memory, blocks);
+        return ERR_NO_MEMORY;
+    }
+    *t = (struct truncation){.control = c, .log = log, .segment = s, .blocks = blocks};
+    t->op.done = truncation_read;
+    t->position = s->index_whole ? index_position(&s->index, c->offset) : 0;
+    s->readers++;
+    log->controls++; /* no append before it is done, */
+    log->holds++;    /* and no write that it would overtake (L3) */
+    set->in_flight++;
+    truncation_step(t);
+    return 1;
+}
+
+static void segment_remove_files(struct segment *s)
+{
+    static const char *const suffixes[] = {".log", ".index", ".sums"};
+    for (unsigned i = 0; i < array_size(suffixes); i++) {
+        char path[IO_PATH_MAX];
+        segment_path(s, path, suffixes[i]);
+        int error = trash_put(s->log->set, path, s->log->topic_id, s->log->partition);
+        if (error && error != ERR_NOT_FOUND) {
+            log_warn(io_logger(s->log->set->io), "log", "cannot move %s away: %s", path,
+                     error_text(error));
+        }
+    }
+    segment_free(s);
+}
+
+int log_replay_truncate(struct log *log, const struct entry *e)
+{
+    if (e->offset > log->end_offset || e->offset < log->start_offset) {
+        return ERR_DAMAGED;
+    }
+    int error = log_segments_load(log);
+    struct segment *s = error ? NULL : segment_for_offset(log, e->offset);
+    if (!s || s->base_offset != e->segment_base || e->position > s->size ||
+        (e->body_size != e->position % IO_BLOCK_SIZE &&
+         !log_mutant(log->set, LOG_MUTANT_NO_KEPT))) {
+        return error ? error : ERR_DAMAGED;
+    }
+    if (writes_in_flight(log, s)) {
+        return 0;
+    }
+    struct list doomed;
+    list_init(&doomed);
+    truncate_memory(log, s, e->position, e->offset, &doomed);
+    tail_drop(s, true);
+    if (!restore_block(s, e->position, e->body)) {
+        return ERR_NO_MEMORY;
+    }
+    struct list *node;
+    while ((node = list_first(&doomed))) {
+        segment_remove_files(container_of(node, struct segment, link));
+    }
+    return 1;
+}
+
+/* The mark that covers the entry is durable: its files go at once. */
+int log_replay_remove(struct log *log)
+{
+    struct log_set *set = log->set;
+    list_each (node, &log->segments) {
+        if (!io_op_idle(&container_of(node, struct segment, link)->write)) {
+            return 0;
+        }
+    }
+    if (log->space.stage != SPACE_IDLE) {
+        return 0;
+    }
+    char path[IO_PATH_MAX];
+    log_directory(log, path);
+    int error = log->directory_known ? trash_put(set, path, log->topic_id, log->partition) : 0;
+    if (error) {
+        return error;
+    }
+    log_free(log);
+    return 1;
+}
+
+/* --- the operation
+ * ------------------------------------------------------------------------------------- */
+
+static int control_try(struct log_control *c)
+{
+    struct log *log = c->priv.log;
+    if (log->controls) {
+        return 0;
+    }
+    if (log->removing) {
+        return ERR_CLOSED;
+    }
+    switch (c->kind) {
+    case LOG_TRUNCATE:
+        return control_truncate(log, c);
+    case LOG_START:
+        return control_start(log, c);
+    case LOG_REMOVE:
+        return control_remove(log, c);
+    }
+    return ERR_INVALID_ARGUMENT;
+}
+
+void log_control(struct log *log, struct log_control *c)
+{
+    assert(log->magic == LOG_MAGIC && c->done);
+    c->priv.log = log;
+    c->priv.error = 0;
+    c->priv.waiter.settled = control_settled;
+    list_init(&c->priv.waiter.link);
+    int verdict = list_empty(&log->set->controls) ? control_try(c) : 0;
+    if (verdict < 0) {
+        control_fail(c, verdict);
+    } else if (verdict == 0) {
+        list_append(&log->set->controls, &c->priv.waiter.link);
+    }
+}
+
+/* Controls that waited for room or for writes in flight. */
+void log_control_pump(struct log_set *set)
+{
+    struct list again;
+    list_init(&again);
+    struct list *node;
+    while ((node = list_pop(&set->controls))) {
+        struct log_control *c = container_of(node, struct log_control, priv.waiter.link);
+        int verdict = control_try(c);
+        if (verdict < 0) {
+            control_fail(c, verdict);
+        } else if (verdict == 0) {
+            list_append(&again, node);
+        }
+    }
+    list_splice(&set->controls, &again);
+}
+
+/* --- after the mark
+ * ---------------------------------------------------------------------------------------- */
+
+static bool segments_idle(const struct list *segments)
+{
+    for (const struct list *node = segments->next; node != segments; node = node->next) {
+        const struct segment *s = container_of(node, struct segment, link);
+        if (!io_op_idle(&s->write) || s->readers || !cold_idle(s->log->set->cold, s->key)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void log_drop_segments_below(struct log *log, int64_t offset)
+{
+    while (log->segments.next != log->segments.prev) {
+        struct segment *s = container_of(log->segments.next, struct segment, link);
+        if (segment_end_offset(s) > offset || s->state != SEGMENT_SEALED ||
+            !io_op_idle(&s->write) || s->readers || !cold_idle(log->set->cold, s->key)) {
+            break;
+        }
+        log->size_bytes -= s->size;
+        segment_remove_files(s);
+    }
+}
+
+/* True when the entry's files are in their new state. */
+static bool release_run(struct release *r)
+{
+    struct log *log = r->log;
+    if (r->kind == LOG_START) {
+        if (!log->removing) {
+            log_drop_segments_below(log, log->start_offset);
+        }
+        return true;
+    }
+    if (r->kind == LOG_TRUNCATE) {
+        if (!segments_idle(&r->doomed)) {
+            return false;
+        }
+        struct list *node;
+        while ((node = list_first(&r->doomed))) {
+            segment_remove_files(container_of(node, struct segment, link));
+        }
+        log->holds--;
+        return true;
+    }
+    if (!segments_idle(&log->segments) || log->space.stage != SPACE_IDLE || log->controls ||
+        log->holds > 1 || log->retaining) {
+        return false;
+    }
+    struct log_set *set = log->set;
+    if (log->directory_known) {
+        char path[IO_PATH_MAX];
+        log_directory(log, path);
+        int error = trash_put(set, path, log->topic_id, log->partition);
+        if (error) {
+            log_warn(io_logger(set->io), "log", "cannot move %s away: %s", path, error_text(error));
+        }
+    }
+    log_free(log);
+    return true;
+}
+
+void log_release_marked(struct log_set *set)
+{
+    uint64_t mark =
+        log_mutant(set, LOG_MUTANT_NO_MARK_RUN) || log_mutant(set, LOG_MUTANT_NO_SETTLED)
+            ? set->journal.settled
+            : set->journal.marked;
+    list_each (node, &set->releases) {
+        struct release *r = container_of(node, struct release, link);
+        if (r->sequence > mark) {
+            journal_mark(&set->journal);
+            return;
+        }
+        if (release_run(r)) {
+            list_remove(&r->link);
+            memory_free(set->memory, r);
+            log_set_progress(set);
+        }
+    }
+}

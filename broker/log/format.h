@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* format: the bytes of the journal's groups and of the checkpoint. Pure: no I/O, no state.
+ *
+ * All integers are big-endian, all sums CRC-32C. The tables stand in docs/formats/journal.md and
+ * docs/formats/checkpoint.md; tests/unit/log/format.c proves them byte by byte. */
+#pragma once
+
+#include "base/bytes.h"
+#include "base/memory.h"
+#include "base/uuid.h"
+
+enum {
+    GROUP_HEADER_SIZE = 40,
+    ENTRY_HEADER_SIZE = 56,
+    JOURNAL_HEADER_SIZE = 4096, /* the first block of a journal file */
+    CHECKPOINT_HEADER_SIZE = 96,
+    CHECKPOINT_BYTES_MAX = 1 << 30,
+};
+
+#define GROUP_MAGIC 0x4c475231u      /* "LGR1" */
+#define JOURNAL_MAGIC 0x4c4a4e31u    /* "LJN1" */
+#define CHECKPOINT_MAGIC 0x4c434b31u /* "LCK1" */
+
+/* What a group's sums begin with: they hold only for this directory and this life (for the mapped
+ * journal also: this boot), so that what an earlier one left behind is never valid. */
+uint32_t group_seed(struct uuid storage_id, uint64_t life, struct uuid boot_id);
+
+/* Group: starts on a block of its own, padded to a block with zeros (the mapped journal: to 64
+ * bytes).
+ *
+ *     OFFSET   SIZE  MEANING
+ *          0      4  magic "LGR1"
+ *          4      4  CRC-32C of bytes 8 .. size, continued from the seed
+ *          8      4  size in bytes, header included, without the padding
+ *         12      4  number of entries; 0: a group that only carries its mark
+ *         16      8  sequence of its first entry: never restarts, no gaps over files
+ *         24      8  settled: the sequence known durable when this group was written
+ *         32      4  reserved, zero
+ *         36      4  CRC-32C of bytes 8 .. 36, continued from the seed: refuses a block without
+ * reading on 40     ..  entries */
+struct group_header {
+    uint32_t crc;
+    uint32_t size;
+    uint32_t count;
+    uint64_t sequence;
+    uint64_t settled;
+};
+
+/* `crc_entries`: crc32c(0, all bytes behind the header). */
+void group_header_encode(const struct group_header *g, uint32_t seed, uint32_t crc_entries,
+                         uint8_t out[static GROUP_HEADER_SIZE]);
+
+/* True if the first bytes are a header of this seed whose size is within `size_max`. */
+bool group_header_decode(struct group_header *out, uint32_t seed, const uint8_t *data,
+                         size_t size_max);
+
+/* True if the whole group's sum holds; `data` has g->size bytes. */
+bool group_check(const struct group_header *g, uint32_t seed, const uint8_t *data);
+
+enum entry_kind {
+    ENTRY_APPEND = 1, /* body: one batch as in the segment */
+    ENTRY_TRUNCATE =
+        2,           /* the log ends at `offset`; body: the bytes kept of the block that it cuts */
+    ENTRY_EPOCH = 3, /* epoch `leader_epoch` begins at `offset` */
+    ENTRY_LOG_START = 4, /* nothing below `offset` is readable */
+    ENTRY_REPLACE = 5,   /* reserved for compaction */
+    ENTRY_REMOVE = 6,    /* nothing is left of the log */
+};
+
+/* Entry:
+ *
+ *     OFFSET   SIZE  MEANING
+ *          0      4  size of the body
+ *          4      1  kind (enum entry_kind)
+ *          5      3  reserved, zero
+ *          8     16  topic id
+ *         24      4  partition
+ *         28      4  leader epoch
+ *         32      8  offset: of the body's batch, the new end, the new start
+ *         40      8  base offset of the segment
+ *         48      4  position in the segment: of the batch, of the cut
+ *         52      4  reserved, zero
+ *         56     ..  body */
+struct entry {
+    enum entry_kind kind;
+    struct uuid topic_id;
+    int32_t partition;
+    int32_t leader_epoch;
+    int64_t offset;
+    int64_t segment_base;
+    uint32_t position;
+    uint32_t body_size;
+    const uint8_t *body; /* decode only */
+};
+
+void entry_header_encode(const struct entry *e, uint8_t out[static ENTRY_HEADER_SIZE]);
+
+/* The next entry of a group whose sum holds. ERR_MALFORMED: kind or size is not possible. */
+int entry_decode(struct entry *out, struct reader *r) MUST_CHECK;
+
+/* The first block of a journal file: magic, CRC of the rest, life, storage id, shard, number. It
+ * tells a person what the file is; what counts is the checkpoint's life. */
+void journal_header_encode(uint8_t out[static JOURNAL_HEADER_SIZE], struct uuid storage_id,
+                           uint64_t life, uint32_t shard, uint32_t number);
+
+/* Checkpoint: header, then one record for each log, the whole padded to a block with zeros.
+ *
+ *     OFFSET   SIZE  MEANING
+ *          0      4  magic "LCK1"
+ *          4      4  CRC-32C of bytes 8 .. size
+ *          8      8  size in bytes, without the padding
+ *         16      8  life: the highest of a root's checkpoints wins
+ *         24      8  settled: the mark known durable when this copy was written
+ *         32      8  first live sequence of the durable journal
+ *         40      8  first live sequence of the mapped journal
+ *         48     16  storage id
+ *         64     16  boot id of the machine when it was written
+ *         80      4  shard
+ *         84      4  number of shards of this life
+ *         88      4  number of logs
+ *         92      4  flags: 1 founding (names the logs of all shards), 2 clean (nothing to replay)
+ *         96     ..  logs */
+enum checkpoint_flags { CHECKPOINT_FOUNDING = 1, CHECKPOINT_CLEAN = 2 };
+
+struct checkpoint_header {
+    uint64_t size;
+    uint64_t life;
+    uint64_t settled;
+    uint64_t live, memory_live;
+    struct uuid storage_id, boot_id;
+    uint32_t shard, shards, logs, flags;
+};
+
+/* Fills the first CHECKPOINT_HEADER_SIZE bytes of `data`, whose other bytes up to h->size are
+ * there. */
+void checkpoint_header_encode(const struct checkpoint_header *h, uint8_t *data);
+
+/* ERR_MALFORMED when magic, size (at most `available`) or sum do not hold. */
+int checkpoint_header_decode(struct checkpoint_header *out, const uint8_t *data,
+                             size_t available) MUST_CHECK;
+
+/* One log in a checkpoint:
+ *
+ *     OFFSET   SIZE  MEANING
+ *          0      4  size of this record, this field included
+ *          4     16  topic id
+ *         20      4  partition
+ *         24      1  durability (0 fsync, 1 memory)
+ *         25      1  whether it has a segment
+ *         26      2  length of the topic's name
+ *         28      8  start offset
+ *         36      8  end offset
+ *         44      8  high watermark
+ *         52      8  base offset of the newest segment
+ *         60      4  its size in bytes: the end of the log
+ *         64      8  its largest timestamp
+ *         72      4  size of the epochs
+ *         76      4  size of the producers' state
+ *         80     ..  name, epochs, producers, then (size modulo 4096) bytes: the unfinished block
+ */
+enum { CHECKPOINT_LOG_SIZE = 80 };
+
+struct checkpoint_log {
+    struct uuid topic_id;
+    int32_t partition;
+    uint8_t durability;
+    bool has_segment;
+    int64_t start_offset, end_offset, high_watermark;
+    int64_t segment_base;
+    uint32_t segment_size;
+    int64_t max_timestamp;
+    struct bytes name, epochs, producers, unfinished; /* borrowed */
+};
+
+size_t checkpoint_log_size(const struct checkpoint_log *l);
+void checkpoint_log_encode(const struct checkpoint_log *l, struct writer *w);
+/* The fixed part alone: of name, epochs, producers and unfinished block only the sizes count. */
+void checkpoint_log_encode_fixed(const struct checkpoint_log *l, struct writer *w);
+int checkpoint_log_decode(struct checkpoint_log *out, struct reader *r) MUST_CHECK;
+
+enum { PARTITION_FILE_SIZE = 4096 };
+
+/* The `partition` file of a log's directory: whose it is.
+ *
+ *     OFFSET   SIZE  MEANING
+ *          0      4  magic "LPT1"
+ *          4      4  CRC-32C of bytes 8 .. 48
+ *          8     16  topic id
+ *         24     16  storage id of the root
+ *         40      4  partition
+ *         44      4  reserved, zero
+ *         48     ..  zeros to the end of the block */
+#define PARTITION_MAGIC 0x4c505431u
+void partition_file_encode(uint8_t out[static PARTITION_FILE_SIZE], struct uuid topic_id,
+                           struct uuid storage_id, int32_t partition);
+int partition_file_decode(const uint8_t *data, size_t size, struct uuid *topic_id,
+                          struct uuid *storage_id, int32_t *partition) MUST_CHECK;

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* log: partitions' records on disk, durable through one journal for each shard.
+ *
+ * A struct log is one partition: segments that hold Kafka v2 batches as on the wire, and a tail of
+ * aligned chunks in memory that the newest batches live in. A struct log_set is the logs of one
+ * shard with what they share: the journal, the checkpoint, the budgets. Every append is copied
+ * twice: into its log's tail and into the journal's group; it is done when its group is durable
+ * (`memory` logs: when it is in the mapped journal, which outlives the process, not the machine).
+ * Segments are written behind, in whole blocks, each once. What a recovered log shows is a prefix
+ * of what was appended that contains everything that was told as done (RELIABILITY 4.1, L1 to L11).
+ *
+ *     <root>/journal-<shard>/{checkpoint-0,checkpoint-1,durable-0000..,memory-0000..}
+ *     <root>/topics/<topic>-<partition>/{partition,<base offset>.log,.index,.sums}
+ *     <root>/trash/
+ *
+ * Life: log_recover() once for a root, on one shard; then log_set_open() on every shard with its
+ * result; log_set_close() writes all behind and leaves a checkpoint that needs no replay.
+ *
+ * Threads: a log_set, its logs and their operations belong to one shard. Nothing here blocks.
+ * Errors: a failed write or sync ends the node (io_fatal); nothing is acknowledged after it. */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/uuid.h"
+#include "io/io.h"
+
+struct log;
+struct log_set;
+struct log_recovery;
+
+enum {
+    LOG_TOPIC_NAME_MAX = 249,
+    LOG_READ_SLICES_MAX = 24,
+    LOG_BATCH_HEADER = 61, /* bytes of a v2 batch before its records */
+};
+
+enum log_durability { LOG_FSYNC, LOG_MEMORY };
+
+/* Fixed for the life of a root's logs in this process. Zero means the default beside it. */
+struct log_options {
+    const char *root;              /* an existing directory, lent for the life of the sets */
+    uint64_t journal_file_bytes;   /* 8 MiB; a batch may take at most this minus 64 KiB */
+    uint64_t journal_bytes_max;    /* 128 MiB for each shard; starts with two files */
+    uint64_t memory_journal_bytes; /* 64 MiB for each shard, made with the first `memory` log */
+    uint32_t group_bytes_max;      /* 2 MiB: what gathers for one commit */
+    uint32_t groups_in_flight;     /* 2; small groups only (<= 128 KiB) go side by side */
+    uint32_t chunk_bytes_max;      /* 1 MiB: a tail chunk; the smallest is one block */
+    uint64_t tail_bytes_max;       /* 96 MiB for each shard */
+    uint64_t read_bytes_max;       /* 32 MiB for each shard: blocks read from disk */
+    uint32_t read_ahead_bytes;     /* 512 KiB */
+    uint32_t write_behind_bytes;   /* 256 KiB: a log with so many full blocks is written */
+    uint64_t disk_reserve_bytes;   /* 64 MiB that appends leave free */
+    uint32_t files_max;            /* 512 open segment files for each shard */
+    uint64_t checkpoint_bytes;     /* journal bytes between checkpoints; 1/4 of journal_bytes_max */
+    uint64_t producer_expiration_ms; /* 86400000 */
+    uint32_t producers_max;          /* 100000 producer ids for each shard */
+    bool accept_loss;                /* go on when damage is found: the operator has decided */
+    uint32_t mutants;                /* enum log_mutant: rules left out; simulator builds only */
+    /* The topic's name if the metadata knows this partition, else NULL (L8): what it does not know
+     * is set aside. Lent until log_recover() is done. */
+    const char *(*known)(void *context, struct uuid topic_id, int32_t partition);
+    void *known_context;
+};
+
+/* What can change while a log lives. */
+struct log_config {
+    uint64_t segment_bytes;         /* 1 GiB; at least one batch */
+    int64_t segment_ms;             /* 7 days */
+    int64_t retention_ms;           /* -1: without limit */
+    int64_t retention_bytes;        /* -1: without limit */
+    uint32_t index_interval_bytes;  /* 4096 */
+    enum log_durability durability; /* fixed at creation */
+};
+
+/* Rules of RELIABILITY 4.1 that the simulator leaves out one at a time, to show that each is
+ * needed. */
+enum log_mutant {
+    LOG_MUTANT_NO_SETTLED = 1 << 0,     /* groups and checkpoints carry no mark (L5) */
+    LOG_MUTANT_NO_LIFE = 1 << 1,        /* a group's CRC does not know its life */
+    LOG_MUTANT_FREE_EARLY = 1 << 2,     /* journal reused after the first checkpoint copy (L6) */
+    LOG_MUTANT_TRUNCATE_QUIET = 1 << 3, /* TRUNCATE not journaled (L7) */
+    LOG_MUTANT_TRUNCATE_RACE = 1 << 4,  /* truncation does not wait for writes in flight (L3) */
+    LOG_MUTANT_UNWAITED_SKIP = 1 << 5,  /* appends that nobody waits for are not journaled (L1) */
+    LOG_MUTANT_NO_UNFINISHED = 1 << 6,  /* a checkpoint leaves the unfinished block out (L2) */
+    LOG_MUTANT_ACK_UNORDERED = 1 << 7,  /* a group acknowledges before its predecessors (J1) */
+    LOG_MUTANT_NO_EMPTY = 1 << 8,       /* recovery goes on with the old life */
+    LOG_MUTANT_BELIEVE_TAIL = 1 << 9,   /* recovery scans beyond the checkpointed end (L4) */
+    LOG_MUTANT_NO_SYNC_FIRST = 1 << 10, /* recovery acts on what a kill left visible */
+    LOG_MUTANT_NO_KEPT = 1 << 11,       /* a TRUNCATE does not carry the bytes it keeps (L2) */
+    LOG_MUTANT_NO_MARK_RUN = 1 << 12,   /* files touched before a mark covers the entry (L7) */
+    LOG_MUTANT_NO_MARK_BOOT = 1 << 13,  /* recovery acts before its mark is durable (L7) */
+    LOG_MUTANT_NEWER_FIRST = 1 << 14,   /* the newer checkpoint copy is written first (L6) */
+    LOG_MUTANT_SOME_DAMAGED = 1 << 15,  /* a hole damages only whom it is seen to (L5) */
+    LOG_MUTANT_SHARE_BLOCK = 1 << 16,   /* groups share blocks (L2) */
+};
+
+/* --- recovery ----------------------------------------------------------------------------------
+ */
+
+struct log_recovery_summary {
+    uint32_t logs;      /* partitions with data */
+    uint32_t set_aside; /* directories that the metadata does not know */
+    uint64_t replayed_entries;
+    uint64_t replayed_bytes;
+    uint64_t torn_bytes; /* of groups above every mark, dropped */
+    bool clean;          /* the last stop left nothing to replay */
+    bool fresh;          /* an empty root was founded */
+    char damage[400];    /* empty, or file, position, and what to do */
+};
+
+/* Reads checkpoints and journals of `options->root` (all shards that it was ever served with),
+ * brings segments up to date, begins a new life for `shards` shards. An empty root is founded.
+ * Owned by the caller until done(error): 0, ERR_DAMAGED (see summary.damage; nothing was changed),
+ * or another. */
+struct log_recover {
+    void (*done)(struct log_recover *r, int error);
+    struct log_recovery *result; /* on success; freed with log_recovery_free() */
+    struct log_recovery_summary summary;
+};
+void log_recover(struct io *io, struct log_recover *r, const struct log_options *options,
+                 unsigned shards);
+void log_recovery_free(struct io *io, struct log_recovery *recovery);
+
+/* --- the logs of a shard ------------------------------------------------------------------------
+ */
+
+/* Opens shard io_shard(io) of `recovery` (which must live until this returns; shard 0 frees it
+ * after all shards have opened). NULL: out of memory or files, said in the log. */
+struct log_set *log_set_open(struct io *io, const struct log_recovery *recovery,
+                             const struct log_options *options) MUST_CHECK;
+
+/* Which shard is home to a partition. */
+unsigned log_home(struct uuid topic_id, int32_t partition, unsigned shards);
+
+/* Commits, writes behind, checkpoints, closes. No append may follow; those in progress are done
+ * first. */
+struct log_set_close {
+    void (*done)(struct log_set_close *c);
+};
+void log_set_close(struct log_set *set, struct log_set_close *c);
+
+/* Gives a partition its log: the recovered one, or an empty one (no file before its first append).
+ * The handle lives until log_remove() is done or the set is closed. NULL: out of memory. */
+struct log *log_open(struct log_set *set, struct uuid topic_id, int32_t partition,
+                     const char *topic, const struct log_config *config) MUST_CHECK;
+
+void log_configure(struct log *log, const struct log_config *config);
+
+struct log_status {
+    int64_t start_offset;
+    int64_t end_offset; /* of the next batch */
+    int64_t
+        durable_offset;  /* the counted end (RELIABILITY 3.1): acknowledged up to here, exclusive */
+    uint64_t size_bytes; /* of the segments between */
+    int32_t leader_epoch;  /* of the newest batch or started epoch, -1: none */
+    int64_t max_timestamp; /* largest seen in the log as far as is known, -1: none */
+};
+struct log_status log_status(const struct log *log);
+
+/* Called (from the loop) when durable_offset has grown or start_offset has moved; one listener. */
+struct log_watch {
+    void (*moved)(struct log_watch *w, struct log *log);
+};
+void log_watch(struct log *log, struct log_watch *w);
+
+/* Waits for an entry of the journal; the log's part of an operation, nobody else looks inside. */
+struct log_waiter {
+    struct list link;
+    uint64_t sequence;
+    void (*settled)(struct log_waiter *w);
+};
+
+/* --- appending ----------------------------------------------------------------------------------
+ */
+
+/* One append of one batch, embedded in its owner until done(). */
+struct log_append {
+    struct bytes batch;   /* one whole v2 batch whose bounds, CRC and counts are checked; lent until
+                           * appended() */
+    int32_t leader_epoch; /* stamped into it */
+    bool as_leader;       /* assign the offset and check the producer's sequence; else a follower's:
+                           * base offset and epoch are the batch's own, which must follow the log */
+    bool waited;          /* somebody waits for done() (acks): no effect on durability */
+
+    /* Called exactly once if it was taken, from inside log_append() or later, in the order of the
+     * log: base_offset is set and the batch's bytes are no longer needed. NULL: not wanted. */
+    void (*appended)(struct log_append *a);
+    /* Called exactly once, from the loop, never from inside log_append(): 0 when the batch is
+     * durable (for a duplicate: when the original is); ERR_OUT_OF_ORDER_SEQUENCE,
+     * ERR_INVALID_PRODUCER_EPOCH, ERR_DUPLICATE_SEQUENCE, ERR_DISK_FULL, ERR_MESSAGE_TOO_LARGE,
+     * ERR_CLOSED: nothing was appended. */
+    void (*done)(struct log_append *a, int error);
+
+    int64_t base_offset; /* out; of the original for a duplicate */
+    bool duplicate;      /* out */
+
+    struct { /* the log's */
+        struct log_waiter waiter;
+        struct log *log;
+        int64_t end_offset;
+        int error;
+    } priv;
+};
+void log_append(struct log *log, struct log_append *a);
+
+/* Begins leader epoch `epoch` at the end of the log, if it is newer; persisted with or before the
+ * first batch of the epoch. */
+void log_begin_epoch(struct log *log, int32_t epoch);
+
+/* The end of the largest epoch <= `epoch` (KIP-320): *found and the offset after its last record;
+ * -1 and -1 if there is none. */
+int64_t log_epoch_end(const struct log *log, int32_t epoch, int32_t *found);
+
+/* --- reading ------------------------------------------------------------------------------------
+ */
+
+struct log_read {
+    int64_t offset;       /* start_offset <= offset < limit */
+    int64_t limit_offset; /* exclusive: no batch that reaches it or beyond */
+    uint32_t bytes_max;   /* of all batches together */
+    bool first_whole;     /* the first batch is returned even when it alone is larger (KIP-74) */
+    void (*done)(struct log_read *r, int error);
+
+    /* Out: whole batches, the first contains `offset`; the caller releases the slices. */
+    struct slice slices[LOG_READ_SLICES_MAX];
+    uint32_t slice_count;
+    uint32_t size;
+    int64_t next_offset; /* after the last batch returned */
+
+    struct { /* the log's */
+        struct list link;
+        struct log *log;
+        void *state;
+    } priv;
+};
+
+/* 1: answered at once (done() is not called); 0: done() will be called from the loop, with 0 or
+ * ERR_OFFSET_OUT_OF_RANGE, ERR_DAMAGED (a batch on disk fails its checks; said in the log with file
+ * and position), ERR_BUSY (the read budget is used up), ERR_CLOSED; or a negative error at once. */
+int log_read(struct log *log, struct log_read *r) MUST_CHECK;
+
+/* The first record with a timestamp >= `timestamp`: *offset and *timestamp of it, or -1 and -1. */
+struct log_find_time {
+    int64_t timestamp;
+    void (*done)(struct log_find_time *f, int error);
+    int64_t offset_found, timestamp_found;
+    int32_t epoch_found;
+    struct {
+        struct list link;
+        struct log *log;
+        void *state;
+    } priv;
+};
+void log_find_time(struct log *log, struct log_find_time *f); /* done() from the loop */
+
+/* --- control: each is an entry of the journal, done when that is durable ------------------------
+ */
+
+enum log_control_kind {
+    LOG_TRUNCATE, /* the log ends at `offset` (a batch boundary; else at the batch that contains it)
+                   */
+    LOG_START,    /* nothing below `offset` is readable: DeleteRecords, retention */
+    LOG_REMOVE,   /* everything goes, also the files; the struct log is freed with done() */
+};
+struct log_control {
+    enum log_control_kind kind;
+    int64_t offset;
+    void (*done)(struct log_control *c, int error);
+    struct {
+        struct log_waiter waiter;
+        struct log *log;
+        int error;
+    } priv;
+};
+void log_control(struct log *log, struct log_control *c);
+
+/* Deletes segments that retention no longer wants, at most `limit` of them; the active one is
+ * rolled first when all of it is too old. Called now and then by the owner of the log. `now_ms` is
+ * wall clock. */
+void log_retain(struct log *log, int64_t now_ms, unsigned limit);
+
+/* --- what a shard tells about itself -------------------------------------------------------------
+ */
+
+struct log_set_status {
+    uint64_t journal_bytes, journal_bytes_live;
+    uint64_t tail_bytes;
+    uint64_t commits, committed_bytes, checkpoints, write_behind_bytes;
+    uint64_t appends_waiting; /* for room in the tail, the journal or on the disk */
+    uint32_t logs, files_open;
+    bool disk_full;
+};
+struct log_set_status log_set_status(const struct log_set *set);
+
+/* Asks for a checkpoint soon (tests, stop). */
+void log_set_checkpoint(struct log_set *set);

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What the files of this room share: the structs behind log.h. Private.
+ *
+ *     log ── segments, oldest first ── chunks of the tail, by position
+ *      └─ set ── journal (durable), mapped journal (`memory` logs), checkpoint
+ *
+ * States of a segment
+ *
+ *     ACTIVE --segment_seal--> SEALING --last block written, cut to size--> SEALED
+ *        ^                                                        │
+ *        └────────────── control_truncate (back into it) ────────┘
+ *
+ * Positions in a segment:  0 <= written <= submitted <= size, allocated >= size. What lies below
+ * `written` is in the file (durable after the next sync), what lies at or above it is in the
+ * chunks. */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/map.h"
+#include "log/cold.h"
+#include "log/epochs.h"
+#include "log/index.h"
+#include "log/journal.h"
+#include "log/log.h"
+#include "log/mapped.h"
+#include "log/producers.h"
+
+enum {
+    LOG_MAGIC = 0x6c6f6731,
+    LOG_SEGMENT_IOVECS = 64, /* chunks of one write behind */
+    LOG_ALLOCATE_FIRST = 65536,
+    LOG_ALLOCATE_MAX = 33554432,
+    LOG_CHUNK_CLASSES = 20, /* 4 KiB << class */
+};
+
+/* An aligned piece of the tail: bytes [position, position + filled) of its segment. */
+struct chunk {
+    struct buffer buffer; /* referenced by the segment and by slices that were lent */
+    struct list link;     /* in segment.chunks, by position */
+    struct list lru;      /* in set.chunks, oldest first */
+    struct log_set *set;
+    struct segment *segment; /* NULL: dropped, only slices keep it */
+    uint32_t position;
+    uint32_t filled;
+};
+
+enum segment_state { SEGMENT_ACTIVE, SEGMENT_SEALING, SEGMENT_SEALED };
+
+struct segment {
+    struct list link; /* in log.segments */
+    struct log *log;
+    enum segment_state state;
+    int64_t base_offset;
+    int64_t last_append_ms; /* wall clock of its first append in this process, 0: none */
+    uint32_t size;          /* bytes of content */
+    uint32_t submitted, written;
+    uint64_t allocated;
+    struct io_file *file; /* NULL: not open */
+    uint64_t key;         /* identity for the cold reader; never reused */
+    struct list chunks;
+    struct io_op write;   /* write-behind, then the cut of a sealed file */
+    struct iovec *iovecs; /* of the write in flight */
+    struct list dirty;    /* in set.dirty: written since the last sync */
+    struct list pending;  /* in checkpoint.pending: captured, not yet written */
+    uint32_t captured;    /* its size then */
+    struct list lru;      /* in set.files: open files, the longest unused first */
+    bool index_whole;     /* the index knows the segment from its beginning */
+    uint32_t index_from;  /* first position that the index knows, if it is not whole */
+    struct index index;
+    bool index_tried;                /* it was looked for, and could not be had */
+    bool index_job;                  /* one is queued or runs */
+    struct list index_waiters;       /* of struct log_waiter */
+    struct log_waiter retain_waiter; /* retention's */
+    struct list index_lru;           /* in set.indexes: of a sealed segment, in memory */
+    uint32_t *sums; /* of the pieces below sums_position, while it is written behind */
+    uint32_t sums_capacity, sums_position;
+    bool sums_broken; /* not all pieces were seen: a walk makes them */
+    uint32_t readers; /* reads that use the file */
+    bool removed;     /* its name is gone */
+};
+
+enum log_space_stage { SPACE_IDLE, SPACE_PARTITION_FILE, SPACE_ALLOCATE };
+
+struct log {
+    uint32_t magic;
+    struct log_set *set;
+    struct list link; /* in set.logs */
+    uint8_t key[20];  /* topic id and partition: the key of set.by_id */
+    struct uuid topic_id;
+    int32_t partition;
+    char topic[LOG_TOPIC_NAME_MAX + 1];
+    struct log_config config;
+    bool opened;   /* by its owner: log_open() */
+    bool removing; /* a REMOVE entry was gathered */
+
+    int64_t start_offset, end_offset, durable_offset;
+    uint64_t size_bytes; /* of the segments that are known */
+    int64_t max_timestamp;
+    struct epochs epochs;
+    struct producers *producers;
+
+    struct list segments; /* oldest first; the last is the active one */
+    bool segments_known;  /* the directory has been listed */
+    bool directory_known;
+    unsigned holds;    /* unsettled or unmarked TRUNCATE and REMOVE: files are not touched (L7) */
+    unsigned controls; /* truncations that look for their place: appends wait */
+    struct log_control retain; /* the log's own, of retention */
+    bool retaining;
+
+    struct { /* making room on disk: directory, partition file, segment file, allocation */
+        enum log_space_stage stage;
+        struct io_op op;
+        struct io_file *file;
+        uint8_t *block;
+        struct iovec iovec;
+        uint64_t target;
+        int failed; /* ERR_DISK_FULL and the like, until the next try */
+        uint64_t retry_ns;
+    } space;
+
+    struct list waiting;  /* of struct log_append, in order */
+    struct list runnable; /* in set.runnable when waiting is not empty */
+    struct list removal;  /* in set.removals */
+    struct log_watch *watch;
+    struct list moved; /* in set.moved: watch to be called at the end of the turn */
+};
+
+/* An entry whose files may be touched once a durable mark covers it (L7). */
+struct release {
+    struct list link; /* in set.releases, by sequence */
+    uint64_t sequence;
+    enum log_control_kind kind;
+    struct log *log;
+    struct list doomed; /* segments that a truncation took from the log */
+};
+
+/* A directory on its way out: renamed to trash, then emptied in the background. */
+struct trash;
+
+enum checkpoint_stage {
+    CHECKPOINT_IDLE,
+    CHECKPOINT_CAPTURED, /* waits for write-behind and for its entries to settle */
+    CHECKPOINT_SYNC,     /* segments and names */
+    CHECKPOINT_FIRST,    /* the copy that is older */
+    CHECKPOINT_SECOND,
+};
+
+enum { CHECKPOINT_SYNCS_MAX = 16 };
+
+struct checkpoint_sync {
+    struct io_op op;
+    struct log_set *set;
+    struct segment *segment; /* NULL: everything (syncfs) */
+};
+
+struct checkpoint {
+    enum checkpoint_stage stage;
+    bool wanted;
+    struct io_op op;
+    struct io_file *files[2];
+    unsigned older; /* which copy is written first */
+    uint8_t *data;
+    size_t size, capacity;
+    uint32_t logs;
+    uint64_t sequence, memory_sequence; /* captured: everything below is in it */
+    uint64_t memory_position;           /* of the mapped journal at the capture */
+    struct list pending;                /* segments whose captured blocks are not written */
+    struct checkpoint_sync syncs[CHECKPOINT_SYNCS_MAX];
+    unsigned syncs_left;
+    struct iovec iovec;
+    uint64_t mark;
+    uint64_t count;
+};
+
+struct log_set {
+    struct io *io;
+    struct memory *memory;
+    struct log_options options;
+    struct uuid storage_id;
+    uint64_t life;
+    unsigned shard, shards;
+    bool recovering; /* replay: nothing is journaled */
+    bool closing;
+    bool close_checkpoint; /* the last checkpoint is still to be made */
+    struct log_set_close *close;
+
+    struct journal journal;
+    struct mapped mapped;
+    struct checkpoint checkpoint;
+    struct cold_reader *cold;
+
+    struct map by_id; /* 20 bytes -> struct log */
+    struct list logs;
+    struct list runnable; /* logs with waiting appends, first come first served */
+    struct list moved;
+    struct list finished; /* of struct log_waiter: settled at the end of the turn */
+    struct list controls; /* of struct log_control: wait for room */
+    struct list releases;
+    struct list removals; /* logs whose directory must go before the name may be used again */
+    struct list dirty;    /* segments written since the last sync began */
+    struct list chunks;   /* LRU of all chunks */
+    struct list files;    /* LRU of segments with an open file */
+    struct list trash;
+    struct list index_jobs;
+    bool index_running;  /* the first of them */
+    struct list indexes; /* of sealed segments in memory, the longest unused first */
+    uint64_t index_bytes;
+    unsigned files_open;
+    unsigned in_flight; /* operations that must end before the set is closed */
+    unsigned readers;
+    uint64_t tail_bytes, tail_logs;
+    void *chunks_free[LOG_CHUNK_CLASSES];
+    uint64_t chunks_free_bytes;
+    uint64_t segment_keys;
+    uint64_t trash_counter;
+    uint64_t waiting_appends, write_behind_bytes;
+    bool disk_full;
+    bool names_dirty; /* a name under topics/ has changed since the last sync */
+    struct io_file *topics_directory;
+    struct io_turn pump_turn;
+    struct io_op tick; /* once a second: disk space, idle work */
+    uint64_t disk_free;
+    void (*progress)(struct log_set *set); /* recovery's pump; NULL when serving */
+    void *progress_context;
+};
+
+static inline bool log_mutant(const struct log_set *set, enum log_mutant mutant)
+{
+#ifdef LEAT_SIM
+    return set->options.mutants & (uint32_t)mutant;
+#else
+    (void)set, (void)mutant;
+    return false;
+#endif
+}
+
+/* What a recovery leaves to the sets: the founding checkpoint of the new life. */
+struct log_recovery {
+    struct uuid storage_id;
+    uint64_t life;
+    uint64_t next_sequence, next_memory_sequence;
+    unsigned shards;
+    uint8_t *data;
+    size_t size;
+    uint32_t logs;
+};
+
+/* --- set.c
+ * ------------------------------------------------------------------------------------------ */
+void log_set_progress(
+    struct log_set *set); /* something made room: waiting appends are tried again */
+void log_set_settled(struct log_set *set); /* a group has settled: marks, checkpoint */
+void log_moved(struct log *log);
+/* w->settled(w) is called at the end of the turn. */
+void log_finish_later(struct log_set *set, struct log_waiter *w);
+struct log *log_find(const struct log_set *set, struct uuid topic_id, int32_t partition);
+struct log *log_new(struct log_set *set, struct uuid topic_id, int32_t partition, const char *topic,
+                    size_t topic_size) MUST_CHECK;
+void log_free(struct log *log);
+void log_directory(const struct log *log, char out[static IO_PATH_MAX]);
+void log_options_defaults(struct log_options *o);
+struct log_set *log_set_new(struct io *io, const struct log_options *options,
+                            unsigned shards) MUST_CHECK;
+void log_set_close_step(struct log_set *set);
+void log_set_free(struct log_set *set);
+struct log *log_set_load(struct log_set *set, const struct checkpoint_log *l) MUST_CHECK;
+
+/* --- tail.c
+ * ----------------------------------------------------------------------------------------- */
+/* Whether `size` more bytes find room in the tail now (chunks are taken). */
+bool tail_reserve(struct segment *s, uint32_t size);
+/* Copies to the end of the segment; tail_reserve() was true. */
+void tail_put(struct segment *s, const struct iovec *pieces, unsigned count);
+/* Bytes [position, position + size) that are in the tail, copied out; false if a part is not there.
+ */
+bool tail_copy(const struct segment *s, uint32_t position, void *out, uint32_t size);
+/* The position from which on everything is in the tail. */
+uint32_t tail_from(const struct segment *s);
+/* Up to `count` slices of [position, position + size). Returns how many, 0 if they do not suffice.
+ */
+unsigned tail_slices(const struct segment *s, uint32_t position, uint32_t size, struct slice *out,
+                     unsigned count);
+/* A chunk for bytes [from, from + size), not yet in the segment's list. NULL: no room. */
+struct chunk *tail_chunk_before(struct segment *s, uint32_t from, uint32_t size);
+/* Cuts the tail at `position`; `kept`: bytes of the cut block, put back when they are not in a
+ * chunk. */
+void tail_truncate(struct segment *s, uint32_t position);
+/* Drops chunks that are on disk; all of them when the segment goes. */
+void tail_drop(struct segment *s, bool all);
+void tail_free_lists(struct log_set *set);
+/* iovecs of whole blocks [from, to), for a write; returns the count and how far it reaches. */
+unsigned tail_iovecs(const struct segment *s, uint32_t from, uint32_t to, struct iovec *out,
+                     unsigned count, uint32_t *reached);
+
+/* --- segment.c
+ * -------------------------------------------------------------------------------------- */
+struct segment *segment_new(struct log *log, int64_t base_offset) MUST_CHECK;
+void segment_free(struct segment *s);              /* closes; nothing in flight */
+struct segment *log_active(const struct log *log); /* NULL: none yet */
+void segment_path(const struct segment *s, char out[static IO_PATH_MAX], const char *suffix);
+int segment_open(struct segment *s) MUST_CHECK;
+void segment_seal(struct segment *s);
+/* Starts what can be written behind: everything when `all`, else only large pieces. */
+void segment_write_behind(struct segment *s, bool all);
+bool segment_settled_on_disk(const struct segment *s, uint32_t size);
+/* 1: `end` bytes of the active segment have their place on disk; 0: being made, log_set_progress()
+ * follows; or an error (ERR_DISK_FULL). */
+int log_space(struct log *log, struct segment *s, uint64_t end) MUST_CHECK;
+/* Lists the directory, so that segments that were not touched in this life are known. 0 or an
+ * error. */
+int log_segments_load(struct log *log) MUST_CHECK;
+struct segment *segment_for_offset(const struct log *log, int64_t offset);
+int64_t segment_end_offset(const struct segment *s);
+
+/* --- segment_index.c
+ * -------------------------------------------------------------------------------- */
+void segment_sums_update(struct segment *s, const struct iovec *iovecs, unsigned count,
+                         uint32_t from);
+void segment_sums_free(struct segment *s);
+void segment_index_finish(
+    struct segment *s); /* it is sealed: its index and sums are to be written */
+/* 1: s->index is as good as it gets; 0: w->settled(w) will be called; or an error. */
+int segment_index_need(struct segment *s, struct log_waiter *w) MUST_CHECK;
+
+/* --- append.c
+ * --------------------------------------------------------------------------------------- */
+/* Replay: the entry's batch is put where the entry says. 1 done, 0 wait for progress, or an error.
+ */
+int log_replay_append(struct log *log, const struct entry *e) MUST_CHECK;
+void log_pump(struct log_set *set);
+void log_fail_waiting(struct log *log, int error);
+
+/* --- control.c
+ * -------------------------------------------------------------------------------------- */
+int log_replay_truncate(struct log *log, const struct entry *e) MUST_CHECK;
+void log_replay_start(struct log *log, int64_t offset);
+int log_replay_remove(struct log *log) MUST_CHECK;
+void log_release_marked(struct log_set *set);
+void log_control_pump(struct log_set *set);
+void log_drop_segments_below(struct log *log, int64_t offset);
+
+/* --- trash.c
+ * ---------------------------------------------------------------------------------------- */
+/* Renames `path` into <root>/trash and removes it in the background. 0 or an error. */
+int trash_put(struct log_set *set, const char *path, struct uuid topic_id,
+              int32_t partition) MUST_CHECK;
+void trash_begin(struct log_set *set);   /* what an earlier life left is removed */
+void trash_abandon(struct log_set *set); /* what has not begun is left to the next start */
+
+/* --- checkpoint.c
+ * ------------------------------------------------------------------------------------ */
+void log_set_want_checkpoint(struct log_set *set);
+void log_set_journal_turned(struct log_set *set);
+void checkpoint_step(struct log_set *set);
+void checkpoint_recapture(struct log_set *set); /* a truncation changed what was captured */
+bool checkpoint_idle(const struct log_set *set);
+void checkpoint_path(char out[static IO_PATH_MAX], const char *root, unsigned shard, unsigned copy);
+/* Encodes all logs (with room for the header) into *data; ERR_NO_MEMORY. */
+int checkpoint_capture(struct log_set *set, uint8_t **data, size_t *size, size_t *capacity,
+                       uint32_t *logs) MUST_CHECK;

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* mapped: the journal of `memory` logs, a ring in a shared mapping that is never flushed.
+ *
+ * An append to a `memory` log is copied into <root>/journal-<shard>/memory-0000 and is done: it
+ * outlives the process, for the page cache does, and not the machine, which `durability: memory`
+ * does not promise. Its groups hold one entry each and carry the boot id in their seed: after a
+ * reboot none is valid, and the log is what its checkpoint says. The ring is freed by checkpoints
+ * like the durable journal. The file is made with the first `memory` log. */
+#pragma once
+
+#include "log/format.h"
+#include "log/log.h"
+
+enum { MAPPED_ALIGN = 64 };
+
+struct mapped {
+    struct log_set *set;
+    struct io *io;
+    struct io_file *file;
+    uint8_t *ring; /* NULL: not made yet */
+    uint64_t capacity;
+    uint32_t seed;
+    uint64_t next_sequence;
+    uint64_t position; /* of the next group; grows for ever, modulo capacity in the file */
+    uint64_t tail;     /* of the oldest live group */
+    struct io_op op;   /* making the file */
+    bool failed;
+};
+
+void mapped_init(struct mapped *m, struct log_set *set, uint64_t next_sequence);
+void mapped_close(struct mapped *m);
+
+/* Whether an entry with so large a body finds room now. Begins to make the file if it is not there;
+ * then log_set_progress() follows. */
+bool mapped_room(struct mapped *m, uint32_t body_size);
+
+/* Copies an entry; mapped_room() was true. It has the journal's meaning of durable at once. */
+void mapped_append(struct mapped *m, struct entry *e, const struct iovec *body,
+                   unsigned body_count);
+
+/* A checkpoint covers everything below `position` (and `sequence`). */
+void mapped_release(struct mapped *m, uint64_t position);
+
+void mapped_path(char out[static IO_PATH_MAX], const char *root, unsigned shard);

@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* producers: the fold of a log's batches that answers "is this one new, seen, or out of order".
+ *
+ * Each producer id has one entry with its last five batches, oldest first; its epoch and its next
+ * sequence are those of the newest. The entries are found by id through a map and stand in a list
+ * ordered by their newest batch's offset, which is the order in which a log is folded: so the
+ * encoding depends on what is known alone, not on how it came to be known.
+ *
+ * What a batch (id, epoch, first sequence, last sequence) meets, in this order:
+ *
+ *     the id is not known                                -> append it, any sequence
+ *     one of the last five of this epoch is the same     -> a duplicate of that one
+ *     its epoch is lower than the newest                 -> ERR_INVALID_PRODUCER_EPOCH
+ *     its epoch is higher, first sequence 0              -> append it
+ *     its epoch is the newest, first sequence is next    -> append it
+ *     anything else, also what is older than the five    -> ERR_OUT_OF_ORDER_SEQUENCE
+ *
+ * The last line answers OUT_OF_ORDER_SEQUENCE (45) and not DUPLICATE_SEQUENCE (46): Kafka's broker
+ * has only the equality with one of the five and the test for the next sequence, so for it an
+ * old retry and a gap are the same thing, and its clients handle 45.
+ *
+ * Invariants
+ *   R1  An entry has 1 to PRODUCER_BATCHES batches with growing offsets.
+ *   R2  The list holds each entry once, and the newest offsets grow along it.
+ *   R3  What is known of a producer is a suffix of what the fold of the whole log would know with
+ *       endless memory; if it is empty after a truncation, five batches or more were cut.
+ *
+ * Encoding (the checkpoint that holds it has the checksum); tests/unit/log/producers.c proves it.
+ *
+ *     OFFSET   SIZE  MEANING
+ *          0      1  version 1
+ *          1      4  number of producers
+ *          5     ..  producers, by the offset of their newest batch
+ *
+ *     OFFSET   SIZE  MEANING (one producer)
+ *          0      8  producer id
+ *          8      1  number of batches, 1 .. 5
+ *          9   n*30  batches, oldest first
+ *
+ *     OFFSET   SIZE  MEANING (one batch)
+ *          0      2  epoch
+ *          2      4  first sequence
+ *          6      4  last sequence
+ *         10      8  base offset
+ *         18      4  last offset minus base offset
+ *         22      8  largest timestamp
+ */
+#include "log/producers.h"
+
+#include "base/errors.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/pool.h"
+
+enum {
+    PRODUCERS_VERSION = 1,
+    PRODUCERS_HEADER_SIZE = 5,
+    PRODUCER_HEADER_SIZE = 9,
+    PRODUCER_BATCH_SIZE = 30,
+    PRODUCERS_SLAB = 4, /* entries taken from memory together */
+};
+
+struct seen_batch {
+    int64_t base_offset;
+    int64_t timestamp_ms;
+    int32_t first_sequence;
+    int32_t last_sequence;
+    int32_t last_offset_delta;
+    int16_t epoch;
+};
+
+struct producer {
+    struct list link; /* in struct producers.order */
+    int64_t id;
+    uint32_t count;
+    struct seen_batch batches[PRODUCER_BATCHES]; /* oldest first */
+};
+
+struct producers {
+    struct memory *memory;
+    struct map by_id;
+    struct pool pool;
+    struct list order;
+};
+
+static const struct seen_batch *producer_newest(const struct producer *p)
+{
+    assert(p->count >= 1 && p->count <= PRODUCER_BATCHES);
+    return &p->batches[p->count - 1];
+}
+
+static int64_t seen_last_offset(const struct seen_batch *b)
+{
+    return b->base_offset + b->last_offset_delta;
+}
+
+/* The log's last offset that is known of: that of the last entry in order. */
+static int64_t producers_newest_offset(const struct producers *p)
+{
+    assert(!list_empty(&p->order));
+    return seen_last_offset(producer_newest(container_of(p->order.prev, struct producer, link)));
+}
+
+static bool sequence_follows(int32_t last, int32_t next)
+{
+    return last == INT32_MAX ? next == 0 : next == last + 1;
+}
+
+/* A batch without producer id or sequence is none of our business. */
+static bool batch_is_idempotent(const struct producer_batch *b)
+{
+    return b->producer_id >= 0 && b->epoch >= 0 && b->first_sequence >= 0 && b->last_sequence >= 0;
+}
+
+static struct producer_batch batch_of_seen(int64_t id, const struct seen_batch *s)
+{
+    return (struct producer_batch){
+        .producer_id = id,
+        .epoch = s->epoch,
+        .first_sequence = s->first_sequence,
+        .last_sequence = s->last_sequence,
+        .base_offset = s->base_offset,
+        .last_offset = seen_last_offset(s),
+        .timestamp_ms = s->timestamp_ms,
+    };
+}
+
+/* The batch with these sequences among those of the newest epoch, or NULL. */
+static const struct seen_batch *producer_find(const struct producer *p,
+                                              const struct producer_batch *b)
+{
+    for (uint32_t i = p->count; i-- > 0 && p->batches[i].epoch == b->epoch;) {
+        if (p->batches[i].first_sequence == b->first_sequence &&
+            p->batches[i].last_sequence == b->last_sequence) {
+            return &p->batches[i];
+        }
+    }
+    return NULL;
+}
+
+int producers_check(const struct producers *p, const struct producer_batch *b,
+                    struct producer_batch *original)
+{
+    if (!p || !batch_is_idempotent(b)) {
+        return 0;
+    }
+    const struct producer *known = map_get_number(&p->by_id, (uint64_t)b->producer_id);
+    if (!known) {
+        return 0;
+    }
+    assert(known->id == b->producer_id);
+    const struct seen_batch *newest = producer_newest(known);
+    const struct seen_batch *same = producer_find(known, b);
+    if (same) {
+        *original = batch_of_seen(known->id, same);
+        return 1;
+    }
+    if (b->epoch < newest->epoch) {
+        return ERR_INVALID_PRODUCER_EPOCH;
+    }
+    if (b->epoch > newest->epoch) {
+        return b->first_sequence == 0 ? 0 : ERR_OUT_OF_ORDER_SEQUENCE;
+    }
+    return sequence_follows(newest->last_sequence, b->first_sequence) ? 0
+                                                                      : ERR_OUT_OF_ORDER_SEQUENCE;
+}
+
+/* A fixed seed, because the module is pure. An id that a client chose to collide costs that
+ * client's own look-ups a longer probe within `limit` slots, nothing else. */
+static struct producers *producers_new(struct memory *m)
+{
+    struct producers *p = memory_alloc(m, sizeof *p);
+    if (p) {
+        p->memory = m;
+        map_init(&p->by_id, m, 0x6c65617470726f64, UINT32_MAX);
+        pool_init(&p->pool, m, sizeof(struct producer), PRODUCERS_SLAB, UINT32_MAX);
+        list_init(&p->order);
+    }
+    return p;
+}
+
+void producers_free(struct producers *p, struct memory *m)
+{
+    if (!p) {
+        return;
+    }
+    assert(p->memory == m);
+    while (!list_empty(&p->order)) {
+        pool_give(&p->pool, container_of(list_pop(&p->order), struct producer, link));
+    }
+    map_deinit(&p->by_id);
+    pool_deinit(&p->pool);
+    memory_free(m, p);
+}
+
+/* An entry without batches yet, in the map but not in the order; NULL without memory. */
+static struct producer *producers_add(struct producers *p, int64_t id)
+{
+    struct producer *added = pool_take(&p->pool);
+    if (!added) {
+        return NULL;
+    }
+    added->id = id;
+    list_init(&added->link);
+    if (map_add_number(&p->by_id, (uint64_t)id, added) < 0) {
+        pool_give(&p->pool, added);
+        return NULL;
+    }
+    return added;
+}
+
+static void producers_forget(struct producers *p, struct producer *gone)
+{
+    const void *removed = map_remove_number(&p->by_id, (uint64_t)gone->id);
+    assert(removed == gone);
+    list_remove(&gone->link);
+    pool_give(&p->pool, gone);
+}
+
+static void producer_push(struct producer *p, struct seen_batch b)
+{
+    if (p->count == PRODUCER_BATCHES) {
+        memmove(p->batches, p->batches + 1, (PRODUCER_BATCHES - 1) * sizeof *p->batches);
+        p->count--;
+    }
+    p->batches[p->count++] = b;
+}
+
+int producers_update(struct producers **p, struct memory *m, const struct producer_batch *b,
+                     uint32_t limit)
+{
+    if (!batch_is_idempotent(b)) {
+        return 0;
+    }
+    assert(b->base_offset >= 0 && b->last_offset >= b->base_offset);
+    assert(b->last_offset - b->base_offset <= INT32_MAX);
+    if (*p && !list_empty(&(*p)->order) && b->last_offset <= producers_newest_offset(*p)) {
+        return 0; /* a replay meets again what a checkpoint has folded in */
+    }
+    struct producers *made = NULL;
+    if (!*p) {
+        made = producers_new(m);
+        if (!made) {
+            return ERR_NO_MEMORY;
+        }
+    }
+    struct producers *state = made ? made : *p;
+    assert(state->memory == m);
+    struct producer *producer = map_get_number(&state->by_id, (uint64_t)b->producer_id);
+    if (!producer) {
+        bool full = map_count(&state->by_id) >= limit;
+        producer = full ? NULL : producers_add(state, b->producer_id);
+        if (!producer) {
+            producers_free(made, m);
+            return full ? ERR_BUSY : ERR_NO_MEMORY;
+        }
+    }
+    producer_push(producer, (struct seen_batch){
+                                .base_offset = b->base_offset,
+                                .timestamp_ms = b->timestamp_ms,
+                                .first_sequence = b->first_sequence,
+                                .last_sequence = b->last_sequence,
+                                .last_offset_delta = (int32_t)(b->last_offset - b->base_offset),
+                                .epoch = b->epoch,
+                            });
+    list_remove(&producer->link);
+    list_append(&state->order, &producer->link);
+    *p = state;
+    return 0;
+}
+
+static bool producer_before(const struct list *a, const struct list *b)
+{
+    return seen_last_offset(producer_newest(container_of(a, struct producer, link))) <
+           seen_last_offset(producer_newest(container_of(b, struct producer, link)));
+}
+
+static void order_merge(struct list *to, struct list *a, struct list *b)
+{
+    while (!list_empty(a) && !list_empty(b)) {
+        list_append(to, list_pop(producer_before(b->next, a->next) ? b : a));
+    }
+    list_splice(to, a);
+    list_splice(to, b);
+}
+
+enum { ORDER_RUNS = 32 };
+
+/* Sorts the list by newest offset (R2): a merge sort that counts in binary, run i holding 2^i. */
+static void producers_sort(struct producers *p)
+{
+    struct list runs[ORDER_RUNS], carry, merged;
+    list_init(&carry);
+    list_init(&merged);
+    for (int i = 0; i < ORDER_RUNS; i++) {
+        list_init(&runs[i]);
+    }
+    while (!list_empty(&p->order)) {
+        list_append(&carry, list_pop(&p->order));
+        int i = 0;
+        for (; i < ORDER_RUNS - 1 && !list_empty(&runs[i]); i++) {
+            order_merge(&merged, &runs[i], &carry);
+            list_splice(&carry, &merged);
+        }
+        list_splice(&runs[i], &carry);
+    }
+    for (int i = 0; i < ORDER_RUNS; i++) {
+        order_merge(&merged, &runs[i], &carry);
+        list_splice(&carry, &merged);
+    }
+    list_splice(&p->order, &carry);
+}
+
+void producers_truncate(struct producers *p, int64_t offset)
+{
+    if (!p || list_empty(&p->order) || producers_newest_offset(p) < offset) {
+        return;
+    }
+    list_each (node, &p->order) {
+        struct producer *producer = container_of(node, struct producer, link);
+        while (producer->count > 0 &&
+               seen_last_offset(&producer->batches[producer->count - 1]) >= offset) {
+            producer->count--;
+        }
+        if (producer->count == 0) {
+            producers_forget(p, producer);
+        }
+    }
+    producers_sort(p);
+    assert(list_empty(&p->order) || producers_newest_offset(p) < offset);
+}
+
+void producers_expire(struct producers *p, int64_t timestamp_ms)
+{
+    if (!p) {
+        return;
+    }
+    list_each (node, &p->order) {
+        struct producer *producer = container_of(node, struct producer, link);
+        if (producer_newest(producer)->timestamp_ms < timestamp_ms) {
+            producers_forget(p, producer);
+        }
+    }
+}
+
+uint32_t producers_count(const struct producers *p)
+{
+    return p ? (uint32_t)map_count(&p->by_id) : 0;
+}
+
+size_t producers_size(const struct producers *p)
+{
+    size_t size = PRODUCERS_HEADER_SIZE;
+    if (p) {
+        list_each (node, &p->order) {
+            const struct producer *producer = container_of(node, struct producer, link);
+            size += PRODUCER_HEADER_SIZE + producer->count * PRODUCER_BATCH_SIZE;
+        }
+    }
+    return size;
+}
+
+void producers_encode(const struct producers *p, struct writer *w)
+{
+    writer_u8(w, PRODUCERS_VERSION);
+    writer_be32(w, producers_count(p));
+    if (!p) {
+        return;
+    }
+    list_each (node, &p->order) {
+        const struct producer *producer = container_of(node, struct producer, link);
+        writer_be64(w, (uint64_t)producer->id);
+        writer_u8(w, (uint8_t)producer->count);
+        for (uint32_t i = 0; i < producer->count; i++) {
+            const struct seen_batch *b = &producer->batches[i];
+            writer_be16(w, (uint16_t)b->epoch);
+            writer_be32(w, (uint32_t)b->first_sequence);
+            writer_be32(w, (uint32_t)b->last_sequence);
+            writer_be64(w, (uint64_t)b->base_offset);
+            writer_be32(w, (uint32_t)b->last_offset_delta);
+            writer_be64(w, (uint64_t)b->timestamp_ms);
+        }
+    }
+}
+
+/* False if the bytes end or no batch looks so. */
+static bool seen_decode(struct seen_batch *out, struct reader *r)
+{
+    out->epoch = (int16_t)reader_be16(r);
+    out->first_sequence = (int32_t)reader_be32(r);
+    out->last_sequence = (int32_t)reader_be32(r);
+    out->base_offset = (int64_t)reader_be64(r);
+    out->last_offset_delta = (int32_t)reader_be32(r);
+    out->timestamp_ms = (int64_t)reader_be64(r);
+    return !r->failed && out->epoch >= 0 && out->first_sequence >= 0 && out->last_sequence >= 0 &&
+           out->base_offset >= 0 && out->last_offset_delta >= 0 &&
+           out->base_offset <= INT64_MAX - out->last_offset_delta;
+}
+
+/* One producer behind all that are there. */
+static int producer_decode(struct producers *p, struct reader *r)
+{
+    int64_t id = (int64_t)reader_be64(r);
+    uint32_t count = reader_u8(r);
+    if (r->failed || id < 0 || count < 1 || count > PRODUCER_BATCHES ||
+        map_get_number(&p->by_id, (uint64_t)id)) {
+        return ERR_MALFORMED;
+    }
+    int64_t newest_before = list_empty(&p->order) ? -1 : producers_newest_offset(p);
+    struct producer *producer = producers_add(p, id);
+    if (!producer) {
+        return ERR_NO_MEMORY;
+    }
+    int64_t last_offset = -1;
+    for (uint32_t i = 0; i < count; i++) {
+        struct seen_batch b;
+        if (!seen_decode(&b, r) || b.base_offset <= last_offset) {
+            producers_forget(p, producer);
+            return ERR_MALFORMED;
+        }
+        last_offset = seen_last_offset(&b);
+        producer_push(producer, b);
+    }
+    if (last_offset <= newest_before) {
+        producers_forget(p, producer);
+        return ERR_MALFORMED;
+    }
+    list_append(&p->order, &producer->link);
+    return 0;
+}
+
+int producers_decode(struct producers **out, struct memory *m, struct reader *r, uint32_t limit)
+{
+    uint8_t version = reader_u8(r);
+    uint32_t count = reader_be32(r);
+    if (r->failed || version != PRODUCERS_VERSION || count > limit ||
+        count > reader_left(r) / (PRODUCER_HEADER_SIZE + PRODUCER_BATCH_SIZE)) {
+        return ERR_MALFORMED;
+    }
+    if (count == 0) {
+        *out = NULL;
+        return 0;
+    }
+    struct producers *p = producers_new(m);
+    if (!p) {
+        return ERR_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        int error = producer_decode(p, r);
+        if (error < 0) {
+            producers_free(p, m);
+            return error;
+        }
+    }
+    assert(producers_count(p) == count);
+    *out = p;
+    return 0;
+}

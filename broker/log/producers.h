@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* producers: what a log knows of its idempotent producers (KIP-98): pure, a fold of the log's
+ * batches.
+ *
+ * For each producer id: its newest epoch and its last five batches. A batch whose first and last
+ * sequence equal one of them is a duplicate; another one must continue the newest sequence (which
+ * wraps from 2^31-1 to 0), or begin at 0 in a newer epoch; of an unknown producer any sequence is
+ * accepted (its state has expired or was trimmed).
+ *
+ * The state of a log is encoded into every checkpoint; truncation drops batches above the cut. */
+#pragma once
+
+#include "base/bytes.h"
+#include "base/memory.h"
+
+enum { PRODUCER_BATCHES = 5 };
+
+struct producers; /* of one log; NULL is an empty one */
+
+struct producer_batch {
+    int64_t producer_id;
+    int16_t epoch;
+    int32_t first_sequence;
+    int32_t last_sequence;
+    int64_t base_offset;
+    int64_t last_offset;
+    int64_t timestamp_ms; /* the batch's largest: decides expiration */
+};
+
+/* 0: append it; 1: a duplicate, and *original is what stands in the log; or
+ * ERR_OUT_OF_ORDER_SEQUENCE, ERR_INVALID_PRODUCER_EPOCH. Changes nothing. base_offset and
+ * last_offset of `b` are not read. */
+int producers_check(const struct producers *p, const struct producer_batch *b,
+                    struct producer_batch *original) MUST_CHECK;
+
+/* Folds a batch that is in the log into the state. *p is made when needed. ERR_NO_MEMORY or
+ * ERR_BUSY (`limit` producers are known: the caller may expire and try once more): nothing changed.
+ * Must be called before the batch is appended to anything, so that the append can still be refused.
+ * Batches come in the order of the log; one that ends at or below the newest known is ignored, for
+ * a replay meets again what its checkpoint had folded in. */
+int producers_update(struct producers **p, struct memory *m, const struct producer_batch *b,
+                     uint32_t limit) MUST_CHECK;
+
+/* Drops batches that end at or above `offset`. A producer left with none is forgotten. What is left
+ * is exact, but may know fewer than five batches of a producer, and none of one that had five or
+ * more cut (the fold of an older snapshot would know them). */
+void producers_truncate(struct producers *p, int64_t offset);
+
+/* Forgets producers whose newest batch is older than `timestamp_ms`. */
+void producers_expire(struct producers *p, int64_t timestamp_ms);
+
+uint32_t producers_count(const struct producers *p);
+
+/* Bytes of the encoding, and the encoding itself: OFFSET SIZE MEANING table in producers.c. */
+size_t producers_size(const struct producers *p);
+void producers_encode(const struct producers *p, struct writer *w);
+/* Total: any bytes give a state or ERR_MALFORMED / ERR_NO_MEMORY. */
+int producers_decode(struct producers **out, struct memory *m, struct reader *r,
+                     uint32_t limit) MUST_CHECK;
+void producers_free(struct producers *p, struct memory *m);

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Reading: from the tail at once, from disk through the cold reader.
+ *
+ *     log_read -> segment -> index -> position --in the tail--> scan headers -> slices (1)
+ *                                              --on disk-----> cold_read -> slices (0)
+ *
+ * A batch may begin on disk and end in the tail: after a recovery, or when its first chunk was
+ * dropped. Then the blocks from its beginning up to the tail are read back into a chunk, the batch
+ * is checked, and it is served from there. */
+#include "base/crc32c.h"
+#include "base/errors.h"
+#include "log/log_private.h"
+
+enum { BATCH_CRC_FROM = 21, BATCH_AT_CRC_FIELD = 17 };
+
+struct read_state {
+    struct log_waiter index; /* waits for the segment's index */
+    struct cold_request request;
+    struct log_read *read;
+    struct segment *segment;
+    struct io_op op; /* reading blocks back */
+    struct chunk *chunk;
+    uint32_t batch_position;
+};
+
+static bool batch_header_in_tail(const struct segment *s, uint32_t position, struct batch_fields *f)
+{
+    uint8_t header[LOG_BATCH_HEADER];
+    if (!tail_copy(s, position, header, sizeof header)) {
+        return false;
+    }
+    batch_fields_read(f, header);
+    return true;
+}
+
+/* Collects whole batches from `position`, which is a batch boundary in the tail. */
+static int read_tail(struct log_read *r, struct segment *s, uint32_t position)
+{
+    uint32_t from = position, end = position, first_end = 0;
+    int64_t next = r->offset, first_next = 0;
+    while (end < s->size) {
+        struct batch_fields f;
+        if (!batch_header_in_tail(s, end, &f)) {
+            break;
+        }
+        uint32_t size = (uint32_t)f.length + 12;
+        int64_t last = f.base_offset + f.last_offset_delta;
+        assert(size <= s->size - end);
+        if (last < r->offset) {
+            end += size;
+            from = end;
+            continue;
+        }
+        bool fits = (uint64_t)end - from + size <= r->bytes_max;
+        if (last >= r->limit_offset || (!fits && !(end == from && r->first_whole))) {
+            break;
+        }
+        end += size;
+        next = last + 1;
+        if (!first_end) {
+            first_end = end;
+            first_next = next;
+        }
+        if (!fits) {
+            break;
+        }
+    }
+    r->slice_count = 0;
+    if (end > from) {
+        r->slice_count = tail_slices(s, from, end - from, r->slices, LOG_READ_SLICES_MAX);
+        if (r->slice_count == 0) { /* too many small chunks: the first batch alone */
+            end = first_end;
+            next = first_next;
+            r->slice_count = tail_slices(s, from, end - from, r->slices, LOG_READ_SLICES_MAX);
+        }
+    }
+    r->size = r->slice_count ? end - from : 0;
+    r->next_offset = r->slice_count ? next : r->offset;
+    return 1;
+}
+
+/* --- from disk
+ * -------------------------------------------------------------------------------------------- */
+
+static void state_free(struct read_state *st)
+{
+    struct log_set *set = st->segment->log->set;
+    st->segment->readers--;
+    set->readers--;
+    if (st->chunk) {
+        st->chunk->segment = NULL;
+        list_remove(&st->chunk->lru);
+        buffer_release(&st->chunk->buffer);
+    }
+    memory_free(set->memory, st);
+    log_set_progress(set);
+}
+
+static void read_end(struct read_state *st, int error)
+{
+    struct log_read *r = st->read;
+    state_free(st);
+    r->done(r, error);
+}
+
+static void say_damage(const struct segment *s, uint32_t position, const char *what)
+{
+    char path[IO_PATH_MAX];
+    segment_path(s, path, ".log");
+    log_error(io_logger(s->log->set->io), "log",
+              "%s at position %u: %s; it is not served; see leat log verify", path, position, what);
+}
+
+static bool batch_sum_holds(const struct segment *s, uint32_t position, uint32_t size)
+{
+    struct slice slices[LOG_READ_SLICES_MAX];
+    unsigned count = tail_slices(s, position, size, slices, LOG_READ_SLICES_MAX);
+    uint32_t crc = 0, skip = BATCH_CRC_FROM;
+    uint8_t stored[4];
+    bool there = count > 0 && tail_copy(s, position + BATCH_AT_CRC_FIELD, stored, sizeof stored);
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t cut = skip < slices[i].size ? skip : (uint32_t)slices[i].size;
+        crc = crc32c(crc, slices[i].data + cut, slices[i].size - cut);
+        skip -= cut;
+        slice_release(&slices[i]);
+    }
+    return there && crc == get_be32(stored);
+}
+
+static void blocks_read(struct io_op *op, int64_t result)
+{
+    struct read_state *st = container_of(op, struct read_state, op);
+    struct segment *s = st->segment;
+    struct chunk *c = st->chunk;
+    if (result < (int64_t)c->buffer.size) {
+        read_end(st, result < 0 ? ERR_DISK_FAILED : ERR_DAMAGED);
+        return;
+    }
+    if (tail_from(s) == c->position + c->buffer.size && !s->removed) {
+        c->filled = (uint32_t)c->buffer.size;
+        c->segment = s;
+        list_append(s->chunks.next, &c->link); /* in front of all others */
+        st->chunk = NULL;
+    }
+    struct batch_fields f;
+    if (!batch_header_in_tail(s, st->batch_position, &f)) {
+        read_end(st, ERR_BUSY); /* the tail has moved meanwhile: the client asks again */
+        return;
+    }
+    uint32_t size = (uint32_t)f.length + 12;
+    if (f.length < LOG_BATCH_HEADER - 12 || size > s->size - st->batch_position ||
+        !batch_sum_holds(s, st->batch_position, size)) {
+        say_damage(s, st->batch_position, "the batch fails its checksum");
+        read_end(st, ERR_DAMAGED);
+        return;
+    }
+    read_tail(st->read, s, st->batch_position);
+    read_end(st, 0);
+}
+
+/* Reads [block of position, tail) back. 0: started; or an error. */
+static int read_blocks_back(struct read_state *st, uint32_t position)
+{
+    struct segment *s = st->segment;
+    uint32_t from = position / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+    uint32_t to = tail_from(s);
+    if (to <= from || to - from > s->log->set->options.journal_file_bytes) {
+        return ERR_DAMAGED;
+    }
+    st->chunk = tail_chunk_before(s, from, to - from);
+    if (!st->chunk) {
+        return ERR_BUSY;
+    }
+    st->batch_position = position;
+    st->op.done = blocks_read;
+    io_read(s->log->set->io, &st->op, s->file, st->chunk->buffer.data, to - from, from);
+    return 0;
+}
+
+/* What the cold reader gave: slices, an error, or nothing because the batch ends in the tail. */
+static int cold_result(struct read_state *st, int error)
+{
+    struct cold_request *q = &st->request;
+    struct log_read *r = st->read;
+    if (error == ERR_DAMAGED) {
+        say_damage(st->segment, q->source.damage_position,
+                   q->source.damage ? q->source.damage : "the batch fails its checks");
+    }
+    if (error) {
+        return error;
+    }
+    if (q->slice_count == 0 && q->next_position >= st->segment->written &&
+        q->next_position < st->segment->size) {
+        return read_tail(r, st->segment, q->next_position);
+    }
+    if (q->slice_count == 0 && q->first_whole && q->source.open &&
+        q->next_position < st->segment->size) {
+        return read_blocks_back(st, q->next_position);
+    }
+    memcpy(r->slices, q->slices, q->slice_count * sizeof *r->slices);
+    r->slice_count = q->slice_count;
+    r->size = q->size;
+    r->next_offset = q->next_offset;
+    return 1;
+}
+
+static void cold_done(struct cold_request *q, int error)
+{
+    struct read_state *st = container_of(q, struct read_state, request);
+    int verdict = cold_result(st, error);
+    if (verdict != 0) {
+        read_end(st, verdict < 0 ? verdict : 0);
+    }
+}
+
+/* Whether this process's index reaches down to `offset`. */
+static bool index_covers(const struct segment *s, int64_t offset)
+{
+    return s->index_whole || (s->index.count && s->index.entries[0].offset <= offset);
+}
+
+/* A batch to start scanning at: the index entry's, or the segment's first. */
+static struct index_entry start_entry(const struct segment *s, int64_t offset)
+{
+    struct index_entry first = {.offset = s->base_offset};
+    struct index_entry e = index_covers(s, offset) ? index_find(&s->index, offset) : first;
+    return e.offset < 0 ? first : e;
+}
+
+/* 1: answered; 0: pending; or an error. The index is there. */
+static int read_disk(struct read_state *st)
+{
+    struct segment *s = st->segment;
+    struct log_read *r = st->read;
+    struct index_entry start = start_entry(s, r->offset);
+    if (start.position >= tail_from(s)) {
+        return read_tail(r, s, start.position);
+    }
+    int error = segment_open(s);
+    if (error) {
+        return error;
+    }
+    bool sealed = s->state == SEGMENT_SEALED;
+    st->request = (struct cold_request){
+        .source = {.file = s->file,
+                   .key = s->key,
+                   .from = start.position,
+                   .from_known = true,
+                   .from_offset = start.offset,
+                   .limit = sealed ? s->size : s->written,
+                   .open = !sealed},
+        .offset = r->offset,
+        .limit_offset = r->limit_offset,
+        .bytes_max = r->bytes_max,
+        .first_whole = r->first_whole,
+        .done = cold_done,
+    };
+    int verdict = cold_read(s->log->set->cold, &st->request);
+    return verdict == 0 ? 0 : cold_result(st, verdict == 1 ? 0 : verdict);
+}
+
+static void index_ready(struct log_waiter *w)
+{
+    struct read_state *st = container_of(w, struct read_state, index);
+    int verdict = read_disk(st);
+    if (verdict != 0) {
+        read_end(st, verdict < 0 ? verdict : 0);
+    }
+}
+
+static int read_from(struct log *log, struct log_read *r, struct segment *s)
+{
+    bool known = index_covers(s, r->offset);
+    struct index_entry start = start_entry(s, r->offset);
+    if (known && start.position >= tail_from(s)) {
+        return read_tail(r, s, start.position);
+    }
+    struct log_set *set = log->set;
+    struct read_state *st = memory_alloc(set->memory, sizeof *st);
+    if (!st) {
+        return ERR_BUSY;
+    }
+    st->read = r;
+    st->segment = s;
+    st->index.settled = index_ready;
+    s->readers++;
+    set->readers++;
+    int verdict = known ? 1 : segment_index_need(s, &st->index);
+    verdict = verdict == 1 ? read_disk(st) : verdict;
+    if (verdict != 0) {
+        state_free(st);
+    }
+    return verdict;
+}
+
+int log_read(struct log *log, struct log_read *r)
+{
+    assert(log->magic == LOG_MAGIC && r->done);
+    r->slice_count = 0;
+    r->size = 0;
+    r->next_offset = r->offset;
+    if (log->removing || log->set->closing) {
+        return ERR_CLOSED;
+    }
+    if (r->offset < log->start_offset || r->offset >= log->end_offset) {
+        return ERR_OFFSET_OUT_OF_RANGE;
+    }
+    if (r->limit_offset <= r->offset) {
+        return 1;
+    }
+    struct segment *s = segment_for_offset(log, r->offset);
+    if (!s) {
+        int error = log_segments_load(log);
+        s = error ? NULL : segment_for_offset(log, r->offset);
+        if (!s) {
+            log_error(io_logger(log->set->io), "log",
+                      "%s-%d: no segment holds offset %lld (log start %lld): a file is missing",
+                      log->topic, (int)log->partition, (long long)r->offset,
+                      (long long)log->start_offset);
+            return error ? error : ERR_DAMAGED;
+        }
+    }
+    return read_from(log, r, s);
+}

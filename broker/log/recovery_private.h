@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What the steps of recovery share. Private. */
+#pragma once
+
+#include "log/log_private.h"
+#include "log/scan.h"
+
+enum { RECOVERY_SHARDS_MAX = 64 };
+
+/* A journal directory of an earlier life. */
+struct recovery_source {
+    unsigned shard;
+    struct io_file *checkpoint_files[2];
+    bool checkpoint_seen[2]; /* the file exists */
+    bool checkpoint_valid[2];
+    struct checkpoint_header headers[2];
+    uint8_t *checkpoint; /* bytes of the newest valid copy */
+    struct checkpoint_header header;
+    unsigned newest; /* which copy that is */
+    bool valid;
+    bool used; /* of the life that counts */
+    struct io_file *files[JOURNAL_FILES_MAX];
+    uint64_t file_sizes[JOURNAL_FILES_MAX];
+    unsigned file_count;
+    struct scan scan;
+    struct io_file *mapped_file;
+    uint64_t mapped_size;
+    struct scan mapped_scan;
+};
+
+struct recovery_directory { /* under topics/ */
+    struct list link;
+    char name[LOG_TOPIC_NAME_MAX + 16];
+    struct uuid topic_id, storage_id;
+    int32_t partition;
+    bool readable;   /* its partition file says whose it is */
+    uint8_t key[20]; /* topic id and partition */
+};
+
+struct recovery {
+    struct io *io;
+    struct log_recover *request;
+    struct log_options options;
+    unsigned shards; /* of the life to come */
+    struct memory *memory;
+    struct log_set *set; /* replays */
+
+    struct recovery_source *sources; /* RECOVERY_SHARDS_MAX */
+    unsigned source_count;
+    struct list directories;
+    struct map directories_by_id;
+    bool founding_only; /* one checkpoint names the logs of all shards */
+    bool finishing, ended;
+    int error;
+    void (*resume)(struct recovery *r); /* replay, after the entry that waits */
+    struct uuid storage_id;
+    uint64_t life, next_sequence, next_memory_sequence;
+
+    struct io_op op; /* one operation at a time; then() goes on */
+    int64_t result;
+    void (*then)(struct recovery *r);
+    struct iovec iovec;
+    struct io_file *file, *directory; /* of the step */
+    uint8_t *buffer;
+    uint64_t buffer_size;
+    unsigned at_source, at_file, at_copy, at_shard;
+    bool copy_is_new; /* loops over many operations */
+    size_t at_chain;
+    uint64_t at_position;
+    struct list *at_directory;
+    bool waiting; /* replay waits for progress */
+    uint32_t file_in_buffer;
+    struct reader entries; /* of the group that is replayed */
+    uint32_t entries_left;
+
+    uint8_t *checkpoint; /* the founding one */
+    size_t checkpoint_size, checkpoint_capacity;
+    uint32_t checkpoint_logs;
+};
+
+/* recovery.c */
+void recovery_end(struct recovery *r, int error);
+void recovery_damage(struct recovery *r, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Starts an operation's continuation: r->op is given to an io_ call next. */
+void recovery_then(struct recovery *r, void (*then)(struct recovery *r));
+bool recovery_buffer(struct recovery *r, uint64_t size); /* aligned, at least `size` */
+void recovery_loaded(struct recovery *r);                /* checkpoints and journals are known */
+void recovery_replayed(struct recovery *r);              /* everything is in the set */
+
+void recovery_founded(struct recovery *r); /* the new life is durable */
+
+/* recovery_load.c: directories, checkpoints, scanning */
+void recovery_load(struct recovery *r);
+
+/* recovery_replay.c */
+void recovery_replay(struct recovery *r);
+void recovery_progress(struct recovery *r);
+
+/* recovery_found.c: the new life */
+void recovery_found(struct recovery *r);
+void recovery_finish_progress(struct recovery *r);

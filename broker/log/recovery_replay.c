@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The second half of recovery: the logs of the checkpoints, then the chains of the journals.
+ *
+ *     set aside what the metadata does not know (L8) -> logs of the checkpoints -> a checkpoint
+ * that says again what was read, with the mark of all that is replayed (L7) -> durable journals,
+ * mapped journals
+ *
+ * Entries are applied by the same functions that serve: the tail, writing behind, rolling. Where
+ * they lack room, replay waits for progress. */
+#include "base/errors.h"
+#include "log/recovery_private.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static void mark_next(struct recovery *r);
+static void replay_next(struct recovery *r);
+static void mapped_next(struct recovery *r);
+
+static const char *known_name(const struct recovery *r, struct uuid topic_id, int32_t partition)
+{
+    return r->options.known(r->options.known_context, topic_id, partition);
+}
+
+/* --- directories and checkpointed logs
+ * ------------------------------------------------------------------------ */
+
+static int set_aside(struct recovery *r, const struct recovery_directory *d)
+{
+    char from[IO_PATH_MAX], to[IO_PATH_MAX];
+    snprintf(from, sizeof from, "%s/topics/%s", r->options.root, d->name);
+    for (unsigned n = 0;; n++) {
+        int size = snprintf(to, sizeof to, "%s/aside/%s.%u", r->options.root, d->name, n);
+        if (size <= 0 || (size_t)size >= sizeof to) {
+            return ERR_INVALID_ARGUMENT;
+        }
+        int error = io_rename(r->io, from, to);
+        error = error < 0 ? error_from_errno(error) : 0;
+        if (error == 0) {
+            r->request->summary.set_aside++;
+            log_warn(io_logger(r->io), "log", "%s belongs to no known partition: set aside as %s",
+                     from, to);
+        }
+        if (error != ERR_EXISTS && error != ERR_UNKNOWN_SERVER_ERROR) {
+            return error;
+        }
+    }
+}
+
+/* The directory of a known partition, under its right name. */
+static bool directory_is(const struct recovery *r, const struct recovery_directory *d)
+{
+    const char *topic = d->readable && uuid_equal(d->storage_id, r->storage_id)
+                            ? known_name(r, d->topic_id, d->partition)
+                            : NULL;
+    char name[sizeof d->name];
+    if (!topic) {
+        return false;
+    }
+    snprintf(name, sizeof name, "%s-%" PRId32, topic, d->partition);
+    return strcmp(name, d->name) == 0;
+}
+
+static bool has_directory(const struct recovery *r, struct uuid topic_id, int32_t partition)
+{
+    uint8_t key[20];
+    memcpy(key, topic_id.bytes, sizeof topic_id.bytes);
+    put_be32(key + sizeof topic_id.bytes, (uint32_t)partition);
+    const struct recovery_directory *d = map_get(&r->directories_by_id, bytes_of(key, sizeof key));
+    return d && d->readable;
+}
+
+static int load_log(struct recovery *r, const struct recovery_source *s,
+                    const struct checkpoint_log *l)
+{
+    bool founding = s->header.flags & CHECKPOINT_FOUNDING;
+    if (founding && !r->founding_only &&
+        log_home(l->topic_id, l->partition, s->header.shards) != s->shard) {
+        return 0;
+    }
+    if (!known_name(r, l->topic_id, l->partition)) {
+        return 0;
+    }
+    if (l->has_segment && !has_directory(r, l->topic_id, l->partition)) {
+        recovery_damage(r, "%s/topics/%.*s-%" PRId32 ": its directory or partition file is missing",
+                        r->options.root, (int)l->name.size, (const char *)l->name.data,
+                        l->partition);
+        return r->options.accept_loss ? 0 : ERR_DAMAGED;
+    }
+    return log_set_load(r->set, l) ? 0 : ERR_NO_MEMORY;
+}
+
+static int load_logs(struct recovery *r)
+{
+    for (unsigned i = 0; i < r->source_count; i++) {
+        struct recovery_source *s = &r->sources[i];
+        if (!s->used) {
+            continue;
+        }
+        struct reader in = reader_of(s->checkpoint + CHECKPOINT_HEADER_SIZE,
+                                     s->header.size - CHECKPOINT_HEADER_SIZE);
+        for (uint32_t n = 0; n < s->header.logs; n++) {
+            struct checkpoint_log l;
+            int error = checkpoint_log_decode(&l, &in);
+            if (error) {
+                recovery_damage(r, "%s/journal-%u: the checkpoint's log %u is malformed",
+                                r->options.root, s->shard, n);
+                return ERR_DAMAGED;
+            }
+            error = load_log(r, s, &l);
+            if (error) {
+                return error;
+            }
+        }
+    }
+    return 0;
+}
+
+void recovery_replay(struct recovery *r)
+{
+    int error = 0;
+    list_each (node, &r->directories) {
+        struct recovery_directory *d = container_of(node, struct recovery_directory, link);
+        if (!directory_is(r, d)) {
+            error = error ? error : set_aside(r, d);
+            d->readable = false;
+        }
+    }
+    error = error ? error : load_logs(r);
+    if (error) {
+        recovery_end(r, error);
+        return;
+    }
+    r->at_source = 0;
+    mark_next(r);
+}
+
+/* --- what is acted upon below is never a torn tail again
+ * ---------------------------------------------------- */
+
+static void marked(struct recovery *r)
+{
+    if (r->result < 0) {
+        io_fatal(r->io, "%s: a checkpoint cannot be written: check the disk, then start again",
+                 r->options.root);
+    }
+    struct recovery_source *s = &r->sources[r->at_source];
+    s->newest = 1 - s->newest;
+    r->at_source++;
+    mark_next(r);
+}
+
+static void mark_next(struct recovery *r)
+{
+    while (r->at_source < r->source_count) {
+        struct recovery_source *s = &r->sources[r->at_source];
+        uint64_t mark = s->scan.next_sequence - 1;
+        unsigned copy = 1 - s->newest;
+        if (s->used && s->scan.chain_count && s->header.settled < mark &&
+            s->checkpoint_files[copy] && !log_mutant(r->set, LOG_MUTANT_NO_MARK_BOOT)) {
+            if (log_mutant(r->set, LOG_MUTANT_NEWER_FIRST)) {
+                copy = s->newest;
+            }
+            s->header.settled = mark;
+            checkpoint_header_encode(&s->header, s->checkpoint);
+            uint64_t size = (s->header.size + IO_BLOCK_SIZE - 1) / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+            r->iovec = (struct iovec){s->checkpoint, size};
+            recovery_then(r, marked);
+            io_write(r->io, &r->op, s->checkpoint_files[copy], &r->iovec, 1, 0, IO_WRITE_DURABLE);
+            return;
+        }
+        r->at_source++;
+    }
+    r->at_source = 0;
+    r->at_chain = 0;
+    r->file_in_buffer = UINT32_MAX;
+    replay_next(r);
+}
+
+/* --- entries
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+/* 1: applied or skipped; 0: wait for progress; or an error. */
+static int apply(struct recovery *r, const struct entry *e, enum log_durability durability)
+{
+    struct log *log = log_find(r->set, e->topic_id, e->partition);
+    if (!log) {
+        const char *topic = known_name(r, e->topic_id, e->partition);
+        if (!topic || e->kind == ENTRY_REMOVE) {
+            return 1; /* deleted since: what is left of it was set aside */
+        }
+        log = log_new(r->set, e->topic_id, e->partition, topic, strlen(topic));
+        if (!log) {
+            return ERR_NO_MEMORY;
+        }
+        log->config.durability = durability;
+        log->segments_known = true;
+        log->directory_known = has_directory(r, e->topic_id, e->partition);
+    }
+    switch (e->kind) {
+    case ENTRY_APPEND:
+        return log_replay_append(log, e);
+    case ENTRY_TRUNCATE:
+        return log_replay_truncate(log, e);
+    case ENTRY_LOG_START:
+        log_replay_start(log, e->offset);
+        return 1;
+    case ENTRY_EPOCH:
+        return epochs_begin(&log->epochs, r->memory, e->leader_epoch, e->offset) ? ERR_NO_MEMORY
+                                                                                 : 1;
+    case ENTRY_REMOVE:
+        return log_replay_remove(log);
+    case ENTRY_REPLACE:
+        break;
+    }
+    return ERR_DAMAGED;
+}
+
+/* Applies the entries in r->entries. True when all are; false: waits or has ended. */
+static bool apply_entries(struct recovery *r, enum log_durability durability)
+{
+    while (r->entries_left) {
+        struct reader at = r->entries;
+        struct entry e;
+        int verdict = entry_decode(&e, &at);
+        verdict = verdict ? verdict : apply(r, &e, durability);
+        if (verdict == 0) {
+            r->waiting = true;
+            return false;
+        }
+        if (verdict < 0) {
+            if (verdict == ERR_DAMAGED || verdict == ERR_MALFORMED) {
+                recovery_damage(r,
+                                "%s: an entry of the journal does not follow what stands before it "
+                                "(kind %d, partition %" PRId32 ", offset %" PRId64 ")",
+                                r->options.root, (int)e.kind, e.partition, e.offset);
+            } else {
+                recovery_end(r, verdict);
+            }
+            return false;
+        }
+        r->entries = at;
+        r->entries_left--;
+        r->request->summary.replayed_entries++;
+        r->request->summary.replayed_bytes += e.body_size;
+    }
+    return true;
+}
+
+static void entries_of_group(struct recovery *r, const struct scan *s, const struct scan_group *g,
+                             const uint8_t *data)
+{
+    r->entries = reader_of(data + GROUP_HEADER_SIZE, g->size - GROUP_HEADER_SIZE);
+    r->entries_left = g->count;
+    struct entry skipped;
+    for (uint64_t n = g->sequence; n < s->live && r->entries_left; n++) {
+        r->entries_left = entry_decode(&skipped, &r->entries) ? 0 : r->entries_left - 1;
+    }
+}
+
+static void journal_read(struct recovery *r)
+{
+    if (r->result < 0) {
+        recovery_end(r, ERR_DISK_FAILED);
+        return;
+    }
+    replay_next(r);
+}
+
+static void replay_next(struct recovery *r)
+{
+    while (r->at_source < r->source_count) {
+        struct recovery_source *s = &r->sources[r->at_source];
+        while (s->used && r->at_chain < s->scan.chain_count) {
+            const struct scan_group *g = &s->scan.groups[s->scan.chain[r->at_chain]];
+            if (r->file_in_buffer != g->file) {
+                r->file_in_buffer = g->file;
+                if (!recovery_buffer(r, s->file_sizes[g->file])) {
+                    recovery_end(r, ERR_NO_MEMORY);
+                    return;
+                }
+                recovery_then(r, journal_read);
+                io_read(r->io, &r->op, s->files[g->file], r->buffer, s->file_sizes[g->file], 0);
+                return;
+            }
+            entries_of_group(r, &s->scan, g, r->buffer + g->position);
+            r->at_chain++;
+            r->resume = replay_next;
+            if (!apply_entries(r, LOG_FSYNC)) {
+                return;
+            }
+        }
+        r->at_source++;
+        r->at_chain = 0;
+        r->file_in_buffer = UINT32_MAX;
+    }
+    r->at_source = 0;
+    r->at_chain = 0;
+    mapped_next(r);
+}
+
+static void mapped_next(struct recovery *r)
+{
+    while (r->at_source < r->source_count) {
+        struct recovery_source *s = &r->sources[r->at_source];
+        const uint8_t *ring = NULL;
+        if (s->used && s->mapped_scan.chain_count) {
+            ring = io_file_map(r->io, s->mapped_file, s->mapped_size);
+        }
+        while (ring && r->at_chain < s->mapped_scan.chain_count) {
+            const struct scan_group *g = &s->mapped_scan.groups[s->mapped_scan.chain[r->at_chain]];
+            entries_of_group(r, &s->mapped_scan, g, ring + g->position);
+            r->at_chain++;
+            r->resume = mapped_next;
+            if (!apply_entries(r, LOG_MEMORY)) {
+                return;
+            }
+        }
+        r->at_source++;
+        r->at_chain = 0;
+    }
+    recovery_replayed(r);
+}
+
+/* Something made room: the entry that waited is tried again. */
+void recovery_progress(struct recovery *r)
+{
+    if (!r->waiting) {
+        return;
+    }
+    r->waiting = false;
+    enum log_durability durability = r->resume == mapped_next ? LOG_MEMORY : LOG_FSYNC;
+    if (apply_entries(r, durability)) {
+        r->resume(r);
+    }
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Retention: whole segments at the beginning of a log that are too old or too many.
+ *
+ * A new start of the log is an entry of the journal like any other (log_control); files go when a
+ * durable mark covers it. Age is that of the newest record of a segment, so one record from the
+ * future keeps its segment (message.timestamp.after.max.ms bounds that at the door). */
+#include "base/errors.h"
+#include "log/log_private.h"
+
+static void retained(struct log_control *c, int error)
+{
+    struct log *log = container_of(c, struct log, retain);
+    log->retaining = false;
+    if (error && error != ERR_CLOSED) {
+        log_warn(io_logger(log->set->io), "log", "%s-%d: retention put off: %s", log->topic,
+                 (int)log->partition, error_text(error));
+    }
+}
+
+static void index_known(struct log_waiter *w)
+{
+    (void)w; /* the next round of retention sees it */
+}
+
+static bool too_old(struct log *log, struct segment *s, int64_t now_ms)
+{
+    if (log->config.retention_ms < 0) {
+        return false;
+    }
+    if (!s->index_whole && !s->index_tried && s->state == SEGMENT_SEALED &&
+        s->index.max_timestamp < 0) {
+        s->retain_waiter.settled = index_known;
+        if (list_empty(&s->index_waiters) && segment_index_need(s, &s->retain_waiter) != 1) {
+            return false;
+        }
+    }
+    return s->index.max_timestamp >= 0 &&
+           s->index.max_timestamp < now_ms - log->config.retention_ms;
+}
+
+static bool too_many(const struct log *log, uint64_t bytes_behind)
+{
+    return log->config.retention_bytes >= 0 &&
+           bytes_behind >= (uint64_t)log->config.retention_bytes;
+}
+
+void log_retain(struct log *log, int64_t now_ms, unsigned limit)
+{
+    assert(log->magic == LOG_MAGIC);
+    if (log->removing || log->retaining || log->controls || log->set->closing ||
+        list_empty(&log->segments) ||
+        (log->config.retention_ms < 0 && log->config.retention_bytes < 0) ||
+        log_segments_load(log)) {
+        return;
+    }
+    producers_expire(log->producers, now_ms - (int64_t)log->set->options.producer_expiration_ms);
+    uint64_t bytes = log->size_bytes;
+    int64_t start = log->start_offset;
+    for (struct list *node = log->segments.next; node != &log->segments && limit; limit--) {
+        struct segment *s = container_of(node, struct segment, link);
+        node = node->next;
+        bool old = too_old(log, s, now_ms);
+        if (!old && !too_many(log, bytes - s->size)) {
+            break;
+        }
+        if (s->state == SEGMENT_ACTIVE) {
+            if (!old || s->size == 0 || !segment_new(log, log->end_offset)) {
+                break;
+            }
+            segment_seal(s);
+        }
+        bytes -= s->size;
+        start = segment_end_offset(s);
+    }
+    if (start > log->start_offset) {
+        log->retaining = true;
+        log->retain.kind = LOG_START;
+        log->retain.offset = start;
+        log->retain.done = retained;
+        log_control(log, &log->retain);
+    } else {
+        log_drop_segments_below(log, log->start_offset);
+    }
+}

@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Segments on disk: names, space, and writing behind.
+ *
+ * A segment is written in whole blocks, each once, in order, one write in flight (L2, L3). A sealed
+ * one gets its last block padded with zeros and is then cut to its size. Files are touched only
+ * while the log holds nothing back (L7). Space is allocated before an append is admitted (L9), in
+ * steps that double. */
+#include "log/log_private.h"
+
+#include "base/errors.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SPACE_RETRY_MS = 1000 };
+
+static void write_done(struct io_op *op, int64_t result);
+
+void log_directory(const struct log *log, char out[static IO_PATH_MAX])
+{
+    int size = snprintf(out, IO_PATH_MAX, "%s/topics/%s-%" PRId32, log->set->options.root,
+                        log->topic, log->partition);
+    assert(size > 0 && size < IO_PATH_MAX - 32);
+}
+
+void segment_path(const struct segment *s, char out[static IO_PATH_MAX], const char *suffix)
+{
+    log_directory(s->log, out);
+    size_t at = strlen(out);
+    snprintf(out + at, IO_PATH_MAX - at, "/%020" PRId64 "%s", s->base_offset, suffix);
+}
+
+struct segment *log_active(const struct log *log)
+{
+    if (list_empty(&log->segments)) {
+        return NULL;
+    }
+    struct segment *s = container_of(log->segments.prev, struct segment, link);
+    return s->state == SEGMENT_ACTIVE ? s : NULL;
+}
+
+struct segment *segment_new(struct log *log, int64_t base_offset)
+{
+    struct segment *s = memory_alloc(log->set->memory, sizeof *s);
+    if (!s) {
+        return NULL;
+    }
+    s->log = log;
+    s->base_offset = base_offset;
+    s->key = ++log->set->segment_keys;
+    s->index.max_timestamp = -1;
+    s->index_whole = true;
+    s->write.done = write_done;
+    list_init(&s->chunks);
+    list_init(&s->dirty);
+    list_init(&s->lru);
+    list_init(&s->pending);
+    list_init(&s->index_waiters);
+    list_init(&s->index_lru);
+    list_init(&s->link);
+    list_append(&log->segments, &s->link);
+    return s;
+}
+
+static void segment_close(struct segment *s)
+{
+    if (s->file) {
+        cold_forget(s->log->set->cold, s->key);
+        io_file_close(s->log->set->io, s->file);
+        s->file = NULL;
+        s->log->set->files_open--;
+        list_remove(&s->lru);
+    }
+}
+
+static bool segment_closable(const struct segment *s)
+{
+    return io_op_idle(&s->write) && s->readers == 0 && list_empty(&s->dirty) &&
+           s->log->space.stage == SPACE_IDLE && cold_idle(s->log->set->cold, s->key);
+}
+
+void segment_free(struct segment *s)
+{
+    struct log_set *set = s->log->set;
+    assert(io_op_idle(&s->write));
+    list_remove(&s->dirty);
+    list_remove(&s->pending);
+    tail_drop(s, true);
+    segment_close(s);
+    if (!list_empty(&s->index_lru)) {
+        list_remove(&s->index_lru);
+        set->index_bytes -= s->index.capacity * sizeof *s->index.entries;
+    }
+    index_free(&s->index, set->memory);
+    segment_sums_free(s);
+    list_remove(&s->link);
+    memory_free(set->memory, s);
+}
+
+int segment_open(struct segment *s)
+{
+    struct log_set *set = s->log->set;
+    if (s->file) {
+        list_remove(&s->lru);
+        list_append(&set->files, &s->lru);
+        return 0;
+    }
+    list_each (node, &set->files) {
+        if (set->files_open < set->options.files_max) {
+            break;
+        }
+        struct segment *old = container_of(node, struct segment, lru);
+        if (segment_closable(old)) {
+            segment_close(old);
+        }
+    }
+    char path[IO_PATH_MAX];
+    segment_path(s, path, ".log");
+    int error = io_file_open(set->io, &s->file, path,
+                             IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_DIRECT);
+    if (error < 0) {
+        s->file = NULL;
+        log_warn(io_logger(set->io), "log", "cannot open %s: %s", path,
+                 error_text(error_from_errno(error)));
+        return error_from_errno(error);
+    }
+    set->files_open++;
+    list_append(&set->files, &s->lru);
+    return 0;
+}
+
+/* --- writing behind
+ * ------------------------------------------------------------------------------------ */
+
+static uint32_t whole_blocks(uint32_t size)
+{
+    return size / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+}
+
+static void segment_dirty(struct segment *s)
+{
+    if (list_empty(&s->dirty)) {
+        list_append(&s->log->set->dirty, &s->dirty);
+    }
+}
+
+/* The last block of a sealed segment is filled up with zeros where it lies. */
+static uint32_t pad_last_block(struct segment *s)
+{
+    uint32_t padded = whole_blocks(s->size + IO_BLOCK_SIZE - 1);
+    if (padded > s->size) {
+        struct chunk *c = container_of(s->chunks.prev, struct chunk, link);
+        while (c->position > s->size) {
+            c = container_of(c->link.prev, struct chunk, link);
+        }
+        assert(c->position + c->filled == s->size && padded <= c->position + c->buffer.size);
+        memset(c->buffer.data + c->filled, 0, padded - s->size);
+    }
+    return padded;
+}
+
+static void segment_cut(struct segment *s)
+{
+    struct log_set *set = s->log->set;
+    set->in_flight++;
+    io_truncate(set->io, &s->write, s->file, s->size);
+}
+
+void segment_write_behind(struct segment *s, bool all)
+{
+    struct log_set *set = s->log->set;
+    if (!io_op_idle(&s->write) || s->log->holds || s->state == SEGMENT_SEALED || s->removed) {
+        return;
+    }
+    if (s->log->space.stage != SPACE_IDLE && s->state == SEGMENT_ACTIVE && !s->file) {
+        return; /* its file is being made */
+    }
+    bool sealing = s->state == SEGMENT_SEALING;
+    uint32_t to = sealing ? pad_last_block(s) : whole_blocks(s->size);
+    if (to <= s->submitted && !sealing) {
+        return;
+    }
+    if (!all && !sealing && to - s->submitted < set->options.write_behind_bytes) {
+        return;
+    }
+    if (segment_open(s)) {
+        return; /* tried again with the next progress */
+    }
+    if (to <= s->submitted) {
+        segment_cut(s);
+        return;
+    }
+    s->iovecs = memory_alloc(set->memory, LOG_SEGMENT_IOVECS * sizeof *s->iovecs);
+    if (!s->iovecs) {
+        return;
+    }
+    uint32_t reached;
+    unsigned count = tail_iovecs(s, s->submitted, to, s->iovecs, LOG_SEGMENT_IOVECS, &reached);
+    assert(count > 0 && reached > s->submitted);
+    uint32_t from = s->submitted;
+    s->submitted = reached;
+    segment_sums_update(s, s->iovecs, count, from);
+    set->in_flight++;
+    set->write_behind_bytes += reached - from;
+    io_write(set->io, &s->write, s->file, s->iovecs, count, from, 0);
+}
+
+static void write_done(struct io_op *op, int64_t result)
+{
+    struct segment *s = container_of(op, struct segment, write);
+    struct log_set *set = s->log->set;
+    if (result < 0) {
+        char path[IO_PATH_MAX];
+        segment_path(s, path, ".log");
+        io_fatal(set->io, "%s cannot be written (%s): check the disk, then start again", path,
+                 error_text(error_from_errno(result)));
+    }
+    set->in_flight--;
+    segment_dirty(s);
+    if (s->iovecs) {
+        memory_free(set->memory, s->iovecs);
+        s->iovecs = NULL;
+        s->written = s->submitted;
+    } else {
+        assert(s->state == SEGMENT_SEALING);
+        s->state = SEGMENT_SEALED;
+        s->allocated = s->size;
+        segment_index_finish(s);
+    }
+    segment_write_behind(s, set->checkpoint.stage != CHECKPOINT_IDLE);
+    log_set_progress(set);
+    checkpoint_step(set);
+}
+
+void segment_seal(struct segment *s)
+{
+    assert(s->state == SEGMENT_ACTIVE);
+    s->state = SEGMENT_SEALING;
+    segment_write_behind(s, true);
+}
+
+bool segment_settled_on_disk(const struct segment *s, uint32_t size)
+{
+    if (s->state == SEGMENT_ACTIVE) {
+        return s->written >= whole_blocks(size);
+    }
+    return s->state == SEGMENT_SEALED;
+}
+
+/* --- space
+ * --------------------------------------------------------------------------------------------- */
+
+static void space_end(struct log *log, int error)
+{
+    log->space.stage = SPACE_IDLE;
+    log->space.failed = error;
+    if (error) {
+        log->space.retry_ns = io_now(log->set->io) + SPACE_RETRY_MS * 1000000ull;
+    }
+    log->set->in_flight--;
+    log_set_progress(log->set);
+    checkpoint_step(log->set);
+}
+
+static uint64_t space_step(const struct segment *s, uint64_t end)
+{
+    uint64_t step = s->allocated ? s->allocated : LOG_ALLOCATE_FIRST;
+    step = step > LOG_ALLOCATE_MAX ? LOG_ALLOCATE_MAX : step;
+    uint64_t disk_share = s->log->set->disk_free / 64;
+    step = step > disk_share ? disk_share : step;
+    uint64_t target = s->allocated + step;
+    uint64_t segment_bytes = s->log->config.segment_bytes;
+    target = target > segment_bytes ? segment_bytes : target;
+    target = target < end ? end : target;
+    return (target + IO_BLOCK_SIZE - 1) / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+}
+
+static void space_allocate(struct log *log)
+{
+    struct segment *s = log_active(log);
+    int error = s ? segment_open(s) : ERR_CLOSED;
+    if (error) {
+        space_end(log, error);
+        return;
+    }
+    log->space.stage = SPACE_ALLOCATE;
+    io_allocate(log->set->io, &log->space.op, s->file, s->allocated,
+                log->space.target - s->allocated);
+}
+
+static void space_done(struct io_op *op, int64_t result)
+{
+    struct log *log = container_of(op, struct log, space.op);
+    if (log->space.stage == SPACE_PARTITION_FILE) {
+        memory_free(log->set->memory, log->space.block);
+        log->space.block = NULL;
+        io_file_close(log->set->io, log->space.file);
+        log->space.file = NULL;
+        if (result < 0) {
+            space_end(log, error_from_errno(result));
+            return;
+        }
+        log->directory_known = true;
+        space_allocate(log);
+        return;
+    }
+    assert(log->space.stage == SPACE_ALLOCATE);
+    struct segment *s = log_active(log);
+    if (result == 0 && s) {
+        s->allocated = log->space.target;
+        segment_dirty(s);
+    }
+    space_end(log, result < 0 ? error_from_errno(result) : 0);
+}
+
+static int space_partition_file(struct log *log)
+{
+    struct log_set *set = log->set;
+    char path[IO_PATH_MAX];
+    log_directory(log, path);
+    int error = io_mkdir(set->io, path);
+    if (error < 0) {
+        log_warn(io_logger(set->io), "log", "cannot make %s: %s", path,
+                 error_text(error_from_errno(error)));
+        return error_from_errno(error);
+    }
+    set->names_dirty = true;
+    size_t at = strlen(path);
+    snprintf(path + at, sizeof path - at, "/partition");
+    log->space.block = memory_alloc_aligned(set->memory, IO_BLOCK_SIZE, IO_BLOCK_SIZE);
+    if (!log->space.block) {
+        return ERR_NO_MEMORY;
+    }
+    partition_file_encode(log->space.block, log->topic_id, set->storage_id, log->partition);
+    error = io_file_open(set->io, &log->space.file, path,
+                         IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_DIRECT);
+    if (error < 0) {
+        memory_free(set->memory, log->space.block);
+        log->space.block = NULL;
+        return error_from_errno(error);
+    }
+    log->space.stage = SPACE_PARTITION_FILE;
+    log->space.iovec = (struct iovec){log->space.block, IO_BLOCK_SIZE};
+    io_write(set->io, &log->space.op, log->space.file, &log->space.iovec, 1, 0, IO_WRITE_DURABLE);
+    return 0;
+}
+
+/* The name is still taken by a log that is on its way out. */
+static bool name_busy(const struct log *log)
+{
+    list_each (node, &log->set->removals) {
+        const struct log *other = container_of(node, struct log, removal);
+        if (other != log && other->partition == log->partition &&
+            strcmp(other->topic, log->topic) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int space_start(struct log *log, struct segment *s, uint64_t end)
+{
+    struct log_set *set = log->set;
+    uint64_t target = space_step(s, end);
+    uint64_t reserve = set->options.disk_reserve_bytes + (target - s->allocated);
+    if (set->disk_free < reserve) {
+        set->disk_full = true;
+        return ERR_DISK_FULL;
+    }
+    if (!log->directory_known && name_busy(log)) {
+        return 0;
+    }
+    log->space.target = target;
+    log->space.op.done = space_done;
+    set->disk_free -= target - s->allocated;
+    set->names_dirty = set->names_dirty || !s->file;
+    set->in_flight++;
+    int error = 0;
+    if (log->directory_known) {
+        log->space.stage = SPACE_ALLOCATE;
+        space_allocate(log);
+    } else {
+        error = space_partition_file(log);
+        if (error) {
+            set->in_flight--;
+        }
+    }
+    return error;
+}
+
+int log_space(struct log *log, struct segment *s, uint64_t end)
+{
+    assert(s->state == SEGMENT_ACTIVE);
+    if (end <= s->allocated) {
+        /* The next step is made before it is needed. */
+        if (log->space.stage == SPACE_IDLE && !log->space.failed && s->file &&
+            s->allocated < log->config.segment_bytes && s->allocated - end < s->allocated / 4) {
+            (void)!space_start(log, s, s->allocated + IO_BLOCK_SIZE);
+        }
+        return 1;
+    }
+    if (log->space.stage != SPACE_IDLE) {
+        return 0;
+    }
+    if (log->space.failed && io_now(log->set->io) < log->space.retry_ns) {
+        return log->space.failed;
+    }
+    log->space.failed = 0;
+    return space_start(log, s, end);
+}
+
+/* --- what the directory holds
+ * --------------------------------------------------------------------------- */
+
+struct listing {
+    int64_t *bases;
+    size_t count, capacity;
+    struct memory *memory;
+    int error;
+};
+
+static void listing_add(void *context, const char *name, bool directory)
+{
+    struct listing *l = context;
+    char *end;
+    if (directory || strlen(name) != 24 || strcmp(name + 20, ".log") != 0) {
+        return;
+    }
+    int64_t base = strtoll(name, &end, 10);
+    if (end != name + 20 || base < 0) {
+        return;
+    }
+    if (l->count == l->capacity) {
+        size_t capacity = l->capacity ? l->capacity * 2 : 16;
+        int64_t *grown = memory_resize(l->memory, l->bases, capacity * sizeof *grown);
+        if (!grown) {
+            l->error = ERR_NO_MEMORY;
+            return;
+        }
+        l->bases = grown;
+        l->capacity = capacity;
+    }
+    l->bases[l->count++] = base;
+}
+
+static int compare_bases(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static struct segment *segment_by_base(const struct log *log, int64_t base)
+{
+    list_each (node, &log->segments) {
+        struct segment *s = container_of(node, struct segment, link);
+        if (s->base_offset == base) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+/* What is on disk, but was neither checkpointed nor named by the journal, never was part of the
+ * log. */
+static int leftover_remove(struct log *log, int64_t base)
+{
+    static const char *const suffixes[] = {".log", ".index", ".sums"};
+    for (unsigned i = 0; i < array_size(suffixes); i++) {
+        char path[IO_PATH_MAX];
+        struct segment s = {.log = log, .base_offset = base};
+        segment_path(&s, path, suffixes[i]);
+        int error = trash_put(log->set, path, log->topic_id, log->partition);
+        if (error && error != ERR_NOT_FOUND) {
+            return error;
+        }
+    }
+    return 0;
+}
+
+static int sealed_add(struct log *log, int64_t base, struct list *before)
+{
+    struct segment *s = segment_new(log, base);
+    if (!s) {
+        return ERR_NO_MEMORY;
+    }
+    list_remove(&s->link);
+    list_append(before, &s->link); /* in front of `before`: the list is a ring */
+    s->state = SEGMENT_SEALED;
+    s->index_whole = false;
+    int error = segment_open(s);
+    int64_t size = error ? error : io_file_size(log->set->io, s->file);
+    if (size < 0 || size > UINT32_MAX) {
+        segment_free(s);
+        return error ? error : ERR_DAMAGED;
+    }
+    s->size = s->submitted = s->written = (uint32_t)size;
+    s->allocated = s->size;
+    s->index_from = s->size;
+    log->size_bytes += s->size;
+    return 0;
+}
+
+int log_segments_load(struct log *log)
+{
+    if (log->segments_known) {
+        return 0;
+    }
+    struct log_set *set = log->set;
+    struct listing l = {.memory = set->memory};
+    char path[IO_PATH_MAX];
+    log_directory(log, path);
+    int error = log->directory_known ? io_list(set->io, path, listing_add, &l) : 0;
+    error = error < 0 ? error_from_errno(error) : l.error;
+    if (!error && l.count) {
+        qsort(l.bases, l.count, sizeof *l.bases, compare_bases);
+    }
+    /* What this life has not made, and what does not lie before what it began with, is left over.
+     */
+    const struct segment *first =
+        list_empty(&log->segments) ? NULL : container_of(log->segments.next, struct segment, link);
+    int64_t end = first ? first->base_offset : 0;
+    struct list *before = log->segments.next;
+    for (size_t i = 0; i < l.count && !error; i++) {
+        struct segment *s = segment_by_base(log, l.bases[i]);
+        if (s) {
+            before = s->link.next;
+            continue;
+        }
+        bool newer = l.bases[i] >= end;
+        bool older = i + 1 < l.count && l.bases[i + 1] <= log->start_offset;
+        error =
+            newer || older ? leftover_remove(log, l.bases[i]) : sealed_add(log, l.bases[i], before);
+    }
+    memory_free(set->memory, l.bases);
+    log->segments_known = !error;
+    return error;
+}
+
+int64_t segment_end_offset(const struct segment *s)
+{
+    if (s->link.next == &s->log->segments) {
+        return s->log->end_offset;
+    }
+    return container_of(s->link.next, struct segment, link)->base_offset;
+}
+
+struct segment *segment_for_offset(const struct log *log, int64_t offset)
+{
+    for (struct list *node = log->segments.prev; node != &log->segments; node = node->prev) {
+        struct segment *s = container_of(node, struct segment, link);
+        if (s->base_offset <= offset) {
+            return s;
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A shard's logs: opening from what recovery found, the work at the end of a turn, closing. */
+#include "base/crc32c.h"
+#include "base/errors.h"
+#include "log/log_private.h"
+
+#include <stdio.h>
+
+#define TICK_NS 1000000000ull
+
+static void pump_turn_end(struct io_turn *t);
+static void tick(struct io_op *op, int64_t result);
+
+void log_options_defaults(struct log_options *o)
+{
+#define DEFAULT(field, value) o->field = o->field ? o->field : (value)
+    DEFAULT(journal_file_bytes, 8u << 20);
+    DEFAULT(journal_bytes_max, 128u << 20);
+    DEFAULT(memory_journal_bytes, 64u << 20);
+    DEFAULT(group_bytes_max, 2u << 20);
+    DEFAULT(groups_in_flight, 2);
+    DEFAULT(chunk_bytes_max, 1u << 20);
+    DEFAULT(tail_bytes_max, 96u << 20);
+    DEFAULT(read_bytes_max, 32u << 20);
+    DEFAULT(read_ahead_bytes, 512u << 10);
+    DEFAULT(write_behind_bytes, 256u << 10);
+    DEFAULT(disk_reserve_bytes, 64u << 20);
+    DEFAULT(files_max, 512);
+    DEFAULT(checkpoint_bytes, o->journal_bytes_max / 4);
+    DEFAULT(producer_expiration_ms, 86400000);
+    DEFAULT(producers_max, 100000);
+#undef DEFAULT
+    if (o->journal_bytes_max < 2 * o->journal_file_bytes) {
+        o->journal_bytes_max = 2 * o->journal_file_bytes;
+    }
+    assert(o->journal_file_bytes % IO_BLOCK_SIZE == 0);
+    assert(o->groups_in_flight <= JOURNAL_FLIGHT_MAX);
+}
+
+unsigned log_home(struct uuid topic_id, int32_t partition, unsigned shards)
+{
+    assert(shards > 0);
+    uint8_t number[4];
+    put_be32(number, (uint32_t)partition);
+    uint32_t hash = crc32c(crc32c(0, topic_id.bytes, sizeof topic_id.bytes), number, sizeof number);
+    return hash % shards;
+}
+
+static void log_key(uint8_t key[static 20], struct uuid topic_id, int32_t partition)
+{
+    memcpy(key, topic_id.bytes, sizeof topic_id.bytes);
+    put_be32(key + 16, (uint32_t)partition);
+}
+
+struct log *log_find(const struct log_set *set, struct uuid topic_id, int32_t partition)
+{
+    uint8_t key[20];
+    log_key(key, topic_id, partition);
+    return map_get(&set->by_id, bytes_of(key, sizeof key));
+}
+
+struct log *log_new(struct log_set *set, struct uuid topic_id, int32_t partition, const char *topic,
+                    size_t topic_size)
+{
+    assert(topic_size > 0 && topic_size <= LOG_TOPIC_NAME_MAX);
+    struct log *log = memory_alloc(set->memory, sizeof *log);
+    if (!log) {
+        return NULL;
+    }
+    log->magic = LOG_MAGIC;
+    log->set = set;
+    log->topic_id = topic_id;
+    log->partition = partition;
+    memcpy(log->topic, topic, topic_size);
+    log->config = (struct log_config){.segment_bytes = 1u << 30,
+                                      .segment_ms = 604800000,
+                                      .retention_ms = -1,
+                                      .retention_bytes = -1,
+                                      .index_interval_bytes = 4096};
+    log->max_timestamp = -1;
+    list_init(&log->segments);
+    list_init(&log->waiting);
+    list_init(&log->runnable);
+    list_init(&log->removal);
+    list_init(&log->moved);
+    list_init(&log->link);
+    log_key(log->key, topic_id, partition);
+    if (map_add(&set->by_id, bytes_of(log->key, sizeof log->key), log)) {
+        memory_free(set->memory, log);
+        return NULL;
+    }
+    list_append(&set->logs, &log->link);
+    return log;
+}
+
+void log_free(struct log *log)
+{
+    struct log_set *set = log->set;
+    assert(list_empty(&log->waiting) && log->space.stage == SPACE_IDLE);
+    while (!list_empty(&log->segments)) {
+        segment_free(container_of(log->segments.next, struct segment, link));
+    }
+    if (log_find(set, log->topic_id, log->partition) == log) {
+        map_remove(&set->by_id, bytes_of(log->key, sizeof log->key));
+    }
+    list_remove(&log->link);
+    list_remove(&log->runnable);
+    list_remove(&log->removal);
+    list_remove(&log->moved);
+    epochs_free(&log->epochs, set->memory);
+    producers_free(log->producers, set->memory);
+    log->magic = 0;
+    memory_free(set->memory, log);
+}
+
+static void cold_progress(void *context)
+{
+    log_set_progress(context);
+}
+
+struct log_set *log_set_new(struct io *io, const struct log_options *options, unsigned shards)
+{
+    struct memory *m = io_memory(io);
+    struct log_set *set = memory_alloc(m, sizeof *set);
+    if (!set) {
+        return NULL;
+    }
+    set->io = io;
+    set->memory = m;
+    set->options = *options;
+    log_options_defaults(&set->options);
+    set->shard = io_shard(io);
+    set->shards = shards;
+    uint64_t seed;
+    io_random(io, &seed, sizeof seed);
+    map_init(&set->by_id, m, seed, 1u << 20);
+    struct list *lists[] = {
+        &set->logs,     &set->runnable,           &set->moved,      &set->finished, &set->controls,
+        &set->releases, &set->removals,           &set->dirty,      &set->chunks,   &set->files,
+        &set->trash,    &set->checkpoint.pending, &set->index_jobs, &set->indexes};
+    for (unsigned i = 0; i < array_size(lists); i++) {
+        list_init(lists[i]);
+    }
+    set->pump_turn.turn_end = pump_turn_end;
+    set->tick.done = tick;
+    char path[IO_PATH_MAX];
+    snprintf(path, sizeof path, "%s/topics", options->root);
+    struct io_disk disk;
+    struct cold_options cold = {.block_bytes = set->options.read_ahead_bytes,
+                                .bytes_max = set->options.read_bytes_max,
+                                .batch_bytes_max = (uint32_t)set->options.journal_file_bytes,
+                                .progress = cold_progress,
+                                .context = set};
+    set->cold = cold_reader_new(io, &cold);
+    if (!set->cold || io_file_open(io, &set->topics_directory, path, IO_OPEN_DIRECTORY) < 0 ||
+        io_disk(io, path, &disk) < 0) {
+        cold_reader_free(set->cold);
+        io_file_close(io, set->topics_directory);
+        memory_free(m, set);
+        return NULL;
+    }
+    set->disk_free = disk.free_bytes;
+    return set;
+}
+
+/* Everything but what is in flight: nothing may be. */
+void log_set_free(struct log_set *set)
+{
+    while (!list_empty(&set->logs)) {
+        log_free(container_of(set->logs.next, struct log, link));
+    }
+    assert(set->tail_bytes == 0 || set->closing || set->recovering);
+    tail_free_lists(set);
+    cold_reader_free(set->cold);
+    io_file_close(set->io, set->topics_directory);
+    io_file_close(set->io, set->checkpoint.files[0]);
+    io_file_close(set->io, set->checkpoint.files[1]);
+    memory_free(set->memory, set->checkpoint.data);
+    map_deinit(&set->by_id);
+    list_remove(&set->pump_turn.link);
+    memory_free(set->memory, set);
+}
+
+struct log *log_set_load(struct log_set *set, const struct checkpoint_log *l)
+{
+    struct log *log =
+        log_new(set, l->topic_id, l->partition, (const char *)l->name.data, l->name.size);
+    if (!log) {
+        return NULL;
+    }
+    log->config.durability = l->durability ? LOG_MEMORY : LOG_FSYNC;
+    log->start_offset = l->start_offset;
+    log->end_offset = l->end_offset;
+    log->durable_offset = l->end_offset;
+    log->max_timestamp = l->max_timestamp;
+    struct reader epochs = reader_of(l->epochs.data, l->epochs.size);
+    struct reader producers = reader_of(l->producers.data, l->producers.size);
+    if (epochs_decode(&log->epochs, set->memory, &epochs) ||
+        producers_decode(&log->producers, set->memory, &producers, set->options.producers_max)) {
+        log_free(log);
+        return NULL;
+    }
+    if (!l->has_segment) {
+        log->segments_known = true;
+        return log;
+    }
+    log->directory_known = true;
+    struct segment *s = segment_new(log, l->segment_base);
+    if (!s) {
+        log_free(log);
+        return NULL;
+    }
+    uint32_t whole = l->segment_size / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+    s->size = s->written = s->submitted = whole;
+    s->allocated = (uint64_t)whole + (l->unfinished.size ? IO_BLOCK_SIZE : 0);
+    s->index_whole = l->segment_size == 0;
+    s->index_from = l->segment_size;
+    s->index.max_timestamp = l->max_timestamp;
+    log->size_bytes = l->segment_size;
+    if (l->unfinished.size) {
+        if (!tail_reserve(s, IO_BLOCK_SIZE)) {
+            log_free(log);
+            return NULL;
+        }
+        struct iovec piece = {(void *)l->unfinished.data, l->unfinished.size};
+        tail_put(s, &piece, 1);
+    }
+    return log;
+}
+
+static int open_checkpoint_files(struct log_set *set)
+{
+    for (unsigned copy = 0; copy < 2; copy++) {
+        char path[IO_PATH_MAX];
+        checkpoint_path(path, set->options.root, set->shard, copy);
+        int error = io_file_open(set->io, &set->checkpoint.files[copy], path,
+                                 IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_DIRECT);
+        if (error < 0) {
+            return error_from_errno(error);
+        }
+    }
+    return 0;
+}
+
+struct log_set *log_set_open(struct io *io, const struct log_recovery *recovery,
+                             const struct log_options *options)
+{
+    struct log_set *set = log_set_new(io, options, recovery->shards);
+    if (!set) {
+        log_error(io_logger(io), "log", "cannot open %s: no memory or files", options->root);
+        return NULL;
+    }
+    set->storage_id = recovery->storage_id;
+    set->life = recovery->life;
+    struct reader r =
+        reader_of(recovery->data + CHECKPOINT_HEADER_SIZE, recovery->size - CHECKPOINT_HEADER_SIZE);
+    bool failed = false;
+    for (uint32_t i = 0; i < recovery->logs && !failed; i++) {
+        struct checkpoint_log l;
+        failed = checkpoint_log_decode(&l, &r) != 0;
+        if (!failed && log_home(l.topic_id, l.partition, set->shards) == set->shard) {
+            failed = log_set_load(set, &l) == NULL;
+        }
+    }
+    if (failed || open_checkpoint_files(set) ||
+        journal_open(&set->journal, set, io, &set->options, set->storage_id, set->life,
+                     recovery->next_sequence)) {
+        log_error(io_logger(io), "log", "cannot open the logs of %s: no memory or files",
+                  options->root);
+        log_set_free(set);
+        return NULL;
+    }
+    mapped_init(&set->mapped, set, recovery->next_memory_sequence);
+    set->checkpoint.older = log_mutant(set, LOG_MUTANT_NEWER_FIRST) ? 1 : 0;
+    if (set->shard == 0) {
+        trash_begin(set);
+    }
+    io_timer(io, &set->tick, io_now(io) + TICK_NS);
+    return set;
+}
+
+struct log *log_open(struct log_set *set, struct uuid topic_id, int32_t partition,
+                     const char *topic, const struct log_config *config)
+{
+    struct log *log = log_find(set, topic_id, partition);
+    if (!log) {
+        log = log_new(set, topic_id, partition, topic, strlen(topic));
+        if (!log) {
+            return NULL;
+        }
+        log->segments_known = true;
+        log->config.durability = config->durability;
+    }
+    assert(!log->opened);
+    log->opened = true;
+    log_configure(log, config);
+    return log;
+}
+
+void log_configure(struct log *log, const struct log_config *config)
+{
+    assert(log->magic == LOG_MAGIC);
+    enum log_durability fixed = log->config.durability;
+    log->config = *config;
+    log->config.durability = fixed;
+    if (log->config.segment_bytes < IO_BLOCK_SIZE) {
+        log->config.segment_bytes = IO_BLOCK_SIZE;
+    }
+    if (log->config.index_interval_bytes == 0) {
+        log->config.index_interval_bytes = 4096;
+    }
+}
+
+struct log_status log_status(const struct log *log)
+{
+    assert(log->magic == LOG_MAGIC);
+    return (struct log_status){
+        .start_offset = log->start_offset,
+        .end_offset = log->end_offset,
+        .durable_offset = log->durable_offset,
+        .size_bytes = log->size_bytes,
+        .leader_epoch = epochs_latest(&log->epochs),
+        .max_timestamp = log->max_timestamp,
+    };
+}
+
+void log_watch(struct log *log, struct log_watch *w)
+{
+    assert(log->magic == LOG_MAGIC);
+    log->watch = w;
+}
+
+void log_moved(struct log *log)
+{
+    if (log->watch && list_empty(&log->moved)) {
+        list_append(&log->set->moved, &log->moved);
+        io_turn_end(log->set->io, &log->set->pump_turn);
+    }
+}
+
+struct log_set_status log_set_status(const struct log_set *set)
+{
+    return (struct log_set_status){
+        .journal_bytes = set->journal.file_count * set->options.journal_file_bytes,
+        .journal_bytes_live = journal_live_bytes(&set->journal),
+        .tail_bytes = set->tail_bytes,
+        .commits = set->journal.commits,
+        .committed_bytes = set->journal.committed_bytes,
+        .checkpoints = set->checkpoint.count,
+        .write_behind_bytes = set->write_behind_bytes,
+        .appends_waiting = set->waiting_appends,
+        .logs = (uint32_t)map_count(&set->by_id),
+        .files_open = set->files_open,
+        .disk_full = set->disk_full,
+    };
+}
+
+/* --- the end of a turn
+ * ------------------------------------------------------------------------------- */
+
+void log_finish_later(struct log_set *set, struct log_waiter *w)
+{
+    list_init(&w->link);
+    list_append(&set->finished, &w->link);
+    io_turn_end(set->io, &set->pump_turn);
+}
+
+void log_set_progress(struct log_set *set)
+{
+    io_turn_end(set->io, &set->pump_turn);
+}
+
+void log_set_settled(struct log_set *set)
+{
+    log_release_marked(set);
+    checkpoint_step(set);
+    log_set_progress(set);
+}
+
+static void run_finished(struct log_set *set)
+{
+    struct list finished;
+    list_init(&finished);
+    list_splice(&finished, &set->finished);
+    struct list *node;
+    while ((node = list_pop(&finished))) {
+        struct log_waiter *w = container_of(node, struct log_waiter, link);
+        w->settled(w);
+    }
+}
+
+static void pump_turn_end(struct io_turn *t)
+{
+    struct log_set *set = container_of(t, struct log_set, pump_turn);
+    if (set->recovering) {
+        set->progress(set);
+        return;
+    }
+    log_control_pump(set);
+    log_pump(set);
+    run_finished(set);
+    log_release_marked(set);
+    checkpoint_step(set);
+    struct list *node;
+    while ((node = list_pop(&set->moved))) {
+        struct log *log = container_of(node, struct log, moved);
+        if (log->watch && !log->removing) {
+            log->watch->moved(log->watch, log);
+        }
+    }
+    if (set->closing) {
+        log_set_close_step(set);
+    }
+}
+
+static void tick(struct io_op *op, int64_t result)
+{
+    struct log_set *set = container_of(op, struct log_set, tick);
+    if (set->closing) {
+        log_set_progress(set);
+        return;
+    }
+    struct io_disk disk;
+    if (io_disk(set->io, set->options.root, &disk) == 0) {
+        set->disk_free = disk.free_bytes;
+        bool full = disk.free_bytes < set->options.disk_reserve_bytes;
+        if (set->disk_full && !full) {
+            log_info(io_logger(set->io), "log", "the disk of %s has room again: appends go on",
+                     set->options.root);
+        }
+        set->disk_full = full;
+    }
+    if (set->waiting_appends || !list_empty(&set->controls)) {
+        log_set_progress(set);
+    }
+    io_timer(set->io, &set->tick, io_now(set->io) + TICK_NS);
+}
+
+/* --- closing
+ * ------------------------------------------------------------------------------------------- */
+
+void log_set_close(struct log_set *set, struct log_set_close *c)
+{
+    assert(!set->closing && c->done);
+    set->closing = true;
+    set->close = c;
+    set->journal.closing = true;
+    list_each (node, &set->logs) {
+        container_of(node, struct log, link)->watch = NULL;
+    }
+    trash_abandon(set);
+    io_cancel(set->io, &set->tick);
+    io_cancel(set->io, &set->journal.idle_timer);
+    set->close_checkpoint = true;
+    log_set_progress(set);
+}
+
+void log_set_close_step(struct log_set *set)
+{
+    if (!list_empty(&set->finished) || !journal_idle(&set->journal) ||
+        !list_empty(&set->controls)) {
+        return;
+    }
+    list_each (node, &set->logs) {
+        struct log *log = container_of(node, struct log, link);
+        if (!list_empty(&log->waiting) && log->space.stage == SPACE_IDLE) {
+            log_fail_waiting(log, ERR_CLOSED);
+        }
+    }
+    if (set->waiting_appends || !list_empty(&set->finished)) {
+        return;
+    }
+    if (set->close_checkpoint && set->checkpoint.stage == CHECKPOINT_IDLE) {
+        set->close_checkpoint = false;
+        set->checkpoint.wanted = true;
+        checkpoint_step(set);
+        return;
+    }
+    if (set->close_checkpoint || !checkpoint_idle(set) || set->in_flight ||
+        set->journal.grow.stage != GROW_NOT || !io_op_idle(&set->tick) ||
+        !io_op_idle(&set->journal.idle_timer) || !list_empty(&set->releases) || set->readers ||
+        cold_status(set->cold).in_flight) {
+        return;
+    }
+    struct log_set_close *c = set->close;
+    journal_close(&set->journal);
+    mapped_close(&set->mapped);
+    log_set_free(set);
+    c->done(c);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Trash: what is deleted is renamed first, which is quick and takes its name out of the way, then
+ * removed piece by piece in the background, one operation at a time. What a crash leaves in
+ * <root>/trash is removed by the next start. */
+#include "log/log_private.h"
+
+#include "base/errors.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+struct trash {
+    struct list link;
+    struct log_set *set;
+    struct io_op op;
+    char path[IO_PATH_MAX];
+    char child[IO_PATH_MAX];
+    bool found;
+};
+
+static void trash_next(struct trash *t);
+
+static void trash_child(void *context, const char *name, bool directory)
+{
+    struct trash *t = context;
+    if (!t->found && !directory) {
+        int size = snprintf(t->child, sizeof t->child, "%s/%s", t->path, name);
+        t->found = size > 0 && (size_t)size < sizeof t->child;
+    }
+}
+
+static void trash_end(struct trash *t)
+{
+    struct log_set *set = t->set;
+    list_remove(&t->link);
+    memory_free(set->memory, t);
+    set->in_flight--;
+    if (!list_empty(&set->trash) && !set->closing) {
+        trash_next(container_of(set->trash.next, struct trash, link));
+    } else if (set->closing) {
+        log_set_close_step(set);
+    }
+}
+
+static void trash_done(struct io_op *op, int64_t result)
+{
+    struct trash *t = container_of(op, struct trash, op);
+    if (result < 0 || !t->found || t->set->closing) {
+        if (result < 0 && result != -ENOENT) {
+            log_warn(io_logger(t->set->io), "log", "cannot remove %s: %s", t->path,
+                     error_text(error_from_errno(result)));
+        }
+        trash_end(t);
+        return;
+    }
+    trash_next(t);
+}
+
+/* Removes the first file of a directory, or the directory or file itself when it holds none. */
+static void trash_next(struct trash *t)
+{
+    t->found = false;
+    if (io_list(t->set->io, t->path, trash_child, t) < 0) {
+        t->found = false; /* a file, not a directory */
+    }
+    io_unlink(t->set->io, &t->op, t->found ? t->child : t->path);
+}
+
+static struct trash *trash_new(struct log_set *set)
+{
+    struct trash *t = memory_alloc(set->memory, sizeof *t);
+    if (t) {
+        t->set = set;
+        t->op.done = trash_done;
+        list_init(&t->link);
+    }
+    return t;
+}
+
+static void trash_start(struct trash *t)
+{
+    bool first = list_empty(&t->set->trash);
+    list_append(&t->set->trash, &t->link);
+    t->set->in_flight++;
+    if (first) {
+        trash_next(t);
+    }
+}
+
+int trash_put(struct log_set *set, const char *path, struct uuid topic_id, int32_t partition)
+{
+    struct trash *t = trash_new(set);
+    if (!t) {
+        return ERR_NO_MEMORY;
+    }
+    char id[UUID_TEXT_SIZE];
+    uuid_text(topic_id, id);
+    int error;
+    do {
+        snprintf(t->path, sizeof t->path, "%s/trash/%s-%" PRId32 "-%u-%" PRIu64, set->options.root,
+                 id, partition, set->shard, ++set->trash_counter);
+        error = io_rename(set->io, path, t->path);
+    } while (error == -EEXIST || error == -ENOTEMPTY);
+    if (error < 0) {
+        memory_free(set->memory, t);
+        return error_from_errno(error);
+    }
+    set->names_dirty = true;
+    trash_start(t);
+    return 0;
+}
+
+static void trash_left(void *context, const char *name, bool directory)
+{
+    struct log_set *set = context;
+    struct trash *t = trash_new(set);
+    if (!t) {
+        return;
+    }
+    int size = snprintf(t->path, sizeof t->path, "%s/trash/%s", set->options.root, name);
+    if (size <= 0 || (size_t)size >= sizeof t->path) {
+        memory_free(set->memory, t);
+        return;
+    }
+    list_append(&set->trash, &t->link);
+    set->in_flight++;
+}
+
+void trash_begin(struct log_set *set)
+{
+    char path[IO_PATH_MAX];
+    snprintf(path, sizeof path, "%s/trash", set->options.root);
+    if (io_list(set->io, path, trash_left, set) == 0 && !list_empty(&set->trash)) {
+        trash_next(container_of(set->trash.next, struct trash, link));
+    }
+}
+
+void trash_abandon(struct log_set *set)
+{
+    list_each (node, &set->trash) {
+        struct trash *t = container_of(node, struct trash, link);
+        if (io_op_idle(&t->op)) {
+            list_remove(&t->link);
+            memory_free(set->memory, t);
+            set->in_flight--;
+        }
+    }
+}
