@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* log_crash: broker/log under the explorer.
+ *
+ * The node recovers its logs, shows them to the oracle, then every shard acts at random: appends
+ * (as leader and as follower, waited for or not), truncates, moves the start, removes, makes topics
+ * anew, begins epochs, reads, checkpoints, stops. `enum log_mutant` leaves a rule out: the explorer
+ * must notice. */
+#pragma once
+
+#include "explore.h"
+#include "log_oracle.h"
+
+enum log_action {
+    LOG_ACT_APPEND,
+    LOG_ACT_TRUNCATE,
+    LOG_ACT_START,
+    LOG_ACT_REMOVE, /* and open again under the same id: a partition that moved away and back */
+    LOG_ACT_RECREATE,
+    LOG_ACT_EPOCH,
+    LOG_ACT_READ,
+    LOG_ACT_CHECKPOINT,
+    LOG_ACT_RETAIN,
+    LOG_ACT_PAUSE, /* long enough for idle work */
+    LOG_ACT_CLOSE,
+    LOG_ACTIONS,
+};
+
+struct log_crash_options {
+    uint64_t seed;
+    uint32_t mutants; /* enum log_mutant */
+    bool memory_logs;
+    bool damage;
+    bool disk_full;
+    FILE *story;
+};
+
+struct log_crash_stats {
+    struct sim_storage_stats storage;
+    uint64_t actions[LOG_ACTIONS];
+    uint64_t judged, clean, torn, replayed, damage_found, damage_silent, checkpoints, disk_full;
+};
+
+/* One walk. 0, or -1 and `why`. */
+int log_crash_walk(const struct log_crash_options *options, struct log_crash_stats *stats,
+                   char why[static 600]);
+
+/* The bit of a mutant by its name ("free-early"), 0 if there is none; and the names, in order,
+ * until NULL. */
+uint32_t log_crash_mutant(const char *name);
+const char *log_crash_mutant_name(unsigned index);

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* leat-sim: walks the storage of a node through crashes, from seeds.
+ *
+ *     leat-sim [--seed N] [--walks N] [--crashes N] [--seconds N] [--mutant NAME] [--story]
+ *              [--no-damage] [--no-memory] [--disk-full] [--every [--budget N]]
+ *
+ * Exit status: 0 all is well (with --mutant: it was caught), 1 not, 2 a wrong argument. One seed
+ * gives one walk: what fails is run again with --seed and --story. */
+#include "log_crash.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct arguments {
+    uint64_t seed, walks, crashes;
+    double seconds;
+    const char *mutant;
+    bool story, every;
+    struct log_crash_options options;
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static const char *const action_names[LOG_ACTIONS] = {
+    [LOG_ACT_APPEND] = "append", [LOG_ACT_TRUNCATE] = "truncate",     [LOG_ACT_START] = "start",
+    [LOG_ACT_REMOVE] = "remove", [LOG_ACT_RECREATE] = "recreate",     [LOG_ACT_EPOCH] = "epoch",
+    [LOG_ACT_READ] = "read",     [LOG_ACT_CHECKPOINT] = "checkpoint", [LOG_ACT_RETAIN] = "retain",
+    [LOG_ACT_PAUSE] = "pause",   [LOG_ACT_CLOSE] = "close",
+};
+
+static void print_stats(const struct log_crash_stats *s, double seconds)
+{
+    const struct sim_storage_stats *t = &s->storage;
+    printf("%" PRIu64 " walks, %" PRIu64 " lives, %" PRIu64 " crashes (%" PRIu64
+           " during recovery), %" PRIu64 " images probed, %" PRIu64 " damaged, %" PRIu64
+           " clean stops, %" PRIu64 " operations, %.1f virtual s, %.1f s\n",
+           t->walks, t->lives, t->crashes, t->recovery_crashes, t->images, t->damaged, t->stops,
+           t->operations, (double)t->virtual_ns / 1e9, seconds);
+    printf("judged %" PRIu64 ": %" PRIu64 " clean, %" PRIu64 " with a torn tail, %" PRIu64
+           " entries replayed; damage found %" PRIu64 ", survived %" PRIu64 "; disk full %" PRIu64
+           "\n",
+           s->judged, s->clean, s->torn, s->replayed, s->damage_found, s->damage_silent,
+           s->disk_full);
+    for (unsigned i = 0; i < LOG_ACTIONS; i++) {
+        printf("%s %" PRIu64 "%s", action_names[i], s->actions[i],
+               i + 1 < LOG_ACTIONS ? ", " : "\n");
+    }
+}
+
+/* Walks until a budget is spent. 0: nothing was found; -1: the seed and why. */
+static int explore(const struct arguments *a, struct log_crash_stats *stats, uint64_t *seed,
+                   char why[static 600])
+{
+    double end = now() + a->seconds;
+    for (uint64_t i = 0; i < a->walks && stats->storage.crashes < a->crashes && now() < end; i++) {
+        struct log_crash_options options = a->options;
+        options.seed = *seed = a->seed + i;
+        if (log_crash_walk(&options, stats, why) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int every_mutant(struct arguments *a)
+{
+    int missed = 0;
+    for (unsigned i = 0; log_crash_mutant_name(i); i++) {
+        struct log_crash_stats stats = {0};
+        uint64_t seed = 0;
+        char why[600] = "";
+        double begin = now();
+        a->options.mutants = log_crash_mutant(log_crash_mutant_name(i));
+        bool caught = explore(a, &stats, &seed, why) < 0;
+        missed += !caught;
+        printf("%-15s %8" PRIu64 " crashes %6.1f s  %s%.140s\n", log_crash_mutant_name(i),
+               stats.storage.crashes, now() - begin, caught ? "" : "NOT CAUGHT", why);
+        if (caught) {
+            printf("%-15s --seed %" PRIu64 "\n", "", seed);
+        }
+        fflush(stdout);
+    }
+    return missed ? 1 : 0;
+}
+
+static bool parse_number(const char *text, uint64_t *out)
+{
+    char *end;
+    *out = strtoull(text, &end, 10);
+    return *text && !*end;
+}
+
+static bool parse(int count, char **words, struct arguments *a)
+{
+    for (int i = 1; i < count; i++) {
+        const char *word = words[i], *value = i + 1 < count ? words[i + 1] : "";
+        uint64_t number = 0;
+        bool taken = true;
+        if (strcmp(word, "--seed") == 0) {
+            taken = parse_number(value, &a->seed);
+            a->walks = a->walks == UINT64_MAX ? 1 : a->walks;
+        } else if (strcmp(word, "--walks") == 0) {
+            taken = parse_number(value, &a->walks);
+        } else if (strcmp(word, "--crashes") == 0) {
+            taken = parse_number(value, &a->crashes);
+            a->walks = UINT64_MAX;
+        } else if (strcmp(word, "--seconds") == 0) {
+            taken = parse_number(value, &number);
+            a->seconds = (double)number;
+            a->walks = UINT64_MAX;
+        } else if (strcmp(word, "--mutant") == 0) {
+            a->mutant = value;
+            a->options.mutants = log_crash_mutant(value);
+            taken = a->options.mutants != 0;
+        } else {
+            i--;
+            a->story |= strcmp(word, "--story") == 0;
+            a->every |= strcmp(word, "--every") == 0;
+            a->options.damage &= strcmp(word, "--no-damage") != 0;
+            a->options.memory_logs &= strcmp(word, "--no-memory") != 0;
+            a->options.disk_full |= strcmp(word, "--disk-full") == 0;
+            taken = strcmp(word, "--story") == 0 || strcmp(word, "--every") == 0 ||
+                    strcmp(word, "--no-damage") == 0 || strcmp(word, "--no-memory") == 0 ||
+                    strcmp(word, "--disk-full") == 0;
+        }
+        i++;
+        if (!taken) {
+            fprintf(stderr, "leat-sim: I do not understand %s %s\n", word, value);
+            return false;
+        }
+    }
+    return true;
+}
+
+int main(int count, char **words)
+{
+    struct arguments a = {.seed = 1,
+                          .walks = UINT64_MAX,
+                          .crashes = 10000,
+                          .seconds = 86400,
+                          .options = {.damage = true, .memory_logs = true}};
+    if (!parse(count, words, &a)) {
+        return 2;
+    }
+    a.options.story = a.story ? stdout : NULL;
+    if (a.every) {
+        return every_mutant(&a);
+    }
+    struct log_crash_stats stats = {0};
+    uint64_t seed = a.seed;
+    char why[600] = "";
+    double begin = now();
+    bool found = explore(&a, &stats, &seed, why) < 0;
+    print_stats(&stats, now() - begin);
+    if (found) {
+        printf("VIOLATION: %s\nrun again: --seed %" PRIu64 "%s%s --story\n", why, seed,
+               a.mutant ? " --mutant " : "", a.mutant ? a.mutant : "");
+    } else if (a.mutant) {
+        printf("NOT CAUGHT: %s\n", a.mutant);
+    }
+    return found == (a.mutant != NULL) ? 0 : 1;
+}

@@ -1,0 +1,12 @@
+#!/bin/sh
+# The long run of the storage explorer: fresh seeds, and every rule left out in turn.
+#   tests/sim/nightly.sh [BUILD_FOLDER] [SECONDS]
+set -eu
+build=${1:-build}
+seconds=${2:-3600}
+seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+echo "first seed $seed"
+"$build/bin/leat-sim" --seed "$seed" --seconds "$seconds" --crashes 1000000000
+"$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 2))" --crashes 1000000000 --no-damage
+"$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 4))" --crashes 1000000000 --disk-full
+"$build/bin/leat-sim" --seed "$seed" --every --seconds "$((seconds / 10))" --crashes 1000000000
