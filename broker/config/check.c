@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Listeners, and what concerns several keys at once. */
+#include "config/load.h"
+
+#include <stdio.h>
+
+bool config_split_address(struct bytes text, char host[static CONFIG_HOST_SIZE], uint16_t *port)
+{
+    const uint8_t *colon = text.size ? memrchr(text.data, ':', text.size) : NULL;
+    if (!colon) {
+        return false;
+    }
+    struct bytes name = bytes_of(text.data, (size_t)(colon - text.data));
+    if (name.size >= 2 && name.data[0] == '[' && name.data[name.size - 1] == ']') {
+        name = bytes_of(name.data + 1, name.size - 2);
+    } else if (name.size > 0 && memchr(name.data, ':', name.size)) {
+        return false; /* an IPv6 address stands in brackets */
+    }
+    if (name.size == 0 || name.size >= CONFIG_HOST_SIZE) {
+        return false;
+    }
+    for (size_t i = 0; i < name.size; i++) {
+        uint8_t c = name.data[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!letter && !memchr(".-_:%", c, 5)) {
+            return false;
+        }
+    }
+    unsigned number = 0;
+    const uint8_t *end = text.data + text.size;
+    size_t digits = (size_t)(end - colon - 1);
+    for (const uint8_t *at = colon + 1; at < end; at++) {
+        if (*at < '0' || *at > '9') {
+            return false;
+        }
+        number = number * 10 + (*at - '0');
+        if (number > UINT16_MAX) {
+            return false;
+        }
+    }
+    if (digits == 0 || digits > 5) {
+        return false;
+    }
+    memcpy(host, name.data, name.size);
+    host[name.size] = 0;
+    *port = (uint16_t)number;
+    return true;
+}
+
+void loader_listeners_begin(struct loader *l, struct config_place place)
+{
+    l->config->listener_count = 0;
+    l->config->entries[CONFIG_LISTENERS] = (struct config_entry){.place = place};
+}
+
+static bool listener_name_is_good(struct bytes name)
+{
+    for (size_t i = 0; i < name.size; i++) {
+        uint8_t c = name.data[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '-' || c == '_')) {
+            return false;
+        }
+    }
+    return name.size > 0 && name.size < CONFIG_NAME_SIZE;
+}
+
+void loader_listeners_add(struct loader *l, const struct listener_draft *draft)
+{
+    struct config *c = l->config;
+    char quoted[CONFIG_QUOTE_SIZE];
+    if (c->listener_count == CONFIG_LISTENERS_MAX) {
+        loader_report(l, LEVEL_ERROR, draft->place, NULL, "listeners: more than %d",
+                      CONFIG_LISTENERS_MAX);
+        return;
+    }
+    struct config_listener listener = {.name = "plain"};
+    if (c->listener_count > 0) {
+        snprintf(listener.name, sizeof listener.name, "plain-%zu", c->listener_count + 1);
+    }
+    if (draft->name.size > 0) {
+        if (!listener_name_is_good(draft->name)) {
+            loader_report(l, LEVEL_ERROR, draft->place, NULL,
+                          "listeners: '%s' is not a name of letters, digits, '-' and '_'",
+                          config_quote(draft->name, quoted));
+            return;
+        }
+        memcpy(listener.name, draft->name.data, draft->name.size);
+        listener.name[draft->name.size] = 0;
+    }
+    if (!config_split_address(draft->address, listener.host, &listener.port)) {
+        loader_report(l, LEVEL_ERROR, draft->place, "write address: 127.0.0.1:9092",
+                      "listeners: '%s' is not HOST:PORT", config_quote(draft->address, quoted));
+        return;
+    }
+    memcpy(listener.advertised_host, listener.host, sizeof listener.host);
+    listener.advertised_port = listener.port;
+    if (draft->advertised.size > 0 &&
+        !config_split_address(draft->advertised, listener.advertised_host,
+                              &listener.advertised_port)) {
+        loader_report(l, LEVEL_ERROR, draft->place, "write advertised: broker-1.example:9092",
+                      "listeners: advertised '%s' is not HOST:PORT",
+                      config_quote(draft->advertised, quoted));
+        return;
+    }
+    c->listener_places[c->listener_count] = draft->place;
+    c->listeners[c->listener_count++] = listener;
+}
+
+static bool host_is_loopback(const char *host)
+{
+    return strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 ||
+           strcmp(host, "::1") == 0;
+}
+
+static bool host_is_wildcard(const char *host)
+{
+    return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+}
+
+static void check_listener(struct loader *l, size_t index)
+{
+    struct config *c = l->config;
+    struct config_listener *listener = &c->listeners[index];
+    struct config_place place = c->listener_places[index];
+    for (size_t i = 0; i < index; i++) {
+        if (strcmp(c->listeners[i].name, listener->name) == 0) {
+            loader_report(l, LEVEL_ERROR, place, NULL, "listeners: the name %s is given twice",
+                          listener->name);
+        }
+        if (listener->port != 0 && c->listeners[i].port == listener->port &&
+            strcmp(c->listeners[i].host, listener->host) == 0) {
+            loader_report(l, LEVEL_ERROR, place, NULL, "listeners: %s:%u is given twice",
+                          listener->host, listener->port);
+        }
+    }
+    if (!host_is_loopback(listener->host) && !config_bool(c, CONFIG_SECURITY_OPEN)) {
+        loader_report(
+            l, LEVEL_ERROR, place,
+            "listen on 127.0.0.1, or set security.open: true if whoever reaches this "
+            "address may use it",
+            "listeners: %s is reachable from other machines, and there is neither TLS nor "
+            "authentication",
+            listener->host);
+    }
+    if (host_is_wildcard(listener->advertised_host)) {
+        loader_report(l, LEVEL_WARNING, place, "add advertised: HOST:PORT",
+                      "listeners: %s cannot be told to clients; they are told localhost, which "
+                      "works on this machine only",
+                      listener->advertised_host);
+        snprintf(listener->advertised_host, sizeof listener->advertised_host, "localhost");
+    }
+}
+
+/* `small` must not exceed `large`. */
+static void check_order(struct loader *l, enum config_level level, enum config_key small,
+                        enum config_key large)
+{
+    const struct config *c = l->config;
+    if (config_integer(c, small) <= config_integer(c, large)) {
+        return;
+    }
+    char small_text[CONFIG_QUOTE_SIZE], large_text[CONFIG_QUOTE_SIZE];
+    config_scalar_pretty(config_key_info(small), &c->entries[small].scalar, small_text,
+                         sizeof small_text);
+    config_scalar_pretty(config_key_info(large), &c->entries[large].scalar, large_text,
+                         sizeof large_text);
+    const struct config_place *place = &c->entries[small].place;
+    if (place->source == SOURCE_DEFAULT) {
+        place = &c->entries[large].place;
+    }
+    loader_report(l, level, *place, NULL, "%s (%s) is above %s (%s)", config_key_info(small)->name,
+                  small_text, config_key_info(large)->name, large_text);
+}
+
+void loader_check(struct loader *l)
+{
+    const struct config *c = l->config;
+    for (size_t i = 0; i < c->listener_count; i++) {
+        check_listener(l, i);
+    }
+    if (c->listener_count == 0 && l->errors == 0) {
+        loader_report(l, LEVEL_ERROR, c->entries[CONFIG_LISTENERS].place, NULL,
+                      "listeners: there must be at least one");
+    }
+    if (c->entries[CONFIG_DATA_DIR].text[0] == 0) {
+        loader_report(l, LEVEL_ERROR, c->entries[CONFIG_DATA_DIR].place, NULL,
+                      "data.dir: a directory must be given");
+    }
+    check_order(l, LEVEL_ERROR, CONFIG_MESSAGE_MAX_BYTES, CONFIG_LOG_SEGMENT_BYTES);
+    check_order(l, LEVEL_ERROR, CONFIG_MESSAGE_MAX_BYTES, CONFIG_SOCKET_REQUEST_MAX_BYTES);
+    check_order(l, LEVEL_ERROR, CONFIG_SOCKET_REQUEST_MAX_BYTES, CONFIG_LIMITS_MEMORY);
+    check_order(l, LEVEL_ERROR, CONFIG_JOURNAL_FILE_BYTES, CONFIG_JOURNAL_BYTES_MAX);
+    check_order(l, LEVEL_ERROR, CONFIG_GROUP_MIN_SESSION_TIMEOUT_MS,
+                CONFIG_GROUP_MAX_SESSION_TIMEOUT_MS);
+    check_order(l, LEVEL_WARNING, CONFIG_MIN_INSYNC_REPLICAS, CONFIG_DEFAULT_REPLICATION_FACTOR);
+    if (config_bool(c, CONFIG_NULL_MODE)) {
+        loader_report(l, LEVEL_WARNING, c->entries[CONFIG_NULL_MODE].place, NULL,
+                      "null.mode: records are acknowledged and thrown away");
+    }
+}
