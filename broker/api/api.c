@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Dispatch and life cycle.
+ *
+ *     frame --header--> version known? --> handler --decode--> work --> api_respond / drop / close
+ *                           |no: ApiVersions is answered in the form of v0 with 35, so that the
+ *                           |    client can choose again; anything else ends the connection
+ *
+ * Malformed bytes end the connection: there is no place in them to trust for an answer. */
+#include "api/fetch_session.h"
+#include "api/request.h"
+
+static const uint64_t second_ns = UINT64_C(1000000000);
+enum { LINES_PER_SECOND = 10, KEY_PRODUCE = 0, KEY_API_VERSIONS = 18 };
+
+struct handler {
+    int16_t key;
+    void (*handle)(struct api_request *r);
+};
+
+static const struct handler handlers[] = {
+    {0, handle_produce},
+    {1, handle_fetch},
+    {2, handle_list_offsets},
+    {3, handle_metadata},
+    {10, handle_find_coordinator},
+    {18, handle_api_versions},
+    {19, handle_create_topics},
+    {20, handle_delete_topics},
+    {21, handle_delete_records},
+    {22, handle_init_producer_id},
+    {23, handle_offset_for_leader_epoch},
+    {32, handle_describe_configs},
+    {33, handle_alter_configs},
+    {35, handle_describe_log_dirs},
+    {37, handle_create_partitions},
+    {44, handle_incremental_alter_configs},
+    {60, handle_describe_cluster},
+    {75, handle_describe_topic_partitions},
+};
+
+/* --- requests ------------------------------------------------------------------------------------
+ */
+
+bool api_may_log(struct api *api)
+{
+    uint64_t now = io_now(api->io);
+    if (now - api->lines_from_ns > second_ns) {
+        api->lines_from_ns = now;
+        api->lines_left = LINES_PER_SECOND;
+    }
+    if (api->lines_left == 0) {
+        return false;
+    }
+    api->lines_left--;
+    return true;
+}
+
+void *api_alloc(struct api_request *r, size_t count, size_t size)
+{
+    return arena_array(&r->arena, count, size);
+}
+
+void api_close(struct api_request *r, const char *why)
+{
+    struct api *api = r->api;
+    api->status.malformed_requests++;
+    if (api_may_log(api)) {
+        char peer[IO_ADDRESS_MAX];
+        net_peer(&r->net, peer);
+        log_warn(io_logger(api->io), "api",
+                 "connection closed: reason=\"%s\" peer=%s key=%d version=%d client=%.*s", why,
+                 peer, r->header.key, r->header.version,
+                 r->header.client_id.size > 0 ? (int)r->header.client_id.size : 1,
+                 r->header.client_id.size > 0 ? r->header.client_id.data : "-");
+    }
+    r->abandoned = NULL;
+    net_close(&r->net);
+}
+
+void *api_decode(struct api_request *r)
+{
+    void *body = api_alloc(r, 1, r->kind->request->body->size);
+    int error = body ? wire_decode(r->kind->request, body, &r->body, api_version(r), &r->arena)
+                     : ERR_NO_MEMORY;
+    if (!error && reader_left(&r->body) > 0) {
+        error = ERR_MALFORMED;
+    }
+    if (error) {
+        api_close(r, error == ERR_MALFORMED ? "malformed request" : error_text(error));
+        return NULL;
+    }
+    return body;
+}
+
+void api_respond_begin(struct api_request *r)
+{
+    struct wire_writer *w = &r->net.response;
+    wire_frame_begin(w);
+    int error = wire_response_header_encode(r->kind, api_version(r), r->header.correlation_id, w);
+    assert(error == 0 || w->error != 0);
+}
+
+void api_respond_end(struct api_request *r, int error)
+{
+    if (!error) {
+        error = wire_frame_end(&r->net.response);
+    }
+    if (error) {
+        api_close(r, error_text(error));
+        return;
+    }
+    r->abandoned = NULL;
+    net_respond(&r->net);
+}
+
+void api_respond(struct api_request *r, const void *response)
+{
+    api_respond_begin(r);
+    api_respond_end(r, wire_encode(r->kind->response, response, &r->net.response, api_version(r)));
+}
+
+void api_drop(struct api_request *r)
+{
+    r->abandoned = NULL;
+    net_drop(&r->net);
+}
+
+const struct image *api_request_image(struct api_request *r)
+{
+    if (!r->image) {
+        image_take(r->api->image);
+        r->image = r->api->image;
+    }
+    return r->image;
+}
+
+/* --- from the net room
+ * ---------------------------------------------------------------------------- */
+
+static void (*handler_find(int16_t key))(struct api_request *)
+{
+    for (size_t i = 0; i < array_size(handlers); i++) {
+        if (handlers[i].key == key) {
+            return handlers[i].handle;
+        }
+    }
+    return NULL;
+}
+
+static void request_start(void *context, struct net_request *net)
+{
+    struct api *api = context;
+    struct api_request *r = container_of(net, struct api_request, net);
+    if (!r->api) {
+        arena_init(&r->arena, io_memory(api->io), API_ARENA_FREE);
+        r->api = api;
+    }
+    assert(r->api == api && r->arena.used_bytes == 0 && !r->image);
+    api->status.requests_total++;
+    r->header = (struct wire_request_header){.key = -1, .client_id = wire_string_null()};
+    r->body = reader_of(net->frame, net->size);
+    if (wire_request_header_decode(&r->header, &r->body) != 0) {
+        api_close(r, "malformed header");
+        return;
+    }
+    r->kind = wire_api_find(r->header.key);
+    void (*handle)(struct api_request *) = handler_find(r->header.key);
+    if (!r->kind || !handle) {
+        api_close(r, "unknown api");
+        return;
+    }
+    if (!wire_api_has(r->kind, r->header.version)) {
+        if (r->header.key == KEY_API_VERSIONS) {
+            api_versions_refuse(r);
+        } else {
+            api_close(r, "version not served");
+        }
+        return;
+    }
+    if (net->size > API_OTHER_BYTES_MAX && r->header.key != KEY_PRODUCE) {
+        api_close(r, "request too large");
+        return;
+    }
+    size_t limit = API_ARENA_FREE + (size_t)net->size * API_ARENA_FACTOR;
+    r->arena.limit_bytes = limit < API_ARENA_MAX ? limit : API_ARENA_MAX;
+    handle(r);
+}
+
+static void request_abandoned(void *context, struct net_request *net)
+{
+    struct api_request *r = container_of(net, struct api_request, net);
+    if (r->abandoned) {
+        r->abandoned(r);
+    }
+}
+
+static void request_release(void *context, struct net_request *net)
+{
+    struct api_request *r = container_of(net, struct api_request, net);
+    arena_reset(&r->arena);
+    if (r->image) {
+        image_release(r->image);
+    }
+    r->image = NULL;
+    r->kind = NULL;
+    r->work = NULL;
+    r->abandoned = NULL;
+}
+
+static void request_discard(void *context, struct net_request *net)
+{
+    struct api_request *r = container_of(net, struct api_request, net);
+    arena_deinit(&r->arena);
+}
+
+static void sockets_roomy(void *context)
+{
+    fetch_resume_all(context);
+}
+
+/* --- life
+ * ------------------------------------------------------------------------------------------ */
+
+static int api_build(struct api *api)
+{
+    struct api_options *o = &api->options;
+    struct memory *memory = io_memory(api->io);
+    uint64_t seed;
+    io_random(api->io, &seed, sizeof seed);
+    topics_init(&api->topics, memory, seed, o);
+    struct net_options net = {
+        .host = o->host,
+        .connections_max = o->connections_max,
+        .request_bytes_max = o->request_bytes_max,
+        .request_pool_bytes = o->request_pool_bytes,
+        .lent_bytes_max = o->lent_bytes_max,
+        .requests_max = o->requests_max,
+        .idle_ms = o->idle_ms,
+        .request_size = sizeof(struct api_request),
+        .request = request_start,
+        .abandoned = request_abandoned,
+        .release = request_release,
+        .discard = request_discard,
+        .roomy = sockets_roomy,
+        .context = api,
+    };
+    api->net = net_new(api->io, &net);
+    api->sessions =
+        fetch_sessions_new(api->io, o->fetch_sessions_max, o->fetch_session_partitions_max);
+    api->producer_ids = producer_ids_new(api);
+    return api->net && api->sessions && api->producer_ids ? 0 : ERR_NO_MEMORY;
+}
+
+struct api *api_start(struct io *io, const struct api_options *options)
+{
+    assert(options->config && options->meta && options->partitions && options->peers);
+    assert(!options->peers[io_shard(io)]);
+    struct api *api = memory_alloc(io_memory(io), sizeof *api);
+    if (!api) {
+        log_error(io_logger(io), "api", "cannot start: out of memory");
+        return NULL;
+    }
+    api->io = io;
+    api->options = *options;
+    struct api_options *o = &api->options;
+    o->fetch_bytes_max = o->fetch_bytes_max ? o->fetch_bytes_max : 8 << 20;
+    o->fetch_sessions_max = o->fetch_sessions_max ? o->fetch_sessions_max : 1000;
+    o->fetch_session_partitions_max =
+        o->fetch_session_partitions_max ? o->fetch_session_partitions_max : 100000;
+    list_init(&api->fetches);
+    list_init(&api->crowded);
+    deadlines_init(&api->deadlines, io);
+    if (api_build(api) != 0) {
+        log_error(io_logger(io), "api", "cannot start: out of memory");
+        api_free(api);
+        return NULL;
+    }
+    options->peers[io_shard(io)] = api;
+    return api;
+}
+
+int api_listen(struct api *api, uint16_t port, uint16_t *port_out)
+{
+    assert(api->image); /* what would it answer from? */
+    return net_listen(api->net, port, port_out);
+}
+
+void api_publish(struct api *api, const struct image *image)
+{
+    const struct image *old = api->image;
+    image_take(image);
+    api->image = image;
+    topics_publish(&api->topics, image);
+    if (old) {
+        image_release(old);
+    }
+}
+
+static void deadlines_idle(struct deadlines *d)
+{
+    struct api *api = container_of(d, struct api, deadlines);
+    struct api_stop *s = api->stop;
+    api->stop = NULL;
+    s->done(s);
+}
+
+static void net_stopped(struct net_stop *s)
+{
+    struct api *api = container_of(s, struct api, net_stop);
+    deadlines_stop(&api->deadlines, deadlines_idle);
+}
+
+void api_stop(struct api *api, struct api_stop *s)
+{
+    assert(!api->stop && s->done);
+    api->stop = s;
+    api->net_stop.done = net_stopped;
+    fetch_stop_all(api);
+    net_stop(api->net, &api->net_stop, API_STOP_MS);
+}
+
+void api_free(struct api *api)
+{
+    if (!api) {
+        return;
+    }
+    assert(list_empty(&api->fetches) && list_empty(&api->crowded));
+    net_free(api->net);
+    fetch_sessions_free(api->sessions);
+    producer_ids_free(api->producer_ids);
+    topics_deinit(&api->topics);
+    if (api->image) {
+        image_release(api->image);
+    }
+    if (api->options.peers[io_shard(api->io)] == api) {
+        api->options.peers[io_shard(api->io)] = NULL;
+    }
+    memory_free(io_memory(api->io), api);
+}
+
+struct api_status api_status(const struct api *api)
+{
+    struct net_status net = net_status(api->net);
+    struct api_status s = api->status;
+    s.connections = net.connections;
+    s.requests = net.requests;
+    s.received_bytes = net.received_bytes;
+    s.sent_bytes = net.sent_bytes;
+    s.refused_connections = net.refused;
+    return s;
+}

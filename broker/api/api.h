@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* api: what the broker says to clients. A dispatch table and one file for each API.
+ *
+ * Each shard has a struct api of its own, with a listener, connections and fetch sessions. It
+ * answers from the newest image that was published to it. What concerns a partition runs on the
+ * partition's home shard: one message for each shard that has a part in a request, one back. With
+ * one shard everything is a direct call.
+ *
+ * Order at start, on every shard: log_set_open(), partition_table_new(), api_start(); then on the
+ * image's way to each shard: partition_table_apply(), api_publish(); when all shards are that far,
+ * api_listen() on shard 0, and with the port that it got on the others.
+ *
+ * Order at stop: api_stop() on all shards and wait for all; then api_free() on each; then
+ * partition_table_free(), log_set_close(), meta_close(). */
+#pragma once
+
+#include "base/errors.h"
+#include "base/uuid.h"
+#include "io/io.h"
+
+struct api;
+struct config;
+struct image;
+struct image_topic;
+struct log_set;
+struct meta;
+struct partition_table;
+struct topic_config;
+
+/* Zero means the default beside it. Everything pointed to is lent until api_free(). */
+struct api_options {
+    int32_t node_id;
+    const char *host; /* to listen on */
+    const char *data_dir;
+    struct meta *meta;
+    struct partition_table *partitions; /* of this shard */
+    struct log_set *logs;               /* of this shard */
+    const struct config *config;
+
+    /* One entry for each shard, all NULL at first; shared by all shards: each api_start() fills its
+     * own, and the others are read once every shard has started. */
+    struct api **peers;
+
+    bool null_mode; /* Produce is checked and acknowledged, and nothing is stored: for measurements
+                     */
+
+    /* Of this shard. */
+    uint32_t connections_max;    /* 10000 */
+    uint32_t request_bytes_max;  /* socket.request.max.bytes: 100 MiB */
+    uint64_t request_pool_bytes; /* 64 MiB */
+    uint64_t lent_bytes_max;     /* slices in sockets: 24 MiB, a quarter of the log's tail */
+    uint32_t requests_max;       /* of one connection in progress: 64 */
+    uint64_t idle_ms;            /* connections.max.idle.ms: 600000 */
+    uint32_t fetch_bytes_max;    /* of one answer: 8 MiB */
+    uint32_t fetch_sessions_max; /* 1000 */
+    uint32_t fetch_session_partitions_max; /* of all sessions: 100000 */
+};
+
+/* NULL: out of memory, said in the log. */
+struct api *api_start(struct io *io, const struct api_options *options) MUST_CHECK;
+
+/* Begins to accept on `port` (0: any). *port_out is what it got. */
+int api_listen(struct api *api, uint16_t port, uint16_t *port_out) MUST_CHECK;
+
+/* A new image, after partition_table_apply() of it. A reference is taken. */
+void api_publish(struct api *api, const struct image *image);
+
+/* Answers what is in progress (long polls at once) and closes all connections: at most a few
+ * seconds, whatever clients do; appends in progress are waited for. Until all shards are done, this
+ * one goes on serving what requests of the others ask of its partitions. */
+struct api_stop {
+    void (*done)(struct api_stop *s);
+};
+void api_stop(struct api *api, struct api_stop *s);
+
+/* After every shard's api_stop() is done. NULL is accepted. */
+void api_free(struct api *api);
+
+/* What is in force for a topic: its own settings over the broker's dynamic ones (of the image) over
+ * the configuration. Also for partition_options.configure. `topic` NULL: a topic that sets nothing.
+ */
+void api_topic_config(const struct config *config, const struct image *image, int32_t node_id,
+                      const struct image_topic *topic, struct topic_config *out);
+
+struct api_status {
+    uint32_t connections;
+    uint32_t requests; /* in progress */
+    uint64_t requests_total;
+    uint64_t produced_batches, produced_bytes, fetched_bytes;
+    uint64_t received_bytes, sent_bytes;
+    uint64_t refused_connections, malformed_requests;
+};
+struct api_status api_status(const struct api *api);

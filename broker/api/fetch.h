@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* fetch: what fetch.c (the request, its rounds and its answer) and fetch_read.c (what happens at a
+ * partition's home) share.
+ *
+ *     handle_fetch --> round: every share reads what it has --> enough, error, or time up? answer
+ *          |                        ^                                  | no
+ *          | sockets hold too much  |                                  v
+ *          '--> CROWDED             '--moved, or cancelled-- round: every share watches its
+ * partitions
+ *
+ * A share that watches comes back with what it has read when one of its partitions has moved; the
+ * others are then cancelled. Slices that are not sent are let go at the start of the next round.
+ *
+ * Slices belong to the home shard. They are lent to the request's shard in a struct loan of the
+ * home's heap: on the own shard the references are handed over as they are; another shard counts
+ * its use of them in loan->buffer, and the last one posts the loan home, where the slices are
+ * released. */
+#pragma once
+
+#include "api/fetch_session.h"
+#include "api/request.h"
+
+struct loan {
+    struct io_message message; /* on its way home */
+    struct buffer buffer;      /* the other shard's references */
+    struct api *home, *user;
+    uint32_t count, capacity;
+    struct slice slices[];
+};
+
+struct fetch_part {
+    struct part part;
+    const struct fetch_request_partitions *asked;
+    struct session_partition *session; /* or NULL */
+    struct wire_string name;           /* as asked, for the answer */
+    struct uuid id;
+    uint32_t group; /* parts of one topic of the answer follow each other and have one number */
+    bool refused;   /* `error` was found before anything was asked of a shard */
+
+    /* Of the home shard while the share is away. */
+    struct partition_waiter waiter;
+    bool moved; /* has to be read */
+    bool retry; /* a budget was used up: the same again a little later */
+    int error;
+    int64_t high_watermark, log_start; /* -1: not known */
+    int32_t diverging_epoch;           /* -1: none */
+    int64_t diverging_end;
+    uint32_t size, slice_first, slice_count; /* in the share's loan */
+};
+
+struct fetch_share {
+    struct share share;
+    /* Of the request's shard while the share is there: what this round is to do. */
+    uint32_t budget;
+    bool watch;
+    /* Of the request's shard. */
+    bool cancelling;   /* the message is away */
+    bool cancel_again; /* and may come too early for the watch that is on now */
+    struct io_message cancel;
+    /* Of the home shard while the share is away. */
+    struct log_read read;
+    struct fetch_part *reading;
+    struct loan *loan;
+    bool has_data, watching;
+    struct io_turn turn; /* partitions have moved in this turn */
+};
+
+enum fetch_state { FETCH_CROWDED, FETCH_READING, FETCH_WATCHING, FETCH_RETRYING, FETCH_OVER };
+
+struct fetch {
+    struct api_request *request;
+    struct fetch_request q;
+    struct fetch_part *parts;
+    uint32_t part_count;
+    struct spread spread;
+    struct fetch_session *session;
+    bool incremental;
+    enum fetch_state state;
+    bool hurry;      /* time is up, or the broker stops: answer with what there is */
+    bool gone;       /* nobody waits for the answer */
+    uint32_t budget; /* bytes of this round */
+    uint64_t expires_ns;
+    struct deadline deadline;
+    struct list link; /* in api->fetches */
+    struct list crowded;
+};
+
+static inline struct fetch_share *fetch_share_of(struct share *s)
+{
+    return container_of(s, struct fetch_share, share);
+}
+
+/* spread.start: the share's part of a round, on the home shard. */
+void fetch_share_start(struct share *s);
+
+/* From the request's shard: ends a watch early, if there is one. */
+void fetch_share_cancel(struct fetch *f, struct fetch_share *fs);
+
+/* The slices of a part as they can be sent from the request's shard: each holds a reference that
+ * the caller (then the encoder) owns. NULL: no memory, and nothing was taken. */
+const struct slice *fetch_part_slices(struct fetch *f, struct fetch_part *part) MUST_CHECK;
+
+/* Lets go of what was not sent, on the request's shard, when no share is away. */
+void fetch_share_release(struct fetch *f, struct fetch_share *fs);

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* One function for each kind of operation: check everything, then emit. What is checked and how it
+ * is called follows Kafka's ReplicationControlManager and ConfigurationControlManager in what
+ * clients see; configurations are in controller_configs.c. */
+#include "meta/controller_private.h"
+
+#include "wire/wire.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+int controller_refuse(struct meta_op *op, int error, const char *format, ...)
+{
+    va_list arguments;
+    assert(error < 0);
+    va_start(arguments, format);
+    vsnprintf(op->why, sizeof op->why, format, arguments);
+    va_end(arguments);
+    return error;
+}
+
+int controller_emit(const struct controller *c, const struct meta_op *op,
+                    const struct wire_message *message, int version, const void *body)
+{
+    return op->validate_only ? 0 : c->emit(c->context, message, version, body);
+}
+
+/* --- placement
+ * ------------------------------------------------------------------------------------ */
+
+/* The replicas of new partitions: as the operation assigns them, or one after the other over the
+ * brokers that are not fenced. */
+struct placement {
+    const struct meta_op *op;
+    const struct image *image;
+    int32_t first, count; /* partition numbers */
+    int32_t factor;
+};
+
+static uint32_t active_brokers(const struct image *image)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < image_broker_count(image); i++) {
+        count += image_broker_at(image, i)->fenced ? 0 : 1;
+    }
+    return count;
+}
+
+static int32_t active_broker(const struct image *image, uint32_t nth)
+{
+    for (uint32_t i = 0; i < image_broker_count(image); i++) {
+        const struct image_broker *b = image_broker_at(image, i);
+        if (!b->fenced && nth-- == 0) {
+            return b->id;
+        }
+    }
+    assert(!"nth < active_brokers()");
+    return -1;
+}
+
+static int check_assignment(struct meta_op *op, const struct image *image, int32_t index,
+                            int32_t factor)
+{
+    const int32_t *replicas = op->assignments[index];
+    int32_t count = op->assignment_counts[index];
+    if (count < 1 || count > NODE_LIST_MAX) {
+        return controller_refuse(op, ERR_INVALID_REPLICA_ASSIGNMENT,
+                                 "The manual partition assignment names no replica or too many.");
+    }
+    if (count != factor) {
+        return controller_refuse(
+            op, ERR_INVALID_REPLICA_ASSIGNMENT,
+            "The manual partition assignment has %d replicas for one partition "
+            "and %d for another.",
+            (int)count, (int)factor);
+    }
+    bool any_active = false;
+    for (int32_t i = 0; i < count; i++) {
+        const struct image_broker *b = image_broker_by_id(image, replicas[i]);
+        if (!b) {
+            return controller_refuse(op, ERR_INVALID_REPLICA_ASSIGNMENT,
+                                     "The manual partition assignment includes broker %d, but no "
+                                     "such broker is registered.",
+                                     (int)replicas[i]);
+        }
+        any_active = any_active || !b->fenced;
+        for (int32_t k = 0; k < i; k++) {
+            if (replicas[k] == replicas[i]) {
+                return controller_refuse(op, ERR_INVALID_REPLICA_ASSIGNMENT,
+                                         "The manual partition assignment includes broker %d more "
+                                         "than once.",
+                                         (int)replicas[i]);
+            }
+        }
+    }
+    if (!any_active) {
+        return controller_refuse(op, ERR_INVALID_REPLICA_ASSIGNMENT,
+                                 "All brokers of the manual partition assignment are fenced.");
+    }
+    return 0;
+}
+
+static int check_assignments(struct meta_op *op, const struct image *image, int32_t factor)
+{
+    for (int32_t i = 0; i < op->assignment_count; i++) {
+        int error = check_assignment(op, image, i, factor);
+        if (error) {
+            return error;
+        }
+    }
+    return 0;
+}
+
+static int check_factor(struct meta_op *op, const struct image *image, int32_t factor)
+{
+    uint32_t brokers = active_brokers(image);
+    if (factor < 1) {
+        return controller_refuse(op, ERR_INVALID_REPLICATION_FACTOR,
+                                 "Replication factor must be larger than 0, or -1 for the "
+                                 "default.");
+    }
+    if ((uint32_t)factor > brokers || factor > NODE_LIST_MAX) {
+        return controller_refuse(op, ERR_INVALID_REPLICATION_FACTOR,
+                                 "Unable to replicate the partition %d time(s): the target "
+                                 "replication factor of %d cannot be reached because only %u "
+                                 "broker(s) are registered.",
+                                 (int)factor, (int)factor, (unsigned)brokers);
+    }
+    return 0;
+}
+
+static int check_room(struct meta_op *op, const struct controller *c, int64_t added)
+{
+    if (added > CONTROLLER_PARTITIONS_PER_OP) {
+        return controller_refuse(op, ERR_POLICY_VIOLATION,
+                                 "Excessively large number of partitions per request: %lld; at "
+                                 "most %d are made at once.",
+                                 (long long)added, (int)CONTROLLER_PARTITIONS_PER_OP);
+    }
+    if (image_partition_total(c->image) + (uint64_t)added > (uint64_t)c->limits->partitions_max) {
+        return controller_refuse(op, ERR_POLICY_VIOLATION,
+                                 "This node may hold %d partitions (limits.partitions) and has "
+                                 "%llu; %lld more do not fit.",
+                                 (int)c->limits->partitions_max,
+                                 (unsigned long long)image_partition_total(c->image),
+                                 (long long)added);
+    }
+    return 0;
+}
+
+static int emit_partition(const struct controller *c, const struct meta_op *op, struct uuid id,
+                          int32_t number, const int32_t *replicas, int32_t count)
+{
+    int32_t isr[NODE_LIST_MAX];
+    struct partition_record r;
+    partition_record_init(&r);
+    r.partition_id = number;
+    r.topic_id = id;
+    r.replicas = (int32_t *)replicas;
+    r.replicas_count = count;
+    r.isr = isr;
+    for (int32_t i = 0; i < count; i++) {
+        const struct image_broker *b = image_broker_by_id(c->image, replicas[i]);
+        if (b && !b->fenced) {
+            isr[r.isr_count++] = replicas[i];
+        }
+    }
+    assert(r.isr_count > 0);
+    r.leader = isr[0];
+    r.leader_epoch = 0;
+    r.partition_epoch = 0;
+    return controller_emit(c, op, &partition_record_message, 0, &r);
+}
+
+static int emit_partitions(const struct controller *c, const struct meta_op *op, struct uuid id,
+                           const struct placement *place)
+{
+    uint32_t brokers = active_brokers(c->image);
+    for (int32_t i = 0; i < place->count; i++) {
+        int32_t chosen[NODE_LIST_MAX];
+        const int32_t *replicas = chosen;
+        int32_t count = place->factor;
+        if (op->assignments) {
+            replicas = op->assignments[i];
+            count = op->assignment_counts[i];
+        } else {
+            assert((uint32_t)count <= brokers);
+            for (int32_t k = 0; k < count; k++) {
+                uint32_t nth = ((uint32_t)(place->first + i) + (uint32_t)k) % brokers;
+                chosen[k] = active_broker(c->image, nth);
+            }
+        }
+        int error = emit_partition(c, op, id, place->first + i, replicas, count);
+        if (error) {
+            return error;
+        }
+    }
+    return 0;
+}
+
+/* --- topics
+ * ---------------------------------------------------------------------------------------- */
+
+static int check_new_name(const struct controller *c, struct meta_op *op)
+{
+    struct bytes name = bytes_of_string(op->topic);
+    if (!topic_name_is_valid(name)) {
+        return controller_refuse(op, ERR_INVALID_TOPIC,
+                                 name.size > TOPIC_NAME_MAX
+                                     ? "Topic name is longer than 249 characters."
+                                     : "Topic name is illegal: it takes 1 to 249 of the characters "
+                                       "a-z A-Z 0-9 . _ - and is not \".\" or \"..\".");
+    }
+    if (image_topic_by_name(c->image, name)) {
+        return controller_refuse(op, ERR_TOPIC_ALREADY_EXISTS, "Topic '%.100s' already exists.",
+                                 op->topic);
+    }
+    if (topic_name_is_internal(name)) {
+        return controller_refuse(op, ERR_INVALID_TOPIC,
+                                 "Topic '%s' is the broker's own and is made by it when needed.",
+                                 op->topic);
+    }
+    const struct image_topic *other = image_topic_colliding(c->image, name);
+    if (other) {
+        return controller_refuse(op, ERR_INVALID_TOPIC,
+                                 "Topic '%.60s' collides with existing topic '%.60s': '.' and '_' "
+                                 "are one in metric names.",
+                                 op->topic, other->name);
+    }
+    if (image_topic_count(c->image) >= (uint32_t)c->limits->topics_max) {
+        return controller_refuse(op, ERR_POLICY_VIOLATION, "This cluster may hold %d topics.",
+                                 (int)c->limits->topics_max);
+    }
+    return 0;
+}
+
+/* Number of partitions and replicas of a new topic. */
+static int place_topic(const struct controller *c, struct meta_op *op, struct placement *place)
+{
+    *place = (struct placement){.op = op, .image = c->image};
+    if (op->assignments) {
+        if (op->replication_factor != -1 || op->partitions != -1) {
+            return controller_refuse(op, ERR_INVALID_REQUEST,
+                                     "A manual partition assignment was given, but the number of "
+                                     "partitions or the replication factor was not -1.");
+        }
+        if (op->assignment_count < 1) {
+            return controller_refuse(op, ERR_INVALID_REPLICA_ASSIGNMENT,
+                                     "The manual partition assignment is empty.");
+        }
+        place->count = op->assignment_count;
+        place->factor = op->assignment_counts[0];
+        int error = check_assignments(op, c->image, place->factor);
+        return error ? error : check_room(op, c, place->count);
+    }
+    place->count = op->partitions == -1 ? c->limits->num_partitions : op->partitions;
+    place->factor = op->replication_factor == -1 ? c->limits->default_replication_factor
+                                                 : op->replication_factor;
+    if (place->count < 1) {
+        return controller_refuse(op, ERR_INVALID_PARTITIONS,
+                                 "Number of partitions was set to an invalid non-positive value.");
+    }
+    int error = check_factor(op, c->image, place->factor);
+    return error ? error : check_room(op, c, place->count);
+}
+
+static int create_topic(const struct controller *c, struct meta_op *op)
+{
+    struct placement place;
+    int error = check_new_name(c, op);
+    if (!error) {
+        error = controller_check_new_configs(op);
+    }
+    if (!error) {
+        error = place_topic(c, op, &place);
+    }
+    if (error) {
+        return error;
+    }
+    assert(!uuid_is_zero(c->fresh_id));
+    struct topic_record r;
+    topic_record_init(&r);
+    r.name = wire_string_of(op->topic);
+    r.topic_id = c->fresh_id;
+    error = controller_emit(c, op, &topic_record_message, 0, &r);
+    if (!error) {
+        error = controller_emit_new_configs(c, op);
+    }
+    if (!error) {
+        error = emit_partitions(c, op, c->fresh_id, &place);
+    }
+    if (!error && !op->validate_only) {
+        op->topic_id = c->fresh_id;
+    }
+    return error;
+}
+
+static int delete_topic(const struct controller *c, struct meta_op *op)
+{
+    const struct image_topic *t = op->topic
+                                      ? image_topic_by_name(c->image, bytes_of_string(op->topic))
+                                      : image_topic_by_id(c->image, op->topic_id);
+    if (!t && op->topic) {
+        return controller_refuse(op, ERR_UNKNOWN_TOPIC_OR_PARTITION,
+                                 "There is no topic named '%.100s'.", op->topic);
+    }
+    if (!t) {
+        return controller_refuse(op, ERR_UNKNOWN_TOPIC_ID, "There is no topic with this id.");
+    }
+    struct remove_topic_record r = {.topic_id = t->id};
+    int error = controller_emit(c, op, &remove_topic_record_message, 0, &r);
+    if (!error) {
+        op->topic_id = r.topic_id;
+    }
+    return error;
+}
+
+static int create_partitions(const struct controller *c, struct meta_op *op)
+{
+    const struct image_topic *t = image_topic_by_name(c->image, bytes_of_string(op->topic));
+    if (!t) {
+        return controller_refuse(op, ERR_UNKNOWN_TOPIC_OR_PARTITION,
+                                 "There is no topic named '%.100s'.", op->topic);
+    }
+    if (op->partitions == t->partition_count) {
+        return controller_refuse(op, ERR_INVALID_PARTITIONS, "Topic already has %d partition(s).",
+                                 (int)t->partition_count);
+    }
+    if (op->partitions < t->partition_count) {
+        return controller_refuse(
+            op, ERR_INVALID_PARTITIONS,
+            "The topic %.60s currently has %d partition(s); %d would not be an "
+            "increase.",
+            t->name, (int)t->partition_count, (int)op->partitions);
+    }
+    struct placement place = {
+        .op = op,
+        .image = c->image,
+        .first = t->partition_count,
+        .count = op->partitions - t->partition_count,
+        .factor = t->partitions[0].replica_count,
+    };
+    if (op->assignments && op->assignment_count != place.count) {
+        return controller_refuse(op, ERR_INVALID_REPLICA_ASSIGNMENT,
+                                 "The manual partition assignment names %d partition(s), but %d "
+                                 "would be added.",
+                                 (int)op->assignment_count, (int)place.count);
+    }
+    int error = op->assignments ? check_assignments(op, c->image, place.factor)
+                                : check_factor(op, c->image, place.factor);
+    if (!error) {
+        error = check_room(op, c, place.count);
+    }
+    return error ? error : emit_partitions(c, op, t->id, &place);
+}
+
+static int producer_ids(const struct controller *c, struct meta_op *op)
+{
+    int64_t first = image_next_producer_id(c->image);
+    if (first > INT64_MAX - CONTROLLER_PRODUCER_IDS) {
+        return controller_refuse(op, ERR_UNKNOWN_SERVER_ERROR, "Producer ids are used up.");
+    }
+    const struct image_broker *self = image_broker_by_id(c->image, c->limits->node_id);
+    struct producer_ids_record r = {
+        .broker_id = c->limits->node_id,
+        .broker_epoch = self ? self->epoch : -1,
+        .next_producer_id = first + CONTROLLER_PRODUCER_IDS,
+    };
+    int error = controller_emit(c, op, &producer_ids_record_message, 0, &r);
+    if (!error && !op->validate_only) {
+        op->producer_id_first = first;
+        op->producer_id_count = CONTROLLER_PRODUCER_IDS;
+    }
+    return error;
+}
+
+int controller_decide(const struct controller *c, struct meta_op *op)
+{
+    op->why[0] = 0;
+    switch (op->kind) {
+    case META_CREATE_TOPIC:
+        op->error = create_topic(c, op);
+        break;
+    case META_DELETE_TOPIC:
+        op->error = delete_topic(c, op);
+        break;
+    case META_CREATE_PARTITIONS:
+        op->error = create_partitions(c, op);
+        break;
+    case META_ALTER_CONFIGS:
+        op->error = controller_alter_configs(c, op);
+        break;
+    case META_PRODUCER_IDS:
+        op->error = producer_ids(c, op);
+        break;
+    }
+    assert(op->error <= 0);
+    if (op->error && !op->why[0]) {
+        snprintf(op->why, sizeof op->why, "%s", error_text(op->error));
+    }
+    return op->error;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Between controller.c and controller_configs.c. */
+#pragma once
+
+#include "meta/controller.h"
+#include "meta/topic.h"
+
+/* Puts the sentence into op->why and returns `error`. */
+int controller_refuse(struct meta_op *op, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Emits unless the operation is only to be checked. */
+int controller_emit(const struct controller *c, const struct meta_op *op,
+                    const struct wire_message *message, int version, const void *body);
+
+/* The configurations that a new topic is given. */
+int controller_check_new_configs(struct meta_op *op) MUST_CHECK;
+int controller_emit_new_configs(const struct controller *c, const struct meta_op *op) MUST_CHECK;
+
+int controller_alter_configs(const struct controller *c, struct meta_op *op) MUST_CHECK;

@@ -1,0 +1,738 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Topics stand in three trees: by name, by id, and, if their name has '.' or '_', by what collides.
+ * Brokers and the configurations of nodes are few: each is a counted array that is copied as a
+ * whole when it changes. All counts but an image's own are plain and belong to the home shard.
+ *
+ * Invariants
+ *   I1  A sealed image never changes but for its count.
+ *   I2  The trees by name and by id hold the same topics.
+ *   I3  An edit that fails has changed nothing: everything that can fail comes first. */
+#include "meta/edit.h"
+
+#include "meta/nodes.h"
+#include "meta/tree.h"
+
+#include <stdatomic.h>
+
+enum {
+    IMAGE_MAGIC = 0x696d6167,
+    CLUSTER_ID_SIZE = 23,
+};
+
+struct blob {
+    uint32_t references;
+    size_t size;
+    uint8_t data[];
+};
+
+struct image_home {
+    struct memory *memory;
+    struct pool nodes;
+    struct node_table lists;
+    uint32_t images;
+    _Atomic(struct image *) dead;
+    char cluster_id[CLUSTER_ID_SIZE];
+};
+
+struct image {
+    uint32_t magic;
+    bool sealed;
+    _Atomic uint32_t references;
+    struct image_home *home;
+    struct image *next_dead;
+    struct tree_node *by_name, *by_id, *by_collision;
+    struct broker_set *brokers;
+    struct node_configs *configs;
+    struct blob *voters; /* NULL: none */
+    struct image_feature features[IMAGE_FEATURES_MAX];
+    uint32_t feature_count;
+    uint64_t partitions;
+    int64_t next_producer_id;
+    int64_t offset, timestamp;
+    int32_t epoch, controller;
+    int16_t kraft_version;
+};
+
+/* --- life ----------------------------------------------------------------------------------------
+ */
+
+struct image_home *image_home_new(struct memory *memory, const char *cluster_id)
+{
+    assert(strlen(cluster_id) < CLUSTER_ID_SIZE);
+    struct image_home *home = memory_alloc(memory, sizeof *home);
+    if (!home) {
+        return NULL;
+    }
+    home->memory = memory;
+    memcpy(home->cluster_id, cluster_id, strlen(cluster_id));
+    pool_init(&home->nodes, memory, sizeof(struct tree_node), 256, SIZE_MAX / 4096);
+    node_table_init(&home->lists, memory);
+    return home;
+}
+
+static void blob_release(struct image_home *home, struct blob *b)
+{
+    if (b && --b->references == 0) {
+        memory_free(home->memory, b);
+    }
+}
+
+static void image_free(struct image *i)
+{
+    struct image_home *home = i->home;
+    assert(i->magic == IMAGE_MAGIC);
+    assert(home->images > 0);
+    tree_release(&home->nodes, i->by_name);
+    tree_release(&home->nodes, i->by_id);
+    tree_release(&home->nodes, i->by_collision);
+    broker_set_release(i->brokers);
+    node_configs_release(i->configs);
+    blob_release(home, i->voters);
+    i->magic = 0;
+    home->images--;
+    memory_free(home->memory, i);
+}
+
+static void bury_dead(struct image_home *home)
+{
+    struct image *i = atomic_exchange_explicit(&home->dead, NULL, memory_order_acquire);
+    while (i) {
+        struct image *next = i->next_dead;
+        image_free(i);
+        i = next;
+    }
+}
+
+void image_home_free(struct image_home *home)
+{
+    if (!home) {
+        return;
+    }
+    bury_dead(home);
+    assert(home->images == 0);
+    node_table_deinit(&home->lists);
+    pool_deinit(&home->nodes);
+    memory_free(home->memory, home);
+}
+
+static struct image *image_new(struct image_home *home)
+{
+    bury_dead(home);
+    struct image *i = memory_alloc(home->memory, sizeof *i);
+    if (!i) {
+        return NULL;
+    }
+    i->magic = IMAGE_MAGIC;
+    i->home = home;
+    atomic_init(&i->references, 1);
+    home->images++;
+    return i;
+}
+
+struct image *image_empty(struct image_home *home)
+{
+    struct image *i = image_new(home);
+    if (i) {
+        i->offset = -1;
+        i->timestamp = -1;
+        i->epoch = -1;
+        i->controller = -1;
+    }
+    return i;
+}
+
+struct image *image_fork(const struct image *base)
+{
+    assert(base->magic == IMAGE_MAGIC);
+    struct image *i = image_new(base->home);
+    if (!i) {
+        return NULL;
+    }
+    i->by_name = tree_take(base->by_name);
+    i->by_id = tree_take(base->by_id);
+    i->by_collision = tree_take(base->by_collision);
+    i->brokers = broker_set_take(base->brokers);
+    i->configs = node_configs_take(base->configs);
+    i->voters = base->voters;
+    if (i->voters) {
+        i->voters->references++;
+    }
+    memcpy(i->features, base->features, sizeof i->features);
+    i->feature_count = base->feature_count;
+    i->partitions = base->partitions;
+    i->next_producer_id = base->next_producer_id;
+    i->offset = base->offset;
+    i->timestamp = base->timestamp;
+    i->epoch = base->epoch;
+    i->controller = base->controller;
+    i->kraft_version = base->kraft_version;
+    return i;
+}
+
+static void assert_draft(const struct image *i)
+{
+    assert(i->magic == IMAGE_MAGIC);
+    assert(!i->sealed);
+}
+
+void image_seal(struct image *draft)
+{
+    assert_draft(draft);
+    draft->sealed = true;
+}
+
+void image_take(const struct image *image)
+{
+    struct image *i = (struct image *)image;
+    assert(i->magic == IMAGE_MAGIC);
+    uint32_t before = atomic_fetch_add_explicit(&i->references, 1, memory_order_relaxed);
+    assert(before > 0);
+}
+
+void image_release(const struct image *image)
+{
+    struct image *i = (struct image *)image;
+    if (!i) {
+        return;
+    }
+    assert(i->magic == IMAGE_MAGIC);
+    uint32_t before = atomic_fetch_sub_explicit(&i->references, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before > 1) {
+        return;
+    }
+    struct image_home *home = i->home;
+    i->next_dead = atomic_load_explicit(&home->dead, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&home->dead, &i->next_dead, i,
+                                                  memory_order_release, memory_order_relaxed)) {
+    }
+}
+
+/* --- topics --------------------------------------------------------------------------------------
+ */
+
+static struct topic *find_topic(const struct tree_node *root, enum tree_order order,
+                                struct bytes key)
+{
+    struct tree_node *n = tree_find(root, order, key);
+    return n ? n->topic : NULL;
+}
+
+static struct topic *topic_with_id(const struct image *i, struct uuid id)
+{
+    return find_topic(i->by_id, TREE_BY_ID, bytes_of(id.bytes, sizeof id.bytes));
+}
+
+static bool can_collide(struct bytes name)
+{
+    return name.size && (memchr(name.data, '.', name.size) || memchr(name.data, '_', name.size));
+}
+
+/* Puts `t` into every tree that it belongs to, in the place of its older self if there is one. */
+static int put_topic(struct image *i, struct topic *t)
+{
+    struct pool *nodes = &i->home->nodes;
+    int error = tree_reserve(nodes, 3);
+    if (error) {
+        return error;
+    }
+    i->by_name = tree_put(nodes, i->by_name, TREE_BY_NAME, t);
+    i->by_id = tree_put(nodes, i->by_id, TREE_BY_ID, t);
+    if (can_collide(bytes_of_string(t->name))) {
+        i->by_collision = tree_put(nodes, i->by_collision, TREE_BY_COLLISION, t);
+    }
+    return 0;
+}
+
+int image_add_topic(struct image *draft, struct bytes name, struct uuid id)
+{
+    assert_draft(draft);
+    if (!topic_name_is_valid(name) || uuid_is_zero(id) || topic_with_id(draft, id) ||
+        image_topic_by_name(draft, name) || image_topic_colliding(draft, name)) {
+        return ERR_MALFORMED;
+    }
+    struct topic *t = topic_new(draft->home->memory, name, id);
+    if (!t) {
+        return ERR_NO_MEMORY;
+    }
+    int error = put_topic(draft, t);
+    topic_release(t);
+    return error;
+}
+
+int image_remove_topic(struct image *draft, struct uuid id)
+{
+    assert_draft(draft);
+    struct pool *nodes = &draft->home->nodes;
+    struct topic *t = topic_with_id(draft, id);
+    if (!t) {
+        return ERR_MALFORMED;
+    }
+    int error = tree_reserve(nodes, 3);
+    if (error) {
+        return error;
+    }
+    topic_take(t);
+    struct bytes name = bytes_of_string(t->name);
+    assert(draft->partitions >= (uint64_t)t->view.partition_count);
+    draft->partitions -= (uint64_t)t->view.partition_count;
+    draft->by_name = tree_remove(nodes, draft->by_name, TREE_BY_NAME, name);
+    draft->by_id =
+        tree_remove(nodes, draft->by_id, TREE_BY_ID, bytes_of(id.bytes, sizeof id.bytes));
+    if (can_collide(name)) {
+        draft->by_collision = tree_remove(nodes, draft->by_collision, TREE_BY_COLLISION, name);
+    }
+    topic_release(t);
+    return 0;
+}
+
+/* How many holders a topic has when no other image refers to it: the trees of this draft, each by a
+ * node of its own. A shared node hides behind one reference, so the way to the topic counts too. */
+static bool path_is_own(const struct tree_node *root, enum tree_order order, struct bytes key)
+{
+    const struct tree_node *n = root;
+    while (n) {
+        if (n->references != 1) {
+            return false;
+        }
+        int side = tree_compare(order, key, n->topic);
+        if (side == 0) {
+            return true;
+        }
+        n = side < 0 ? n->left : n->right;
+    }
+    return false;
+}
+
+static bool topic_is_own(const struct image *i, const struct topic *t)
+{
+    struct bytes name = bytes_of_string(t->name);
+    bool third = can_collide(name);
+    return t->references == (third ? 3u : 2u) && path_is_own(i->by_name, TREE_BY_NAME, name) &&
+           path_is_own(i->by_id, TREE_BY_ID, tree_key(TREE_BY_ID, t)) &&
+           (!third || path_is_own(i->by_collision, TREE_BY_COLLISION, name));
+}
+
+/* A topic that may be changed in place: itself, or a copy that now stands in the draft. */
+static int own_topic(struct image *i, struct topic *t, struct topic **out)
+{
+    if (topic_is_own(i, t)) {
+        *out = t;
+        return 0;
+    }
+    struct topic *copy = topic_copy(t);
+    if (!copy) {
+        return ERR_NO_MEMORY;
+    }
+    int error = put_topic(i, copy);
+    topic_release(copy);
+    if (!error) {
+        *out = copy;
+    }
+    return error;
+}
+
+static bool nodes_are_valid(const int32_t *ids, int32_t count)
+{
+    if (count < 0 || count > NODE_LIST_MAX) {
+        return false;
+    }
+    for (int32_t k = 0; k < count; k++) {
+        if (ids[k] < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int image_add_partition(struct image *draft, struct uuid id, int32_t partition,
+                        const struct image_partition_spec *spec)
+{
+    assert_draft(draft);
+    struct topic *t = topic_with_id(draft, id);
+    if (!t || partition != t->view.partition_count || partition >= TOPIC_PARTITIONS_MAX ||
+        spec->replica_count < 1 || !nodes_are_valid(spec->replicas, spec->replica_count) ||
+        !nodes_are_valid(spec->isr, spec->isr_count) || spec->leader < -1 ||
+        spec->leader_epoch < 0 || spec->partition_epoch < 0) {
+        return ERR_MALFORMED;
+    }
+    struct node_table *lists = &draft->home->lists;
+    const int32_t *replicas = node_list_get(lists, spec->replicas, spec->replica_count);
+    const int32_t *isr = replicas ? node_list_get(lists, spec->isr, spec->isr_count) : NULL;
+    int error = isr ? own_topic(draft, t, &t) : ERR_NO_MEMORY;
+    if (!error) {
+        error = topic_grow(t);
+    }
+    if (error) {
+        if (isr) {
+            node_list_release(isr);
+        }
+        if (replicas) {
+            node_list_release(replicas);
+        }
+        return error;
+    }
+    t->partitions[partition] = (struct image_partition){
+        .leader = spec->leader,
+        .leader_epoch = spec->leader_epoch,
+        .partition_epoch = spec->partition_epoch,
+        .replicas = replicas,
+        .isr = isr,
+        .replica_count = spec->replica_count,
+        .isr_count = spec->isr_count,
+    };
+    t->view.partition_count = partition + 1;
+    draft->partitions++;
+    return 0;
+}
+
+int image_change_partition(struct image *draft, struct uuid id, int32_t partition,
+                           const struct image_partition_change *c)
+{
+    assert_draft(draft);
+    struct topic *t = topic_with_id(draft, id);
+    if (!t || partition < 0 || partition >= t->view.partition_count ||
+        c->leader < IMAGE_LEADER_SAME ||
+        (c->replicas &&
+         (c->replica_count < 1 || !nodes_are_valid(c->replicas, c->replica_count))) ||
+        (c->isr && !nodes_are_valid(c->isr, c->isr_count))) {
+        return ERR_MALFORMED;
+    }
+    const struct image_partition *old = &t->partitions[partition];
+    if (old->partition_epoch == INT32_MAX || old->leader_epoch == INT32_MAX) {
+        return ERR_MALFORMED;
+    }
+    struct image_partition next = *old;
+    struct node_table *lists = &draft->home->lists;
+    int error = own_topic(draft, t, &t);
+    if (error) {
+        return error;
+    }
+    if (c->replicas) {
+        next.replicas = node_list_get(lists, c->replicas, c->replica_count);
+        next.replica_count = c->replica_count;
+    }
+    if (next.replicas && c->isr) {
+        next.isr = node_list_get(lists, c->isr, c->isr_count);
+        next.isr_count = c->isr_count;
+    }
+    struct image_partition *p = &t->partitions[partition];
+    if (!next.replicas || !next.isr) {
+        if (next.replicas && c->replicas) {
+            node_list_release(next.replicas);
+        }
+        return ERR_NO_MEMORY;
+    }
+    if (c->replicas) {
+        node_list_release(p->replicas);
+    }
+    if (c->isr) {
+        node_list_release(p->isr);
+    }
+    if (c->leader != IMAGE_LEADER_SAME) {
+        next.leader = c->leader;
+        next.leader_epoch++;
+    }
+    next.partition_epoch++;
+    *p = next;
+    return 0;
+}
+
+int image_set_topic_config(struct image *draft, struct bytes name, struct bytes key,
+                           struct bytes value)
+{
+    assert_draft(draft);
+    struct topic *t = find_topic(draft->by_name, TREE_BY_NAME, name);
+    if (!t) {
+        return ERR_MALFORMED;
+    }
+    struct config_set *set;
+    int error = config_set_with(&set, draft->home->memory, t->configs, key, value);
+    if (!error && (error = own_topic(draft, t, &t)) != 0) {
+        config_set_release(set);
+    }
+    if (error) {
+        return error;
+    }
+    config_set_release(t->configs);
+    t->configs = set;
+    t->view.configs = set ? set->entries : NULL;
+    t->view.config_count = set ? set->count : 0;
+    return 0;
+}
+
+/* --- brokers and the rest ------------------------------------------------------------------------
+ */
+
+int image_put_broker(struct image *draft, const struct image_broker_spec *spec)
+{
+    assert_draft(draft);
+    struct broker_set *next;
+    int error = broker_set_with(&next, draft->home->memory, draft->brokers, spec);
+    if (!error) {
+        broker_set_release(draft->brokers);
+        draft->brokers = next;
+    }
+    return error;
+}
+
+int image_set_broker_config(struct image *draft, int32_t node, struct bytes key, struct bytes value)
+{
+    assert_draft(draft);
+    struct node_configs *next;
+    int error = node_configs_with(&next, draft->home->memory, draft->configs, node, key, value);
+    if (!error) {
+        node_configs_release(draft->configs);
+        draft->configs = next;
+    }
+    return error;
+}
+
+int image_set_fenced(struct image *draft, int32_t id, int64_t epoch, bool fenced)
+{
+    const struct image_broker *b = image_broker_by_id(draft, id);
+    if (!b || b->epoch != epoch) {
+        return ERR_MALFORMED;
+    }
+    const char *rack = b->rack;
+    struct image_broker_spec spec = {
+        .id = id,
+        .epoch = epoch,
+        .incarnation = image_broker_incarnation(b),
+        .rack = rack ? bytes_of_string(rack) : (struct bytes){0},
+        .host = bytes_of_string(b->host),
+        .port = b->port,
+        .fenced = fenced,
+    };
+    return image_put_broker(draft, &spec);
+}
+
+int image_set_feature(struct image *draft, struct bytes name, int16_t level)
+{
+    assert_draft(draft);
+    uint32_t at = 0;
+    while (at < draft->feature_count &&
+           !bytes_equal(name, bytes_of_string(draft->features[at].name))) {
+        at++;
+    }
+    if (name.size == 0 || name.size >= IMAGE_FEATURE_NAME_MAX || at == IMAGE_FEATURES_MAX ||
+        memchr(name.data, 0, name.size)) {
+        return ERR_MALFORMED;
+    }
+    if (at == draft->feature_count) {
+        memcpy(draft->features[at].name, name.data, name.size);
+        draft->feature_count++;
+    }
+    draft->features[at].level = level;
+    return 0;
+}
+
+int image_set_next_producer_id(struct image *draft, int64_t next)
+{
+    assert_draft(draft);
+    if (next < draft->next_producer_id) {
+        return ERR_MALFORMED;
+    }
+    draft->next_producer_id = next;
+    return 0;
+}
+
+int image_set_voters(struct image *draft, struct bytes value)
+{
+    assert_draft(draft);
+    struct blob *b = memory_alloc(draft->home->memory, sizeof *b + value.size);
+    if (!b) {
+        return ERR_NO_MEMORY;
+    }
+    b->references = 1;
+    b->size = value.size;
+    if (value.size) {
+        memcpy(b->data, value.data, value.size);
+    }
+    blob_release(draft->home, draft->voters);
+    draft->voters = b;
+    return 0;
+}
+
+void image_set_kraft_version(struct image *draft, int16_t version)
+{
+    assert_draft(draft);
+    draft->kraft_version = version;
+}
+
+void image_set_controller(struct image *draft, int32_t node)
+{
+    assert_draft(draft);
+    draft->controller = node;
+}
+
+void image_set_position(struct image *draft, int64_t offset, int32_t epoch, int64_t timestamp)
+{
+    assert_draft(draft);
+    assert(offset >= draft->offset);
+    assert(epoch >= draft->epoch);
+    draft->offset = offset;
+    draft->epoch = epoch;
+    draft->timestamp = timestamp;
+}
+
+/* --- reading
+ * -------------------------------------------------------------------------------------- */
+
+const struct image_topic *image_topic_by_name(const struct image *image, struct bytes name)
+{
+    struct topic *t = find_topic(image->by_name, TREE_BY_NAME, name);
+    return t ? &t->view : NULL;
+}
+
+const struct image_topic *image_topic_by_id(const struct image *image, struct uuid id)
+{
+    struct topic *t = topic_with_id(image, id);
+    return t ? &t->view : NULL;
+}
+
+const struct image_topic *image_topic_colliding(const struct image *image, struct bytes name)
+{
+    struct topic *t =
+        can_collide(name) ? find_topic(image->by_collision, TREE_BY_COLLISION, name) : NULL;
+    return t ? &t->view : NULL;
+}
+
+uint32_t image_topic_count(const struct image *image)
+{
+    return image->by_name ? image->by_name->size : 0;
+}
+
+const struct image_topic *image_topic_at(const struct image *image, uint32_t index)
+{
+    return &tree_at(image->by_name, index)->view;
+}
+
+uint32_t image_topic_from(const struct image *image, struct bytes name)
+{
+    return tree_rank(image->by_name, TREE_BY_NAME, name);
+}
+
+uint32_t image_broker_count(const struct image *image)
+{
+    return broker_set_count(image->brokers);
+}
+
+const struct image_broker *image_broker_at(const struct image *image, uint32_t index)
+{
+    return broker_set_at(image->brokers, index);
+}
+
+const struct image_broker *image_broker_by_id(const struct image *image, int32_t id)
+{
+    return broker_set_find(image->brokers, id);
+}
+
+const char *image_broker_config(const struct image *image, int32_t node, const char *key)
+{
+    return config_set_get(node_configs_find(image->configs, node), key);
+}
+
+bool image_brokers_configured_differently(const struct image *a, const struct image *b)
+{
+    return a->configs != b->configs;
+}
+
+const char *image_topic_config(const struct image_topic *topic, const char *key)
+{
+    return config_set_get(container_of(topic, struct topic, view)->configs, key);
+}
+
+const char *image_cluster_id(const struct image *image)
+{
+    return image->home->cluster_id;
+}
+
+int32_t image_controller(const struct image *image)
+{
+    return image->controller;
+}
+
+int64_t image_offset(const struct image *image)
+{
+    return image->offset;
+}
+
+uint32_t image_feature_count(const struct image *image)
+{
+    return image->feature_count;
+}
+
+const struct image_feature *image_feature_at(const struct image *image, uint32_t index)
+{
+    assert(index < image->feature_count);
+    return &image->features[index];
+}
+
+int64_t image_next_producer_id(const struct image *image)
+{
+    return image->next_producer_id;
+}
+
+struct bytes image_voters(const struct image *image)
+{
+    return image->voters ? bytes_of(image->voters->data, image->voters->size) : (struct bytes){0};
+}
+
+int16_t image_kraft_version(const struct image *image)
+{
+    return image->kraft_version;
+}
+
+int32_t image_epoch(const struct image *image)
+{
+    return image->epoch;
+}
+
+int64_t image_timestamp(const struct image *image)
+{
+    return image->timestamp;
+}
+
+uint64_t image_partition_total(const struct image *image)
+{
+    return image->partitions;
+}
+
+uint32_t image_configured_count(const struct image *image)
+{
+    return node_configs_count(image->configs);
+}
+
+int32_t image_configured_at(const struct image *image, uint32_t index,
+                            const struct image_config **configs, uint32_t *count)
+{
+    int32_t node;
+    const struct config_set *set = node_configs_at(image->configs, index, &node);
+    *configs = set->entries;
+    *count = set->count;
+    return node;
+}
+
+void image_check(const struct image *image)
+{
+    assert(image->magic == IMAGE_MAGIC);
+    tree_check(image->by_name, TREE_BY_NAME);
+    tree_check(image->by_id, TREE_BY_ID);
+    tree_check(image->by_collision, TREE_BY_COLLISION);
+    uint64_t partitions = 0;
+    uint32_t colliding = 0;
+    for (uint32_t k = 0; k < image_topic_count(image); k++) {
+        const struct topic *t = tree_at(image->by_name, k);
+        assert(topic_with_id(image, t->view.id) == t);
+        partitions += (uint64_t)t->view.partition_count;
+        if (can_collide(bytes_of_string(t->name))) {
+            colliding++;
+            assert(image_topic_colliding(image, bytes_of_string(t->name)) == &t->view);
+        }
+    }
+    assert(image_topic_count(image) == (image->by_id ? image->by_id->size : 0));
+    assert(colliding == (image->by_collision ? image->by_collision->size : 0));
+    assert(partitions == image->partitions);
+}

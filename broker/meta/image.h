@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* image: what the metadata log says, as something to look things up in.
+ *
+ * An image is immutable once it is published. The controller's shard makes the next one from the
+ * last and a batch of committed records, sharing every topic that did not change, and publishes it
+ * to the shards as a message that holds a pointer; a shard lets go of the old one with
+ * image_release(), which may be called from any shard (the count is atomic; memory is freed at
+ * home). */
+#pragma once
+
+#include "base/bytes.h"
+#include "base/uuid.h"
+
+struct image;
+
+enum { IMAGE_CONFIGS_MAX = 64 };
+
+struct image_partition {
+    int32_t leader;       /* node id, -1: none */
+    int32_t leader_epoch; /* grows with every change of leader and with every start of the leader */
+    int32_t partition_epoch;
+    const int32_t *replicas;
+    const int32_t *isr;
+    int32_t replica_count, isr_count;
+};
+
+struct image_config { /* a key that was set; others have their default */
+    const char *key, *value;
+};
+
+struct image_topic {
+    struct uuid id;
+    const char *name;
+    const struct image_partition *partitions;
+    int32_t partition_count;
+    const struct image_config *configs; /* sorted by key */
+    uint32_t config_count;
+    bool internal;
+};
+
+struct image_broker {
+    int32_t id;
+    int64_t epoch;    /* metadata offset of its registration */
+    const char *rack; /* NULL: none */
+    const char *host;
+    uint16_t port;
+    bool fenced;
+};
+
+/* NULL when there is none. Borrowed from the image. */
+const struct image_topic *image_topic_by_name(const struct image *image, struct bytes name);
+const struct image_topic *image_topic_by_id(const struct image *image, struct uuid id);
+
+/* Topics sorted by name; index < image_topic_count(). */
+uint32_t image_topic_count(const struct image *image);
+const struct image_topic *image_topic_at(const struct image *image, uint32_t index);
+/* The index of the first topic whose name is >= `name`: for paging. */
+uint32_t image_topic_from(const struct image *image, struct bytes name);
+
+uint32_t image_broker_count(const struct image *image);
+const struct image_broker *image_broker_at(const struct image *image, uint32_t index);
+
+/* Broker configuration set at run time; NULL when `key` is not set. node -1: the cluster-wide
+ * default. */
+const char *image_broker_config(const struct image *image, int32_t node, const char *key);
+
+/* Whether any run-time configuration of a broker differs. Cheap. */
+bool image_brokers_configured_differently(const struct image *a, const struct image *b);
+
+const char *image_topic_config(const struct image_topic *topic, const char *key);
+
+const char *image_cluster_id(const struct image *image); /* 22 characters */
+int32_t image_controller(const struct image *image);     /* node id, -1: none */
+int64_t image_offset(const struct image *image);         /* of the last record applied */
+
+void image_take(const struct image *image);
+void image_release(const struct image *image);

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Operations of a running metadata log.
+ *
+ *     meta_submit --(io_post)--> waiting --end of turn, no batch on its way--> deciding
+ *         decided one after the other, each against the image with all that was decided before it
+ *     deciding --log_append--> durable --meta_show, publish--> done --(io_post)--> submitter
+ *
+ * One batch is on its way at a time; what arrives meanwhile makes the next (group commit). So every
+ * answer, a refusal too, waits until what it was decided against is durable, and a batch that
+ * cannot be appended takes nothing with it but its own operations. */
+#include "meta/meta_private.h"
+
+#include <stdio.h>
+
+const struct uuid meta_log_id = {{[15] = 1}};
+
+static void check(const struct meta *m)
+{
+    assert(m && m->magic == META_MAGIC);
+}
+
+/* --- committing
+ * --------------------------------------------------------------------------------------- */
+
+static void append_done(struct log_append *a, int error)
+{
+    struct meta *m = container_of(a, struct meta, append);
+    void (*committed)(struct meta *, int) = m->committed;
+    check(m);
+    assert(m->busy);
+    m->busy = false;
+    m->committed = NULL;
+    committed(m, error);
+}
+
+void meta_append(struct meta *m, struct bytes batch, void (*committed)(struct meta *m, int error))
+{
+    check(m);
+    assert(!m->busy);
+    m->busy = true;
+    m->committed = committed;
+    m->bytes_since_snapshot += batch.size;
+    m->append = (struct log_append){
+        .batch = batch,
+        .leader_epoch = m->epoch,
+        .as_leader = true,
+        .waited = true,
+        .done = append_done,
+    };
+    log_append(m->log, &m->append);
+}
+
+void meta_show(struct meta *m, struct image *next)
+{
+    image_seal(next);
+    image_release(m->image);
+    m->image = next;
+    if (m->state == META_ACTIVE && m->options.publish) {
+        m->options.publish(m->options.publish_context, next);
+    }
+}
+
+/* --- answering
+ * ---------------------------------------------------------------------------------------- */
+
+static void answer_delivered(struct io_message *message, struct io *io)
+{
+    struct meta_op *op = container_of(message, struct meta_op, priv.message);
+    assert(io_shard(io) == op->priv.shard);
+    op->done(op);
+}
+
+static void answer(struct meta *m, struct meta_op *op)
+{
+    if (op->priv.shard == io_shard(m->io)) {
+        op->done(op);
+        return;
+    }
+    op->priv.message.deliver = answer_delivered;
+    io_post(m->io, op->priv.shard, &op->priv.message);
+}
+
+static void fail(struct meta_op *op, int error, const char *why)
+{
+    op->error = error;
+    snprintf(op->why, sizeof op->why, "%s", why);
+    op->producer_id_count = 0;
+}
+
+/* Answers all of `ops`; when `error`, none of them has happened. */
+static void answer_all(struct meta *m, struct list *ops, int error)
+{
+    struct list batch;
+    list_init(&batch);
+    list_splice(&batch, ops);
+    struct list *node;
+    while ((node = list_pop(&batch))) {
+        struct meta_op *op = container_of(node, struct meta_op, priv.link);
+        if (error) {
+            fail(op, error, error_text(error));
+        }
+        answer(m, op);
+    }
+}
+
+/* --- deciding
+ * ----------------------------------------------------------------------------------------- */
+
+static int emit(void *context, const struct wire_message *message, int version, const void *body)
+{
+    struct meta *m = context;
+    return proposal_emit(&m->proposal, message, version, body);
+}
+
+static struct uuid fresh_topic_id(struct meta *m)
+{
+    struct uuid id;
+    do {
+        io_random(m->io, id.bytes, sizeof id.bytes);
+        id.bytes[6] = (uint8_t)((id.bytes[6] & 0x0f) | 0x40); /* RFC 4122, version 4 */
+        id.bytes[8] = (uint8_t)((id.bytes[8] & 0x3f) | 0x80);
+    } while (image_topic_by_id(m->proposal.image, id));
+    return id;
+}
+
+/* Decides one operation. False when the batch is full and the operation must wait for the next. */
+static bool decide(struct meta *m, struct meta_op *op)
+{
+    struct proposal *p = &m->proposal;
+    if (proposal_open(p) != 0) {
+        fail(op, ERR_NO_MEMORY, error_text(ERR_NO_MEMORY));
+        return true;
+    }
+    const struct controller c = {
+        .image = p->image,
+        .limits = &m->limits,
+        .fresh_id = fresh_topic_id(m),
+        .emit = emit,
+        .context = m,
+    };
+    int error = controller_decide(&c, op);
+    if (!error) {
+        proposal_keep(p);
+        return true;
+    }
+    bool full = error == ERR_TOO_LARGE;
+    proposal_undo(p);
+    if (full && p->batch.record_count > 0) {
+        return false;
+    }
+    if (full) {
+        fail(op, ERR_POLICY_VIOLATION, "The operation is larger than one batch of metadata.");
+    }
+    return true;
+}
+
+static void decide_waiting(struct meta *m);
+
+static void batch_committed(struct meta *m, int error)
+{
+    if (error) {
+        log_warn(io_logger(m->io), "meta", "cannot write metadata: %s", error_text(error));
+        proposal_drop(&m->proposal);
+    } else {
+        struct image *next = m->proposal.image;
+        assert(m->append.base_offset == m->proposal.base_offset);
+        m->proposal.image = NULL;
+        proposal_drop(&m->proposal);
+        meta_show(m, next);
+    }
+    answer_all(m, &m->deciding, error);
+    if (m->state == META_CLOSING) {
+        meta_close_next(m);
+        return;
+    }
+    meta_snapshot_maybe(m);
+    decide_waiting(m);
+}
+
+static void decide_waiting(struct meta *m)
+{
+    struct bytes batch;
+    unsigned count = 0;
+    if (m->busy || m->state != META_ACTIVE || list_empty(&m->waiting)) {
+        return;
+    }
+    assert(list_empty(&m->deciding));
+    int error =
+        proposal_begin(&m->proposal, m->image, log_status(m->log).end_offset, io_wall_ms(m->io));
+    if (error) {
+        answer_all(m, &m->waiting, error);
+        return;
+    }
+    while (!list_empty(&m->waiting) && count++ < META_OPS_PER_BATCH) {
+        struct list *node = list_first(&m->waiting);
+        if (!decide(m, container_of(node, struct meta_op, priv.link))) {
+            break;
+        }
+        list_remove(node);
+        list_append(&m->deciding, node);
+    }
+    if (m->proposal.batch.record_count == 0) {
+        proposal_drop(&m->proposal);
+        answer_all(m, &m->deciding, 0);
+    } else if ((error = proposal_finish(&m->proposal, m->epoch, &batch)) != 0) {
+        proposal_drop(&m->proposal);
+        answer_all(m, &m->deciding, error);
+    } else {
+        meta_append(m, batch, batch_committed);
+        return;
+    }
+    if (!list_empty(&m->waiting)) {
+        io_turn_end(m->io, &m->turn);
+    }
+}
+
+static void turn_end(struct io_turn *turn)
+{
+    decide_waiting(container_of(turn, struct meta, turn));
+}
+
+/* --- public
+ * -------------------------------------------------------------------------------------------- */
+
+static void arrive(struct meta *m, struct meta_op *op)
+{
+    check(m);
+    list_append(&m->waiting, &op->priv.link);
+    m->turn.turn_end = turn_end;
+    if (m->state == META_CLOSING) {
+        answer_all(m, &m->waiting, ERR_CLOSED);
+    } else {
+        io_turn_end(m->io, &m->turn);
+    }
+}
+
+static void submission_delivered(struct io_message *message, struct io *io)
+{
+    struct meta_op *op = container_of(message, struct meta_op, priv.message);
+    arrive(op->priv.meta, op);
+}
+
+void meta_submit(struct meta *meta, struct io *io, struct meta_op *op)
+{
+    assert(op->done);
+    memset(&op->priv, 0, sizeof op->priv);
+    list_init(&op->priv.link);
+    op->priv.shard = io_shard(io);
+    op->priv.meta = meta;
+    op->error = 0;
+    op->why[0] = 0;
+    op->producer_id_count = 0;
+    if (op->priv.shard == 0 && meta->state == META_ACTIVE) {
+        arrive(meta, op);
+        return;
+    }
+    /* Also on shard 0: done() never comes from inside the call. */
+    op->priv.message.deliver = submission_delivered;
+    io_post(io, 0, &op->priv.message);
+}
+
+const char *meta_knows(const struct meta *meta, struct uuid topic_id, int32_t partition)
+{
+    check(meta);
+    const struct image_topic *t = image_topic_by_id(meta->image, topic_id);
+    return t && partition >= 0 && partition < t->partition_count ? t->name : NULL;
+}
+
+/* --- stopping
+ * ----------------------------------------------------------------------------------------- */
+
+void meta_free(struct meta *m)
+{
+    struct memory *memory = m->memory;
+    assert(!m->busy && !m->snapshot.active);
+    proposal_deinit(&m->proposal);
+    image_release(m->image);
+    image_home_free(m->home);
+    io_file_close(m->io, m->vote_file);
+    memory_free(memory, m->start);
+    m->magic = 0;
+    memory_free(memory, m);
+}
+
+static void logs_closed(struct log_set_close *close)
+{
+    struct meta *m = container_of(close, struct meta, log_close);
+    struct meta_close *c = m->close;
+    m->logs = NULL;
+    meta_free(m);
+    c->done(c);
+}
+
+void meta_close_next(struct meta *m)
+{
+    assert(m->state == META_CLOSING);
+    if (m->busy || m->snapshot.active) {
+        return;
+    }
+    m->log_close.done = logs_closed;
+    log_set_close(m->logs, &m->log_close);
+}
+
+void meta_close(struct meta *meta, struct meta_close *c)
+{
+    check(meta);
+    assert(meta->state == META_ACTIVE);
+    meta->state = META_CLOSING;
+    meta->close = c;
+    answer_all(meta, &meta->waiting, ERR_CLOSED);
+    meta_close_next(meta);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* meta: the metadata log of the cluster, the image that it makes, and the controller that writes
+ * it.
+ *
+ * Every topic, placement, leader, configuration and block of producer ids is a record in the
+ * metadata log (Kafka's metadata records; own ones from number 10000), a log like any other with a
+ * journal and a root of its own: <data>/meta. A single node is a quorum of one: an empty directory
+ * founds a cluster (KIP-853: LeaderChange, KRaftVersion and VotersRecord first), the vote file
+ * holds epoch and vote in two copies, and each start begins a new epoch with a LeaderChange record.
+ *
+ * An operation is decided purely (image, request -> records or an error), appended, and done when
+ * its records are durable and applied: then the new image has been published. Snapshots (KIP-630)
+ * bound the log.
+ *
+ * meta lives on shard 0. Operations come from any shard by meta_submit(), which posts; done() is
+ * called on the shard that submitted. */
+#pragma once
+
+#include "base/uuid.h"
+#include "io/io.h"
+#include "meta/image.h"
+
+struct meta;
+
+/* What is pointed to is lent until meta_close() is done. */
+struct meta_options {
+    const char *root; /* <data>/meta, exists */
+    int32_t node_id;
+    const char *rack; /* NULL: none */
+    const char *host; /* advertised */
+    uint16_t port;
+    int32_t num_partitions; /* for topics that name no number */
+    int16_t default_replication_factor;
+    int32_t topics_max, partitions_max; /* of the node: 100000, 200000 */
+    bool memory_by_default;             /* default.durability: for topics that do not choose */
+    uint64_t journal_file_bytes;        /* 1 MiB */
+    uint64_t snapshot_bytes;            /* log bytes between snapshots: 16 MiB */
+    bool accept_loss;                   /* go on when damage is found: the operator has decided */
+    /* Called on shard 0 whenever a new image is to be seen: before the operations that made it are
+     * done. The receiver takes its own reference. */
+    void (*publish)(void *context, const struct image *image);
+    void *publish_context;
+};
+
+/* Recovers or founds, registers this node, begins a new leader epoch for every partition that it
+ * leads. done(0): *out is set and publish() was called. Errors are said in the log. */
+struct meta_open {
+    void (*done)(struct meta_open *o, int error);
+    struct meta *meta;
+    bool founded; /* this start founded the cluster */
+    struct uuid cluster_id;
+    struct uuid directory_id;
+    int64_t broker_epoch;      /* of this life of the broker */
+    uint64_t replayed_bytes;   /* of the metadata log's journal */
+    char why[400];             /* on failure; with ERR_DAMAGED: file, position, what to do */
+    struct io_message message; /* meta's */
+};
+void meta_open(struct io *io, struct meta_open *o, const struct meta_options *options);
+
+struct meta_close {
+    void (*done)(struct meta_close *c);
+};
+void meta_close(struct meta *meta, struct meta_close *c);
+
+enum meta_kind {
+    META_CREATE_TOPIC,
+    META_DELETE_TOPIC,
+    META_CREATE_PARTITIONS,
+    META_ALTER_CONFIGS, /* of a topic or a broker */
+    META_PRODUCER_IDS,  /* a block of 1000, recorded before use (PROTOCOL 9, trap 11) */
+};
+
+enum meta_config_op {
+    META_CONFIG_SET,
+    META_CONFIG_DELETE,
+    META_CONFIG_APPEND,
+    META_CONFIG_SUBTRACT
+};
+
+struct meta_config_change {
+    const char *key;
+    const char *value; /* NULL for DELETE */
+    enum meta_config_op op;
+};
+
+/* One operation, embedded in its owner; what it points to is lent until done(). */
+struct meta_op {
+    void (*done)(struct meta_op *op); /* on the shard that submitted */
+    enum meta_kind kind;
+    bool validate_only;
+
+    const char *topic;          /* CREATE_*, DELETE (NULL: by id), ALTER_CONFIGS of a topic */
+    struct uuid topic_id;       /* DELETE by id; out for CREATE_TOPIC */
+    int32_t partitions;         /* CREATE_TOPIC: -1 default; CREATE_PARTITIONS: the new total */
+    int16_t replication_factor; /* -1: default */
+    const int32_t *const *assignments; /* NULL, or per new partition the replicas */
+    const int32_t *assignment_counts;
+    int32_t assignment_count;
+    const struct meta_config_change *changes; /* CREATE_TOPIC (SET only), ALTER_CONFIGS */
+    uint32_t change_count;
+    bool replace_all; /* ALTER_CONFIGS: the legacy form, what is not named is deleted */
+    int32_t broker;   /* ALTER_CONFIGS of a broker (topic NULL): node id, -1: all */
+
+    int error;                 /* out: 0 or an error */
+    char why[200];             /* out: a sentence for the client */
+    int64_t producer_id_first; /* out, META_PRODUCER_IDS */
+    int32_t producer_id_count;
+
+    struct { /* meta's */
+        struct io_message message;
+        struct list link;
+        unsigned shard;
+        struct meta *meta;
+        int64_t offset;
+    } priv;
+};
+void meta_submit(struct meta *meta, struct io *io, struct meta_op *op);
+
+/* For log_options.known: the topic's name if the newest image has this partition, else NULL; lent
+ * until the next image. Shard 0. */
+const char *meta_knows(const struct meta *meta, struct uuid topic_id, int32_t partition);

@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* From a directory to an active controller.
+ *
+ *     meta.properties --there--> vote file ----------------+--> log_recover --> newest snapshot
+ *            |                                              |         --> replay of the log behind
+ * it
+ *            +--missing, directory empty--> found: vote ----+         --> begin: next epoch
+ *               file, then meta.properties                                (meta_begin.c)
+ *
+ * Founding is complete when the first records are durable, which the vote file then says. Up to
+ * there a crash leaves a directory that the next start founds on; after it, an empty log is damage
+ * (M3).
+ *
+ *   O1  meta.properties appears after the vote file, in one rename: a directory that has it has
+ * both. O2  What cannot be read is damage, never an empty state: it is said with file and place. O3
+ * The image before the first own record is that of the newest snapshot and every committed record
+ *       behind it. */
+#include "meta/meta_start.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static const char meta_log_topic[] = "__cluster_metadata";
+static const char accept_hint[] = "to go on with what can be read, start once with --accept-loss";
+
+/* --- the end
+ * ------------------------------------------------------------------------------------------ */
+
+static void tell(struct meta *m)
+{
+    struct meta_open *open = m->open;
+    int error = m->start->error;
+    m->logs = NULL;
+    meta_free(m);
+    open->meta = NULL;
+    open->done(open, error);
+}
+
+static void failed_logs_closed(struct log_set_close *close)
+{
+    tell(container_of(close, struct meta, log_close));
+}
+
+void start_fail(struct meta *m, int error, const char *format, ...)
+{
+    va_list arguments;
+    assert(error < 0);
+    va_start(arguments, format);
+    vsnprintf(m->open->why, sizeof m->open->why, format, arguments);
+    va_end(arguments);
+    log_error(io_logger(m->io), "meta", "%s", m->open->why);
+    m->start->error = error;
+    proposal_drop(&m->proposal);
+    image_release(m->start->draft);
+    m->start->draft = NULL;
+    batch_builder_deinit(&m->start->batch);
+    memory_free(m->memory, m->start->buffer);
+    m->start->buffer = NULL;
+    io_file_close(m->io, m->start->file);
+    m->start->file = NULL;
+    if (!m->logs) {
+        tell(m);
+        return;
+    }
+    m->log_close.done = failed_logs_closed;
+    log_set_close(m->logs, &m->log_close);
+}
+
+/* --- replay of the log
+ * -------------------------------------------------------------------------------- */
+
+static void replay_next(struct meta *m);
+
+/* Applies the batches that were read, copied together: a slice need not end where a batch does. */
+static int apply_read(struct meta *m)
+{
+    struct meta_start *s = m->start;
+    size_t at = 0, size = s->read.size;
+    uint8_t *bytes = memory_alloc(m->memory, size + 1);
+    if (!bytes) {
+        snprintf(s->why, sizeof s->why, "out of memory");
+        return ERR_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < s->read.slice_count; i++) {
+        struct slice *slice = &s->read.slices[i];
+        assert(slice->size <= size - at);
+        memcpy(bytes + at, slice->data, slice->size);
+        at += slice->size;
+    }
+    assert(at == size);
+    int error = 0;
+    for (at = 0; at < size && !error;) {
+        uint32_t next = size - at < BATCH_LENGTH_FROM ? 0 : batch_size_peek(bytes + at);
+        if (next == 0 || next > size - at) {
+            snprintf(s->why, sizeof s->why, "a batch behind offset %" PRId64 " is malformed",
+                     image_offset(s->draft));
+            error = ERR_MALFORMED;
+            break;
+        }
+        error = records_apply_batch(s->draft, bytes + at, next, m->memory, s->why);
+        at += next;
+        m->bytes_since_snapshot += next;
+    }
+    memory_free(m->memory, bytes);
+    return error;
+}
+
+static void replay_read(struct log_read *r, int error)
+{
+    struct meta_start *s = container_of(r, struct meta_start, read);
+    struct meta *m = s->meta;
+    if (error) {
+        start_fail(m, error, "the metadata log %s/topics/__cluster_metadata-0 cannot be read: %s",
+                   m->options.root, error_text(error));
+        return;
+    }
+    error = apply_read(m);
+    for (uint32_t i = 0; i < r->slice_count; i++) {
+        slice_release(&r->slices[i]);
+    }
+    if (error) {
+        int kind = error == ERR_NO_MEMORY || error == ERR_UNSUPPORTED_VERSION ? error : ERR_DAMAGED;
+        start_fail(m, kind, "the metadata log %s/topics/__cluster_metadata-0: %s", m->options.root,
+                   s->why);
+        return;
+    }
+    s->next_offset = r->next_offset;
+    replay_next(m);
+}
+
+static void replay_end(struct meta *m)
+{
+    struct meta_start *s = m->start;
+    struct image *image = s->draft;
+    s->draft = NULL;
+    meta_show(m, image);
+    start_begin(m);
+}
+
+static void replay_next(struct meta *m)
+{
+    struct meta_start *s = m->start;
+    struct log_status status = log_status(m->log);
+    if (s->next_offset >= status.end_offset) {
+        replay_end(m);
+        return;
+    }
+    s->read = (struct log_read){
+        .offset = s->next_offset,
+        .limit_offset = status.end_offset,
+        .bytes_max = META_READ_BYTES,
+        .first_whole = true,
+        .done = replay_read,
+    };
+    int answered = log_read(m->log, &s->read);
+    if (answered != 0) {
+        replay_read(&s->read, answered < 0 ? answered : 0);
+    }
+}
+
+static void replay_start(struct meta *m)
+{
+    struct meta_start *s = m->start;
+    struct log_status status = log_status(m->log);
+    int64_t from = m->last_snapshot.end_offset;
+    if (status.start_offset > from || status.end_offset < from) {
+        start_fail(m, ERR_DAMAGED,
+                   "%s: the metadata log holds offsets %" PRId64 " to %" PRId64
+                   ", but the newest snapshot ends at %" PRId64
+                   ": what lies between is lost; restore the directory from a copy",
+                   m->options.root, status.start_offset, status.end_offset, from);
+        return;
+    }
+    if (m->vote.founded && !m->vote_lost && status.end_offset == 0) {
+        start_fail(m, ERR_DAMAGED,
+                   "%s: the metadata log is empty, but this cluster was founded: it is lost; "
+                   "restore the directory from a copy",
+                   m->options.root);
+        return;
+    }
+    s->next_offset = from;
+    replay_next(m);
+}
+
+/* --- the newest snapshot
+ * ------------------------------------------------------------------------------ */
+
+static void each_snapshot(void *context, const char *name, bool directory)
+{
+    struct meta *m = context;
+    struct snapshot_id id;
+    if (!directory && snapshot_name_parse(bytes_of_string(name), &id) &&
+        id.end_offset > m->last_snapshot.end_offset) {
+        m->last_snapshot = id;
+    }
+}
+
+static void snapshot_failed(struct meta *m, int error, const char *what)
+{
+    struct meta_start *s = m->start;
+    start_fail(m, error,
+               "%s is damaged (%s): the metadata before offset %" PRId64
+               " cannot be read; restore the file from a copy",
+               s->path, what, m->last_snapshot.end_offset);
+}
+
+static void snapshot_read_done(struct io_op *op, int64_t result)
+{
+    struct meta_start *s = container_of(op, struct meta_start, op);
+    struct meta *m = s->meta;
+    size_t used = 0;
+    if (result < 0) {
+        snapshot_failed(m, ERR_DISK_FAILED, error_text(error_from_errno(result)));
+        return;
+    }
+    s->filled += (size_t)result;
+    int error = snapshot_reader_feed(&s->reader, s->buffer, s->filled, &used);
+    if (error == ERR_UNSUPPORTED_VERSION || error == ERR_NO_MEMORY) {
+        start_fail(m, error, "%s cannot be read: %s", s->path,
+                   s->reader.why[0] ? s->reader.why : error_text(error));
+        return;
+    }
+    if (error) {
+        snapshot_failed(m, ERR_DAMAGED, s->reader.why);
+        return;
+    }
+    memmove(s->buffer, s->buffer + used, s->filled - used);
+    s->filled -= used;
+    s->position += (uint64_t)result;
+    if (result > 0) {
+        assert(s->filled < START_BUFFER_SIZE);
+        io_read(m->io, op, s->file, s->buffer + s->filled, START_BUFFER_SIZE - s->filled,
+                s->position);
+        return;
+    }
+    if (s->filled > 0 || snapshot_reader_end(&s->reader) != 0) {
+        snapshot_failed(m, ERR_DAMAGED, "the file is cut off");
+        return;
+    }
+    io_file_close(m->io, s->file);
+    s->file = NULL;
+    memory_free(m->memory, s->buffer);
+    s->buffer = NULL;
+    replay_start(m);
+}
+
+static void load_snapshot(struct meta *m)
+{
+    struct meta_start *s = m->start;
+    char name[SNAPSHOT_NAME_SIZE];
+    int error = file_make_directory(m->io, m->snapshots);
+    if (!error && io_list(m->io, m->snapshots, each_snapshot, m) < 0) {
+        error = ERR_DISK_FAILED;
+    }
+    s->draft = error ? NULL : image_empty(m->home);
+    if (!s->draft) {
+        start_fail(m, error ? error : ERR_NO_MEMORY, "%s cannot be used: %s", m->snapshots,
+                   error_text(error ? error : ERR_NO_MEMORY));
+        return;
+    }
+    if (m->last_snapshot.end_offset == 0) {
+        replay_start(m);
+        return;
+    }
+    snapshot_name(m->last_snapshot, name);
+    error = file_path(s->path, m->snapshots, name);
+    s->buffer = memory_alloc(m->memory, START_BUFFER_SIZE);
+    if (error || !s->buffer) {
+        start_fail(m, error ? error : ERR_NO_MEMORY, "no memory to read %s", m->snapshots);
+        return;
+    }
+    error = io_file_open(m->io, &s->file, s->path, IO_OPEN_READ);
+    if (error) {
+        s->file = NULL;
+        snapshot_failed(m, ERR_DISK_FAILED, error_text(error_from_errno(error)));
+        return;
+    }
+    snapshot_reader_init(&s->reader, m->memory, s->draft, m->last_snapshot, m->identity.cluster_id);
+    s->op.done = snapshot_read_done;
+    io_read(m->io, &s->op, s->file, s->buffer, START_BUFFER_SIZE, 0);
+}
+
+/* --- the log
+ * ------------------------------------------------------------------------------------------- */
+
+static const char *known_log(void *context, struct uuid topic_id, int32_t partition)
+{
+    return uuid_equal(topic_id, meta_log_id) && partition == 0 ? meta_log_topic : NULL;
+}
+
+static void recovered(struct log_recover *r, int error)
+{
+    struct meta_start *s = container_of(r, struct meta_start, recover);
+    struct meta *m = s->meta;
+    if (error) {
+        start_fail(m, error, "%s: %s", m->options.root,
+                   r->summary.damage[0] ? r->summary.damage : error_text(error));
+        return;
+    }
+    m->open->replayed_bytes = r->summary.replayed_bytes;
+    m->logs = log_set_open(m->io, r->result, &m->log_options);
+    log_recovery_free(m->io, r->result);
+    const struct log_config config = {
+        .segment_bytes = META_SEGMENT_BYTES,
+        .segment_ms = INT64_MAX,
+        .retention_ms = -1,
+        .retention_bytes = -1,
+        .index_interval_bytes = 65536,
+        .durability = LOG_FSYNC,
+    };
+    m->log = m->logs ? log_open(m->logs, meta_log_id, 0, meta_log_topic, &config) : NULL;
+    if (!m->log) {
+        start_fail(m, ERR_NO_MEMORY, "%s: the metadata log cannot be opened: %s", m->options.root,
+                   error_text(ERR_NO_MEMORY));
+        return;
+    }
+    load_snapshot(m);
+}
+
+static void recover_log(struct meta *m)
+{
+    struct meta_start *s = m->start;
+    char cluster[UUID_TEXT_SIZE];
+    uuid_text(m->identity.cluster_id, cluster);
+    m->home = image_home_new(m->memory, cluster);
+    if (!m->home) {
+        start_fail(m, ERR_NO_MEMORY, "no memory for the metadata");
+        return;
+    }
+    m->log_options = (struct log_options){
+        .root = m->options.root,
+        .journal_file_bytes = m->options.journal_file_bytes,
+        .journal_bytes_max = m->options.journal_file_bytes * 4,
+        .tail_bytes_max = 4 << 20,
+        .read_bytes_max = 4 << 20,
+        .disk_reserve_bytes = 1 << 20, /* metadata still fits when topics are refused */
+        .files_max = 16,
+        .accept_loss = m->options.accept_loss,
+        .known = known_log,
+    };
+    s->recover.done = recovered;
+    log_recover(m->io, &s->recover, &m->log_options, 1);
+}
+
+/* --- the vote
+ * ------------------------------------------------------------------------------------------ */
+
+static void vote_copied(struct io_op *op, int64_t result)
+{
+    struct meta *m = container_of(op, struct meta, vote_op);
+    struct meta_start *s = m->start;
+    if (result < 0) {
+        io_fatal(m->io, "write of %s/vote failed: %s; check the disk", m->options.root,
+                 error_text(error_from_errno(result)));
+    }
+    if (++s->vote_copies < VOTE_SLOTS) {
+        m->vote_slot = 1 - m->vote_slot;
+        io_write(m->io, op, m->vote_file, &m->vote_iovec, 1,
+                 (uint64_t)m->vote_slot * VOTE_SLOT_SIZE, IO_WRITE_DURABLE);
+        return;
+    }
+    s->voted(m);
+}
+
+void start_vote(struct meta *m, void (*voted)(struct meta *m))
+{
+    struct meta_start *s = m->start;
+    m->vote.sequence++;
+    m->vote.cluster_id = m->identity.cluster_id;
+    m->vote.directory_id = m->identity.directory_id;
+    vote_encode(&m->vote, m->vote_bytes);
+    s->voted = voted;
+    s->vote_copies = 0;
+    m->vote_iovec = (struct iovec){m->vote_bytes, VOTE_SLOT_SIZE};
+    m->vote_op.done = vote_copied;
+    io_write(m->io, &m->vote_op, m->vote_file, &m->vote_iovec, 1,
+             (uint64_t)m->vote_slot * VOTE_SLOT_SIZE, IO_WRITE_DURABLE);
+}
+
+static void open_vote(struct meta *m)
+{
+    struct meta_start *s = m->start;
+    int error = file_path(s->path, m->options.root, "vote");
+    if (!error && io_file_open(m->io, &m->vote_file, s->path,
+                               IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE) != 0) {
+        m->vote_file = NULL;
+        error = ERR_DISK_FAILED;
+    }
+    if (error) {
+        start_fail(m, error, "%s cannot be opened for writing", s->path);
+        return;
+    }
+    recover_log(m);
+}
+
+static void vote_loaded(struct file_load *l, int error)
+{
+    struct meta_start *s = container_of(l, struct meta_start, load);
+    struct meta *m = s->meta;
+    const char *what = "it is missing";
+    if (!error) {
+        error = vote_choose(&m->vote, &m->vote_slot, bytes_of(l->data, l->size));
+        what = "both copies fail their checks";
+        if (!error && (!uuid_equal(m->vote.directory_id, m->identity.directory_id) ||
+                       !uuid_equal(m->vote.cluster_id, m->identity.cluster_id))) {
+            error = ERR_DAMAGED;
+            what = "it belongs to another directory";
+        }
+        memory_free(m->memory, l->data);
+        l->data = NULL;
+    } else if (error != ERR_NOT_FOUND) {
+        what = error_text(error);
+    }
+    if (error && !m->options.accept_loss) {
+        start_fail(m, ERR_DAMAGED,
+                   "%s/vote cannot be believed (%s): without it this node may not vote or lead; %s",
+                   m->options.root, what, accept_hint);
+        return;
+    }
+    if (error) {
+        log_warn(io_logger(m->io), "meta",
+                 "vote file lost, going on from the log path=%s/vote (%s)", m->options.root, what);
+        m->vote_lost = true;
+        m->vote = (struct vote){.voted_id = -1};
+        m->vote_slot = 0;
+    }
+    open_vote(m);
+}
+
+/* --- meta.properties
+ * ------------------------------------------------------------------------------------ */
+
+static void identity_stored(struct file_store *store, int error)
+{
+    struct meta_start *s = container_of(store, struct meta_start, store);
+    if (error) {
+        start_fail(s->meta, error, "%s/meta.properties cannot be written: %s",
+                   s->meta->options.root, error_text(error));
+        return;
+    }
+    s->meta->open->founded = true;
+    open_vote(s->meta);
+}
+
+static void vote_stored(struct file_store *store, int error)
+{
+    struct meta_start *s = container_of(store, struct meta_start, store);
+    struct meta *m = s->meta;
+    if (error) {
+        start_fail(m, error, "%s/vote cannot be written: %s", m->options.root, error_text(error));
+        return;
+    }
+    size_t size = identity_encode(&m->identity, s->text);
+    store->done = identity_stored;
+    error = file_path(s->path, m->options.root, "meta.properties");
+    assert(!error); /* it was read a moment ago */
+    file_store(m->io, store, s->path, s->text, size);
+}
+
+static void each_in_root(void *context, const char *name, bool directory)
+{
+    struct meta_start *s = context;
+    bool own = strncmp(name, "journal-", 8) == 0 || strcmp(name, "topics") == 0 ||
+               strcmp(name, "snapshots") == 0;
+    s->used = s->used || own;
+}
+
+static void random_id(struct io *io, struct uuid *out)
+{
+    char text[UUID_TEXT_SIZE];
+    do {
+        io_random(io, out->bytes, sizeof out->bytes);
+        out->bytes[6] = (uint8_t)((out->bytes[6] & 0x0f) | 0x40); /* RFC 4122, version 4 */
+        out->bytes[8] = (uint8_t)((out->bytes[8] & 0x3f) | 0x80);
+        uuid_text(*out, text);
+    } while (text[0] == '-'); /* else command lines take it for an option, as Kafka avoids too */
+}
+
+static void found(struct meta *m)
+{
+    struct meta_start *s = m->start;
+    if (io_list(m->io, m->options.root, each_in_root, s) < 0) {
+        start_fail(m, ERR_DISK_FAILED, "%s cannot be listed", m->options.root);
+        return;
+    }
+    if (s->used) {
+        start_fail(m, ERR_DAMAGED,
+                   "%s holds metadata, but its meta.properties is missing: nobody knows which "
+                   "cluster it belongs to; restore the file from a copy",
+                   m->options.root);
+        return;
+    }
+    random_id(m->io, &m->identity.cluster_id);
+    random_id(m->io, &m->identity.directory_id);
+    m->identity.node_id = m->options.node_id;
+    m->vote = (struct vote){
+        .sequence = 1,
+        .cluster_id = m->identity.cluster_id,
+        .directory_id = m->identity.directory_id,
+        .voted_id = -1,
+    };
+    vote_encode(&m->vote, m->vote_bytes);
+    memcpy(m->vote_bytes + VOTE_SLOT_SIZE, m->vote_bytes, VOTE_SLOT_SIZE);
+    int error = file_path(s->path, m->options.root, "vote");
+    assert(!error); /* shorter than meta.properties */
+    s->store.done = vote_stored;
+    file_store(m->io, &s->store, s->path, m->vote_bytes, VOTE_FILE_SIZE);
+}
+
+static void identity_loaded(struct file_load *l, int error)
+{
+    struct meta_start *s = container_of(l, struct meta_start, load);
+    struct meta *m = s->meta;
+    if (error == ERR_NOT_FOUND) {
+        found(m);
+        return;
+    }
+    if (!error) {
+        error = identity_decode(&m->identity, bytes_of(l->data, l->size));
+        memory_free(m->memory, l->data);
+        l->data = NULL;
+    }
+    if (error) {
+        start_fail(m, error == ERR_MALFORMED ? ERR_DAMAGED : error,
+                   "%s/meta.properties cannot be believed: %s; restore the file from a copy",
+                   m->options.root,
+                   error == ERR_MALFORMED ? "its checksum or form is wrong" : error_text(error));
+        return;
+    }
+    if (m->identity.node_id != m->options.node_id) {
+        start_fail(m, ERR_INVALID_ARGUMENT,
+                   "%s belongs to node.id %d, but this node is configured as %d; set node.id to "
+                   "%d or choose another data.dir",
+                   m->options.root, (int)m->identity.node_id, (int)m->options.node_id,
+                   (int)m->identity.node_id);
+        return;
+    }
+    error = file_path(s->path, m->options.root, "vote");
+    assert(!error); /* shorter than meta.properties */
+    l->done = vote_loaded;
+    file_load(m->io, l, s->path, VOTE_FILE_SIZE);
+}
+
+/* --- public
+ * --------------------------------------------------------------------------------------------- */
+
+static void set_options(struct meta *m, const struct meta_options *options)
+{
+    m->options = *options;
+    if (!m->options.journal_file_bytes) {
+        m->options.journal_file_bytes = META_JOURNAL_FILE_BYTES;
+    }
+    if (!m->options.snapshot_bytes) {
+        m->options.snapshot_bytes = META_SNAPSHOT_BYTES;
+    }
+    m->limits = (struct controller_limits){
+        .node_id = options->node_id,
+        .num_partitions = options->num_partitions,
+        .default_replication_factor = options->default_replication_factor,
+        .topics_max = options->topics_max,
+        .partitions_max = options->partitions_max,
+        .memory_by_default = options->memory_by_default,
+    };
+    assert(m->options.journal_file_bytes > 2 * META_BATCH_SLACK);
+    proposal_init(&m->proposal, m->memory, m->options.journal_file_bytes - META_BATCH_SLACK);
+}
+
+static void no_memory(struct io_message *message, struct io *io)
+{
+    struct meta_open *o = container_of(message, struct meta_open, message);
+    snprintf(o->why, sizeof o->why, "no memory for the metadata");
+    o->done(o, ERR_NO_MEMORY);
+}
+
+void meta_open(struct io *io, struct meta_open *o, const struct meta_options *options)
+{
+    struct memory *memory = io_memory(io);
+    struct meta *m = memory_alloc(memory, sizeof *m);
+    struct meta_start *s = m ? memory_alloc(memory, sizeof *s) : NULL;
+    assert(io_shard(io) == 0);
+    o->meta = NULL;
+    o->founded = false;
+    o->why[0] = 0;
+    if (!s || file_path(s->path, options->root, "meta.properties") ||
+        file_path(m->snapshots, options->root, "snapshots")) {
+        memory_free(memory, s);
+        memory_free(memory, m);
+        o->message.deliver = no_memory;
+        io_post(io, 0, &o->message);
+        return;
+    }
+    m->magic = META_MAGIC;
+    m->io = io;
+    m->memory = memory;
+    m->open = o;
+    m->start = s;
+    s->meta = m;
+    list_init(&m->waiting);
+    list_init(&m->deciding);
+    set_options(m, options);
+    batch_builder_init(&s->batch, memory, m->options.journal_file_bytes - META_BATCH_SLACK);
+    s->load.done = identity_loaded;
+    file_load(io, &s->load, s->path, IDENTITY_SIZE_MAX);
+}

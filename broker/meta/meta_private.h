@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* meta_private: one metadata log, between meta_open.c (start), meta.c (operations, stop) and
+ * meta_snapshot.c. */
+#pragma once
+
+#include "log/log.h"
+#include "meta/controller.h"
+#include "meta/files.h"
+#include "meta/identity.h"
+#include "meta/meta.h"
+#include "meta/records.h"
+#include "meta/snapshot.h"
+
+enum {
+    META_MAGIC = 0x6d657461,
+    META_JOURNAL_FILE_BYTES = 1 << 20,
+    META_BATCH_SLACK = 128 << 10, /* of a journal file, for the journal's own headers and padding */
+    META_SNAPSHOT_BYTES = 16 << 20,
+    META_READ_BYTES = 1 << 20,
+    META_SEGMENT_BYTES = 8 << 20,
+    META_OPS_PER_BATCH = 1000,
+};
+
+enum meta_state {
+    META_OPENING,
+    META_ACTIVE,  /* idle, or one batch on its way */
+    META_CLOSING, /* nothing new; the batch and the snapshot on their way end */
+};
+
+/* A snapshot on its way to the disk. */
+struct meta_snapshot {
+    bool active;
+    struct snapshot_writer writer;
+    struct snapshot_id id;
+    struct io_op op;
+    struct io_file *file;
+    struct iovec iovec;
+    uint64_t position;
+    struct file_sync sync;
+    struct log_control control;
+    char temporary[IO_PATH_MAX], path[IO_PATH_MAX];
+    char old[IO_PATH_MAX]; /* the one before, empty: none */
+};
+
+struct meta {
+    uint32_t magic;
+    enum meta_state state;
+    struct io *io;
+    struct memory *memory;
+    struct meta_options options;
+    struct controller_limits limits;
+    char snapshots[IO_PATH_MAX];
+
+    struct identity identity;
+    struct vote vote;
+    bool vote_lost; /* no copy could be read, and the operator has accepted that */
+    int vote_slot;  /* to write first */
+    struct io_file *vote_file;
+    struct io_op vote_op;
+    struct iovec vote_iovec;
+    uint8_t vote_bytes[VOTE_FILE_SIZE];
+
+    struct log_options log_options;
+    struct log_set *logs;
+    struct log *log;
+
+    struct image_home *home;
+    const struct image *image; /* of everything committed */
+    int32_t epoch;             /* ours, as the leader of the quorum */
+    int64_t broker_epoch;
+
+    struct list waiting;  /* operations, in order of arrival */
+    struct list deciding; /* of the batch on its way */
+    struct proposal proposal;
+    struct io_turn turn;
+    struct log_append append;
+    bool busy; /* a batch is on its way */
+    void (*committed)(struct meta *m, int error);
+
+    uint64_t bytes_since_snapshot;
+    struct snapshot_id last_snapshot; /* end_offset 0: none */
+    struct meta_snapshot snapshot;
+
+    struct meta_open *open;   /* while opening */
+    struct meta_start *start; /* while opening: meta_open.c's */
+    struct meta_close *close; /* while closing */
+    struct log_set_close log_close;
+};
+
+extern const struct uuid meta_log_id; /* Kafka's: fifteen zero bytes and a one */
+
+/* Appends a batch; `committed` is called when it is durable, or with the error when nothing was
+ * appended. One at a time. */
+void meta_append(struct meta *m, struct bytes batch, void (*committed)(struct meta *m, int error));
+
+/* The image after the batch that was committed takes the place of the old one; takes the reference.
+ */
+void meta_show(struct meta *m, struct image *next);
+
+/* Frees everything but the log set, which is closed. */
+void meta_free(struct meta *m);
+
+/* Begins a snapshot when enough has been written since the last. */
+void meta_snapshot_maybe(struct meta *m);
+
+/* Called when a batch or a snapshot has ended while closing. */
+void meta_close_next(struct meta *m);

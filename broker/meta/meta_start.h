@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* meta_start: what is needed only until the controller is active. Between meta_open.c (what stands
+ * on disk) and meta_begin.c (the first records of this life). */
+#pragma once
+
+#include "meta/meta_private.h"
+
+enum { START_BUFFER_SIZE = 2 * SNAPSHOT_BATCH_MAX };
+
+struct meta_start {
+    struct meta *meta;
+    int error; /* why the start failed, once everything is closed */
+    bool used; /* whether the root holds anything of ours */
+    char path[IO_PATH_MAX];
+    char text[IDENTITY_SIZE_MAX];
+    char why[RECORDS_WHY_SIZE];
+    struct file_load load;
+    struct file_store store;
+    struct log_recover recover;
+
+    struct image *draft; /* the image in the making */
+    struct snapshot_reader reader;
+    struct io_op op;
+    struct io_file *file;
+    uint8_t *buffer;
+    size_t filled;
+    uint64_t position;
+    struct log_read read;
+    int64_t next_offset;
+
+    void (*voted)(struct meta *m);
+    int vote_copies;
+
+    struct batch_builder batch; /* of control records */
+    uint32_t topic;             /* the next partition whose epoch is to grow */
+    int32_t partition;
+    bool registered;
+};
+
+/* Ends the start with an error, when everything that was opened is closed. */
+void start_fail(struct meta *m, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Writes m->vote to both copies. */
+void start_vote(struct meta *m, void (*voted)(struct meta *m));
+
+/* The image of the past is there: begins the next epoch. */
+void start_begin(struct meta *m);

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/records.h"
+
+#include <stdio.h>
+
+enum {
+    SCRATCH_LIMIT = 1 << 20,
+    CONTROL_KEY_SIZE = 4,
+    RESOURCE_TOPIC = 2,
+    RESOURCE_BROKER = 4,
+};
+
+/* --- one record
+ * -------------------------------------------------------------------------------------- */
+
+static int apply_partition(struct image *draft, const struct partition_record *r)
+{
+    if (r->removing_replicas_count > 0 || r->adding_replicas_count > 0 ||
+        r->leader_recovery_state != 0 || r->eligible_leader_replicas_count > 0 ||
+        r->last_known_elr_count > 0) {
+        return ERR_UNSUPPORTED_VERSION;
+    }
+    const struct image_partition_spec spec = {
+        .leader = r->leader,
+        .leader_epoch = r->leader_epoch,
+        .partition_epoch = r->partition_epoch,
+        .replicas = r->replicas,
+        .isr = r->isr,
+        .replica_count = r->replicas_count,
+        .isr_count = r->isr_count,
+    };
+    return image_add_partition(draft, r->topic_id, r->partition_id, &spec);
+}
+
+static int apply_partition_change(struct image *draft, const struct partition_change_record *r)
+{
+    if (r->removing_replicas_count > 0 || r->adding_replicas_count > 0 ||
+        r->leader_recovery_state > 0 || r->eligible_leader_replicas_count > 0 ||
+        r->last_known_elr_count > 0) {
+        return ERR_UNSUPPORTED_VERSION;
+    }
+    static const int32_t none[1];
+    const struct image_partition_change change = {
+        .leader = r->leader,
+        .replicas = r->replicas_count < 0 ? NULL
+                    : r->replicas         ? r->replicas
+                                          : none,
+        .isr = r->isr_count < 0 ? NULL
+               : r->isr         ? r->isr
+                                : none,
+        .replica_count = r->replicas_count,
+        .isr_count = r->isr_count,
+    };
+    return image_change_partition(draft, r->topic_id, r->partition_id, &change);
+}
+
+/* A node id in decimal without leading zeros; the empty name is the default for all nodes. */
+static int parse_node(struct wire_string name, int32_t *out)
+{
+    int64_t node = 0;
+    if (name.size == 0) {
+        *out = -1;
+        return 0;
+    }
+    if (name.size > 10 || (name.size > 1 && name.data[0] == '0')) {
+        return ERR_MALFORMED;
+    }
+    for (int32_t i = 0; i < name.size; i++) {
+        if (name.data[i] < '0' || name.data[i] > '9') {
+            return ERR_MALFORMED;
+        }
+        node = node * 10 + (name.data[i] - '0');
+    }
+    if (node > INT32_MAX) {
+        return ERR_MALFORMED;
+    }
+    *out = (int32_t)node;
+    return 0;
+}
+
+static int apply_config(struct image *draft, const struct config_record *r)
+{
+    struct bytes key = wire_string_bytes(r->name);
+    struct bytes value = {0}; /* data NULL: deleted */
+    if (r->value.size >= 0) {
+        value = bytes_of(r->value.size ? r->value.data : "", (size_t)r->value.size);
+    }
+    if (r->resource_type == RESOURCE_TOPIC) {
+        return image_set_topic_config(draft, wire_string_bytes(r->resource_name), key, value);
+    }
+    if (r->resource_type != RESOURCE_BROKER) {
+        return ERR_UNSUPPORTED_VERSION;
+    }
+    int32_t node;
+    int error = parse_node(r->resource_name, &node);
+    return error ? error : image_set_broker_config(draft, node, key, value);
+}
+
+static int apply_register(struct image *draft, const struct register_broker_record *r)
+{
+    if (r->end_points_count < 1) {
+        return ERR_MALFORMED;
+    }
+    struct bytes rack = {0};
+    if (r->rack.size >= 0) {
+        rack = bytes_of(r->rack.size ? r->rack.data : "", (size_t)r->rack.size);
+    }
+    struct image_broker_spec spec = {
+        .id = r->broker_id,
+        .epoch = r->broker_epoch,
+        .incarnation = r->incarnation_id,
+        .rack = rack,
+        .host = wire_string_bytes(r->end_points[0].host),
+        .port = r->end_points[0].port,
+        .fenced = r->fenced,
+    };
+    return image_put_broker(draft, &spec);
+}
+
+static int apply_registration_change(struct image *draft,
+                                     const struct broker_registration_change_record *r)
+{
+    if (r->fenced == 0) {
+        return 0;
+    }
+    return image_set_fenced(draft, r->broker_id, r->broker_epoch, r->fenced > 0);
+}
+
+static int apply_feature(struct image *draft, const struct feature_level_record *r)
+{
+    struct bytes name = wire_string_bytes(r->name);
+    if (bytes_equal(name, bytes_of_string("metadata.version")) &&
+        r->feature_level > METADATA_VERSION) {
+        return ERR_UNSUPPORTED_VERSION;
+    }
+    return image_set_feature(draft, name, r->feature_level);
+}
+
+int record_apply(struct image *draft, int32_t key, const void *body)
+{
+    switch (key) {
+    case WIRE_TOPIC_RECORD: {
+        const struct topic_record *r = body;
+        return image_add_topic(draft, wire_string_bytes(r->name), r->topic_id);
+    }
+    case WIRE_PARTITION_RECORD:
+        return apply_partition(draft, body);
+    case WIRE_PARTITION_CHANGE_RECORD:
+        return apply_partition_change(draft, body);
+    case WIRE_CONFIG_RECORD:
+        return apply_config(draft, body);
+    case WIRE_REMOVE_TOPIC_RECORD:
+        return image_remove_topic(draft, ((const struct remove_topic_record *)body)->topic_id);
+    case WIRE_PRODUCER_IDS_RECORD:
+        return image_set_next_producer_id(
+            draft, ((const struct producer_ids_record *)body)->next_producer_id);
+    case WIRE_FEATURE_LEVEL_RECORD:
+        return apply_feature(draft, body);
+    case WIRE_REGISTER_BROKER_RECORD:
+        return apply_register(draft, body);
+    case WIRE_UNFENCE_BROKER_RECORD: {
+        const struct unfence_broker_record *r = body;
+        return image_set_fenced(draft, r->id, r->epoch, false);
+    }
+    case WIRE_BROKER_REGISTRATION_CHANGE_RECORD:
+        return apply_registration_change(draft, body);
+    case WIRE_NO_OP_RECORD:
+        return 0;
+    default:
+        return ERR_UNSUPPORTED_VERSION;
+    }
+}
+
+int record_apply_bytes(struct image *draft, struct bytes value, struct arena *arena)
+{
+    struct reader r = reader_of(value.data, value.size);
+    int32_t key;
+    int version;
+    int error = wire_record_frame_decode(&key, &version, &r);
+    if (error) {
+        return error;
+    }
+    const struct wire_message *message = wire_record_find(key);
+    if (!message || !wire_has_version(message->versions, version)) {
+        return ERR_UNSUPPORTED_VERSION;
+    }
+    void *body = arena_alloc(arena, message->body->size);
+    if (!body) {
+        return ERR_NO_MEMORY;
+    }
+    error = wire_decode(message, body, &r, version, arena);
+    if (!error && reader_left(&r) > 0) {
+        error = ERR_MALFORMED;
+    }
+    return error ? error : record_apply(draft, key, body);
+}
+
+/* --- control records
+ * ---------------------------------------------------------------------------------- */
+
+int control_kind_read(const struct record *record, enum control_kind *kind)
+{
+    if (record->key.size != CONTROL_KEY_SIZE || record->value.size < 2 ||
+        get_be16(record->key.data) != 0) {
+        return ERR_MALFORMED;
+    }
+    *kind = (enum control_kind)get_be16(record->key.data + 2);
+    return 0;
+}
+
+static int decode_control(const struct wire_message *message, struct bytes value, void *out,
+                          struct arena *arena)
+{
+    /* The messages begin with their version, which is also the one that they are encoded in. */
+    int version = get_be16(value.data);
+    struct reader r = reader_of(value.data, value.size);
+    if (!wire_has_version(message->versions, version)) {
+        return ERR_UNSUPPORTED_VERSION;
+    }
+    int error = wire_decode(message, out, &r, version, arena);
+    return !error && reader_left(&r) > 0 ? ERR_MALFORMED : error;
+}
+
+int control_apply(struct image *draft, const struct record *record, struct arena *arena)
+{
+    enum control_kind kind;
+    int error = control_kind_read(record, &kind);
+    if (error) {
+        return error;
+    }
+    struct bytes value = bytes_of(record->value.data, (size_t)record->value.size);
+    if (kind == CONTROL_LEADER_CHANGE) {
+        struct leader_change_message m;
+        error = decode_control(&leader_change_message_message, value, &m, arena);
+        if (!error) {
+            image_set_controller(draft, m.leader_id);
+        }
+        return error;
+    }
+    if (kind == CONTROL_KRAFT_VERSION) {
+        struct kraft_version_record m;
+        error = decode_control(&kraft_version_record_message, value, &m, arena);
+        if (!error) {
+            image_set_kraft_version(draft, m.kraft_version);
+        }
+        return error;
+    }
+    if (kind == CONTROL_VOTERS) {
+        struct voters_record m;
+        error = decode_control(&voters_record_message, value, &m, arena);
+        return error ? error : image_set_voters(draft, value);
+    }
+    return ERR_UNSUPPORTED_VERSION;
+}
+
+/* --- a batch
+ * ------------------------------------------------------------------------------------------ */
+
+static int apply_records(struct image *draft, const struct batch_header *h, const uint8_t *data,
+                         struct arena *arena, int64_t *at)
+{
+    struct record_reader reader;
+    struct record record;
+    bool control = (h->attributes & BATCH_CONTROL) != 0;
+    int more;
+    record_reader_init(&reader, h, bytes_of(data + BATCH_HEADER_SIZE, h->size - BATCH_HEADER_SIZE));
+    while ((more = record_next(&reader, &record)) == 1) {
+        *at = record.offset;
+        int error = ERR_MALFORMED;
+        if (control) {
+            error = control_apply(draft, &record, arena);
+        } else if (record.value.size >= 0) {
+            error = record_apply_bytes(
+                draft, bytes_of(record.value.data, (size_t)record.value.size), arena);
+        }
+        if (error) {
+            return error;
+        }
+    }
+    return more;
+}
+
+static const char *failure_text(int error)
+{
+    return error == ERR_UNSUPPORTED_VERSION
+               ? "is of a kind or version that this leatd does not know; a newer one wrote it"
+               : error_text(error);
+}
+
+int records_apply_batch(struct image *draft, const void *data, size_t size, struct memory *memory,
+                        char why[static RECORDS_WHY_SIZE])
+{
+    struct batch_header h;
+    int error = batch_check(&h, data, size, BATCH_FROM_LOG);
+    if (error) {
+        snprintf(why, RECORDS_WHY_SIZE, "a batch after offset %lld: %s",
+                 (long long)image_offset(draft), error_text(error));
+        return error;
+    }
+    int64_t at = h.base_offset;
+    if (batch_codec(&h) != CODEC_NONE || h.base_offset < 0 ||
+        h.base_offset <= image_offset(draft) || h.leader_epoch < image_epoch(draft) ||
+        h.base_offset > INT64_MAX - h.last_offset_delta) {
+        error = ERR_MALFORMED;
+    } else {
+        struct arena arena;
+        arena_init(&arena, memory, RECORDS_ARENA_LIMIT);
+        error = apply_records(draft, &h, data, &arena, &at);
+        arena_deinit(&arena);
+    }
+    if (error) {
+        snprintf(why, RECORDS_WHY_SIZE, "the record at offset %lld %s", (long long)at,
+                 failure_text(error));
+        return error;
+    }
+    image_set_position(draft, batch_last_offset(&h), h.leader_epoch, h.max_timestamp);
+    return 0;
+}
+
+/* --- writing
+ * ------------------------------------------------------------------------------------------ */
+
+void proposal_init(struct proposal *p, struct memory *memory, size_t limit)
+{
+    *p = (struct proposal){.memory = memory};
+    batch_builder_init(&p->batch, memory, limit);
+    wire_writer_init(&p->scratch, memory, SCRATCH_LIMIT);
+}
+
+void proposal_drop(struct proposal *p)
+{
+    image_release(p->candidate);
+    image_release(p->image);
+    p->candidate = p->image = NULL;
+    batch_builder_reset(&p->batch);
+}
+
+void proposal_deinit(struct proposal *p)
+{
+    proposal_drop(p);
+    batch_builder_deinit(&p->batch);
+    wire_writer_deinit(&p->scratch);
+}
+
+int proposal_begin(struct proposal *p, const struct image *base, int64_t base_offset,
+                   int64_t timestamp)
+{
+    assert(!p->image);
+    assert(base_offset > image_offset(base));
+    p->image = image_fork(base);
+    if (!p->image) {
+        return ERR_NO_MEMORY;
+    }
+    batch_builder_reset(&p->batch);
+    p->base_offset = base_offset;
+    p->timestamp = timestamp;
+    return 0;
+}
+
+int proposal_open(struct proposal *p)
+{
+    assert(p->image && !p->candidate);
+    p->candidate = image_fork(p->image);
+    if (!p->candidate) {
+        return ERR_NO_MEMORY;
+    }
+    p->kept_records = p->batch.record_count;
+    p->kept_size = p->batch.records.size;
+    p->error = 0;
+    return 0;
+}
+
+int64_t proposal_next_offset(const struct proposal *p)
+{
+    return p->base_offset + p->batch.record_count;
+}
+
+int record_append(struct batch_builder *b, struct wire_writer *scratch,
+                  const struct wire_message *message, int version, const void *body,
+                  int64_t timestamp)
+{
+    wire_writer_reset(scratch);
+    int error = wire_record_frame_encode(message, version, scratch);
+    if (!error) {
+        error = wire_encode(message, body, scratch, version);
+    }
+    if (error) {
+        return error;
+    }
+    assert(scratch->splice_count == 0);
+    const struct record_input record = {
+        .timestamp = timestamp,
+        .key = {NULL, -1},
+        .value = {scratch->data, (int32_t)scratch->size},
+    };
+    return batch_append(b, &record);
+}
+
+int proposal_emit(struct proposal *p, const struct wire_message *message, int version,
+                  const void *body)
+{
+    assert(p->candidate);
+    assert(message->key >= 0);
+    if (!p->error) {
+        p->error = record_append(&p->batch, &p->scratch, message, version, body, p->timestamp);
+    }
+    if (!p->error) {
+        p->error = record_apply(p->candidate, message->key, body);
+    }
+    return p->error;
+}
+
+void proposal_keep(struct proposal *p)
+{
+    assert(p->candidate);
+    assert(p->error == 0);
+    image_release(p->image);
+    p->image = p->candidate;
+    p->candidate = NULL;
+}
+
+void proposal_undo(struct proposal *p)
+{
+    assert(p->candidate);
+    image_release(p->candidate);
+    p->candidate = NULL;
+    /* All records of a proposal have one timestamp: cutting the newest off restores the builder. */
+    assert(p->kept_size <= p->batch.records.size);
+    if (p->kept_records == 0) {
+        batch_builder_reset(&p->batch);
+    } else {
+        wire_writer_rewind(&p->batch.records, (struct wire_mark){.size = p->kept_size});
+        p->batch.record_count = p->kept_records;
+    }
+}
+
+int proposal_finish(struct proposal *p, int32_t leader_epoch, struct bytes *out)
+{
+    assert(p->image && !p->candidate);
+    assert(p->batch.record_count > 0);
+    struct batch_options options = batch_options_default();
+    options.base_offset = p->base_offset;
+    options.leader_epoch = leader_epoch;
+    int error = batch_finish(&p->batch, &options, out);
+    if (!error) {
+        image_set_position(p->image, proposal_next_offset(p) - 1, leader_epoch, p->timestamp);
+    }
+    return error;
+}
+
+int control_append_bytes(struct batch_builder *b, enum control_kind kind, struct bytes value,
+                         int64_t timestamp)
+{
+    uint8_t key[CONTROL_KEY_SIZE];
+    put_be16(key, 0);
+    put_be16(key + 2, (uint16_t)kind);
+    const struct record_input record = {
+        .timestamp = timestamp,
+        .key = {key, sizeof key},
+        .value = {value.data, (int32_t)value.size},
+    };
+    return batch_append(b, &record);
+}
+
+int control_append(struct batch_builder *b, struct memory *memory, enum control_kind kind,
+                   const struct wire_message *message, int version, const void *body,
+                   int64_t timestamp)
+{
+    struct wire_writer value;
+    wire_writer_init(&value, memory, SCRATCH_LIMIT);
+    int error = wire_encode(message, body, &value, version);
+    if (!error) {
+        error = control_append_bytes(b, kind, bytes_of(value.data, value.size), timestamp);
+    }
+    wire_writer_deinit(&value);
+    return error;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Frames live in memory of their own, from the first byte to the answer. Sizes are rounded up to
+ * classes, so that what one request gave back fits the next; the cached and the reserved together
+ * stay within the limit, and what was not needed for a second goes back to the heap. */
+#include "net/connection.h"
+
+enum {
+    BODY_CLASS_SHIFT = 9, /* the smallest class: 512 bytes */
+    BODY_ALIGN = 64,
+};
+
+struct body_free {
+    struct body_free *next;
+};
+
+/* The class of a size and the bytes of the class; sizes above the last class stand for themselves.
+ */
+static unsigned body_class(uint32_t size, uint32_t *bytes)
+{
+    if (size <= 1u << BODY_CLASS_SHIFT) {
+        *bytes = 1u << BODY_CLASS_SHIFT;
+        return 0;
+    }
+    unsigned shift = 31 - (unsigned)__builtin_clz(size - 1);
+    uint32_t base = 1u << shift, step = base / 4;
+    uint32_t steps = (size - base + step - 1) / step;
+    assert(steps >= 1 && steps <= 4);
+    unsigned class = (shift - BODY_CLASS_SHIFT) * 4 + steps;
+    *bytes = class < NET_BODY_CLASSES ? base + steps * step : size;
+    return class;
+}
+
+void bodies_init(struct bodies *b, struct memory *memory, uint64_t limit)
+{
+    assert(limit > 0);
+    *b = (struct bodies){.memory = memory, .limit = limit};
+}
+
+/* Frees cached frames, the largest first, until at most `keep` bytes are cached. */
+static void bodies_shrink(struct bodies *b, uint64_t keep)
+{
+    for (unsigned class = NET_BODY_CLASSES; class -- > 0 && b->cached > keep;) {
+        uint32_t bytes = 1u << BODY_CLASS_SHIFT;
+        if (class > 0) {
+            uint32_t base = 1u << (BODY_CLASS_SHIFT + (class - 1) / 4);
+            bytes = base + ((class - 1) % 4 + 1) * (base / 4);
+        }
+        while (b->free[class] && b->cached > keep) {
+            struct body_free *body = b->free[class];
+            b->free[class] = body->next;
+            memory_free(b->memory, body);
+            assert(b->cached >= bytes);
+            b->cached -= bytes;
+        }
+    }
+    b->idle = b->idle > b->cached ? b->cached : b->idle;
+}
+
+void bodies_deinit(struct bodies *b)
+{
+    if (!b->memory) {
+        return;
+    }
+    assert(b->reserved == 0);
+    bodies_shrink(b, 0);
+    assert(b->cached == 0);
+}
+
+uint8_t *bodies_take(struct bodies *b, uint32_t size, uint32_t *reserved)
+{
+    uint32_t bytes;
+    unsigned class = body_class(size, &bytes);
+    if (bytes > b->limit - b->reserved) {
+        return NULL;
+    }
+    uint8_t *body;
+    if (class < NET_BODY_CLASSES && b->free[class]) {
+        body = (uint8_t *)b->free[class];
+        b->free[class] = b->free[class]->next;
+        b->cached -= bytes;
+        b->idle = b->idle > b->cached ? b->cached : b->idle;
+    } else {
+        uint64_t room = b->limit - b->reserved - bytes;
+        if (b->cached > room) {
+            bodies_shrink(b, room);
+        }
+        body = memory_alloc_aligned(b->memory, bytes, BODY_ALIGN);
+        if (!body) {
+            bodies_shrink(b, 0);
+            body = memory_alloc_aligned(b->memory, bytes, BODY_ALIGN);
+        }
+        if (!body) {
+            return NULL;
+        }
+    }
+    b->reserved += bytes;
+    *reserved = bytes;
+    assert(b->reserved + b->cached <= b->limit);
+    return body;
+}
+
+void bodies_give(struct bodies *b, uint8_t *body, uint32_t reserved)
+{
+    if (!body) {
+        return;
+    }
+    uint32_t bytes;
+    unsigned class = body_class(reserved, &bytes);
+    assert(bytes == reserved);
+    assert(b->reserved >= reserved);
+    b->reserved -= reserved;
+    if (class >= NET_BODY_CLASSES) {
+        memory_free(b->memory, body);
+        return;
+    }
+    struct body_free *entry = (struct body_free *)body;
+    entry->next = b->free[class];
+    b->free[class] = entry;
+    b->cached += reserved;
+}
+
+void bodies_trim(struct bodies *b)
+{
+    uint64_t unused = b->idle;
+    if (unused > 0) {
+        bodies_shrink(b, b->cached - unused);
+    }
+    b->idle = b->cached;
+}

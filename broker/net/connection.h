@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* connection: the private parts of net. net.c holds listener, limits and the end; body.c the memory
+ * of frames; connection.c what comes in; output.c what goes out. */
+#pragma once
+
+#include "net/net.h"
+
+#include "base/pool.h"
+
+enum {
+    CONNECTION_MAGIC = 0x636f6e6e,
+    CONNECTION_SMALL = 2048,     /* receive buffer of a connection that does little */
+    CONNECTION_BLOCK = 16384,    /* of one that pipelines small requests */
+    CONNECTION_IOVECS = 4,       /* enough for one answer; more are borrowed */
+    NET_IOVECS = 128,            /* of a borrowed set */
+    NET_FRAME_MIN = 8,           /* key, version, correlation id */
+    NET_WRITER_LIMIT = 32 << 20, /* raw bytes of one answer */
+    NET_WRITER_KEPT = 4096,      /* of a writer's memory that is worth keeping */
+    NET_REQUESTS_KEPT = 256,     /* warm request structs */
+    NET_BODY_CLASSES = 57,       /* 512 bytes to 8 MiB, four steps for each doubling */
+};
+
+enum net_request_state {
+    REQUEST_READING, /* its body is coming in */
+    REQUEST_WORKING, /* with the upper room */
+    REQUEST_READY,   /* its answer waits for its turn */
+    REQUEST_CLOSE,   /* the connection ends when its turn has come */
+    REQUEST_OVER,    /* answered; only holds keep it */
+};
+
+/* Frames by size class, kept for reuse. `reserved` counts what is out, `cached` what waits here. */
+struct body_free;
+struct bodies {
+    struct memory *memory;
+    struct body_free *free[NET_BODY_CLASSES];
+    uint64_t limit, reserved, cached;
+    uint64_t idle; /* the least that was cached since the last trim */
+};
+
+void bodies_init(struct bodies *b, struct memory *memory, uint64_t limit);
+void bodies_deinit(struct bodies *b);
+/* NULL: no credit now, or no memory. *reserved is what to give back. */
+uint8_t *bodies_take(struct bodies *b, uint32_t size, uint32_t *reserved) MUST_CHECK;
+void bodies_give(struct bodies *b, uint8_t *body, uint32_t reserved);
+void bodies_trim(struct bodies *b); /* once a second: frees what was not needed */
+
+struct net_iovecs {
+    struct iovec entries[NET_IOVECS];
+};
+
+struct net_connection {
+    uint32_t magic;
+    uint32_t request_count; /* in `requests` */
+    struct net *net;
+    struct io_socket *socket;
+    struct io_op receive, send;
+    struct io_turn turn;      /* send what is ready, read on, or go */
+    struct list link;         /* in net->connections */
+    struct list credit;       /* in net->waiting: for request memory */
+    struct list sending;      /* in net->sending: by age of the oldest answer */
+    struct list requests;     /* by arrival, until their answer has left */
+    uint8_t *buffer;          /* `small`, or a block */
+    uint32_t start, end;      /* bytes of `buffer` not yet taken */
+    struct net_request *body; /* the request whose body is coming in, the last of `requests` */
+    uint32_t body_received;
+    bool closing; /* the socket is closed; gone when both operations are idle */
+    bool deaf;    /* nothing more is read */
+    bool in_parse;
+    bool busy;                   /* pipelines: worth a block */
+    bool shrink;                 /* the receive was cancelled to give the block back */
+    bool unlend;                 /* the send was cancelled to copy what is lent */
+    uint64_t frame_deadline_ns;  /* 0: no frame in part */
+    uint64_t output_deadline_ns; /* 0: nothing to send */
+    uint64_t active_ns;          /* last receive or answer */
+    uint64_t progress_ns;        /* last byte sent */
+    uint64_t response_bytes;     /* of answers that wait */
+    uint64_t lent_bytes;         /* of these, slices */
+    size_t sent;                 /* of the first answer */
+    struct net_iovecs *iovecs;   /* borrowed for the send in flight */
+    struct iovec few[CONNECTION_IOVECS];
+    uint8_t small[CONNECTION_SMALL];
+};
+static_assert(sizeof(struct net_connection) < 4096, "N4: an idle connection holds less than 4 KiB");
+
+struct net {
+    struct io *io;
+    struct net_options options;
+    char host[256];
+    struct io_listener *listener;
+    struct io_socket *accepted;
+    struct io_op accept, retry, sweep;
+    struct list connections;
+    struct list waiting; /* connections that wait for credit, first come first served */
+    struct list sending; /* connections with answers, the oldest first */
+    struct pool connection_pool, block_pool, iovecs_pool, request_pool;
+    struct list free_requests;
+    uint32_t free_request_count;
+    uint32_t connection_count, request_count;
+    struct bodies bodies;
+    uint64_t lent_bytes;
+    bool crowded;
+    struct io_turn turn; /* credit has come back, or too much is lent */
+    struct io_op stop_timer;
+    struct net_stop *stop;
+    bool stopping;
+    unsigned lines_left; /* that may be logged in this second */
+    struct net_status status;
+};
+
+/* connection.c */
+void connection_open(struct net *net, struct io_socket *socket);
+void connection_close(struct net_connection *c); /* also twice; goes in a turn end */
+void connection_parse(struct net_connection *c); /* takes frames, then reads on */
+void connection_shrink(struct net_connection *c);
+bool connection_paused(const struct net_connection *c);
+
+/* output.c */
+void output_ready(struct net_connection *c, struct net_request *r);
+void output_send(struct net_connection *c);
+void output_done(struct io_op *op, int64_t result);
+void output_forget(struct net_connection *c, struct net_request *r); /* it no longer counts */
+void output_unlend(struct net_connection *c);
+
+/* net.c */
+struct net_request *request_new(struct net *net, uint32_t size); /* NULL: no credit, wait */
+void request_over(struct net_request *r); /* out of its connection: freed unless held */
+void net_turn(struct io_turn *t);
+void net_maybe_stopped(struct net *net);
+bool net_may_log(struct net *net);

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Listener, limits, the life of requests, and the end.
+ *
+ * Once a second a sweep looks at every connection: a body or an answer that comes slower than the
+ * smallest rate, an idle one, one that holds a block for nothing. What other rules need at once is
+ * done at the end of a turn: waiting connections get credit that has come back, the oldest answers
+ * are copied when too much is lent. */
+#include "net/connection.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static const uint64_t ms_ns = 1000000, second_ns = UINT64_C(1000000000);
+enum { LINES_PER_SECOND = 10, ACCEPT_RETRY_MS = 100 };
+
+static void accept_done(struct io_op *op, int64_t result);
+static void retry_done(struct io_op *op, int64_t result);
+static void sweep_done(struct io_op *op, int64_t result);
+static void stop_timer_done(struct io_op *op, int64_t result);
+
+static void options_complete(struct net_options *o)
+{
+#define DEFAULT(field, value) o->field = o->field ? o->field : (value)
+    DEFAULT(connections_max, 10000);
+    DEFAULT(request_pool_bytes, 64 << 20);
+    DEFAULT(request_bytes_max, 100 << 20);
+    DEFAULT(requests_max, 64);
+    DEFAULT(requests_total_max, 16384);
+    DEFAULT(response_bytes_max, 4 << 20);
+    DEFAULT(lent_bytes_max, 24 << 20);
+    DEFAULT(rate_min, 65536);
+    DEFAULT(idle_ms, 600000);
+    DEFAULT(stall_ms, 30000);
+#undef DEFAULT
+    if (o->request_bytes_max > o->request_pool_bytes / 4) {
+        o->request_bytes_max = (uint32_t)(o->request_pool_bytes / 4);
+    }
+}
+
+struct net *net_new(struct io *io, const struct net_options *options)
+{
+    assert(options->request && options->release && options->discard);
+    assert(options->request_size >= sizeof(struct net_request));
+    struct memory *memory = io_memory(io);
+    struct net *net = memory_alloc(memory, sizeof *net);
+    if (!net) {
+        return NULL;
+    }
+    net->io = io;
+    net->options = *options;
+    options_complete(&net->options);
+    snprintf(net->host, sizeof net->host, "%s", options->host);
+    net->options.host = net->host;
+    net->accept.done = accept_done;
+    net->retry.done = retry_done;
+    net->sweep.done = sweep_done;
+    net->stop_timer.done = stop_timer_done;
+    net->turn.turn_end = net_turn;
+    net->lines_left = LINES_PER_SECOND;
+    list_init(&net->connections);
+    list_init(&net->waiting);
+    list_init(&net->sending);
+    list_init(&net->free_requests);
+    bodies_init(&net->bodies, memory, net->options.request_pool_bytes);
+    pool_init(&net->connection_pool, memory, sizeof(struct net_connection), 16,
+              net->options.connections_max);
+    pool_init(&net->block_pool, memory, CONNECTION_BLOCK, 4, 256);
+    pool_init(&net->iovecs_pool, memory, sizeof(struct net_iovecs), 8, 4096);
+    pool_init(&net->request_pool, memory, options->request_size, 16,
+              net->options.requests_total_max);
+    return net;
+}
+
+void net_free(struct net *net)
+{
+    if (!net) {
+        return;
+    }
+    assert(net->connection_count == 0 && net->request_count == 0);
+    assert(!net->listener && io_op_idle(&net->sweep) && io_op_idle(&net->accept));
+    struct list *node;
+    while ((node = list_pop(&net->free_requests))) {
+        struct net_request *r = container_of(node, struct net_request, link);
+        wire_writer_deinit(&r->response);
+        net->options.discard(net->options.context, r);
+        pool_give(&net->request_pool, r);
+    }
+    pool_deinit(&net->request_pool);
+    pool_deinit(&net->iovecs_pool);
+    pool_deinit(&net->block_pool);
+    pool_deinit(&net->connection_pool);
+    bodies_deinit(&net->bodies);
+    memory_free(io_memory(net->io), net);
+}
+
+bool net_may_log(struct net *net)
+{
+    if (net->lines_left == 0) {
+        return false;
+    }
+    net->lines_left--;
+    return true;
+}
+
+/* --- accepting -----------------------------------------------------------------------------------
+ */
+
+static void sweep_start(struct net *net)
+{
+    if (io_op_idle(&net->sweep)) {
+        io_timer(net->io, &net->sweep, io_now(net->io) + second_ns);
+    }
+}
+
+int net_listen(struct net *net, uint16_t port, uint16_t *port_out)
+{
+    assert(!net->listener && !net->stopping);
+    int error = io_listen(net->io, &net->listener, net->host, port, port_out);
+    if (error) {
+        log_error(io_logger(net->io), "net", "cannot listen: address=%s:%u error=\"%s\"", net->host,
+                  port, error_text(error_from_errno(error)));
+        net->listener = NULL;
+        return error_from_errno(error);
+    }
+    io_accept(net->io, &net->accept, net->listener, &net->accepted);
+    return 0;
+}
+
+static void accept_done(struct io_op *op, int64_t result)
+{
+    struct net *net = container_of(op, struct net, accept);
+    if (net->stopping) {
+        if (result == 0) {
+            io_socket_close(net->io, net->accepted);
+        }
+        net_maybe_stopped(net);
+        return;
+    }
+    if (result < 0) {
+        if (net_may_log(net)) {
+            log_warn(io_logger(net->io), "net", "cannot accept: error=\"%s\"",
+                     error_text(error_from_errno(result)));
+        }
+        io_timer(net->io, &net->retry, io_now(net->io) + ACCEPT_RETRY_MS * ms_ns);
+        return;
+    }
+    connection_open(net, net->accepted);
+    sweep_start(net);
+    io_accept(net->io, &net->accept, net->listener, &net->accepted);
+}
+
+static void retry_done(struct io_op *op, int64_t result)
+{
+    struct net *net = container_of(op, struct net, retry);
+    if (net->stopping) {
+        net_maybe_stopped(net);
+        return;
+    }
+    io_accept(net->io, &net->accept, net->listener, &net->accepted);
+}
+
+/* --- requests ------------------------------------------------------------------------------------
+ */
+
+struct net_request *request_new(struct net *net, uint32_t size)
+{
+    uint32_t reserved;
+    if (net->request_count >= net->options.requests_total_max) {
+        return NULL;
+    }
+    uint8_t *frame = bodies_take(&net->bodies, size, &reserved);
+    if (!frame) {
+        return NULL;
+    }
+    struct net_request *r;
+    struct list *node = list_pop(&net->free_requests);
+    if (node) {
+        r = container_of(node, struct net_request, link);
+        net->free_request_count--;
+    } else {
+        r = pool_take(&net->request_pool);
+        if (!r) {
+            bodies_give(&net->bodies, frame, reserved);
+            return NULL;
+        }
+        wire_writer_init(&r->response, io_memory(net->io), NET_WRITER_LIMIT);
+    }
+    r->frame = frame;
+    r->size = size;
+    r->reserved = reserved;
+    r->holds = 0;
+    r->net = net;
+    r->state = REQUEST_READING;
+    list_init(&r->link);
+    net->request_count++;
+    return r;
+}
+
+static void request_free(struct net_request *r)
+{
+    struct net *net = r->net;
+    assert(r->holds == 0 && !r->connection);
+    assert(net->request_count > 0);
+    net->options.release(net->options.context, r);
+    if (r->response.capacity > NET_WRITER_KEPT || r->response.limit != NET_WRITER_LIMIT ||
+        r->response.splice_capacity > NET_WRITER_KEPT / sizeof(struct wire_splice)) {
+        wire_writer_deinit(&r->response);
+        wire_writer_init(&r->response, io_memory(net->io), NET_WRITER_LIMIT);
+    } else {
+        wire_writer_reset(&r->response);
+    }
+    bodies_give(&net->bodies, r->frame, r->reserved);
+    r->frame = NULL;
+    net->request_count--;
+    if (net->free_request_count < NET_REQUESTS_KEPT) {
+        list_append(&net->free_requests, &r->link);
+        net->free_request_count++;
+    } else {
+        wire_writer_deinit(&r->response);
+        net->options.discard(net->options.context, r);
+        pool_give(&net->request_pool, r);
+    }
+    if (!list_empty(&net->waiting)) {
+        io_turn_end(net->io, &net->turn);
+    }
+    net_maybe_stopped(net);
+}
+
+void request_over(struct net_request *r)
+{
+    assert(!r->connection);
+    r->state = REQUEST_OVER;
+    if (r->holds == 0) {
+        request_free(r);
+    } else {
+        wire_writer_reset(&r->response);
+    }
+}
+
+/* Takes a request out of its connection, if that is still there. */
+static void request_leave(struct net_request *r)
+{
+    struct net_connection *c = r->connection;
+    if (c) {
+        list_remove(&r->link);
+        output_forget(c, r);
+        r->connection = NULL;
+        io_turn_end(r->net->io, &c->turn);
+    }
+}
+
+void net_respond(struct net_request *r)
+{
+    assert(r->state == REQUEST_WORKING);
+    if (r->response.error) {
+        net_close(r);
+        return;
+    }
+    assert(r->response.size >= WIRE_FRAME_SIZE_BYTES);
+    if (!r->connection || r->connection->closing) {
+        net_drop(r);
+        return;
+    }
+    output_ready(r->connection, r);
+}
+
+void net_drop(struct net_request *r)
+{
+    assert(r->state == REQUEST_WORKING);
+    request_leave(r);
+    request_over(r);
+}
+
+void net_close(struct net_request *r)
+{
+    assert(r->state == REQUEST_WORKING);
+    struct net_connection *c = r->connection;
+    if (!c || c->closing) {
+        net_drop(r);
+        return;
+    }
+    wire_writer_reset(&r->response);
+    r->state = REQUEST_CLOSE;
+    c->deaf = true;
+    list_remove(&c->credit);
+    io_turn_end(r->net->io, &c->turn);
+}
+
+void net_hold(struct net_request *r)
+{
+    assert(r->holds < UINT32_MAX);
+    r->holds++;
+}
+
+void net_unhold(struct net_request *r)
+{
+    assert(r->holds > 0);
+    if (--r->holds == 0 && r->state == REQUEST_OVER) {
+        request_free(r);
+    }
+}
+
+void net_peer(const struct net_request *r, char out[static IO_ADDRESS_MAX])
+{
+    if (r->connection && !r->connection->closing) {
+        io_socket_peer(r->net->io, r->connection->socket, out);
+    } else {
+        snprintf(out, IO_ADDRESS_MAX, "-");
+    }
+}
+
+bool net_crowded(const struct net *net)
+{
+    return net->crowded;
+}
+
+/* --- at the end of a turn, and once a second
+ * ------------------------------------------------------- */
+
+/* Copies the oldest answers until what is lent is within the limit. Connections whose send has to
+ * be cancelled first come back here. */
+static void net_relieve(struct net *net)
+{
+    uint64_t lent = net->lent_bytes;
+    list_each (node, &net->sending) {
+        if (lent <= net->options.lent_bytes_max) {
+            return;
+        }
+        struct net_connection *c = container_of(node, struct net_connection, sending);
+        lent -= c->lent_bytes;
+        if (c->lent_bytes > 0 && !c->unlend) {
+            output_unlend(c);
+        }
+    }
+}
+
+void net_turn(struct io_turn *t)
+{
+    struct net *net = container_of(t, struct net, turn);
+    net_relieve(net);
+    struct list *node;
+    while ((node = list_first(&net->waiting))) {
+        struct net_connection *c = container_of(node, struct net_connection, credit);
+        connection_parse(c);
+        if (list_first(&net->waiting) == node) {
+            break; /* there is no credit for it yet */
+        }
+    }
+    if (net->crowded && net->lent_bytes < net->options.lent_bytes_max / 2) {
+        net->crowded = false;
+        if (net->options.roomy) {
+            net->options.roomy(net->options.context);
+        }
+    }
+}
+
+static void sweep_connection(struct net_connection *c, uint64_t now)
+{
+    struct net *net = c->net;
+    bool waiting = !list_empty(&c->credit);
+    if ((c->frame_deadline_ns && now > c->frame_deadline_ns && !waiting && !connection_paused(c)) ||
+        (c->output_deadline_ns && now > c->output_deadline_ns)) {
+        net->status.closed_slow++;
+        connection_close(c);
+        return;
+    }
+    if (c->request_count == 0 && now > c->active_ns + net->options.idle_ms * ms_ns) {
+        net->status.closed_idle++;
+        connection_close(c);
+        return;
+    }
+    if (net->crowded && c->lent_bytes > 0 && now > c->progress_ns + second_ns && !c->unlend) {
+        output_unlend(c);
+        io_turn_end(net->io, &net->turn);
+    }
+    if (now > c->active_ns + second_ns) {
+        connection_shrink(c);
+    }
+}
+
+static void sweep_done(struct io_op *op, int64_t result)
+{
+    struct net *net = container_of(op, struct net, sweep);
+    uint64_t now = io_now(net->io);
+    list_each (node, &net->connections) {
+        struct net_connection *c = container_of(node, struct net_connection, link);
+        if (!c->closing) {
+            sweep_connection(c, now);
+        }
+    }
+    bodies_trim(&net->bodies);
+    net->lines_left = LINES_PER_SECOND;
+    bool needed = net->bodies.cached > 0 || net->connection_count > 0;
+    if (!net->stopping && needed) {
+        sweep_start(net);
+    } else if (net->stopping) {
+        net_maybe_stopped(net);
+    }
+}
+
+/* --- the end
+ * --------------------------------------------------------------------------------------- */
+
+/* What has not come whole is not waited for. */
+static void connection_close_if_done(struct net_connection *c)
+{
+    if (c->request_count == (c->body ? 1 : 0)) {
+        connection_close(c);
+    }
+}
+
+void net_stop(struct net *net, struct net_stop *s, uint64_t timeout_ms)
+{
+    assert(!net->stopping && s->done);
+    net->stopping = true;
+    net->stop = s;
+    if (net->listener) {
+        io_listener_close(net->io, net->listener);
+        net->listener = NULL;
+    }
+    io_cancel(net->io, &net->retry);
+    io_cancel(net->io, &net->sweep);
+    io_timer(net->io, &net->stop_timer, io_now(net->io) + timeout_ms * ms_ns);
+    list_each (node, &net->connections) {
+        struct net_connection *c = container_of(node, struct net_connection, link);
+        c->deaf = true;
+        list_remove(&c->credit);
+        connection_close_if_done(c);
+    }
+    net_maybe_stopped(net);
+}
+
+/* The last answer of a connection has left: it goes. When nothing is left, the end is told, from a
+ * turn's end and not from inside a call. */
+static void stop_turn(struct io_turn *t)
+{
+    struct net *net = container_of(t, struct net, turn);
+    list_each (node, &net->connections) {
+        struct net_connection *c = container_of(node, struct net_connection, link);
+        connection_close_if_done(c);
+    }
+    if (net->connection_count > 0 || net->request_count > 0 || !io_op_idle(&net->accept) ||
+        !io_op_idle(&net->retry) || !io_op_idle(&net->sweep)) {
+        return;
+    }
+    if (!io_op_idle(&net->stop_timer)) {
+        io_cancel(net->io, &net->stop_timer);
+        return;
+    }
+    struct net_stop *s = net->stop;
+    if (s) {
+        net->stop = NULL;
+        s->done(s);
+    }
+}
+
+void net_maybe_stopped(struct net *net)
+{
+    if (net->stopping) {
+        net->turn.turn_end = stop_turn;
+        io_turn_end(net->io, &net->turn);
+    }
+}
+
+static void stop_timer_done(struct io_op *op, int64_t result)
+{
+    struct net *net = container_of(op, struct net, stop_timer);
+    list_each (node, &net->connections) {
+        connection_close(container_of(node, struct net_connection, link));
+    }
+    net_maybe_stopped(net);
+}
+
+struct net_status net_status(const struct net *net)
+{
+    struct net_status s = net->status;
+    s.connections = net->connection_count;
+    s.requests = net->request_count;
+    s.pool_bytes = net->bodies.reserved;
+    s.lent_bytes = net->lent_bytes;
+    return s;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* net: listener, connections and frames of one shard.
+ *
+ * It knows sizes and order, and nothing of what the bytes mean. A frame that has come whole goes up
+ * as a struct net_request; the upper room fills the request's writer and calls net_respond(), at
+ * once or later, in any order: answers leave each connection in the order of its requests
+ * (PROTOCOL 9, trap 8). All answers that are finished in one turn of the loop leave a connection by
+ * one send.
+ *
+ * Memory is reserved before it is filled: the bytes of a body are taken from the shard's request
+ * pool before the body is read, first come first served; without credit the connection is not read,
+ * which TCP tells the client (RELIABILITY 6, O2). A request may take a quarter of the pool.
+ *
+ * Invariants
+ *   N1  Answers leave a connection in the order of its requests; a dropped request leaves none.
+ *   N2  request() is called once for each frame; then exactly one of net_respond(), net_drop(),
+ *       net_close() is called for it, whatever has become of the connection.
+ *   N3  The sum of the bodies that are out never passes request_pool_bytes.
+ *   N4  An idle connection holds less than 4 KiB.
+ *   N5  Slices lent to sockets never pass lent_bytes_max for longer than it takes to copy the
+ * oldest answer to own memory, or to close its connection.
+ *
+ * A struct net belongs to one shard. Shards listen on the same port side by side. */
+#pragma once
+
+#include "base/errors.h"
+#include "io/io.h"
+#include "wire/writer.h"
+
+struct net;
+struct net_connection;
+
+/* One request, from its frame to its answer. The upper room's request struct begins with it. */
+struct net_request {
+    uint8_t *frame; /* without the size; lent until the request is answered and no hold is left */
+    uint32_t size;
+    uint32_t holds;                    /* net_hold() */
+    struct wire_writer response;       /* empty: begin with wire_frame_begin() */
+    struct net_connection *connection; /* NULL: the connection has gone, nobody waits */
+    struct net *net;
+    uint64_t arrived_ns; /* io_now() when the frame was whole */
+    uint8_t state;       /* net's */
+    uint32_t reserved;   /* net's: bytes of the pool */
+    struct list link;    /* net's: in the connection, by order of arrival */
+};
+
+/* Zero means the default beside it. */
+struct net_options {
+    const char *host;            /* lent until net_new() returns */
+    uint32_t connections_max;    /* of this shard: 10000 */
+    uint32_t request_bytes_max;  /* of a frame: 100 MiB; never more than a quarter of the pool */
+    uint64_t request_pool_bytes; /* 64 MiB */
+    uint32_t requests_max;       /* of one connection in progress: 64; further ones are not read */
+    uint32_t requests_total_max; /* of the shard in progress: 16384 */
+    uint64_t response_bytes_max; /* waiting in one connection: 4 MiB; beyond it nothing is read */
+    uint64_t lent_bytes_max;     /* slices in all connections: 24 MiB */
+    uint32_t rate_min;           /* bytes per second of a body or an answer in progress: 65536 */
+    uint64_t idle_ms;            /* without a request: 600000 */
+    uint64_t stall_ms;           /* an answer of which nothing is taken: 30000 */
+
+    size_t
+        request_size; /* of the upper room's request struct, which begins with struct net_request */
+    /* A whole frame. The bytes of the struct behind net_request are as the last release() left them
+     * (zeros at first). */
+    void (*request)(void *context, struct net_request *r);
+    /* The connection of a request in progress has gone: it may be finished early. NULL: not wanted.
+     */
+    void (*abandoned)(void *context, struct net_request *r);
+    /* The request is over; its struct will be used again. */
+    void (*release)(void *context, struct net_request *r);
+    /* The struct itself goes: what hangs on it is freed. */
+    void (*discard)(void *context, struct net_request *r);
+    /* Lent bytes have fallen below half of their limit after net_crowded() was true. NULL: not
+     * wanted. */
+    void (*roomy)(void *context);
+    void *context;
+};
+
+/* NULL: out of memory. Listens only after net_listen(). */
+struct net *net_new(struct io *io, const struct net_options *options) MUST_CHECK;
+
+/* Begins to accept on `port` (0: any); *port_out is what it got. ERR_* by errno, said in the log.
+ */
+int net_listen(struct net *net, uint16_t port, uint16_t *port_out) MUST_CHECK;
+
+/* The answer stands whole (wire_frame_end() was called) in r->response. A latched error in the
+ * writer closes the connection. */
+void net_respond(struct net_request *r);
+
+/* No answer is owed (acks=0). */
+void net_drop(struct net_request *r);
+
+/* Closes the connection, after the answers of earlier requests have left. */
+void net_close(struct net_request *r);
+
+/* Keeps frame and request after the answer, for operations that still read them. */
+void net_hold(struct net_request *r);
+void net_unhold(struct net_request *r);
+
+/* Stops accepting and reading, lets requests in progress be answered and their answers leave for at
+ * most `timeout_ms`, then closes every connection. done() when no request is left. */
+struct net_stop {
+    void (*done)(struct net_stop *s);
+};
+void net_stop(struct net *net, struct net_stop *s, uint64_t timeout_ms);
+
+/* After net_stop() is done; NULL is accepted. */
+void net_free(struct net *net);
+
+/* Whether sockets hold so much of the log's memory that nothing more should be lent to them now. */
+bool net_crowded(const struct net *net);
+
+/* "host:port" of a request's connection, or "-". */
+void net_peer(const struct net_request *r, char out[static IO_ADDRESS_MAX]);
+
+struct net_status {
+    uint32_t connections;
+    uint32_t requests;   /* in progress */
+    uint64_t pool_bytes; /* reserved for bodies */
+    uint64_t lent_bytes; /* slices in answers that have not left */
+    uint64_t accepted, refused, received_bytes, sent_bytes, requests_total;
+    uint64_t closed_oversize, closed_slow, closed_idle, copied_answers, pool_waits;
+};
+struct net_status net_status(const struct net *net);

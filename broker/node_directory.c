@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The data directory itself: made if it is missing, locked, known to be ours and of this layout;
+ * the mark of the last clean stop is taken away, durably, before anything is appended (P25). */
+#include "node_private.h"
+
+#include "base/crc32c.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+static const char format_words[] = "leat data directory, format ";
+
+static int in_data(struct node *n, const char *name)
+{
+    return file_path(n->path, n->data, name);
+}
+
+/* --- the clean mark
+ * ---------------------------------------------------------------------------------------- */
+
+/*     version=1
+ *     broker.epoch=<decimal>
+ *     directory.id=<22 characters>
+ *     checksum=<8 hexadecimal digits: CRC-32C of all lines before this one> */
+static size_t clean_text(const struct meta_open *meta, char out[static NODE_TEXT_SIZE])
+{
+    char directory[UUID_TEXT_SIZE];
+    uuid_text(meta->directory_id, directory);
+    int size =
+        snprintf(out, NODE_TEXT_SIZE, "version=1\nbroker.epoch=%" PRId64 "\ndirectory.id=%s\n",
+                 meta->broker_epoch, directory);
+    assert(size > 0);
+    uint32_t crc = crc32c(0, out, (size_t)size);
+    size += snprintf(out + size, NODE_TEXT_SIZE - (size_t)size, "checksum=%08x\n", (unsigned)crc);
+    assert(size < NODE_TEXT_SIZE);
+    return (size_t)size;
+}
+
+static bool clean_text_is_valid(struct bytes text)
+{
+    enum { CHECKSUM_LINE = 18 };
+    char expected[CHECKSUM_LINE + 1];
+    static const char start[] = "version=1\n";
+    if (text.size < sizeof start - 1 + CHECKSUM_LINE ||
+        memcmp(text.data, start, sizeof start - 1) != 0) {
+        return false;
+    }
+    size_t covered = text.size - CHECKSUM_LINE;
+    snprintf(expected, sizeof expected, "checksum=%08x\n", (unsigned)crc32c(0, text.data, covered));
+    return memcmp(text.data + covered, expected, CHECKSUM_LINE) == 0;
+}
+
+static void clean_stored(struct file_store *store, int error)
+{
+    struct node *n = container_of(store, struct node, store);
+    if (error) {
+        log_warn(io_logger(node_io(n)), "node", "no clean-shutdown mark was written: %s",
+                 error_text(error));
+    }
+    n->directory_done(n);
+}
+
+void node_mark_clean(struct node *n, void (*done)(struct node *n))
+{
+    n->directory_done = done;
+    int error = in_data(n, "clean-shutdown");
+    assert(!error); /* it was looked for at the start */
+    size_t size = clean_text(&n->meta_open, n->text);
+    n->store.done = clean_stored;
+    file_store(node_io(n), &n->store, n->path, n->text, size);
+}
+
+static void clean_removed(struct file_remove *remove, int error)
+{
+    struct node *n = container_of(remove, struct node, remove);
+    if (error) {
+        node_fail(n, NODE_EXIT_FAILURE, "%s/clean-shutdown cannot be removed", n->data);
+        return;
+    }
+    n->directory_done(n);
+}
+
+static void clean_loaded(struct file_load *load, int error)
+{
+    struct node *n = container_of(load, struct node, load);
+    if (!error) {
+        n->clean = clean_text_is_valid(bytes_of(load->data, load->size));
+        memory_free(io_memory(node_io(n)), load->data);
+        load->data = NULL;
+    }
+    if (error == ERR_NOT_FOUND) {
+        n->directory_done(n);
+        return;
+    }
+    n->remove.done = clean_removed;
+    file_remove(node_io(n), &n->remove, n->path);
+}
+
+static void format_is_ours(struct node *n)
+{
+    int error = in_data(n, "clean-shutdown");
+    if (error) {
+        node_fail(n, NODE_EXIT_CONFIG, "data.dir: the path %s is too long", n->data);
+        return;
+    }
+    n->load.done = clean_loaded;
+    file_load(node_io(n), &n->load, n->path, NODE_TEXT_SIZE);
+}
+
+/* --- the format
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static void format_stored(struct file_store *store, int error)
+{
+    struct node *n = container_of(store, struct node, store);
+    if (error) {
+        node_fail(n, NODE_EXIT_FAILURE, "%s/format cannot be written: %s", n->data,
+                  error_text(error));
+        return;
+    }
+    format_is_ours(n);
+}
+
+static void each_name(void *context, const char *name, bool directory)
+{
+    static const char *const harmless[] = {"lock", "format.tmp", "lost+found"};
+    struct node *n = context;
+    for (size_t i = 0; i < array_size(harmless); i++) {
+        if (strcmp(name, harmless[i]) == 0) {
+            return;
+        }
+    }
+    n->foreign = true;
+}
+
+static void found_directory(struct node *n)
+{
+    if (io_list(node_io(n), n->data, each_name, n) < 0 || n->foreign) {
+        node_fail(n, NODE_EXIT_CONFIG,
+                  "%s is not empty and not a leat data directory (it has no file named format); "
+                  "name another with --data",
+                  n->data);
+        return;
+    }
+    int size = snprintf(n->text, sizeof n->text, "%s%d\n", format_words, (int)NODE_FORMAT);
+    n->store.done = format_stored;
+    file_store(node_io(n), &n->store, n->path, n->text, (size_t)size);
+}
+
+static void format_loaded(struct file_load *load, int error)
+{
+    struct node *n = container_of(load, struct node, load);
+    char expected[NODE_TEXT_SIZE];
+    if (error == ERR_NOT_FOUND) {
+        found_directory(n);
+        return;
+    }
+    if (error) {
+        node_fail(n, NODE_EXIT_FAILURE, "%s/format cannot be read: %s", n->data, error_text(error));
+        return;
+    }
+    int size = snprintf(expected, sizeof expected, "%s%d\n", format_words, (int)NODE_FORMAT);
+    size_t words = sizeof format_words - 1;
+    bool same = load->size == (size_t)size && memcmp(load->data, expected, load->size) == 0;
+    bool other = load->size > words && memcmp(load->data, format_words, words) == 0;
+    memory_free(io_memory(node_io(n)), load->data);
+    load->data = NULL;
+    if (same) {
+        format_is_ours(n);
+    } else if (other) {
+        node_fail(n, NODE_EXIT_CONFIG,
+                  "%s was written by another version of leatd, with another format than %d; start "
+                  "that version",
+                  n->data, (int)NODE_FORMAT);
+    } else {
+        node_fail(n, NODE_EXIT_CONFIG, "%s/format is not that of a leat data directory", n->data);
+    }
+}
+
+/* --- the directory
+ * ---------------------------------------------------------------------------------------------- */
+
+/* Makes every level of the path that is missing: 0 or a negative errno. */
+static int make_levels(struct io *io, const char *path)
+{
+    char level[IO_PATH_MAX];
+    size_t size = strlen(path);
+    int error = 0;
+    assert(size < IO_PATH_MAX);
+    for (size_t i = 1; i <= size; i++) {
+        if (path[i] != '/' && path[i] != 0) {
+            continue;
+        }
+        memcpy(level, path, i);
+        level[i] = 0;
+        error = io_mkdir(io, level);
+        /* A level above that may not be made may still be there. */
+        if (error == -EEXIST || (error && i < size)) {
+            error = 0;
+        }
+    }
+    return error;
+}
+
+static bool take_lock(struct node *n)
+{
+    struct io *io = node_io(n);
+    int error = in_data(n, "lock");
+    if (!error) {
+        error = io_file_open(io, &n->lock, n->path, IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE);
+    }
+    if (error) {
+        n->lock = NULL;
+        node_fail(n, NODE_EXIT_CONFIG, "%s cannot be used: its file lock cannot be opened: %s",
+                  n->data, error_text(error_from_errno(error)));
+        return false;
+    }
+    error = io_file_lock(io, n->lock);
+    if (error) {
+        node_fail(n, NODE_EXIT_BUSY,
+                  "%s is in use by another leatd; stop it, or name another directory with --data",
+                  n->data);
+        return false;
+    }
+    return true;
+}
+
+void node_open_directory(struct node *n, void (*done)(struct node *n))
+{
+    struct io *io = node_io(n);
+    const char *path = config_text(n->config, CONFIG_DATA_DIR);
+    n->directory_done = done;
+    /* Names are at most LOG_TOPIC_NAME_MAX, an index and an extension longer. */
+    if (strlen(path) + LOG_TOPIC_NAME_MAX + 100 >= IO_PATH_MAX) {
+        node_fail(n, NODE_EXIT_CONFIG, "data.dir: the path %s is too long", path);
+        return;
+    }
+    snprintf(n->data, sizeof n->data, "%s", path);
+    int error = make_levels(io, n->data);
+    if (error) {
+        node_fail(n, NODE_EXIT_CONFIG, "data.dir: %s cannot be made: %s", n->data,
+                  error_text(error_from_errno(error)));
+        return;
+    }
+    if (!take_lock(n)) {
+        return;
+    }
+    error = in_data(n, "format");
+    assert(!error); /* the path is short enough, see above */
+    n->load.done = format_loaded;
+    file_load(io, &n->load, n->path, NODE_TEXT_SIZE);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Between node.c (shards, images, the end), node_directory.c (what stands in the data directory)
+ * and node_start.c. */
+#pragma once
+
+#include "node.h"
+
+#include "api/api.h"
+#include "config/config.h"
+#include "log/log.h"
+#include "meta/files.h"
+#include "meta/meta.h"
+#include "partition/partition.h"
+
+#include <stdatomic.h>
+
+enum { NODE_MAGIC = 0x6e6f6465, NODE_SHARDS_MAX = 64, NODE_FORMAT = 1, NODE_TEXT_SIZE = 256 };
+
+enum node_state { NODE_STARTING, NODE_SERVING, NODE_STOPPING, NODE_ENDED };
+
+struct node;
+
+struct node_shard {
+    struct node *node;
+    struct io *io;
+    struct log_set *logs;
+    struct partition_table *partitions;
+    struct api *api;
+    const struct image *image; /* applied */
+    bool failed;               /* the step of node_on_shards() did not succeed */
+
+    struct io_message message; /* of node_on_shards() */
+    void (*step)(struct node_shard *s);
+
+    struct io_message image_message;
+    _Atomic(const struct image *) image_next; /* published, not yet applied; with a reference */
+
+    struct io_message stop_message;
+    struct api_stop api_stop;
+    struct log_set_close log_close;
+};
+
+struct node {
+    uint32_t magic;
+    enum node_state state;
+    struct memory *memory;
+    struct node_options options;
+    const struct config *config;
+    const struct config_listener *listener;
+    char data[IO_PATH_MAX], meta_root[IO_PATH_MAX];
+    uint64_t started_ns;
+    unsigned stops_asked;
+    uint64_t stop_asked_ns; /* the last time */
+    struct io_message begin;
+    unsigned shards_begun; /* shards that have called node_start(), counted on shard 0 */
+
+    /* directory */
+    struct io_file *lock;
+    struct io_listener *reserved; /* holds a port that the system chose until the apis listen */
+    uint16_t port;
+    char path[IO_PATH_MAX];
+    char text[NODE_TEXT_SIZE];
+    struct file_load load;
+    struct file_store store;
+    struct file_remove remove;
+    bool clean;   /* the last stop left its mark */
+    bool foreign; /* the directory holds what is not ours */
+    void (*directory_done)(struct node *n);
+
+    /* rooms */
+    struct meta_options meta_options;
+    struct meta_open meta_open;
+    struct meta *meta;
+    struct meta_close meta_close;
+    struct log_options log_options;
+    struct log_recover recover;
+    struct log_recovery *recovery;
+    struct api *apis[NODE_SHARDS_MAX];
+    const struct image *image; /* newest published */
+
+    /* one step on every shard */
+    unsigned pending;
+    bool step_failed;
+    void (*then)(struct node *n);
+
+    struct node_shard shards[NODE_SHARDS_MAX];
+};
+
+struct io *node_io(struct node *n); /* of shard 0 */
+
+/* Runs `step` on every shard, then `then` on shard 0; node_step_done() ends a shard's step. */
+void node_on_shards(struct node *n, void (*step)(struct node_shard *s),
+                    void (*then)(struct node *n));
+void node_step_done(struct node_shard *s);
+
+/* Ends the node with a line for the operator: every shard is stopped. */
+void node_fail(struct node *n, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Takes the reference: the newest image on this shard. */
+void node_apply_image(struct node_shard *s, const struct image *image);
+
+/* node_directory.c: makes, locks and checks the directory, takes the clean mark away. */
+void node_open_directory(struct node *n, void (*done)(struct node *n));
+/* Writes the clean mark, after everything is flushed. */
+void node_mark_clean(struct node *n, void (*done)(struct node *n));
+
+/* node_start.c: from the directory to serving. */
+void node_start_rooms(struct node *n);

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* From a data directory that is ours to a broker that serves: metadata, then logs, then on each
+ * shard what it needs, then listeners. What cannot be started ends the node with one line that says
+ * what to do. */
+#include "node_private.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum {
+    MEMORY_PART_TAIL = 5, /* of a shard's memory: the newest batches */
+    MEMORY_PART_READ = 16,
+    MEMORY_PART_REQUESTS = 8,
+    TAIL_PER_LENT = 4, /* sockets may pin a quarter of the tail (RELIABILITY 6, O4) */
+    TOPICS_MAX = 100000,
+};
+
+#define MIB_BYTES ((uint64_t)1 << 20)
+
+static uint64_t at_most(uint64_t value, uint64_t most)
+{
+    return value < most ? value : most;
+}
+
+static uint64_t shard_memory(const struct node *n)
+{
+    return (uint64_t)config_integer(n->config, CONFIG_LIMITS_MEMORY) / n->options.shards;
+}
+
+/* --- ready
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static void say_ready(struct node *n)
+{
+    char line[NODE_LINE_SIZE], replayed[48];
+    const struct log_recovery_summary *r = &n->recover.summary;
+    uint64_t bytes = r->replayed_bytes;
+    uint64_t ms = (io_clock(node_io(n)) - n->started_ns + 500000) / 1000000;
+    if (bytes >= MIB_BYTES) {
+        snprintf(replayed, sizeof replayed, " (%" PRIu64 " MiB replayed)", bytes / MIB_BYTES);
+    } else {
+        snprintf(replayed, sizeof replayed, " (%" PRIu64 " KiB replayed)", (bytes + 1023) / 1024);
+    }
+    snprintf(line, sizeof line,
+             "leatd %s ready: %s:%u, %" PRIu32 " partition%s recovered%s, %s, %u shard%s, data in "
+             "%s, %" PRIu64 " ms",
+             LEAT_VERSION, n->listener->host, (unsigned)n->port, r->logs, r->logs == 1 ? "" : "s",
+             bytes ? replayed : "", io_backend_name(node_io(n)), n->options.shards,
+             n->options.shards == 1 ? "" : "s", n->data, ms);
+    if (r->set_aside) {
+        log_warn(io_logger(node_io(n)), "node",
+                 "directories that the metadata does not know were set aside: count=%" PRIu32
+                 " in=%s/trash",
+                 r->set_aside, n->data);
+    }
+    n->options.ready(n->options.context, line, n->port);
+}
+
+static void serving(struct node *n)
+{
+    if (n->step_failed) {
+        node_fail(n, NODE_EXIT_FAILURE, "port %u of %s cannot be listened on by every shard",
+                  (unsigned)n->port, n->listener->host);
+        return;
+    }
+    n->state = NODE_SERVING;
+    say_ready(n);
+    if (n->stops_asked) {
+        n->stops_asked = 0;
+        node_stop(n);
+    }
+}
+
+static void listen_on_shard(struct node_shard *s)
+{
+    uint16_t port;
+    if (io_shard(s->io) != 0) { /* shard 0 listens already */
+        s->failed = api_listen(s->api, s->node->port, &port) != 0;
+    }
+    node_step_done(s);
+}
+
+/* --- shards
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+static void configure_log(void *context, const struct image_topic *topic, struct log_config *out)
+{
+    struct node_shard *s = context;
+    struct node *n = s->node;
+    struct topic_config t;
+    api_topic_config(n->config, s->image, n->meta_options.node_id, topic, &t);
+    /* Durability is fixed at creation, so it never follows a default: who did not choose memory, or
+     * was not given it then, has fsync. */
+    bool memory = topic_config_is_own(&t, TOPIC_DURABILITY) &&
+                  topic_config_number(&t, TOPIC_DURABILITY) == TOPIC_DURABILITY_MEMORY;
+    *out = (struct log_config){
+        .segment_bytes = (uint64_t)topic_config_number(&t, TOPIC_SEGMENT_BYTES),
+        .segment_ms = topic_config_number(&t, TOPIC_SEGMENT_MS),
+        .retention_ms = topic_config_number(&t, TOPIC_RETENTION_MS),
+        .retention_bytes = topic_config_number(&t, TOPIC_RETENTION_BYTES),
+        .index_interval_bytes = (uint32_t)topic_config_number(&t, TOPIC_INDEX_INTERVAL_BYTES),
+        .durability = memory ? LOG_MEMORY : LOG_FSYNC,
+    };
+}
+
+static bool make_partitions(struct node_shard *s)
+{
+    struct node *n = s->node;
+    const struct partition_options options = {
+        .node_id = n->meta_options.node_id,
+        .logs = s->logs,
+        .configure = configure_log,
+        .context = s,
+        .retention_check_ms =
+            (uint64_t)config_integer(n->config, CONFIG_LOG_RETENTION_CHECK_INTERVAL_MS),
+    };
+    s->partitions = partition_table_new(s->io, &options);
+    return s->partitions != NULL;
+}
+
+static bool make_api(struct node_shard *s)
+{
+    struct node *n = s->node;
+    const struct config *c = n->config;
+    const struct api_options options = {
+        .node_id = n->meta_options.node_id,
+        .host = n->listener->host,
+        .data_dir = n->data,
+        .meta = n->meta,
+        .partitions = s->partitions,
+        .logs = s->logs,
+        .config = c,
+        .peers = n->apis,
+        .null_mode = config_bool(c, CONFIG_NULL_MODE),
+        .connections_max =
+            (uint32_t)(config_integer(c, CONFIG_LIMITS_CONNECTIONS) / n->options.shards + 1),
+        .request_bytes_max = (uint32_t)config_integer(c, CONFIG_SOCKET_REQUEST_MAX_BYTES),
+        .request_pool_bytes = at_most(shard_memory(n) / MEMORY_PART_REQUESTS, 64 * MIB_BYTES),
+        .lent_bytes_max = n->log_options.tail_bytes_max / TAIL_PER_LENT,
+        .requests_max = (uint32_t)config_integer(c, CONFIG_LIMITS_REQUESTS),
+        .idle_ms = (uint64_t)config_integer(c, CONFIG_CONNECTIONS_MAX_IDLE_MS),
+        .fetch_sessions_max = (uint32_t)config_integer(c, CONFIG_FETCH_SESSIONS),
+    };
+    s->api = api_start(s->io, &options);
+    return s->api != NULL;
+}
+
+static void open_shard(struct node_shard *s)
+{
+    struct node *n = s->node;
+    s->logs = log_set_open(s->io, n->recovery, &n->log_options);
+    s->failed = !s->logs || !make_partitions(s) || !make_api(s);
+    node_step_done(s);
+}
+
+/* Every api is there by now: a shard may ask another as soon as it has an image. */
+static void show_image(struct node_shard *s)
+{
+    image_take(s->node->image);
+    node_apply_image(s, s->node->image);
+    node_step_done(s);
+}
+
+static void images_shown(struct node *n)
+{
+    if (n->reserved) {
+        io_listener_close(node_io(n), n->reserved);
+        n->reserved = NULL;
+    }
+    int error = api_listen(n->shards[0].api, n->port, &n->port);
+    if (error) {
+        node_fail(n, NODE_EXIT_FAILURE,
+                  "cannot listen on %s:%u: the address is in use, or not one of this machine; "
+                  "--listen HOST:PORT chooses another",
+                  n->listener->host, (unsigned)n->port);
+        return;
+    }
+    node_on_shards(n, listen_on_shard, serving);
+}
+
+static void shards_open(struct node *n)
+{
+    log_recovery_free(node_io(n), n->recovery);
+    n->recovery = NULL;
+    if (n->step_failed) {
+        node_fail(n, NODE_EXIT_FAILURE,
+                  "a shard cannot be started: out of memory or files; limits.memory and the limit "
+                  "of open files decide");
+        return;
+    }
+    node_on_shards(n, show_image, images_shown);
+}
+
+/* --- logs
+ * --------------------------------------------------------------------------------------------------------
+ */
+
+static const char *known(void *context, struct uuid topic_id, int32_t partition)
+{
+    struct node *n = context;
+    return meta_knows(n->meta, topic_id, partition);
+}
+
+static void recovered(struct log_recover *r, int error)
+{
+    struct node *n = container_of(r, struct node, recover);
+    if (error == ERR_DAMAGED) {
+        node_fail(
+            n, NODE_EXIT_DAMAGE,
+            "%s\nNothing was changed. Restore the directory from a copy, or go on with what is "
+            "left: leatd --accept-loss",
+            r->summary.damage);
+        return;
+    }
+    if (error) {
+        node_fail(n, NODE_EXIT_FAILURE, "the logs in %s cannot be recovered: %s", n->data,
+                  error_text(error));
+        return;
+    }
+    n->recovery = r->result;
+    log_info(io_logger(node_io(n)), "node",
+             "recovered logs=%" PRIu32 " entries=%" PRIu64 " bytes=%" PRIu64 " torn=%" PRIu64
+             " after=%s",
+             r->summary.logs, r->summary.replayed_entries, r->summary.replayed_bytes,
+             r->summary.torn_bytes,
+             r->summary.fresh ? "nothing"
+             : n->clean       ? "a clean stop"
+                              : "a crash");
+    node_on_shards(n, open_shard, shards_open);
+}
+
+static void recover_logs(struct node *n)
+{
+    const struct config *c = n->config;
+    uint64_t memory = shard_memory(n);
+    uint64_t journal = (uint64_t)config_integer(c, CONFIG_JOURNAL_BYTES_MAX) / n->options.shards;
+    if (config_is_default(c, CONFIG_JOURNAL_BYTES_MAX)) {
+        journal = at_most(journal, 128 * MIB_BYTES); /* more is only more to replay */
+    }
+    n->log_options = (struct log_options){
+        .root = n->data,
+        .journal_file_bytes = (uint64_t)config_integer(c, CONFIG_JOURNAL_FILE_BYTES),
+        .journal_bytes_max = journal,
+        .tail_bytes_max = at_most(memory / MEMORY_PART_TAIL, 96 * MIB_BYTES),
+        .read_bytes_max = at_most(memory / MEMORY_PART_READ, 32 * MIB_BYTES),
+        .disk_reserve_bytes = (uint64_t)config_integer(c, CONFIG_DISK_RESERVE_BYTES),
+        .producer_expiration_ms = (uint64_t)config_integer(c, CONFIG_PRODUCER_ID_EXPIRATION_MS),
+        .accept_loss = n->options.accept_loss,
+        .known = known,
+        .known_context = n,
+    };
+    n->recover.done = recovered;
+    log_recover(node_io(n), &n->recover, &n->log_options, n->options.shards);
+}
+
+/* --- metadata
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+static void meta_opened(struct meta_open *o, int error)
+{
+    struct node *n = container_of(o, struct node, meta_open);
+    if (error == ERR_DAMAGED) {
+        node_fail(n, NODE_EXIT_DAMAGE, "%s", o->why);
+        return;
+    }
+    if (error) {
+        bool foreign = error == ERR_INVALID_ARGUMENT || error == ERR_INCONSISTENT_VOTER_SET;
+        node_fail(n, foreign ? NODE_EXIT_CONFIG : NODE_EXIT_FAILURE, "%s", o->why);
+        return;
+    }
+    n->meta = o->meta;
+    recover_logs(n);
+}
+
+/* The port is registered before anything listens, so one that the system chooses is held meanwhile.
+ */
+static bool choose_port(struct node *n)
+{
+    n->port = n->listener->port;
+    if (n->port != 0) {
+        return true;
+    }
+    int error = io_listen(node_io(n), &n->reserved, n->listener->host, 0, &n->port);
+    if (error) {
+        n->reserved = NULL;
+        node_fail(n, NODE_EXIT_FAILURE, "cannot listen on %s: %s", n->listener->host,
+                  error_text(error_from_errno(error)));
+        return false;
+    }
+    return true;
+}
+
+void node_start_rooms(struct node *n)
+{
+    const struct config *c = n->config;
+    const char *rack = config_text(c, CONFIG_BROKER_RACK);
+    int error = file_path(n->meta_root, n->data, "meta");
+    assert(!error); /* node_open_directory() has measured the path */
+    error = file_make_directory(node_io(n), n->meta_root);
+    if (error) {
+        node_fail(n, NODE_EXIT_FAILURE, "%s cannot be made: %s", n->meta_root, error_text(error));
+        return;
+    }
+    if (!choose_port(n)) {
+        return;
+    }
+    struct meta_options *m = &n->meta_options;
+    m->root = n->meta_root;
+    m->node_id = (int32_t)config_integer(c, CONFIG_NODE_ID);
+    m->rack = rack[0] ? rack : NULL;
+    m->host = n->listener->advertised_host;
+    m->port = n->listener->advertised_port ? n->listener->advertised_port : n->port;
+    m->num_partitions = (int32_t)config_integer(c, CONFIG_NUM_PARTITIONS);
+    m->default_replication_factor = (int16_t)config_integer(c, CONFIG_DEFAULT_REPLICATION_FACTOR);
+    m->topics_max = TOPICS_MAX;
+    m->partitions_max = (int32_t)config_integer(c, CONFIG_LIMITS_PARTITIONS);
+    m->memory_by_default = config_integer(c, CONFIG_DEFAULT_DURABILITY) == TOPIC_DURABILITY_MEMORY;
+    m->accept_loss = n->options.accept_loss;
+    n->meta_open.done = meta_opened;
+    meta_open(node_io(n), &n->meta_open, m);
+}

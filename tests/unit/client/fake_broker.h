@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* fake_broker: enough of a broker, in a thread of its own, to try a client against: it keeps batches in
+ * memory, checks what the protocol promises (checksums, sequence numbers), and misbehaves on demand. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct fake_broker;
+
+/* Faults, each in per mille of the requests of its kind; drawn from a seed. */
+struct fake_faults {
+    unsigned drop_before; /* Produce: the connection ends before it is done */
+    unsigned drop_after;  /* Produce: done, then the connection ends without an answer */
+    unsigned retriable;   /* Produce: refused with NOT_LEADER_OR_FOLLOWER or the like */
+    unsigned drop_fetch;  /* Fetch: the connection ends */
+    bool lose_producers;  /* Produce: once, the state of all producers is forgotten and refused with 59 */
+    bool corrupt;         /* Fetch: a byte of every batch is changed */
+    bool hostile;         /* every answer is noise with a right correlation id, or without */
+    bool silent;          /* nothing is answered */
+    unsigned refuse_large; /* Produce: batches above this size get MESSAGE_TOO_LARGE; 0: never */
+};
+
+struct fake_counts {
+    uint64_t produces, duplicates, out_of_order, dropped, bad_batches, fetches;
+};
+
+/* Listens on 127.0.0.1, *port. Topics are made on demand, with `partitions` partitions. */
+struct fake_broker *fake_broker_start(uint16_t *port, int partitions, uint64_t seed);
+void fake_broker_stop(struct fake_broker *b);
+
+void fake_broker_faults(struct fake_broker *b, const struct fake_faults *faults);
+struct fake_counts fake_broker_counts(struct fake_broker *b);
+
+/* Ends all connections and listens again on the same port after `ms`. */
+void fake_broker_bounce(struct fake_broker *b);
+
+/* Adds one to every leader epoch. */
+void fake_broker_new_epoch(struct fake_broker *b);
+
+/* Removes all records of a partition below `offset`. */
+void fake_broker_trim(struct fake_broker *b, const char *topic, int partition, int64_t offset);
+
+/* The end of a partition, or -1 without it. */
+int64_t fake_broker_end(struct fake_broker *b, const char *topic, int partition);
+
+/* The codec of a partition's first batch, or -1. */
+int fake_broker_codec(struct fake_broker *b, const char *topic, int partition);

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Images against a model that keeps everything in plain arrays: after each of thousands of random
+ * edits both must say the same, and images that were put aside must never change. */
+#include "support.h"
+
+#include "base/prng.h"
+#include "meta/topic.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include <criterion/criterion.h>
+
+enum { TOPICS = 60, PARTITIONS = 6, KEYS = 4, KEPT = 40, NODES = 5 };
+
+struct model_partition {
+    int32_t leader, leader_epoch, partition_epoch;
+    int32_t replicas[NODES], isr[NODES];
+    int32_t replica_count, isr_count;
+};
+
+struct model_topic {
+    bool there;
+    struct uuid id;
+    char name[32];
+    char values[KEYS][16]; /* empty: not set */
+    struct model_partition partitions[PARTITIONS];
+    int32_t partition_count;
+};
+
+struct model {
+    struct model_topic topics[TOPICS];
+    char broker_values[NODES + 1][KEYS][16]; /* node - 1 .. */
+    int64_t next_producer_id;
+};
+
+static const char *const keys[KEYS] = {"a.key", "b.key", "c.key", "d.key"};
+
+/* Names that sort and collide in every way. */
+static void name_of(int index, char out[static 32])
+{
+    static const char *const forms[] = {"t%d", "t.%d", "t-%d", "T%dx", "%d_t", "zz%d"};
+    snprintf(out, 32, forms[index % 6], index / 6);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(struct model_topic *const *)a)->name, (*(struct model_topic *const *)b)->name);
+}
+
+static void expect_equal(const struct model *m, const struct image *image)
+{
+    const struct model_topic *sorted[TOPICS];
+    uint32_t count = 0;
+    for (int i = 0; i < TOPICS; i++) {
+        if (m->topics[i].there) {
+            sorted[count++] = &m->topics[i];
+        } else {
+            cr_assert_null(image_topic_by_name(image, bytes_of_string(m->topics[i].name)));
+        }
+    }
+    qsort(sorted, count, sizeof *sorted, by_name);
+    image_check(image);
+    cr_assert_eq(image_topic_count(image), count);
+    uint64_t partitions = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct model_topic *want = sorted[i];
+        const struct image_topic *t = image_topic_at(image, i);
+        cr_assert_str_eq(t->name, want->name);
+        cr_assert(uuid_equal(t->id, want->id));
+        cr_assert_eq(image_topic_by_id(image, want->id), t);
+        cr_assert_eq(image_topic_by_name(image, bytes_of_string(want->name)), t);
+        cr_assert_eq(image_topic_from(image, bytes_of_string(want->name)), i);
+        cr_assert_eq(t->partition_count, want->partition_count);
+        partitions += (uint64_t)t->partition_count;
+        for (int k = 0; k < KEYS; k++) {
+            const char *value = image_topic_config(t, keys[k]);
+            cr_assert_str_eq(value ? value : "", want->values[k]);
+        }
+        for (int32_t k = 0; k < t->partition_count; k++) {
+            const struct image_partition *p = &t->partitions[k];
+            const struct model_partition *w = &want->partitions[k];
+            cr_assert_eq(p->leader, w->leader);
+            cr_assert_eq(p->leader_epoch, w->leader_epoch);
+            cr_assert_eq(p->partition_epoch, w->partition_epoch);
+            cr_assert_eq(p->replica_count, w->replica_count);
+            cr_assert_eq(p->isr_count, w->isr_count);
+            cr_assert_arr_eq(p->replicas, w->replicas, (size_t)w->replica_count * 4);
+            cr_assert_arr_eq(p->isr, w->isr, (size_t)w->isr_count * 4);
+        }
+    }
+    cr_assert_eq(image_partition_total(image), partitions);
+    cr_assert_eq(image_next_producer_id(image), m->next_producer_id);
+    for (int node = -1; node < NODES; node++) {
+        for (int k = 0; k < KEYS; k++) {
+            const char *value = image_broker_config(image, node, keys[k]);
+            cr_assert_str_eq(value ? value : "", m->broker_values[node + 1][k]);
+        }
+    }
+}
+
+static int32_t random_nodes(struct prng *r, int32_t out[static NODES])
+{
+    int32_t count = 1 + (int32_t)prng_below(r, NODES - 1);
+    int32_t first = (int32_t)prng_below(r, NODES);
+    for (int32_t i = 0; i < count; i++) {
+        out[i] = (first + i) % NODES;
+    }
+    return count;
+}
+
+static void edit_topic(struct prng *r, struct model_topic *t, struct image *draft, uint64_t *ids)
+{
+    if (!t->there) {
+        t->there = true;
+        t->id = id_of(++*ids);
+        t->partition_count = 0;
+        memset(t->values, 0, sizeof t->values);
+        cr_assert_eq(image_add_topic(draft, bytes_of_string(t->name), t->id), 0);
+        return;
+    }
+    cr_assert_eq(image_add_topic(draft, bytes_of_string(t->name), id_of(1 << 30)), ERR_MALFORMED);
+    if (prng_chance(r, 1, 12)) {
+        t->there = false;
+        cr_assert_eq(image_remove_topic(draft, t->id), 0);
+        cr_assert_eq(image_remove_topic(draft, t->id), ERR_MALFORMED);
+        return;
+    }
+    int k = (int)prng_below(r, KEYS);
+    bool delete = prng_chance(r, 1, 3);
+    snprintf(t->values[k], sizeof t->values[k], "%s", delete ? "" : "v");
+    if (!delete) {
+        snprintf(t->values[k], sizeof t->values[k], "%" PRIu64, prng_below(r, 1000));
+    }
+    struct bytes value = delete ? (struct bytes){0} : bytes_of_string(t->values[k]);
+    cr_assert_eq(
+        image_set_topic_config(draft, bytes_of_string(t->name), bytes_of_string(keys[k]), value),
+        0);
+}
+
+static void add_partition(struct prng *r, struct model_topic *t, struct image *draft)
+{
+    struct model_partition *p = &t->partitions[t->partition_count];
+    *p = (struct model_partition){.leader = (int32_t)prng_below(r, NODES) - 1};
+    p->replica_count = random_nodes(r, p->replicas);
+    p->isr_count = random_nodes(r, p->isr);
+    struct image_partition_spec spec = {
+        .leader = p->leader,
+        .replicas = p->replicas,
+        .isr = p->isr,
+        .replica_count = p->replica_count,
+        .isr_count = p->isr_count,
+    };
+    cr_assert_eq(image_add_partition(draft, t->id, t->partition_count + 1, &spec), ERR_MALFORMED);
+    cr_assert_eq(image_add_partition(draft, t->id, t->partition_count, &spec), 0);
+    t->partition_count++;
+}
+
+static void change_partition(struct prng *r, struct model_topic *t, struct image *draft)
+{
+    int32_t number = (int32_t)prng_below(r, (uint64_t)t->partition_count);
+    struct model_partition *p = &t->partitions[number];
+    struct image_partition_change c = {.leader = IMAGE_LEADER_SAME};
+    if (prng_chance(r, 1, 2)) {
+        c.leader = (int32_t)prng_below(r, NODES) - 1;
+        p->leader = c.leader;
+        p->leader_epoch++;
+    }
+    if (prng_chance(r, 1, 3)) {
+        p->replica_count = random_nodes(r, p->replicas);
+        c.replicas = p->replicas;
+        c.replica_count = p->replica_count;
+    }
+    if (prng_chance(r, 1, 3)) {
+        p->isr_count = random_nodes(r, p->isr);
+        c.isr = p->isr;
+        c.isr_count = p->isr_count;
+    }
+    p->partition_epoch++;
+    cr_assert_eq(image_change_partition(draft, t->id, number, &c), 0);
+    cr_assert_eq(image_change_partition(draft, t->id, t->partition_count, &c), ERR_MALFORMED);
+}
+
+static void edit(struct prng *r, struct model *m, struct image *draft, uint64_t *ids)
+{
+    struct model_topic *t = &m->topics[prng_below(r, TOPICS)];
+    uint64_t dice = prng_below(r, 20);
+    if (dice == 0) {
+        m->next_producer_id += (int64_t)prng_below(r, 100);
+        cr_assert_eq(image_set_next_producer_id(draft, m->next_producer_id), 0);
+    } else if (dice == 1) {
+        int node = (int)prng_below(r, NODES + 1), k = (int)prng_below(r, KEYS);
+        char *room = m->broker_values[node][k];
+        bool delete = prng_chance(r, 1, 3);
+        snprintf(room, 16, "%s", delete ? "" : "on");
+        struct bytes value = delete ? (struct bytes){0} : bytes_of_string(room);
+        cr_assert_eq(image_set_broker_config(draft, node - 1, bytes_of_string(keys[k]), value), 0);
+    } else if (t->there && t->partition_count < PARTITIONS && dice < 8) {
+        add_partition(r, t, draft);
+    } else if (t->there && t->partition_count > 0 && dice < 14) {
+        change_partition(r, t, draft);
+    } else {
+        edit_topic(r, t, draft, ids);
+    }
+}
+
+static void run_seed(uint64_t seed, int rounds)
+{
+    struct memory memory;
+    struct prng r = prng_of(seed);
+    struct model *model = calloc(1, sizeof *model);
+    const struct image *kept[KEPT] = {0};
+    char *texts[KEPT] = {0};
+    uint64_t ids = 0;
+    memory_init(&memory, 256 << 20);
+    struct image_home *home = image_home_new(&memory, "cluster");
+    for (int i = 0; i < TOPICS; i++) {
+        name_of(i, model->topics[i].name);
+    }
+    struct image *image = image_empty(home);
+    image_seal(image);
+    for (int round = 0; round < rounds; round++) {
+        struct image *draft = image_fork(image);
+        for (uint64_t edits = 1 + prng_below(&r, 8); edits > 0; edits--) {
+            edit(&r, model, draft, &ids);
+        }
+        image_seal(draft);
+        expect_equal(model, draft);
+        int slot = (int)prng_below(&r, KEPT);
+        if (kept[slot]) {
+            char *now = image_text(kept[slot]);
+            cr_assert_str_eq(now, texts[slot], "seed %" PRIu64 ": an old image has changed", seed);
+            free(now);
+            free(texts[slot]);
+            image_release(kept[slot]);
+        }
+        kept[slot] = image;
+        texts[slot] = image_text(image);
+        image = draft;
+    }
+    for (int i = 0; i < KEPT; i++) {
+        if (kept[i]) {
+            char *now = image_text(kept[i]);
+            cr_assert_str_eq(now, texts[i], "seed %" PRIu64 ": an old image has changed", seed);
+            free(now);
+            free(texts[i]);
+            image_release(kept[i]);
+        }
+    }
+    image_release(image);
+    image_home_free(home);
+    cr_assert_eq(memory.used_bytes, 0, "seed %" PRIu64 " leaks", seed);
+    free(model);
+}
+
+Test(image, deltas_equal_a_naive_model)
+{
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        run_seed(seed, 400);
+    }
+}
+
+/* Every allocation of a sequence of edits fails once: the draft stays what it was before the edit.
+ */
+Test(image, an_edit_that_fails_changes_nothing)
+{
+    int32_t one = 1;
+    struct image_partition_spec spec = {
+        .replicas = &one, .isr = &one, .replica_count = 1, .isr_count = 1, .leader = 1};
+    struct image_partition_change change = {.leader = 1};
+    int failures = 0;
+    for (size_t budget = 4000; budget < 60000; budget += 48) {
+        struct memory memory;
+        memory_init(&memory, budget);
+        struct image_home *home = image_home_new(&memory, "c");
+        struct image *base = home ? image_empty(home) : NULL;
+        struct image *draft = NULL;
+        char *before = NULL;
+        if (base) {
+            image_seal(base);
+            draft = image_fork(base);
+        }
+        for (int step = 0; draft && step < 40; step++) {
+            char name[32];
+            snprintf(name, sizeof name, "t.%d", step / 4);
+            before = image_text(draft);
+            int error = 0;
+            struct uuid id = id_of((uint64_t)step / 4);
+            switch (step % 4) {
+            case 0:
+                error = image_add_topic(draft, bytes_of_string(name), id);
+                break;
+            case 1:
+                error = image_add_partition(draft, id, 0, &spec);
+                break;
+            case 2:
+                error = image_set_topic_config(draft, bytes_of_string(name), bytes_of_string("k"),
+                                               bytes_of_string("v"));
+                break;
+            default:
+                error = image_change_partition(draft, id, 0, &change);
+            }
+            if (error) {
+                cr_assert_eq(error, ERR_NO_MEMORY);
+                char *after = image_text(draft);
+                cr_assert_str_eq(before, after, "budget %zu, step %d", budget, step);
+                image_check(draft);
+                free(after);
+                failures++;
+                step = 40;
+            }
+            free(before);
+        }
+        image_release(draft);
+        image_release(base);
+        image_home_free(home);
+        cr_assert_eq(memory.used_bytes, 0, "budget %zu leaks", budget);
+    }
+    cr_assert_gt(failures, 100, "the budgets were too large to fail");
+}
+
+Test(image, names_that_collide)
+{
+    struct memory memory;
+    memory_init(&memory, 16 << 20);
+    struct image_home *home = image_home_new(&memory, "c");
+    struct image *draft = image_empty(home);
+    cr_assert_eq(image_add_topic(draft, bytes_of_string("a.b_c"), id_of(1)), 0);
+    cr_assert_eq(image_add_topic(draft, bytes_of_string("abc"), id_of(2)), 0);
+    static const char *const yes[] = {"a.b_c", "a_b_c", "a.b.c", "a_b.c"};
+    static const char *const no[] = {"abc", "a-b_c", "a.b_cd", "a.b_", "A.b_c", "a.b-c"};
+    for (size_t i = 0; i < array_size(yes); i++) {
+        cr_expect_not_null(image_topic_colliding(draft, bytes_of_string(yes[i])), "%s", yes[i]);
+        cr_expect_eq(image_add_topic(draft, bytes_of_string(yes[i]), id_of(9)), ERR_MALFORMED);
+    }
+    for (size_t i = 0; i < array_size(no); i++) {
+        cr_expect_null(image_topic_colliding(draft, bytes_of_string(no[i])), "%s", no[i]);
+    }
+    image_release(draft);
+    image_home_free(home);
+    memory_drop(&memory);
+}
+
+/* One change of a published image must not cost the whole: that is what sharing is for. */
+Test(image, a_change_shares_the_rest)
+{
+    struct memory memory;
+    memory_init(&memory, (size_t)1 << 30);
+    struct image_home *home = image_home_new(&memory, "c");
+    struct image *image = image_empty(home);
+    int32_t one = 1;
+    struct image_partition_spec spec = {
+        .replicas = &one, .isr = &one, .replica_count = 1, .isr_count = 1, .leader = 1};
+    char name[32];
+    for (uint64_t i = 0; i < 20000; i++) {
+        snprintf(name, sizeof name, "topic-%05" PRIu64, i);
+        cr_assert_eq(image_add_topic(image, bytes_of_string(name), id_of(i)), 0);
+        cr_assert_eq(image_add_partition(image, id_of(i), 0, &spec), 0);
+    }
+    image_seal(image);
+    image_check(image);
+    size_t whole = memory.used_bytes;
+    struct image *next = image_fork(image);
+    struct image_partition_change change = {.leader = 1};
+    cr_assert_eq(image_change_partition(next, id_of(777), 0, &change), 0);
+    size_t added = memory.used_bytes - whole;
+    cr_assert_lt(added, whole / 200, "%zu bytes for a change of %zu", added, whole);
+    cr_assert_eq(image_topic_by_id(image, id_of(778)), image_topic_by_id(next, id_of(778)));
+    cr_assert_neq(image_topic_by_id(image, id_of(777)), image_topic_by_id(next, id_of(777)));
+    image_release(image);
+    image_release(next);
+    image_home_free(home);
+    cr_assert_eq(memory.used_bytes, 0);
+}
+
+Test(image, brokers)
+{
+    struct memory memory;
+    memory_init(&memory, 16 << 20);
+    struct image_home *home = image_home_new(&memory, "c");
+    struct image *draft = image_empty(home);
+    for (int32_t id = 9; id > 0; id -= 2) {
+        struct image_broker_spec spec = {.id = id,
+                                         .epoch = 10 + id,
+                                         .host = bytes_of_string("h"),
+                                         .rack = bytes_of_string("r"),
+                                         .port = 1,
+                                         .fenced = true};
+        cr_assert_eq(image_put_broker(draft, &spec), 0);
+    }
+    cr_assert_eq(image_broker_count(draft), 5);
+    for (uint32_t i = 0; i < 5; i++) {
+        cr_assert_eq(image_broker_at(draft, i)->id, 1 + 2 * (int32_t)i);
+    }
+    cr_assert_eq(image_set_fenced(draft, 5, 14, false), ERR_MALFORMED, "a stale epoch");
+    cr_assert_eq(image_set_fenced(draft, 5, 15, false), 0);
+    cr_assert_not(image_broker_by_id(draft, 5)->fenced);
+    cr_assert_str_eq(image_broker_by_id(draft, 5)->rack, "r");
+    struct image_broker_spec older = {.id = 5, .epoch = 14, .host = bytes_of_string("x")};
+    cr_assert_eq(image_put_broker(draft, &older), ERR_MALFORMED, "epochs do not fall");
+    cr_assert_null(image_broker_by_id(draft, 4));
+    image_release(draft);
+    image_home_free(home);
+    cr_assert_eq(memory.used_bytes, 0);
+}

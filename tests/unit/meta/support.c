@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "support.h"
+
+#include "wire/wire.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include <criterion/criterion.h>
+
+static void print_nodes(FILE *out, const char *name, const int32_t *ids, int32_t count)
+{
+    fprintf(out, " %s=", name);
+    for (int32_t i = 0; i < count; i++) {
+        fprintf(out, "%s%" PRId32, i ? "," : "", ids[i]);
+    }
+}
+
+char *image_text(const struct image *image)
+{
+    char *text = NULL, id[UUID_TEXT_SIZE];
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    fprintf(out, "cluster %s kraft %d voters %zu next id %" PRId64 "\n", image_cluster_id(image),
+            image_kraft_version(image), image_voters(image).size, image_next_producer_id(image));
+    for (uint32_t i = 0; i < image_feature_count(image); i++) {
+        const struct image_feature *f = image_feature_at(image, i);
+        fprintf(out, "feature %s %d\n", f->name, f->level);
+    }
+    for (uint32_t i = 0; i < image_broker_count(image); i++) {
+        const struct image_broker *b = image_broker_at(image, i);
+        uuid_text(image_broker_incarnation(b), id);
+        fprintf(out, "broker %" PRId32 " epoch %" PRId64 " %s:%u rack %s fenced %d %s\n", b->id,
+                b->epoch, b->host, b->port, b->rack ? b->rack : "(none)", b->fenced, id);
+    }
+    for (uint32_t i = 0; i < image_configured_count(image); i++) {
+        const struct image_config *configs;
+        uint32_t count;
+        int32_t node = image_configured_at(image, i, &configs, &count);
+        for (uint32_t k = 0; k < count; k++) {
+            fprintf(out, "node %" PRId32 " %s=%s\n", node, configs[k].key, configs[k].value);
+        }
+    }
+    for (uint32_t i = 0; i < image_topic_count(image); i++) {
+        const struct image_topic *t = image_topic_at(image, i);
+        uuid_text(t->id, id);
+        fprintf(out, "topic %s %s internal %d\n", t->name, id, t->internal);
+        for (uint32_t k = 0; k < t->config_count; k++) {
+            fprintf(out, "  %s=%s\n", t->configs[k].key, t->configs[k].value);
+        }
+        for (int32_t k = 0; k < t->partition_count; k++) {
+            const struct image_partition *p = &t->partitions[k];
+            fprintf(out, "  %" PRId32 " leader %" PRId32 " epoch %" PRId32 " change %" PRId32, k,
+                    p->leader, p->leader_epoch, p->partition_epoch);
+            print_nodes(out, "replicas", p->replicas, p->replica_count);
+            print_nodes(out, "isr", p->isr, p->isr_count);
+            fprintf(out, "\n");
+        }
+    }
+    fclose(out);
+    return text;
+}
+
+struct uuid id_of(uint64_t number)
+{
+    struct uuid id = {{[0] = 1}};
+    put_be64(id.bytes + 8, number * 0x9e3779b97f4a7c15);
+    return id;
+}
+
+void bench_open(struct bench *b, int brokers)
+{
+    memset(b, 0, sizeof *b);
+    memory_init(&b->memory, (size_t)1 << 30);
+    b->home = image_home_new(&b->memory, "abcdefghijklmnopqrstuv");
+    proposal_init(&b->proposal, &b->memory, 900 << 10);
+    struct image *first = image_empty(b->home);
+    for (int i = 1; i <= brokers; i++) {
+        struct image_broker_spec spec = {
+            .id = i,
+            .epoch = 0,
+            .incarnation = id_of((uint64_t)i),
+            .host = bytes_of_string("host"),
+            .port = 9092,
+        };
+        cr_assert_eq(image_put_broker(first, &spec), 0);
+    }
+    image_seal(first);
+    b->image = first;
+    b->limits = (struct controller_limits){
+        .node_id = 1,
+        .num_partitions = 3,
+        .default_replication_factor = 1,
+        .topics_max = 100000,
+        .partitions_max = 200000,
+    };
+}
+
+void bench_close(struct bench *b)
+{
+    proposal_deinit(&b->proposal);
+    image_release(b->image);
+    image_home_free(b->home);
+    cr_assert_eq(b->memory.used_bytes, 0, "%zu bytes leaked", b->memory.used_bytes);
+    memory_drop(&b->memory);
+}
+
+static int emit(void *context, const struct wire_message *message, int version, const void *body)
+{
+    struct bench *b = context;
+    return proposal_emit(&b->proposal, message, version, body);
+}
+
+int bench_run(struct bench *b, struct meta_op *op)
+{
+    struct proposal *p = &b->proposal;
+    cr_assert_eq(proposal_begin(p, b->image, b->next_offset, 1700000000000), 0);
+    cr_assert_eq(proposal_open(p), 0);
+    struct controller c = {
+        .image = p->image,
+        .limits = &b->limits,
+        .fresh_id = id_of(1000 + b->topics_made++),
+        .emit = emit,
+        .context = b,
+    };
+    int error = controller_decide(&c, op);
+    if (error) {
+        proposal_undo(p);
+    } else {
+        proposal_keep(p);
+    }
+    if (p->batch.record_count == 0) {
+        proposal_drop(p);
+        return error;
+    }
+    cr_assert_eq(proposal_finish(p, 7, &b->batch), 0);
+    b->next_offset = proposal_next_offset(p);
+    b->batches++;
+    struct image *next = p->image;
+    p->image = NULL;
+    image_seal(next);
+    image_release(b->image);
+    b->image = next;
+    proposal_drop(p);
+    return error;
+}
+
+struct meta_op op_create(const char *topic, int32_t partitions)
+{
+    return (struct meta_op){
+        .kind = META_CREATE_TOPIC,
+        .topic = topic,
+        .partitions = partitions,
+        .replication_factor = -1,
+    };
+}
+
+struct meta_op op_delete(const char *topic)
+{
+    return (struct meta_op){.kind = META_DELETE_TOPIC, .topic = topic};
+}

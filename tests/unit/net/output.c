@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Slices on their way out, and readers that are slow: output.c. */
+#include "world.h"
+
+#include <criterion/criterion.h>
+
+Test(output, slices_leave_in_short_sends)
+{
+    struct world w;
+    world_open(&w, NULL);
+    sim_faults(w.sim)->short_transfers = 500000;
+    w.answer_size = 3 << 20;
+    struct peer *p = peer_open(&w);
+    for (uint32_t i = 0; i < 4; i++) {
+        peer_send_frame(p, i, 30);
+    }
+    world_run(&w, 20 * SECOND_NS);
+    cr_assert_eq(peer_frames(p), 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        cr_assert_eq(peer_frame(p, i), i);
+    }
+    cr_assert_eq(net_status(w.net).lent_bytes, 0);
+    world_close(&w);
+}
+
+/* O4: answers that wait are bounded for each connection: it is not read meanwhile. */
+Test(output, a_slow_reader_is_not_read)
+{
+    struct world w;
+    struct net_options options = {.response_bytes_max = 1 << 20};
+    world_open(&w, &options);
+    w.answer_size = 900 << 10;
+    struct peer *slow = peer_open(&w), *good = peer_open(&w);
+    slow->lazy = true;
+    world_run(&w, SECOND_NS / 10);
+    for (uint32_t i = 0; i < 6; i++) {
+        peer_send_frame(slow, i, 30);
+    }
+    world_run(&w, SECOND_NS);
+    cr_assert_leq(w.request_count, 5, "it stops being read when its answers do not leave");
+    unsigned before = w.request_count;
+    peer_send_frame(good, 77, 30);
+    world_run(&w, SECOND_NS);
+    cr_assert_eq(peer_frame(good, 0), 77, "the other connection does not notice");
+    cr_assert_eq(w.request_count, before + 1);
+    slow->lazy = false;
+    peer_receive(slow);
+    world_run(&w, 5 * SECOND_NS);
+    cr_assert_eq(peer_frames(slow), 6);
+    world_close(&w);
+}
+
+Test(output, a_reader_that_takes_nothing_is_closed)
+{
+    struct world w;
+    struct net_options options = {.stall_ms = 30000};
+    world_open(&w, &options);
+    w.answer_size = 2 << 20;
+    struct peer *p = peer_open(&w);
+    p->lazy = true;
+    world_run(&w, SECOND_NS / 10);
+    peer_send_frame(p, 1, 30);
+    world_run(&w, 20 * SECOND_NS);
+    cr_assert_eq(net_status(w.net).connections, 1);
+    world_run(&w, 60 * SECOND_NS);
+    cr_assert_eq(net_status(w.net).connections, 0);
+    cr_assert_eq(net_status(w.net).closed_slow, 1);
+    cr_assert_eq(w.lent.references, 1, "what it held was released");
+    world_close(&w);
+}
+
+/* N5: sockets do not pin more of the log's memory than they may. */
+Test(output, lent_memory_is_copied_when_there_is_too_much_of_it)
+{
+    struct world w;
+    struct net_options options = {.lent_bytes_max = 3 << 20};
+    world_open(&w, &options);
+    w.answer_size = 1 << 20;
+    struct peer *slow[6];
+    for (unsigned i = 0; i < 6; i++) {
+        slow[i] = peer_open(&w);
+        slow[i]->lazy = true;
+        world_run(&w, SECOND_NS / 10);
+        peer_send_frame(slow[i], i, 30);
+        world_run(&w, SECOND_NS / 10);
+        cr_assert_leq(net_status(w.net).lent_bytes, 3 << 20);
+    }
+    cr_assert_gt(net_status(w.net).copied_answers, 0);
+    cr_assert(net_crowded(w.net));
+    for (unsigned i = 0; i < 6; i++) {
+        slow[i]->lazy = false;
+        peer_receive(slow[i]);
+    }
+    world_run(&w, 10 * SECOND_NS);
+    for (unsigned i = 0; i < 6; i++) {
+        cr_assert_eq(peer_frame(slow[i], 0), i, "the copy is the same bytes");
+    }
+    cr_assert(!net_crowded(w.net));
+    cr_assert_gt(w.roomy, 0);
+    world_close(&w);
+}
+
+Test(output, a_connection_that_holds_too_much_even_as_a_copy_is_closed)
+{
+    struct world w;
+    struct net_options options = {.lent_bytes_max = 1 << 20, .response_bytes_max = 1 << 20};
+    world_open(&w, &options);
+    w.answer_size = 4 << 20;
+    struct peer *slow = peer_open(&w), *good = peer_open(&w);
+    slow->lazy = true;
+    world_run(&w, SECOND_NS / 10);
+    peer_send_frame(slow, 1, 30);
+    world_run(&w, SECOND_NS);
+    cr_assert_eq(net_status(w.net).connections, 1);
+    cr_assert_eq(w.lent.references, 1);
+    w.answer_size = 0;
+    peer_send_frame(good, 2, 30);
+    world_run(&w, SECOND_NS);
+    cr_assert_eq(peer_frame(good, 0), 2);
+    world_close(&w);
+}

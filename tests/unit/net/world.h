@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* world: a server with a struct net, and clients with plain sockets, in virtual time. The server
+ * answers each frame with its own bytes, at once or when the test says so. */
+#pragma once
+
+#include "net/net.h"
+#include "sim/sim.h"
+
+enum { WORLD_REQUESTS_MAX = 4096, WORLD_PEERS_MAX = 64 };
+
+#define SECOND_NS UINT64_C(1000000000)
+
+struct server_request {
+    struct net_request net;
+    struct server_request *self; /* kept over reuse: the room above owns these bytes */
+    bool abandoned;
+    unsigned number; /* in order of arrival, from 0 */
+};
+
+struct peer {
+    struct world *w;
+    struct io_socket *socket;
+    struct io_op connect, receive, send;
+    uint8_t *in; /* everything received so far */
+    size_t in_size, in_capacity;
+    size_t piece;      /* bytes of one receive */
+    bool lazy, closed; /* lazy: receives only when told */
+    uint8_t *out;
+    size_t out_size, out_sent;
+};
+
+struct world {
+    struct sim *sim;
+    struct sim_node *server, *client;
+    struct net_options options;
+    struct net *net;
+    uint16_t port;
+    bool hold;          /* requests wait for world_answer() */
+    size_t answer_size; /* 0: as the request; else an answer of so many bytes in slices */
+    struct server_request *requests[WORLD_REQUESTS_MAX]; /* in order of arrival; NULL: over */
+    unsigned request_count, abandoned, released, roomy;
+    bool stopped;
+    struct io_message message; /* of world_do() */
+    void (*what)(struct world *w, unsigned number);
+    unsigned number;
+    struct net_stop stop;
+    struct buffer lent; /* what answers in slices point into */
+    unsigned lent_frees;
+    struct peer peers[WORLD_PEERS_MAX];
+    unsigned peer_count;
+};
+
+/* `options` may be NULL; what concerns the callbacks is filled in. */
+void world_open(struct world *w, const struct net_options *options);
+
+/* Drops everything; checks before that what was lent has come back. */
+void world_close(struct world *w);
+
+/* Runs for some virtual time. */
+void world_run(struct world *w, uint64_t ns);
+
+/* Calls `what` in a turn of the server, as its code is. */
+void world_do(struct world *w, void (*what)(struct world *w, unsigned number), unsigned number);
+
+/* Answers request `number`; its frame comes back, or answer_size bytes. */
+void world_answer(struct world *w, unsigned number);
+void world_drop(struct world *w, unsigned number);
+void world_cut(struct world *w, unsigned number); /* net_close() */
+
+struct peer *peer_open(struct world *w);
+void peer_close(struct peer *p);
+void peer_send(struct peer *p, const void *bytes, size_t size);
+
+/* A frame of `size` bytes that begin with `mark`. */
+void peer_send_frame(struct peer *p, uint32_t mark, uint32_t size);
+void peer_receive(struct peer *p); /* one receive, for lazy peers */
+
+/* The mark of the n-th whole frame received, or UINT32_MAX; all bytes of it are checked. */
+uint32_t peer_frame(const struct peer *p, unsigned n);
+unsigned peer_frames(const struct peer *p);
