@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* admin: one blocking call of the public API. The caller's thread fills an admin_op on its stack, the I/O
+ * thread runs its call until it is answered or the client's timeout_ms are over, and the caller reads
+ * what decode() has left. */
+#pragma once
+
+#include "core/call.h"
+#include "core/client.h"
+
+struct admin_op {
+    struct shell_task task;
+    struct core_member member;
+    struct call call;
+    leat_client *client;
+    const struct call_kind *kind;
+    const char *topic; /* of calls that go to the leader of a partition, or NULL */
+    int32_t partition;
+    struct topic *meta;
+    bool finished;
+};
+
+enum {
+    ADMIN_ARENA_MAX = 256 << 20,
+    ADMIN_HEAP_MAX = 1 << 30, /* of a result */
+};
+
+/* The op is zeroed but for client, kind, topic and partition: the call's result, with *e filled. */
+int admin_run(struct admin_op *op, leat_error *e);
+
+static inline struct admin_op *admin_of(struct call *c)
+{
+    return container_of(c, struct admin_op, call);
+}
+
+/* For kinds: the leader of op->partition of op->topic. */
+int admin_route_leader(struct call *c, int32_t *broker);
+
+/* For kinds: the controller. */
+int admin_route_controller(struct call *c, int32_t *broker);
+
+/* For decode(): the error of one thing that was asked for, with the broker's own words if it has any.
+ * 0 for 0. */
+int admin_error(struct call *c, int16_t wire_code, struct wire_string message, const char *what);
+
+/* How many milliseconds the broker may take. */
+static inline int32_t admin_timeout_ms(const struct call *c)
+{
+    return c->core->options.timeout_ms;
+}
