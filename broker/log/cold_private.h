@@ -54,9 +54,9 @@ struct cold_reader {
     struct memory *memory;
     struct cold_options options;
     struct map by_place;
-    struct list blocks;   /* cached */
-    struct list users;    /* of struct cold_source */
-    struct list closers;  /* of struct cold_close */
+    struct list blocks;  /* cached */
+    struct list users;   /* of struct cold_source */
+    struct list closers; /* of struct cold_close */
     void *free[COLD_FREE_MAX];
     unsigned free_count;
     uint64_t single_bytes;

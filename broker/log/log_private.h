@@ -114,6 +114,7 @@ struct log {
         struct io_file *file;
         uint8_t *block;
         struct iovec iovec;
+        struct segment *segment; /* that the space is for */
         uint64_t target;
         int failed; /* ERR_DISK_FULL and the like, until the next try */
         uint64_t retry_ns;

@@ -71,6 +71,28 @@ static bool has_directory(const struct recovery *r, struct uuid topic_id, int32_
     return d && d->readable;
 }
 
+/* The newest segment holds what the checkpoint counts of it. */
+static int segment_there(struct recovery *r, struct log *log)
+{
+    struct segment *s = log_active(log);
+    if (!s || s->written == 0) {
+        return 0;
+    }
+    int64_t size = segment_open(s) ? -1 : io_file_size(r->io, s->file);
+    if (size >= s->written) {
+        return 0;
+    }
+    char path[IO_PATH_MAX];
+    segment_path(s, path, ".log");
+    recovery_damage(r, "%s: %u bytes are durable in it, but it is missing or shorter", path,
+                    s->written);
+    if (!r->options.accept_loss) {
+        return ERR_DAMAGED;
+    }
+    log_free(log);
+    return 0;
+}
+
 static int load_log(struct recovery *r, const struct recovery_source *s,
                     const struct checkpoint_log *l)
 {
@@ -88,7 +110,11 @@ static int load_log(struct recovery *r, const struct recovery_source *s,
                         l->partition);
         return r->options.accept_loss ? 0 : ERR_DAMAGED;
     }
-    return log_set_load(r->set, l) ? 0 : ERR_NO_MEMORY;
+    struct log *log = log_set_load(r->set, l);
+    if (!log) {
+        return ERR_NO_MEMORY;
+    }
+    return segment_there(r, log);
 }
 
 static int load_logs(struct recovery *r)
@@ -129,7 +155,9 @@ void recovery_replay(struct recovery *r)
     }
     error = error ? error : load_logs(r);
     if (error) {
-        recovery_end(r, error);
+        if (!r->ended) {
+            recovery_end(r, error);
+        }
         return;
     }
     r->at_source = 0;

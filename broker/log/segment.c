@@ -118,8 +118,12 @@ int segment_open(struct segment *s)
     }
     char path[IO_PATH_MAX];
     segment_path(s, path, ".log");
-    int error = io_file_open(set->io, &s->file, path,
-                             IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_DIRECT);
+    /* Only a segment of which nothing is on disk yet is made; a file that should be there and is
+     * not must not be replaced by an empty one. */
+    unsigned flags = IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_DIRECT;
+    flags |= s->allocated == 0 ? IO_OPEN_CREATE : 0;
+    set->names_dirty = set->names_dirty || s->allocated == 0;
+    int error = io_file_open(set->io, &s->file, path, flags);
     if (error < 0) {
         s->file = NULL;
         log_warn(io_logger(set->io), "log", "cannot open %s: %s", path,
@@ -189,7 +193,9 @@ void segment_write_behind(struct segment *s, bool all)
         return; /* tried again with the next progress */
     }
     if (to <= s->submitted) {
-        segment_cut(s);
+        if (s->log->space.segment != s) { /* else its file would grow again behind the cut */
+            segment_cut(s);
+        }
         return;
     }
     s->iovecs = memory_alloc(set->memory, LOG_SEGMENT_IOVECS * sizeof *s->iovecs);
@@ -254,12 +260,17 @@ bool segment_settled_on_disk(const struct segment *s, uint32_t size)
 
 static void space_end(struct log *log, int error)
 {
+    struct segment *s = log->space.segment;
+    log->space.segment = NULL;
     log->space.stage = SPACE_IDLE;
     log->space.failed = error;
     if (error) {
         log->space.retry_ns = io_now(log->set->io) + SPACE_RETRY_MS * 1000000ull;
     }
     log->set->in_flight--;
+    if (s->state == SEGMENT_SEALING) {
+        segment_write_behind(s, true);
+    }
     log_set_progress(log->set);
     checkpoint_step(log->set);
 }
@@ -279,8 +290,8 @@ static uint64_t space_step(const struct segment *s, uint64_t end)
 
 static void space_allocate(struct log *log)
 {
-    struct segment *s = log_active(log);
-    int error = s ? segment_open(s) : ERR_CLOSED;
+    struct segment *s = log->space.segment;
+    int error = segment_open(s);
     if (error) {
         space_end(log, error);
         return;
@@ -307,8 +318,8 @@ static void space_done(struct io_op *op, int64_t result)
         return;
     }
     assert(log->space.stage == SPACE_ALLOCATE);
-    struct segment *s = log_active(log);
-    if (result == 0 && s) {
+    struct segment *s = log->space.segment;
+    if (result == 0) {
         s->allocated = log->space.target;
         segment_dirty(s);
     }
@@ -372,10 +383,13 @@ static int space_start(struct log *log, struct segment *s, uint64_t end)
     if (!log->directory_known && name_busy(log)) {
         return 0;
     }
+    if (log->holds && s->allocated == 0) {
+        return 0; /* a doomed segment may still have its name */
+    }
+    log->space.segment = s;
     log->space.target = target;
     log->space.op.done = space_done;
     set->disk_free -= target - s->allocated;
-    set->names_dirty = set->names_dirty || !s->file;
     set->in_flight++;
     int error = 0;
     if (log->directory_known) {
@@ -384,6 +398,7 @@ static int space_start(struct log *log, struct segment *s, uint64_t end)
     } else {
         error = space_partition_file(log);
         if (error) {
+            log->space.segment = NULL;
             set->in_flight--;
         }
     }
