@@ -17,7 +17,7 @@
 #include <stdio.h>
 
 static void copy_written(struct io_op *op, int64_t result);
-static void sync_done(struct io_op *op, int64_t result);
+static void copy_write(struct log_set *set, unsigned copy);
 
 void checkpoint_path(char out[static IO_PATH_MAX], const char *root, unsigned shard, unsigned copy)
 {
@@ -190,55 +190,10 @@ static bool captured_written(struct log_set *set)
     return all && set->journal.settled + 1 >= k->sequence;
 }
 
-/* Few files are synced one by one; many, or names, by one call for the file system. */
-static void sync_begin(struct log_set *set)
+static void synced(struct log_set *set)
 {
-    struct checkpoint *k = &set->checkpoint;
-    k->stage = CHECKPOINT_SYNC;
-    unsigned count = 0;
-    list_each (node, &set->dirty) {
-        count++;
-    }
-    bool all = set->names_dirty || count > CHECKPOINT_SYNCS_MAX;
-    set->names_dirty = false;
-    k->syncs_left = all ? 1 : count;
-    unsigned at = 0;
-    struct list *node;
-    while ((node = list_pop(&set->dirty))) {
-        struct segment *s = container_of(node, struct segment, dirty);
-        if (!all) {
-            struct checkpoint_sync *sync = &k->syncs[at++];
-            *sync = (struct checkpoint_sync){.op.done = sync_done, .set = set, .segment = s};
-            s->readers++;
-            io_sync(set->io, &sync->op, s->file);
-        }
-    }
-    if (all) {
-        k->syncs[0] = (struct checkpoint_sync){.op.done = sync_done, .set = set};
-        io_sync_all(set->io, &k->syncs[0].op, set->topics_directory);
-    }
-    set->in_flight += k->syncs_left;
-    if (k->syncs_left == 0) {
-        checkpoint_step(set);
-    }
-}
-
-static void sync_done(struct io_op *op, int64_t result)
-{
-    struct checkpoint_sync *sync = container_of(op, struct checkpoint_sync, op);
-    struct log_set *set = sync->set;
-    if (result < 0) {
-        io_fatal(set->io,
-                 "segments under %s/topics cannot be made durable (%s): nothing more is "
-                 "acknowledged; check the disk, then start again",
-                 set->options.root, error_text(error_from_errno(result)));
-    }
-    if (sync->segment) {
-        sync->segment->readers--;
-    }
-    set->in_flight--;
-    set->checkpoint.syncs_left--;
-    checkpoint_step(set);
+    set->checkpoint.stage = CHECKPOINT_FIRST;
+    copy_write(set, set->checkpoint.older);
 }
 
 static void copy_write(struct log_set *set, unsigned copy)
@@ -316,12 +271,8 @@ void checkpoint_step(struct log_set *set)
         capture(set);
     }
     if (k->stage == CHECKPOINT_CAPTURED && captured_written(set)) {
-        sync_begin(set);
-        return;
-    }
-    if (k->stage == CHECKPOINT_SYNC && k->syncs_left == 0) {
-        k->stage = CHECKPOINT_FIRST;
-        copy_write(set, k->older);
+        k->stage = CHECKPOINT_SYNC;
+        log_sync_begin(set, synced);
     }
 }
 

@@ -123,6 +123,7 @@ struct log {
     struct list waiting;  /* of struct log_append, in order */
     struct list runnable; /* in set.runnable when waiting is not empty */
     struct list removal;  /* in set.removals */
+    struct list names;    /* in set.names: a name in its directory is not durable yet */
     struct log_watch *watch;
     struct list moved; /* in set.moved: watch to be called at the end of the turn */
 };
@@ -147,12 +148,19 @@ enum checkpoint_stage {
     CHECKPOINT_SECOND,
 };
 
-enum { CHECKPOINT_SYNCS_MAX = 16 };
+enum { SYNCS_MAX = 32 };
 
-struct checkpoint_sync {
+struct sync_op {
     struct io_op op;
     struct log_set *set;
-    struct segment *segment; /* NULL: everything (syncfs) */
+    struct segment *segment;   /* NULL: names, or everything */
+    struct io_file *directory; /* opened for it */
+};
+
+struct set_sync {
+    struct sync_op ops[SYNCS_MAX + 1];
+    unsigned count, left;
+    void (*done)(struct log_set *set);
 };
 
 struct checkpoint {
@@ -167,8 +175,6 @@ struct checkpoint {
     uint64_t sequence, memory_sequence; /* captured: everything below is in it */
     uint64_t memory_position;           /* of the mapped journal at the capture */
     struct list pending;                /* segments whose captured blocks are not written */
-    struct checkpoint_sync syncs[CHECKPOINT_SYNCS_MAX];
-    unsigned syncs_left;
     struct iovec iovec;
     uint64_t mark;
     uint64_t count;
@@ -199,9 +205,11 @@ struct log_set {
     struct list controls; /* of struct log_control: wait for room */
     struct list releases;
     struct list removals; /* logs whose directory must go before the name may be used again */
-    struct list dirty;    /* segments written since the last sync began */
-    struct list chunks;   /* LRU of all chunks */
-    struct list files;    /* LRU of segments with an open file */
+    struct list names;    /* logs with a name in their directory that is not durable */
+    struct set_sync sync;
+    struct list dirty;  /* segments written since the last sync began */
+    struct list chunks; /* LRU of all chunks */
+    struct list files;  /* LRU of segments with an open file */
     struct list trash;
     struct list index_jobs;
     bool index_running;  /* the first of them */
@@ -217,7 +225,7 @@ struct log_set {
     uint64_t trash_counter;
     uint64_t waiting_appends, write_behind_bytes;
     bool disk_full;
-    bool names_dirty; /* a name under topics/ has changed since the last sync */
+    bool topics_dirty; /* a name in topics/ has changed since the last sync */
     struct io_file *topics_directory;
     struct io_turn pump_turn;
     struct io_op tick; /* once a second: disk space, idle work */
@@ -348,6 +356,13 @@ int trash_put(struct log_set *set, const char *path, struct uuid topic_id,
               int32_t partition) MUST_CHECK;
 void trash_begin(struct log_set *set);   /* what an earlier life left is removed */
 void trash_abandon(struct log_set *set); /* what has not begun is left to the next start */
+
+/* --- sync.c
+ * ------------------------------------------------------------------------------------------ */
+void log_names_dirty(struct log *log);
+/* Makes what was written to segments, and their names, durable; then done(), from the loop or at
+ * once. */
+void log_sync_begin(struct log_set *set, void (*done)(struct log_set *set));
 
 /* --- checkpoint.c
  * ------------------------------------------------------------------------------------ */

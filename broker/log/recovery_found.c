@@ -64,13 +64,10 @@ static bool all_written(struct recovery *r)
     return all;
 }
 
-static void names_synced(struct recovery *r)
+static void names_synced(struct log_set *set)
 {
-    if (r->result < 0) {
-        io_fatal(r->io, "%s: segments cannot be made durable: check the disk, then start again",
-                 r->options.root);
-    }
-    if (checkpoint_capture(r->set, &r->checkpoint, &r->checkpoint_size, &r->checkpoint_capacity,
+    struct recovery *r = set->progress_context;
+    if (checkpoint_capture(set, &r->checkpoint, &r->checkpoint_size, &r->checkpoint_capacity,
                            &r->checkpoint_logs)) {
         recovery_end(r, ERR_NO_MEMORY);
         return;
@@ -85,8 +82,7 @@ static void written_behind(struct recovery *r)
         return; /* the set's progress calls again */
     }
     r->finishing = false;
-    recovery_then(r, names_synced);
-    io_sync_all(r->io, &r->op, r->set->topics_directory);
+    log_sync_begin(r->set, names_synced);
 }
 
 void recovery_finish_progress(struct recovery *r)

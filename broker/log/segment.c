@@ -122,7 +122,9 @@ int segment_open(struct segment *s)
      * not must not be replaced by an empty one. */
     unsigned flags = IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_DIRECT;
     flags |= s->allocated == 0 ? IO_OPEN_CREATE : 0;
-    set->names_dirty = set->names_dirty || s->allocated == 0;
+    if (s->allocated == 0) {
+        log_names_dirty(s->log);
+    }
     int error = io_file_open(set->io, &s->file, path, flags);
     if (error < 0) {
         s->file = NULL;
@@ -337,7 +339,8 @@ static int space_partition_file(struct log *log)
                  error_text(error_from_errno(error)));
         return error_from_errno(error);
     }
-    set->names_dirty = true;
+    set->topics_dirty = true;
+    log_names_dirty(log);
     size_t at = strlen(path);
     snprintf(path + at, sizeof path - at, "/partition");
     log->space.block = memory_alloc_aligned(set->memory, IO_BLOCK_SIZE, IO_BLOCK_SIZE);

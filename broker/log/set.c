@@ -83,6 +83,7 @@ struct log *log_new(struct log_set *set, struct uuid topic_id, int32_t partition
     list_init(&log->waiting);
     list_init(&log->runnable);
     list_init(&log->removal);
+    list_init(&log->names);
     list_init(&log->moved);
     list_init(&log->link);
     log_key(log->key, topic_id, partition);
@@ -107,6 +108,7 @@ void log_free(struct log *log)
     list_remove(&log->link);
     list_remove(&log->runnable);
     list_remove(&log->removal);
+    list_remove(&log->names);
     list_remove(&log->moved);
     epochs_free(&log->epochs, set->memory);
     producers_free(log->producers, set->memory);
@@ -138,7 +140,7 @@ struct log_set *log_set_new(struct io *io, const struct log_options *options, un
     struct list *lists[] = {
         &set->logs,     &set->runnable,           &set->moved,      &set->finished, &set->controls,
         &set->releases, &set->removals,           &set->dirty,      &set->chunks,   &set->files,
-        &set->trash,    &set->checkpoint.pending, &set->index_jobs, &set->indexes};
+        &set->trash,    &set->checkpoint.pending, &set->index_jobs, &set->indexes,  &set->names};
     for (unsigned i = 0; i < array_size(lists); i++) {
         list_init(lists[i]);
     }

@@ -107,7 +107,7 @@ int trash_put(struct log_set *set, const char *path, struct uuid topic_id, int32
         memory_free(set->memory, t);
         return error_from_errno(error);
     }
-    set->names_dirty = true;
+    set->topics_dirty = true;
     trash_start(t);
     return 0;
 }
