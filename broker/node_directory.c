@@ -136,6 +136,48 @@ static void each_name(void *context, const char *name, bool directory)
     n->foreign = true;
 }
 
+static void write_format(struct node *n)
+{
+    int size = snprintf(n->text, sizeof n->text, "%s%d\n", format_words, (int)NODE_FORMAT);
+    int error = in_data(n, "format");
+    assert(!error); /* it was looked for a moment ago */
+    n->store.done = format_stored;
+    file_store(node_io(n), &n->store, n->path, n->text, (size_t)size);
+}
+
+/* A directory that was made just now is lost with its name, so every name on the way to it is made
+ * durable: the directory above each level is synced. */
+static void parent_synced(struct file_sync *sync, int error);
+
+static void sync_next_parent(struct node *n)
+{
+    size_t at = n->level;
+    while (n->data[at] == '/') {
+        at++;
+    }
+    if (!n->data[at]) {
+        write_format(n);
+        return;
+    }
+    if (at == 0) {
+        snprintf(n->path, sizeof n->path, ".");
+    } else {
+        snprintf(n->path, sizeof n->path, "%.*s", (int)at, n->data);
+    }
+    while (n->data[at] && n->data[at] != '/') {
+        at++;
+    }
+    n->level = at;
+    n->sync.done = parent_synced;
+    file_sync_directory(node_io(n), &n->sync, n->path);
+}
+
+static void parent_synced(struct file_sync *sync, int error)
+{
+    /* One above that may not be opened was not made by us either. */
+    sync_next_parent(container_of(sync, struct node, sync));
+}
+
 static void found_directory(struct node *n)
 {
     if (io_list(node_io(n), n->data, each_name, n) < 0 || n->foreign) {
@@ -145,9 +187,8 @@ static void found_directory(struct node *n)
                   n->data);
         return;
     }
-    int size = snprintf(n->text, sizeof n->text, "%s%d\n", format_words, (int)NODE_FORMAT);
-    n->store.done = format_stored;
-    file_store(node_io(n), &n->store, n->path, n->text, (size_t)size);
+    n->level = 0;
+    sync_next_parent(n);
 }
 
 static void format_loaded(struct file_load *load, int error)

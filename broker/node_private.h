@@ -64,6 +64,8 @@ struct node {
     struct file_load load;
     struct file_store store;
     struct file_remove remove;
+    struct file_sync sync;
+    size_t level; /* of n->data: names up to here are durable */
     bool clean;   /* the last stop left its mark */
     bool foreign; /* the directory holds what is not ours */
     void (*directory_done)(struct node *n);

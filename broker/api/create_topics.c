@@ -126,12 +126,6 @@ static int topic_prepare(struct api_request *r, struct admin_op *op,
         admin_refuse(op, ERR_INVALID_TOPIC, NULL);
         return 0;
     }
-    if (api_version(r) < 4 && in->assignments_count == 0 &&
-        (in->num_partitions == -1 || in->replication_factor == -1)) {
-        admin_refuse(op, ERR_INVALID_REQUEST,
-                     "-1 for partitions or replication factor needs version 4");
-        return 0;
-    }
     op->op.partitions = in->num_partitions;
     op->op.replication_factor = in->replication_factor;
     if (in->assignments_count > 0) {

@@ -101,6 +101,12 @@ static void offsets_start(struct share *s)
 static void offsets_done(struct spread *s)
 {
     struct offsets *o = container_of(s, struct offsets, spread);
+    for (int32_t i = 0; i < o->response.topics_count && api_version(o->request) < 4; i++) {
+        struct list_offsets_response_topics *topic = &o->response.topics[i];
+        for (int32_t j = 0; j < topic->partitions_count; j++) {
+            topic->partitions[j].leader_epoch = -1; /* there is no place for it */
+        }
+    }
     api_respond(o->request, &o->response);
 }
 

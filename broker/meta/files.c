@@ -252,8 +252,8 @@ void file_sync_directory(struct io *io, struct file_sync *s, const char *path)
     s->priv.io = io;
     int error = io_file_open(io, &s->priv.file, path, IO_OPEN_READ | IO_OPEN_DIRECTORY);
     if (error) {
-        log_error(io_logger(io), "files", "cannot open directory path=%s: %s", path,
-                  strerror(-error));
+        log_warn(io_logger(io), "files", "cannot sync directory path=%s: %s", path,
+                 strerror(-error));
         finish_later(io, &s->priv.op, directory_failed);
         return;
     }

@@ -614,6 +614,27 @@ uint32_t image_topic_from(const struct image *image, struct bytes name)
     return tree_rank(image->by_name, TREE_BY_NAME, name);
 }
 
+struct diff {
+    void (*each)(void *context, const struct image_topic *old, const struct image_topic *new);
+    void *context;
+};
+
+static void each_difference(void *context, const struct topic *old, const struct topic *new)
+{
+    const struct diff *d = context;
+    d->each(d->context, old ? &old->view : NULL, new ? &new->view : NULL);
+}
+
+void image_diff(const struct image *before, const struct image *after,
+                void (*each)(void *context, const struct image_topic *old,
+                             const struct image_topic *new),
+                void *context)
+{
+    struct diff d = {each, context};
+    assert(!before || before->home == after->home);
+    tree_diff(before ? before->by_name : NULL, after->by_name, TREE_BY_NAME, each_difference, &d);
+}
+
 uint32_t image_broker_count(const struct image *image)
 {
     return broker_set_count(image->brokers);

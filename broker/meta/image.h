@@ -58,6 +58,15 @@ const struct image_topic *image_topic_at(const struct image *image, uint32_t ind
 /* The index of the first topic whose name is >= `name`: for paging. */
 uint32_t image_topic_from(const struct image *image, struct bytes name);
 
+/* Calls `each` for every name whose topic differs between two images of one log, in the order of
+ * names: `old` or `new` is NULL where there is none, both are given when the topic has changed or
+ * another one (of another id) has its name. before NULL: empty. What it costs is what has changed,
+ * not what there is. */
+void image_diff(const struct image *before, const struct image *after,
+                void (*each)(void *context, const struct image_topic *old,
+                             const struct image_topic *new),
+                void *context);
+
 uint32_t image_broker_count(const struct image *image);
 const struct image_broker *image_broker_at(const struct image *image, uint32_t index);
 

@@ -247,11 +247,12 @@ static void snapshot_read_done(struct io_op *op, int64_t result)
     replay_start(m);
 }
 
-static void load_snapshot(struct meta *m)
+/* The directory of snapshots is there, and its name is durable. */
+static void load_snapshot(struct file_sync *sync, int error)
 {
-    struct meta_start *s = m->start;
+    struct meta_start *s = container_of(sync, struct meta_start, sync);
+    struct meta *m = s->meta;
     char name[SNAPSHOT_NAME_SIZE];
-    int error = file_make_directory(m->io, m->snapshots);
     if (!error && io_list(m->io, m->snapshots, each_snapshot, m) < 0) {
         error = ERR_DISK_FAILED;
     }
@@ -317,7 +318,13 @@ static void recovered(struct log_recover *r, int error)
                    error_text(ERR_NO_MEMORY));
         return;
     }
-    load_snapshot(m);
+    error = file_make_directory(m->io, m->snapshots);
+    if (error) {
+        start_fail(m, error, "%s cannot be made: %s", m->snapshots, error_text(error));
+        return;
+    }
+    s->sync.done = load_snapshot;
+    file_sync_directory(m->io, &s->sync, m->options.root);
 }
 
 static void recover_log(struct meta *m)

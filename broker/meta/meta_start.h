@@ -17,6 +17,7 @@ struct meta_start {
     char why[RECORDS_WHY_SIZE];
     struct file_load load;
     struct file_store store;
+    struct file_sync sync;
     struct log_recover recover;
 
     struct image *draft; /* the image in the making */

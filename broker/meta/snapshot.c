@@ -419,7 +419,7 @@ static int feed_batch(struct snapshot_reader *r, const uint8_t *data, size_t siz
     }
     uint16_t attributes = h.attributes & (uint16_t)~BATCH_CONTROL;
     if (r->ended || attributes != 0 || h.base_offset != r->next_offset ||
-        h.leader_epoch != r->id.epoch || h.record_count != h.last_offset_delta + 1) {
+        h.leader_epoch != r->id.epoch || h.record_count != (int64_t)h.last_offset_delta + 1) {
         return damaged(r, "the batch is not the one that follows");
     }
     arena_init(&arena, r->memory, RECORDS_ARENA_LIMIT);

@@ -5,7 +5,8 @@
 #include "meta/tree.h"
 
 enum {
-    TREE_DELTA = 3, /* a side may weigh so many times the other */
+    TREE_STACK_MAX = 128, /* two entries for each of 48 levels, and some */
+    TREE_DELTA = 3,       /* a side may weigh so many times the other */
     TREE_RATIO = 2, /* single rotation while the inner grandchild is lighter than so many outer */
 };
 
@@ -89,6 +90,71 @@ struct topic *tree_at(const struct tree_node *root, uint32_t index)
         }
     }
     return n->topic;
+}
+
+/* One side of a comparison: what is left of a tree, the next on top. An entry is a whole subtree,
+ * or a node alone whose children are dealt with apart. */
+struct side {
+    struct tree_node *nodes[TREE_STACK_MAX];
+    bool whole[TREE_STACK_MAX];
+    uint32_t depth;
+};
+
+static void side_push(struct side *s, struct tree_node *n, bool whole)
+{
+    if (n) {
+        assert(s->depth < TREE_STACK_MAX);
+        s->nodes[s->depth] = n;
+        s->whole[s->depth++] = whole;
+    }
+}
+
+static void side_open(struct side *s)
+{
+    struct tree_node *n = s->nodes[--s->depth];
+    side_push(s, n->right, true);
+    side_push(s, n, false);
+    side_push(s, n->left, true);
+}
+
+static struct tree_node *side_top(const struct side *s)
+{
+    return s->depth ? s->nodes[s->depth - 1] : NULL;
+}
+
+static uint32_t side_whole_size(const struct side *s)
+{
+    return s->depth && s->whole[s->depth - 1] ? s->nodes[s->depth - 1]->size : 0;
+}
+
+void tree_diff(struct tree_node *before, struct tree_node *after, enum tree_order order,
+               void (*each)(void *context, const struct topic *old, const struct topic *new),
+               void *context)
+{
+    struct side a = {.depth = 0}, b = {.depth = 0};
+    side_push(&a, before, true);
+    side_push(&b, after, true);
+    while (a.depth || b.depth) {
+        struct tree_node *old = side_top(&a), *new = side_top(&b);
+        uint32_t old_size = side_whole_size(&a), new_size = side_whole_size(&b);
+        if (old == new &&old_size == new_size) {
+            a.depth--;
+            b.depth--;
+        } else if (old_size && old_size >= new_size) {
+            side_open(&a);
+        } else if (new_size) {
+            side_open(&b);
+        } else {
+            int side = !old   ? 1
+                       : !new ? -1
+                              : tree_compare(order, tree_key(order, old->topic), new->topic);
+            if (side != 0 || old->topic != new->topic) {
+                each(context, side <= 0 ? old->topic : NULL, side >= 0 ? new->topic : NULL);
+            }
+            a.depth -= side <= 0;
+            b.depth -= side >= 0;
+        }
+    }
 }
 
 int tree_reserve(struct pool *nodes, unsigned changes)

@@ -50,6 +50,13 @@ uint32_t tree_rank(const struct tree_node *root, enum tree_order order, struct b
 /* index < root->size. */
 struct topic *tree_at(const struct tree_node *root, uint32_t index);
 
+/* Calls `each` for every key whose topics differ, in order; subtrees that both share are passed
+ * over.
+ */
+void tree_diff(struct tree_node *before, struct tree_node *after, enum tree_order order,
+               void (*each)(void *context, const struct topic *old, const struct topic *new),
+               void *context);
+
 /* Makes sure that `changes` calls of tree_put() and tree_remove() find their nodes: 0 or
  * ERR_NO_MEMORY. Both take the caller's reference on `root` and give one on the result. */
 int tree_reserve(struct pool *nodes, unsigned changes) MUST_CHECK;

@@ -276,6 +276,9 @@ static void connection_free(struct net_connection *c)
     connection_release_block(c);
     pool_give(&net->iovecs_pool, c->iovecs);
     list_remove(&c->link);
+    if (c->turn.link.next) {
+        list_remove(&c->turn.link); /* it may have been asked for once more in this turn */
+    }
     c->magic = 0;
     pool_give(&net->connection_pool, c);
     net->connection_count--;

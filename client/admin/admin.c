@@ -69,8 +69,8 @@ int admin_route_leader(struct call *c, int32_t *broker)
     *broker = t->partitions[op->partition].leader;
     if (*broker < 0) {
         metadata_refresh(c->core, op->meta);
-        return error_set(&c->error, ERR_LEADER_NOT_AVAILABLE,
-                         "%s-%d has no leader at the moment", op->topic, (int)op->partition);
+        return error_set(&c->error, ERR_LEADER_NOT_AVAILABLE, "%s-%d has no leader at the moment",
+                         op->topic, (int)op->partition);
     }
     return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* admin: one blocking call of the public API. The caller's thread fills an admin_op on its stack, the I/O
- * thread runs its call until it is answered or the client's timeout_ms are over, and the caller reads
- * what decode() has left. */
+/* admin: one blocking call of the public API. The caller's thread fills an admin_op on its stack,
+ * the I/O thread runs its call until it is answered or the client's timeout_ms are over, and the
+ * caller reads what decode() has left. */
 #pragma once
 
 #include "core/call.h"
@@ -39,8 +39,8 @@ int admin_route_leader(struct call *c, int32_t *broker);
 /* For kinds: the controller. */
 int admin_route_controller(struct call *c, int32_t *broker);
 
-/* For decode(): the error of one thing that was asked for, with the broker's own words if it has any.
- * 0 for 0. */
+/* For decode(): the error of one thing that was asked for, with the broker's own words if it has
+ * any. 0 for 0. */
 int admin_error(struct call *c, int16_t wire_code, struct wire_string message, const char *what);
 
 /* How many milliseconds the broker may take. */

@@ -104,8 +104,7 @@ static int get_decode(struct call *c, struct reader *reader, int version)
         error = ERR_MALFORMED;
     }
     if (!error) {
-        error = admin_error(c, body.results[0].error_code, body.results[0].error_message,
-                            op->name);
+        error = admin_error(c, body.results[0].error_code, body.results[0].error_message, op->name);
         c->error.retriable &= error != ERR_UNKNOWN_TOPIC_OR_PARTITION;
     }
     if (!error) {
@@ -202,8 +201,8 @@ static int set_decode(struct call *c, struct reader *reader, int version)
     return error;
 }
 
-int leat_configs_set(leat_client *c, int32_t resource, const char *name,
-                     const leat_config *changes, size_t count, leat_error *e)
+int leat_configs_set(leat_client *c, int32_t resource, const char *name, const leat_config *changes,
+                     size_t count, leat_error *e)
 {
     static const struct call_kind kind = {
         .request = {WIRE_INCREMENTAL_ALTER_CONFIGS, 0, 1},
@@ -227,8 +226,9 @@ int leat_configs_set(leat_client *c, int32_t resource, const char *name,
                (!changes[i].value || strlen(changes[i].value) <= WIRE_STRING_MAX);
     }
     if (!fits) {
-        return error_set(e, ERR_INVALID_ARGUMENT, "changing what? names and values are at most "
-                                                  "32767 bytes");
+        return error_set(e, ERR_INVALID_ARGUMENT,
+                         "changing what? names and values are at most "
+                         "32767 bytes");
     }
     return admin_run(&op.admin, e);
 }

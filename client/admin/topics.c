@@ -83,8 +83,9 @@ int leat_topic_create(leat_client *c, const leat_topic_spec *spec, leat_error *e
                (!op.spec.configs[i].value || text_fits(op.spec.configs[i].value));
     }
     if (!fits) {
-        return error_set(e, ERR_INVALID_ARGUMENT, "a topic needs a name; names and values of "
-                                                  "configs are at most 32767 bytes");
+        return error_set(e, ERR_INVALID_ARGUMENT,
+                         "a topic needs a name; names and values of "
+                         "configs are at most 32767 bytes");
     }
     return admin_run(&op.admin, e);
 }

@@ -43,8 +43,8 @@ static const char *view_text(struct memory *heap, struct wire_string s)
     return s.size < 0 ? NULL : memory_string(heap, s.data, (size_t)s.size);
 }
 
-static int view_numbers(struct memory *heap, const int32_t *in, int32_t count,
-                        const int32_t **out, size_t *out_count)
+static int view_numbers(struct memory *heap, const int32_t *in, int32_t count, const int32_t **out,
+                        size_t *out_count)
 {
     size_t size = count > 0 ? (size_t)count : 0;
     int32_t *copy = memory_alloc(heap, size * sizeof *copy);
@@ -84,8 +84,8 @@ static leat_meta_partition *view_partition(struct memory *heap,
     int error = view_numbers(heap, in->replica_nodes, in->replica_nodes_count, &p->replicas,
                              &p->replica_count);
     if (!error) {
-        error = view_numbers(heap, in->isr_nodes, in->isr_nodes_count, &p->in_sync,
-                             &p->in_sync_count);
+        error =
+            view_numbers(heap, in->isr_nodes, in->isr_nodes_count, &p->in_sync, &p->in_sync_count);
     }
     if (!error) {
         error = view_numbers(heap, in->offline_replicas, in->offline_replicas_count, &p->offline,

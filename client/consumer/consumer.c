@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The consumer's public functions: the caller's side of the fetcher. A poll takes chunks from the queue,
- * reads records out of them on the caller's thread, and holds the chunks until the next call, because
- * the records point into them. */
+/* The consumer's public functions: the caller's side of the fetcher. A poll takes chunks from the
+ * queue, reads records out of them on the caller's thread, and holds the chunks until the next
+ * call, because the records point into them. */
 #include "core/client.h"
 #include "core/options.h"
 #include "consumer/fetcher.h"
@@ -114,7 +114,8 @@ int leat_consumer_open(leat_consumer **out, leat_client *c, const char *group,
     return error_clear(e);
 }
 
-/* --- the assignment: in the gate ---------------------------------------------------------------------- */
+/* --- the assignment: in the gate
+ * ---------------------------------------------------------------------- */
 
 /* Gives all chunks of a partition back (NULL: of all), also the one that is being read. */
 static void consumer_drop(struct leat_consumer *k, const struct consumer_partition *p)
@@ -242,8 +243,9 @@ int leat_assign(leat_consumer *k, const leat_start *starts, size_t count, leat_e
     memory_free(&k->heap, parts);
     gate_leave(&k->gate.gate);
     if (error) {
-        return error_set(e, error, error == ERR_NO_MEMORY ? "no memory for the assignment"
-                                                          : "a partition is assigned twice");
+        return error_set(e, error,
+                         error == ERR_NO_MEMORY ? "no memory for the assignment"
+                                                : "a partition is assigned twice");
     }
     shell_post(k->client->shell, &k->wake);
     return error_clear(e);
@@ -262,8 +264,7 @@ static struct consumer_partition *consumer_find(struct leat_consumer *k, const c
     return NULL;
 }
 
-int leat_seek(leat_consumer *k, const char *topic, int32_t partition, int64_t offset,
-              leat_error *e)
+int leat_seek(leat_consumer *k, const char *topic, int32_t partition, int64_t offset, leat_error *e)
 {
     assert(k->magic == CONSUMER_MAGIC);
     if (offset < 0 && offset != LEAT_EARLIEST && offset != LEAT_LATEST) {
@@ -285,8 +286,8 @@ int leat_seek(leat_consumer *k, const char *topic, int32_t partition, int64_t of
     return error_clear(e);
 }
 
-int leat_consumer_position(leat_consumer *k, const char *topic, int32_t partition,
-                           int64_t *offset, leat_error *e)
+int leat_consumer_position(leat_consumer *k, const char *topic, int32_t partition, int64_t *offset,
+                           leat_error *e)
 {
     assert(k->magic == CONSUMER_MAGIC);
     gate_enter(&k->gate.gate);
@@ -319,7 +320,8 @@ int leat_pause(leat_consumer *k, const char *topic, int32_t partition, bool paus
     return error_clear(e);
 }
 
-/* --- polling ------------------------------------------------------------------------------------------- */
+/* --- polling
+ * ------------------------------------------------------------------------------------------- */
 
 /* In the gate: the next chunk that may be handed out, detached, or NULL. */
 static struct chunk *consumer_take(struct leat_consumer *k, bool errors)
@@ -430,8 +432,8 @@ static int consumer_failed(struct leat_consumer *k, leat_error *e)
     return code;
 }
 
-/* In the gate: waits for a chunk to read. 0 (then k->current may be NULL: the time is over), or what
- * leat_poll() returns instead, with *e filled. */
+/* In the gate: waits for a chunk to read. 0 (then k->current may be NULL: the time is over), or
+ * what leat_poll() returns instead, with *e filled. */
 static int consumer_wait(struct leat_consumer *k, uint64_t deadline_ns, bool wait, leat_error *e)
 {
     struct chunk *c = NULL;
@@ -462,7 +464,8 @@ static size_t consumer_gather(struct leat_consumer *k)
     while (k->current && !k->failed) {
         bool ended = false;
         count = (size_t)consumer_fill(k, count, &ended);
-        bool more = ended && k->plains.bytes < POLL_PLAIN_MAX && count < k->options.poll_max_records;
+        bool more =
+            ended && k->plains.bytes < POLL_PLAIN_MAX && count < k->options.poll_max_records;
         struct chunk *c = k->current;
         gate_enter(&k->gate.gate);
         c->partition->position = ended ? c->next : k->reader.next_offset;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Fetch: every partition of one broker that has room, without a fetch session. The answer's frame is
- * kept and cut into chunks; only batch headers are looked at here. */
+/* Fetch: every partition of one broker that has room, without a fetch session. The answer's frame
+ * is kept and cut into chunks; only batch headers are looked at here. */
 #include "consumer/fetcher_private.h"
 
 static int fetch_fill(struct fetch_op *op, struct fetch_request *body, struct arena *arena)
@@ -112,9 +112,10 @@ static void fetch_out_of_range(struct fetcher *f, struct fetch_part *part)
         p->want = f->options->reset == LEAT_RESET_EARLIEST ? LEAT_EARLIEST : LEAT_LATEST;
         break;
     default:
-        error_set(&e, ERR_OFFSET_OUT_OF_RANGE,
-                  "%s-%d: offset %lld is outside what the log holds: seek, or set auto.offset.reset",
-                  p->topic, (int)p->partition, (long long)part->offset);
+        error_set(
+            &e, ERR_OFFSET_OUT_OF_RANGE,
+            "%s-%d: offset %lld is outside what the log holds: seek, or set auto.offset.reset",
+            p->topic, (int)p->partition, (long long)part->offset);
         fetch_refuse(f, p, &e);
         break;
     }
@@ -169,7 +170,8 @@ static int fetch_read(struct fetch_op *op, struct answer *a)
     uint32_t next = 0;
     arena_init(&arena, f->core->memory, FETCH_ARENA_MAX);
     struct fetched *fetched = memory_alloc(f->core->memory, sizeof *fetched);
-    int error = fetched ? fetch_response_decode(&body, &a->body, a->version, &arena) : ERR_NO_MEMORY;
+    int error =
+        fetched ? fetch_response_decode(&body, &a->body, a->version, &arena) : ERR_NO_MEMORY;
     error = error ? error : error_from_wire(body.error_code);
     gate_enter(f->gate);
     if (!error) {

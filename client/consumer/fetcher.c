@@ -29,7 +29,8 @@ static struct fetcher_node *fetcher_node(struct fetcher *f, int32_t broker_id)
     return n;
 }
 
-/* --- partitions and chunks: in the gate ----------------------------------------------------------------- */
+/* --- partitions and chunks: in the gate
+ * ----------------------------------------------------------------- */
 
 void partition_start(struct consumer_partition *p, int64_t offset, int64_t timestamp_ms)
 {
@@ -102,9 +103,9 @@ void fetch_refuse(struct fetcher *f, struct consumer_partition *p, const leat_er
 void fetch_again(struct fetcher *f, struct consumer_partition *p, int error)
 {
     struct core *core = f->core;
-    p->not_before_ns = io_now(core->io) + core_backoff(core, p->failures++,
-                                                       core->options.retry_backoff_ms,
-                                                       core->options.retry_backoff_max_ms);
+    p->not_before_ns =
+        io_now(core->io) + core_backoff(core, p->failures++, core->options.retry_backoff_ms,
+                                        core->options.retry_backoff_max_ms);
     if (core_error_is_stale(error)) {
         metadata_refresh(core, p->meta);
     }
@@ -132,7 +133,8 @@ static void fetcher_sweep(struct fetcher *f)
     }
 }
 
-/* --- what is to be asked --------------------------------------------------------------------------------- */
+/* --- what is to be asked
+ * --------------------------------------------------------------------------------- */
 
 /* How much of one partition may be queued before it is no longer fetched. */
 static uint64_t fetcher_partition_bytes(const struct fetcher *f)
@@ -142,8 +144,8 @@ static uint64_t fetcher_partition_bytes(const struct fetcher *f)
     return share < most ? share : most;
 }
 
-/* The partition's leader and epoch; false while that is not known, with an error queued if it will not
- * be. */
+/* The partition's leader and epoch; false while that is not known, with an error queued if it will
+ * not be. */
 static bool partition_leader(struct fetcher *f, struct consumer_partition *p, int32_t *leader,
                              int32_t *epoch)
 {
@@ -268,9 +270,9 @@ static void fetch_op_submit(struct fetch_op *op)
         fetch_end(op);
         return;
     }
-    op->request.deadline_ns =
-        records ? core_after_ms(f->core, (int64_t)op->wait_ms + FETCH_GRACE_MS)
-                : core_after_ms(f->core, f->core->options.request_timeout_ms);
+    op->request.deadline_ns = records
+                                  ? core_after_ms(f->core, (int64_t)op->wait_ms + FETCH_GRACE_MS)
+                                  : core_after_ms(f->core, f->core->options.request_timeout_ms);
     if (records) {
         fetch_records_start(op);
     } else if (op->kind == FETCH_OFFSETS) {
@@ -326,7 +328,8 @@ static void fetcher_run(struct fetcher *f)
     }
 }
 
-/* --- for the requests ------------------------------------------------------------------------------------ */
+/* --- for the requests
+ * ------------------------------------------------------------------------------------ */
 
 struct fetch_part *fetch_find(struct fetch_op *op, uint32_t *next, struct wire_string name,
                               const struct uuid *id, int32_t partition)
@@ -378,7 +381,9 @@ void fetch_end(struct fetch_op *op)
     fetcher_soon(f);
 }
 
-/* --- life ------------------------------------------------------------------------------------------------ */
+/* --- life
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void fetcher_metadata_changed(struct core_member *m)
 {

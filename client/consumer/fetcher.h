@@ -9,9 +9,9 @@
  *         +------- ListOffsets --------+  +---- OffsetForLeaderEpoch ------+
  *     any --refusal--> an error in the queue, and the partition is paused
  *
- * Per broker one Fetch, one ListOffsets and one OffsetForLeaderEpoch may be under way. A partition is
- * fetched while what is queued of it is small; what is queued altogether stays below buffer_bytes, but
- * for the answers that are under way.
+ * Per broker one Fetch, one ListOffsets and one OffsetForLeaderEpoch may be under way. A partition
+ * is fetched while what is queued of it is small; what is queued altogether stays below
+ * buffer_bytes, but for the answers that are under way.
  *
  * Invariants
  *   F1  Chunks of a partition are queued in the order of their offsets, without a gap.
@@ -39,8 +39,9 @@ struct consumer_partition {
     int64_t want;        /* LEAT_EARLIEST, _LATEST, _AT_TIME: while RESOLVING */
     int64_t timestamp_ms;
     int64_t fetch_offset;
-    int32_t fetched_epoch;   /* leader epoch of the last batch fetched, -1 */
-    int32_t validated_epoch; /* the partition's leader epoch under which fetched_epoch was found good */
+    int32_t fetched_epoch; /* leader epoch of the last batch fetched, -1 */
+    int32_t
+        validated_epoch; /* the partition's leader epoch under which fetched_epoch was found good */
     uint64_t queued_bytes;
     unsigned failures;
     uint64_t not_before_ns;

@@ -10,8 +10,8 @@
 enum {
     FETCH_PARTITIONS_MAX = 10000, /* per request */
     FETCH_ARENA_MAX = 64 << 20,
-    FETCH_GRACE_MS = 10000,       /* beyond fetch_max_wait_ms */
-    FETCH_SHORT_WAIT_MS = 20,     /* when some partitions had to be left out */
+    FETCH_GRACE_MS = 10000,   /* beyond fetch_max_wait_ms */
+    FETCH_SHORT_WAIT_MS = 20, /* when some partitions had to be left out */
     UNKNOWN_TOPIC_ANSWERS_MAX = 5,
 };
 
@@ -66,7 +66,8 @@ void fetch_again(struct fetcher *f, struct consumer_partition *p, int error);
 void fetch_refuse(struct fetcher *f, struct consumer_partition *p, const leat_error *error);
 
 /* Queues a chunk. ERR_NO_MEMORY. */
-int fetch_queue(struct fetcher *f, struct consumer_partition *p, const struct chunk *from) MUST_CHECK;
+int fetch_queue(struct fetcher *f, struct consumer_partition *p,
+                const struct chunk *from) MUST_CHECK;
 
 /* The request is over: gives its references back and goes on. */
 void fetch_end(struct fetch_op *op);

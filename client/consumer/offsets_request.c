@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Where a partition starts (ListOffsets), and whether what was read is still in the log of a new leader
- * (OffsetForLeaderEpoch, KIP-320). */
+/* Where a partition starts (ListOffsets), and whether what was read is still in the log of a new
+ * leader (OffsetForLeaderEpoch, KIP-320). */
 #include "consumer/fetcher_private.h"
 
 /* How many parts from `first` on are of its topic: they stand together. */
@@ -15,8 +15,7 @@ static uint32_t parts_of_topic(const struct fetch_op *op, uint32_t first)
     return count;
 }
 
-static int offsets_fill(struct fetch_op *op, struct list_offsets_request *body,
-                        struct arena *arena)
+static int offsets_fill(struct fetch_op *op, struct list_offsets_request *body, struct arena *arena)
 {
     struct list_offsets_request_topics *topics = arena_array(arena, op->count, sizeof *topics);
     struct list_offsets_request_partitions *parts = arena_array(arena, op->count, sizeof *parts);
@@ -155,7 +154,8 @@ void fetch_offsets_start(struct fetch_op *op)
     op->request.done = offsets_done;
 }
 
-/* --- leader epochs ------------------------------------------------------------------------------------ */
+/* --- leader epochs
+ * ------------------------------------------------------------------------------------ */
 
 static int epochs_fill(struct fetch_op *op, struct offset_for_leader_epoch_request *body,
                        struct arena *arena)
@@ -200,8 +200,8 @@ static int epochs_encode(struct request *r, struct wire_writer *w, int version)
     return error;
 }
 
-/* The log of the new leader ends the epoch of our last batch before what we have read: those records are
- * gone from it. With a reset policy reading goes on where the logs part. */
+/* The log of the new leader ends the epoch of our last batch before what we have read: those
+ * records are gone from it. With a reset policy reading goes on where the logs part. */
 static void epochs_truncated(struct fetcher *f, struct fetch_part *part, int64_t end_offset)
 {
     struct consumer_partition *p = part->partition;

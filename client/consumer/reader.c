@@ -66,8 +66,8 @@ static int reader_decompress(struct chunk_reader *r, struct bytes in, struct byt
     return 0;
 }
 
-/* Whether a batch belongs to an aborted transaction; keeps the list of those under way. An entry whose
- * first_offset has been passed is under way until the producer's abort marker. */
+/* Whether a batch belongs to an aborted transaction; keeps the list of those under way. An entry
+ * whose first_offset has been passed is under way until the producer's abort marker. */
 static bool reader_aborted(struct chunk_reader *r)
 {
     const struct batch_header *b = &r->batch;
@@ -158,8 +158,7 @@ int chunk_reader_next(struct chunk_reader *r, struct record *out)
     }
 }
 
-int chunk_scan(struct bytes data, int64_t from, int64_t *next, int32_t *leader_epoch,
-               size_t *whole)
+int chunk_scan(struct bytes data, int64_t from, int64_t *next, int32_t *leader_epoch, size_t *whole)
 {
     size_t position = 0;
     int64_t expected = from;

@@ -2,13 +2,14 @@
 
 /* chunk_reader: records out of what a Fetch brought for one partition, total for any bytes.
  *
- * Batches follow each other; the last may be cut off, and is then left out. Records below the offset that
- * was asked for are skipped (a batch may begin before it), control batches always, and batches of
- * aborted transactions unless everything is wanted. A batch that is not compressed is read where it
- * lies; others are decompressed into memory of the reader's, within limits.
+ * Batches follow each other; the last may be cut off, and is then left out. Records below the
+ * offset that was asked for are skipped (a batch may begin before it), control batches always, and
+ * batches of aborted transactions unless everything is wanted. A batch that is not compressed is
+ * read where it lies; others are decompressed into memory of the reader's, within limits.
  *
- * Errors: ERR_CORRUPT_MESSAGE (checksum, format, a codec's complaint), ERR_TOO_LARGE (a batch beyond
- * batch_max_bytes), ERR_NO_MEMORY. After one, the reader stands behind the batch that caused it. */
+ * Errors: ERR_CORRUPT_MESSAGE (checksum, format, a codec's complaint), ERR_TOO_LARGE (a batch
+ * beyond batch_max_bytes), ERR_NO_MEMORY. After one, the reader stands behind the batch that caused
+ * it. */
 #pragma once
 
 #include "base/list.h"
@@ -49,8 +50,8 @@ struct chunk_reader {
     struct record_reader records;
 };
 
-/* Nothing is allocated yet; `data`, `aborted` and `store` are lent until the end. A store has one reader
- * at a time. */
+/* Nothing is allocated yet; `data`, `aborted` and `store` are lent until the end. A store has one
+ * reader at a time. */
 void chunk_reader_open(struct chunk_reader *r, struct bytes data, int64_t offset,
                        struct plain_store *store);
 
@@ -61,8 +62,8 @@ int chunk_reader_next(struct chunk_reader *r, struct record *out) MUST_CHECK;
 /* Leaves the batch that is being read. */
 void chunk_reader_close(struct chunk_reader *r);
 
-/* What stands in `data`, by batch headers alone: the offset behind the last whole batch (`from` without
- * one) and its leader epoch. ERR_CORRUPT_MESSAGE when offsets do not rise from `from` on or a header is
- * none; ERR_TOO_LARGE when not even one batch is whole. */
+/* What stands in `data`, by batch headers alone: the offset behind the last whole batch (`from`
+ * without one) and its leader epoch. ERR_CORRUPT_MESSAGE when offsets do not rise from `from` on or
+ * a header is none; ERR_TOO_LARGE when not even one batch is whole. */
 int chunk_scan(struct bytes data, int64_t from, int64_t *next, int32_t *leader_epoch,
                size_t *whole) MUST_CHECK;

@@ -101,8 +101,8 @@ static int address_query(const char *query, leat_options *options, leat_error *e
     return 0;
 }
 
-int address_parse(const char *text, struct address out[static ADDRESSES_MAX], unsigned *count,
-                  leat_options *options, leat_error *e)
+int addresses_parse(const char *text, struct address out[static ADDRESSES_MAX], unsigned *count,
+                    leat_options *options, leat_error *e)
 {
     const char *query = NULL;
     size_t hosts = strlen(text);

@@ -21,5 +21,5 @@ struct address {
 
 /* Fills at most ADDRESSES_MAX entries and applies the URI's options to `options`. 0 or
  * ERR_BAD_CONFIG. */
-int address_parse(const char *text, struct address out[static ADDRESSES_MAX], unsigned *count,
-                  leat_options *options, leat_error *e) MUST_CHECK;
+int addresses_parse(const char *text, struct address out[static ADDRESSES_MAX], unsigned *count,
+                    leat_options *options, leat_error *e) MUST_CHECK;

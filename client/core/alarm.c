@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The timer of the seam cannot be moved, only cancelled: when an earlier alarm is set, the one in
- * flight is cancelled at the end of the turn and started anew when it comes back. A timer that is too
- * early is left alone: it rings nothing and is set again. */
+ * flight is cancelled at the end of the turn and started anew when it comes back. A timer that is
+ * too early is left alone: it rings nothing and is set again. */
 #include "core/alarm.h"
 
 static void alarms_arm(struct alarms *all)

@@ -2,8 +2,8 @@
 
 /* alarm: many deadlines on one timer of the seam.
  *
- * An alarm is embedded in its owner. It rings once, on the I/O thread, in the first turn at or after its
- * deadline; setting it again moves it. Nothing allocates, so setting never fails. */
+ * An alarm is embedded in its owner. It rings once, on the I/O thread, in the first turn at or
+ * after its deadline; setting it again moves it. Nothing allocates, so setting never fails. */
 #pragma once
 
 #include "base/heap.h"
@@ -18,8 +18,8 @@ struct alarms {
     struct io *io;
     struct heap heap;
     struct io_op timer;
-    uint64_t armed_ns;     /* the deadline of the timer in flight */
-    struct io_turn turn;   /* the timer is moved once per turn */
+    uint64_t armed_ns;           /* the deadline of the timer in flight */
+    struct io_turn turn;         /* the timer is moved once per turn */
     void (*idle)(void *context); /* after alarms_stop(): the timer has come home */
     void *idle_context;
     bool stopped;

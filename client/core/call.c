@@ -13,6 +13,14 @@ static void call_end(struct call *c)
     alarm_set(&c->core->alarms, &c->again, io_now(c->core->io));
 }
 
+/* Whether every address has been tried in vain and the client does not want to wait for one. */
+static bool call_hopeless(const struct call *c)
+{
+    const struct core *core = c->core;
+    return core->options.fail_fast && c->error.code == ERR_UNREACHABLE &&
+           c->attempts >= core->bootstrap_count + map_count(&core->metadata.brokers_by_id);
+}
+
 /* c->error says what went wrong: tries again if that can help and there is time. */
 static void call_failed(struct call *c)
 {
@@ -23,7 +31,8 @@ static void call_failed(struct call *c)
     if (c->cancelled || core->closing) {
         error_set(&c->error, ERR_INTERRUPTED, "the client is being closed");
         call_end(c);
-    } else if (!c->error.retriable || io_now(core->io) + wait >= c->deadline_ns) {
+    } else if (!c->error.retriable || call_hopeless(c) ||
+               io_now(core->io) + wait >= c->deadline_ns) {
         call_end(c);
     } else {
         alarm_set(&core->alarms, &c->again, io_now(core->io) + wait);

@@ -2,8 +2,9 @@
 
 /* call: one request, tried again until it is answered or its deadline has come.
  *
- * The kind says where it goes, how it is written and what its answer means. What error_is_retriable()
- * says of a result decides whether it is tried again; out-of-date metadata are refreshed in between. */
+ * The kind says where it goes, how it is written and what its answer means. What
+ * error_is_retriable() says of a result decides whether it is tried again; out-of-date metadata are
+ * refreshed in between. */
 #pragma once
 
 #include "core/core.h"

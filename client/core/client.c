@@ -58,7 +58,7 @@ int leat_open(leat_client **out, const char *brokers, const leat_options *option
     c->magic = CLIENT_MAGIC;
     int error = options_take(&c->options, options, e);
     if (!error) {
-        error = address_parse(brokers, c->bootstrap, &c->bootstrap_count, &c->options, e);
+        error = addresses_parse(brokers, c->bootstrap, &c->bootstrap_count, &c->options, e);
     }
     if (!error && shell_gate_open(&c->gate, false)) {
         error = error_set(e, ERR_NO_MEMORY, "no memory for a client");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* client: what stands behind a leat_client: the shell with its thread, and the core that runs there. */
+/* client: what stands behind a leat_client: the shell with its thread, and the core that runs
+ * there. */
 #pragma once
 
 #include "core/core.h"
@@ -23,8 +24,8 @@ struct leat_client {
     int result;
 };
 
-/* A heap of `budget` bytes that begins with one cleared struct of `size` bytes, whose first member is
- * the struct memory; NULL without memory. */
+/* A heap of `budget` bytes that begins with one cleared struct of `size` bytes, whose first member
+ * is the struct memory; NULL without memory. */
 void *heap_open(size_t size, size_t budget) MUST_CHECK;
 
 /* Frees it all; NULL is accepted. */

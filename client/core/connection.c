@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Everything that a handler finds to do is gathered to the end of the loop's turn: requests that were
- * submitted together are sent together, and a failed connection settles when all its operations have
- * come home, so that done() of a request never finds its bytes still lent to the seam. */
+/* Everything that a handler finds to do is gathered to the end of the loop's turn: requests that
+ * were submitted together are sent together, and a failed connection settles when all its
+ * operations have come home, so that done() of a request never finds its bytes still lent to the
+ * seam. */
 #include "core/connection.h"
 
 #include "core/core.h"
@@ -78,7 +79,8 @@ static const char *connection_advice(const struct connection *c, int64_t number)
     }
 }
 
-/* --- sending ----------------------------------------------------------------------------------------- */
+/* --- sending
+ * ----------------------------------------------------------------------------------------- */
 
 static void request_done(struct request *r, int error, const leat_error *reason)
 {
@@ -160,8 +162,7 @@ static void connection_encode_waiting(struct connection *c)
 
 static struct request *request_next(struct connection *c, struct request *r)
 {
-    return r->link.next == &c->in_flight ? NULL
-                                         : container_of(r->link.next, struct request, link);
+    return r->link.next == &c->in_flight ? NULL : container_of(r->link.next, struct request, link);
 }
 
 static void connection_send(struct connection *c)
@@ -191,8 +192,8 @@ static void connection_sent(struct io_op *op, int64_t result)
         return;
     }
     if (result < 0) {
-        error_set(&c->reason, ERR_NETWORK_EXCEPTION, "the connection to %s:%u was lost: trying again",
-                  c->host, c->port);
+        error_set(&c->reason, ERR_NETWORK_EXCEPTION,
+                  "the connection to %s:%u was lost: trying again", c->host, c->port);
         connection_fail(c);
         return;
     }
@@ -214,13 +215,13 @@ static void connection_sent(struct io_op *op, int64_t result)
     connection_receive(c);
 }
 
-/* --- receiving --------------------------------------------------------------------------------------- */
+/* --- receiving
+ * --------------------------------------------------------------------------------------- */
 
 /* The request whose answer comes next. */
 static struct request *connection_oldest(struct connection *c)
 {
-    list_each(node, &c->in_flight)
-    {
+    list_each (node, &c->in_flight) {
         struct request *r = container_of(node, struct request, link);
         if (!r->unanswered) {
             return r->started ? r : NULL;
@@ -263,7 +264,8 @@ static bool connection_frame_start(struct connection *c, uint32_t size)
     return true;
 }
 
-/* A whole frame is there. False when it has to wait for the end of a send, or the connection ended. */
+/* A whole frame is there. False when it has to wait for the end of a send, or the connection ended.
+ */
 static bool connection_deliver(struct connection *c)
 {
     struct request *r = connection_oldest(c);
@@ -372,7 +374,8 @@ static void connection_received(struct io_op *op, int64_t result)
     connection_receive(c);
 }
 
-/* --- connecting -------------------------------------------------------------------------------------- */
+/* --- connecting
+ * -------------------------------------------------------------------------------------- */
 
 static void connection_connected(struct io_op *op, int64_t result)
 {
@@ -436,9 +439,9 @@ static int negotiation_read(struct connection *c, struct answer *a, bool *again)
     struct api_versions_response body;
     struct arena arena;
     /* A broker that does not know our version answers in the oldest one. */
-    bool refused = reader_left(&a->body) >= 2 &&
-                   (int16_t)get_be16(a->body.data + a->body.position) ==
-                       error_to_wire(ERR_UNSUPPORTED_VERSION);
+    bool refused =
+        reader_left(&a->body) >= 2 && (int16_t)get_be16(a->body.data + a->body.position) ==
+                                          error_to_wire(ERR_UNSUPPORTED_VERSION);
     arena_init(&arena, c->core->memory, NEGOTIATION_ANSWER_MAX);
     int error = api_versions_response_decode(&body, &a->body, refused ? 0 : a->version, &arena);
     for (int32_t i = 0; !error && i < body.api_keys_count; i++) {
@@ -511,7 +514,8 @@ static int connection_negotiate(struct connection *c, int version)
     return 0;
 }
 
-/* --- the end of a turn, the end of a connection ------------------------------------------------------- */
+/* --- the end of a turn, the end of a connection
+ * ------------------------------------------------------- */
 
 /* No operation is in flight: answers all requests with the reason, and is idle or gone. */
 static void connection_settle(struct connection *c)
@@ -570,8 +574,7 @@ static void connection_turn_end(struct io_turn *turn)
 /* Fails requests that waited too long; true when one that was sent did. */
 static bool connection_expire(struct connection *c, uint64_t now, uint64_t *next)
 {
-    list_each(node, &c->in_flight)
-    {
+    list_each (node, &c->in_flight) {
         struct request *r = container_of(node, struct request, link);
         if (r->deadline_ns <= now) {
             const struct wire_api *api = wire_api_find(r->kind->key);
@@ -581,8 +584,7 @@ static bool connection_expire(struct connection *c, uint64_t now, uint64_t *next
         }
         *next = r->deadline_ns < *next ? r->deadline_ns : *next;
     }
-    list_each(node, &c->waiting)
-    {
+    list_each (node, &c->waiting) {
         struct request *r = container_of(node, struct request, link);
         if (r->deadline_ns <= now) {
             leat_error reason = c->reason;

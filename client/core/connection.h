@@ -8,8 +8,8 @@
  *       +---- no request waits ---- CLOSING <-------- fail, timeout, drop ----- READY
  *
  * Requests are embedded in their owners, sent in the order in which they were submitted, several in
- * flight, and answered in that order. Whatever goes wrong, done() is called exactly once for each, in
- * that order, from the loop and never from inside connection_submit().
+ * flight, and answered in that order. Whatever goes wrong, done() is called exactly once for each,
+ * in that order, from the loop and never from inside connection_submit().
  *
  * Invariants
  *   N1  Memory of a request is not touched after its done(); done() comes only when no operation of
@@ -51,7 +51,7 @@ struct answer {
 };
 
 struct request_kind {
-    int16_t key; /* enum wire_api_key */
+    int16_t key;                      /* enum wire_api_key */
     int16_t version_min, version_max; /* what the owner can fill and read */
 };
 
@@ -100,8 +100,8 @@ struct connection {
     int32_t correlation_id;
     leat_error reason; /* of the latest failure */
 
-    struct list waiting;   /* requests, not encoded */
-    struct list in_flight; /* encoded and perhaps sent, oldest first */
+    struct list waiting;     /* requests, not encoded */
+    struct list in_flight;   /* encoded and perhaps sent, oldest first */
     struct request *sending; /* the first that is not sent whole, or NULL */
     size_t sent;             /* bytes of it */
     struct io_turn turn;
@@ -127,8 +127,8 @@ void connection_drop(struct connection *c);
 /* Takes `r` until its done(). */
 void connection_submit(struct connection *c, struct request *r);
 
-/* Whether the other side offers an API in a version that `kind` knows: the version, or -1. Before the
- * connection is READY nothing is known, and the answer is -1. */
+/* Whether the other side offers an API in a version that `kind` knows: the version, or -1. Before
+ * the connection is READY nothing is known, and the answer is -1. */
 int connection_version(const struct connection *c, const struct request_kind *kind);
 
 /* Requests submitted and not done. */

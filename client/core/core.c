@@ -45,8 +45,7 @@ void core_close(struct core *core, void (*closed)(struct core *core))
     assert(list_empty(&core->members));
     core->closing = true;
     core->closed = closed;
-    list_each(node, &core->connections)
-    {
+    list_each (node, &core->connections) {
         connection_drop(container_of(node, struct connection, link));
     }
     if (core->metadata.call) {
@@ -90,8 +89,7 @@ struct connection *core_connection(struct core *core, int32_t broker_id, uint32_
         metadata_refresh(core, NULL);
         return NULL;
     }
-    list_each(node, &core->connections)
-    {
+    list_each (node, &core->connections) {
         struct connection *c = container_of(node, struct connection, link);
         if (c->dropped || c->lane != lane) {
             continue;
@@ -110,8 +108,7 @@ struct connection *core_connection(struct core *core, int32_t broker_id, uint32_
 
 static struct connection *core_bootstrap(struct core *core, const struct address *a)
 {
-    list_each(node, &core->connections)
-    {
+    list_each (node, &core->connections) {
         struct connection *c = container_of(node, struct connection, link);
         if (!c->dropped && c->lane == 0 && c->port == a->port && strcmp(c->host, a->host) == 0) {
             return c;
@@ -122,8 +119,7 @@ static struct connection *core_bootstrap(struct core *core, const struct address
 
 struct connection *core_any(struct core *core)
 {
-    list_each(node, &core->connections)
-    {
+    list_each (node, &core->connections) {
         struct connection *c = container_of(node, struct connection, link);
         if (!c->dropped && c->lane == 0 && c->state == CONNECTION_READY) {
             return c;
@@ -136,8 +132,7 @@ struct connection *core_any(struct core *core)
         return core_bootstrap(core, &core->bootstrap[next]);
     }
     next -= core->bootstrap_count;
-    list_each(node, &core->metadata.brokers)
-    {
+    list_each (node, &core->metadata.brokers) {
         if (next-- == 0) {
             return core_connection(core, container_of(node, struct broker, link)->id, 0);
         }
@@ -153,8 +148,7 @@ void core_any_other(struct core *core)
 void core_lane_drop(struct core *core, uint32_t lane)
 {
     assert(lane > 0);
-    list_each(node, &core->connections)
-    {
+    list_each (node, &core->connections) {
         struct connection *c = container_of(node, struct connection, link);
         if (c->lane == lane) {
             connection_drop(c);

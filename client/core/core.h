@@ -2,9 +2,10 @@
 
 /* core: a client as a step machine on the I/O seam.
  *
- * It knows the brokers and their connections, the topics that somebody uses, and how to ask again. It
- * has no thread and waits for nothing: it runs wherever a struct io runs, in the shell's thread or in
- * the simulator. Producers and consumers stand above it as members, which hear of new metadata.
+ * It knows the brokers and their connections, the topics that somebody uses, and how to ask again.
+ * It has no thread and waits for nothing: it runs wherever a struct io runs, in the shell's thread
+ * or in the simulator. Producers and consumers stand above it as members, which hear of new
+ * metadata.
  *
  *     member --core_connection(broker, lane)--> connection --> broker
  *            --topic_get(name)---> metadata, refreshed by age and on demand
@@ -51,8 +52,8 @@ struct topic {
     struct topic_partition *partitions;
     unsigned references; /* 0: remembered, not asked for */
     unsigned failures;   /* answers in a row that named no partitions */
-    bool create;       /* may be created by being asked for */
-    bool stale;        /* to be asked for */
+    bool create;         /* may be created by being asked for */
+    bool stale;          /* to be asked for */
     struct list link;
 };
 
@@ -110,8 +111,8 @@ static inline uint32_t core_lane(struct core *core)
     return ++core->lanes;
 }
 
-/* The connection to a broker in a lane, made if need be: NULL when the broker is not known (metadata
- * is then refreshed) or memory is out. */
+/* The connection to a broker in a lane, made if need be: NULL when the broker is not known
+ * (metadata is then refreshed) or memory is out. */
 struct connection *core_connection(struct core *core, int32_t broker_id, uint32_t lane);
 
 /* A connection to any broker, preferably one that is up. NULL: no memory. */
@@ -133,8 +134,8 @@ void core_settled(struct core *core);
 
 void core_frame_free(struct core *core, struct frame *f);
 
-/* Nanoseconds to wait before attempt `failures` + 1: base doubled per failure up to max, with jitter of
- * a fifth either way. */
+/* Nanoseconds to wait before attempt `failures` + 1: base doubled per failure up to max, with
+ * jitter of a fifth either way. */
 uint64_t core_backoff(struct core *core, unsigned failures, int32_t base_ms, int32_t max_ms);
 
 static inline uint64_t core_after_ms(struct core *core, int64_t ms)
@@ -146,13 +147,14 @@ static inline uint64_t core_after_ms(struct core *core, int64_t ms)
 /* Whether an error says that the metadata are out of date. */
 bool core_error_is_stale(int error);
 
-/* --- metadata ---------------------------------------------------------------------------------------- */
+/* --- metadata
+ * ---------------------------------------------------------------------------------------- */
 
 int metadata_init(struct core *core) MUST_CHECK;
 void metadata_deinit(struct core *core);
 
-/* Uses a topic: it is kept up to date until topic_put(), and known for a while longer. NULL: no memory or
- * not a name. */
+/* Uses a topic: it is kept up to date until topic_put(), and known for a while longer. NULL: no
+ * memory or not a name. */
 struct topic *topic_get(struct core *core, const char *name, bool create);
 void topic_put(struct core *core, struct topic *t);
 

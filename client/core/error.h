@@ -2,8 +2,8 @@
 
 /* error: fills the caller's leat_error, the one carrier of errors inside the library too.
  *
- * The numbers of base/errors.h and enum leat_code are the same. A message says cause and remedy in one
- * line; what does not fit its 231 bytes is cut. */
+ * The numbers of base/errors.h and enum leat_code are the same. A message says cause and remedy in
+ * one line; what does not fit its 231 bytes is cut. */
 #pragma once
 
 #include "base/errors.h"

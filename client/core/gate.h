@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* gate: what the caller's threads and the I/O thread share is touched between gate_enter() and
- * gate_leave(). The shell makes it a mutex; where everything runs on one thread, as in the simulator, it
- * is gate_none() and does nothing. */
+ * gate_leave(). The shell makes it a mutex; where everything runs on one thread, as in the
+ * simulator, it is gate_none() and does nothing. */
 #pragma once
 
 #include "base/bytes.h"

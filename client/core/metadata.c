@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The brokers and the topics in use. One call at a time asks for the topics that are stale: first those
- * that may be created by asking, then the others, because the request has one flag for all. What an
- * answer says of a topic replaces what was known, but for a leader epoch that is older. */
+/* The brokers and the topics in use. One call at a time asks for the topics that are stale: first
+ * those that may be created by asking, then the others, because the request has one flag for all.
+ * What an answer says of a topic replaces what was known, but for a leader epoch that is older. */
 #include "core/call.h"
 
 #include <string.h>
@@ -27,8 +27,7 @@ static void metadata_schedule(struct core *core, uint64_t at_ns)
     struct metadata *m = &core->metadata;
     uint64_t now = io_now(core->io);
     at_ns = at_ns < now ? now : at_ns;
-    if (!core->closing && !m->call &&
-        (!alarm_is_set(&m->again) || m->again.node.key > at_ns)) {
+    if (!core->closing && !m->call && (!alarm_is_set(&m->again) || m->again.node.key > at_ns)) {
         alarm_set(&core->alarms, &m->again, at_ns);
     }
 }
@@ -105,7 +104,8 @@ static void metadata_sweep(struct core *core)
     }
 }
 
-/* --- the request ----------------------------------------------------------------------------------- */
+/* --- the request
+ * ----------------------------------------------------------------------------------- */
 
 static int metadata_encode(struct call *c, struct wire_writer *w, int version)
 {
@@ -120,8 +120,7 @@ static int metadata_encode(struct call *c, struct wire_writer *w, int version)
     body.topics = arena_array(&arena, room + 1, sizeof *body.topics);
     body.topics_count = 0;
     body.allow_auto_topic_creation = mc->create;
-    list_each(node, &core->metadata.topics)
-    {
+    list_each (node, &core->metadata.topics) {
         struct topic *t = container_of(node, struct topic, link);
         if (body.topics && t->stale && t->references && t->create == mc->create &&
             (size_t)body.topics_count < room) {
@@ -134,7 +133,8 @@ static int metadata_encode(struct call *c, struct wire_writer *w, int version)
     return error;
 }
 
-/* --- the answer ------------------------------------------------------------------------------------ */
+/* --- the answer
+ * ------------------------------------------------------------------------------------ */
 
 static int metadata_take_broker(struct core *core, const struct metadata_response_brokers *in)
 {
@@ -174,8 +174,7 @@ static int metadata_take_broker(struct core *core, const struct metadata_respons
 static int metadata_take_brokers(struct core *core, const struct metadata_response *in)
 {
     struct metadata *m = &core->metadata;
-    list_each(node, &m->brokers)
-    {
+    list_each (node, &m->brokers) {
         container_of(node, struct broker, link)->seen = false;
     }
     for (int32_t i = 0; i < in->brokers_count; i++) {
@@ -184,8 +183,7 @@ static int metadata_take_brokers(struct core *core, const struct metadata_respon
             return error;
         }
     }
-    list_each(node, &m->brokers)
-    {
+    list_each (node, &m->brokers) {
         struct broker *b = container_of(node, struct broker, link);
         if (!b->seen) {
             (void)map_remove_number(&m->brokers_by_id, (uint64_t)b->id);
@@ -197,7 +195,8 @@ static int metadata_take_brokers(struct core *core, const struct metadata_respon
     return 0;
 }
 
-/* Fills `out` with the partitions of an answer, by number; ERR_MALFORMED unless each is there once. */
+/* Fills `out` with the partitions of an answer, by number; ERR_MALFORMED unless each is there once.
+ */
 static int metadata_take_partitions(const struct topic *t,
                                     const struct metadata_response_topics *in,
                                     struct topic_partition *out)
@@ -284,7 +283,8 @@ static int metadata_decode(struct call *c, struct reader *body, int version)
     return error;
 }
 
-/* --- in turn --------------------------------------------------------------------------------------- */
+/* --- in turn
+ * --------------------------------------------------------------------------------------- */
 
 static void metadata_done(struct call *c)
 {
@@ -306,15 +306,13 @@ static void metadata_done(struct call *c)
     if (failed) {
         metadata_refresh(core, NULL);
     }
-    list_each(node, &m->topics)
-    {
+    list_each (node, &m->topics) {
         struct topic *t = container_of(node, struct topic, link);
         if (t->stale && t->references) {
             metadata_refresh(core, t);
         }
     }
-    list_each(node, &core->members)
-    {
+    list_each (node, &core->members) {
         struct core_member *member = container_of(node, struct core_member, link);
         member->metadata_changed(member);
     }
@@ -336,8 +334,7 @@ static void metadata_start(struct core *core)
         return;
     }
     mc->core = core;
-    list_each(node, &m->topics)
-    {
+    list_each (node, &m->topics) {
         struct topic *t = container_of(node, struct topic, link);
         mc->create = mc->create || (t->stale && t->references && t->create);
     }
@@ -357,8 +354,7 @@ static void metadata_again(struct alarm *a)
     if (io_now(core->io) >= m->swept_ns + age) {
         m->swept_ns = io_now(core->io);
         metadata_sweep(core);
-        list_each(node, &m->topics)
-        {
+        list_each (node, &m->topics) {
             container_of(node, struct topic, link)->stale = true;
         }
     }

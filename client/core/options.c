@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* One table per struct: each row is a name that librdkafka, the Java clients or we use, the field that
- * it sets, its kind and its range. Several names may set one field; ranges are checked again when a
- * struct is taken, because fields may be set directly too. */
+/* One table per struct: each row is a name that librdkafka, the Java clients or we use, the field
+ * that it sets, its kind and its range. Several names may set one field; ranges are checked again
+ * when a struct is taken, because fields may be set directly too. */
 #include "core/options.h"
 
 #include "base/bytes.h"
@@ -43,12 +43,10 @@ static const struct option_name idempotence_names[] = {{"true", LEAT_IDEMPOTENCE
                                                        {"false", LEAT_IDEMPOTENCE_OFF},
                                                        {"auto", LEAT_IDEMPOTENCE_AUTO},
                                                        {NULL, 0}};
-static const struct option_name compression_names[] = {{"none", LEAT_COMPRESSION_NONE},
-                                                       {"gzip", LEAT_COMPRESSION_GZIP},
-                                                       {"snappy", LEAT_COMPRESSION_SNAPPY},
-                                                       {"lz4", LEAT_COMPRESSION_LZ4},
-                                                       {"zstd", LEAT_COMPRESSION_ZSTD},
-                                                       {NULL, 0}};
+static const struct option_name compression_names[] = {
+    {"none", LEAT_COMPRESSION_NONE},     {"gzip", LEAT_COMPRESSION_GZIP},
+    {"snappy", LEAT_COMPRESSION_SNAPPY}, {"lz4", LEAT_COMPRESSION_LZ4},
+    {"zstd", LEAT_COMPRESSION_ZSTD},     {NULL, 0}};
 static const struct option_name partitioner_names[] = {
     {"murmur2_random", LEAT_PARTITIONER_MURMUR2},
     {"murmur2", LEAT_PARTITIONER_MURMUR2},
@@ -57,17 +55,23 @@ static const struct option_name partitioner_names[] = {
     {"random", LEAT_PARTITIONER_RANDOM},
     {"round_robin", LEAT_PARTITIONER_ROUND_ROBIN},
     {NULL, 0}};
-static const struct option_name reset_names[] = {
-    {"earliest", LEAT_RESET_EARLIEST}, {"smallest", LEAT_RESET_EARLIEST},
-    {"beginning", LEAT_RESET_EARLIEST}, {"latest", LEAT_RESET_LATEST},
-    {"largest", LEAT_RESET_LATEST},    {"end", LEAT_RESET_LATEST},
-    {"none", LEAT_RESET_NONE},         {"error", LEAT_RESET_NONE},
-    {NULL, 0}};
+static const struct option_name reset_names[] = {{"earliest", LEAT_RESET_EARLIEST},
+                                                 {"smallest", LEAT_RESET_EARLIEST},
+                                                 {"beginning", LEAT_RESET_EARLIEST},
+                                                 {"latest", LEAT_RESET_LATEST},
+                                                 {"largest", LEAT_RESET_LATEST},
+                                                 {"end", LEAT_RESET_LATEST},
+                                                 {"none", LEAT_RESET_NONE},
+                                                 {"error", LEAT_RESET_NONE},
+                                                 {NULL, 0}};
 static const struct option_name isolation_names[] = {
     {"read_committed", 0}, {"read_uncommitted", 1}, {NULL, 0}};
 
 #define FIELD(type, field) offsetof(type, field)
-#define MS(name, field, min) {name, OPTION_INT32, FIELD(STRUCT, field), min, INT32_MAX, NULL}
+#define MS(name, field, min)                                                                       \
+    {                                                                                              \
+        name, OPTION_INT32, FIELD(STRUCT, field), min, INT32_MAX, NULL                             \
+    }
 
 #define STRUCT leat_options
 static const struct option client_options[] = {
@@ -86,6 +90,7 @@ static const struct option client_options[] = {
     {"receive.message.max.bytes", OPTION_UINT32, FIELD(STRUCT, response_max_bytes), 1 << 16,
      INT32_MAX, NULL},
     {"allow.auto.create.topics", OPTION_BOOL, FIELD(STRUCT, allow_auto_create), 0, 1, NULL},
+    {"fail.fast", OPTION_BOOL, FIELD(STRUCT, fail_fast), 0, 1, NULL},
     {"api.version.request", OPTION_IGNORED, 0, 0, 0, NULL},
     {"broker.version.fallback", OPTION_IGNORED, 0, 0, 0, NULL},
     {"broker.address.family", OPTION_IGNORED, 0, 0, 0, NULL},
@@ -181,8 +186,8 @@ static bool option_parse_number(const char *value, double *out)
     static const struct {
         const char *unit;
         double factor;
-    } units[] = {{"", 1},          {"KiB", 1024}, {"MiB", 1 << 20}, {"GiB", 1 << 30},
-                 {"ms", 1},        {"s", 1000},   {"m", 60000}};
+    } units[] = {{"", 1},   {"KiB", 1024}, {"MiB", 1 << 20}, {"GiB", 1 << 30},
+                 {"ms", 1}, {"s", 1000},   {"m", 60000}};
     char *end;
     double number = strtod(value, &end);
     if (end == value || !isfinite(number)) {
@@ -251,8 +256,7 @@ static int option_set(const struct option *o, void *out, const char *value, leat
         return 0;
     case OPTION_BOOL:
         if (strcasecmp(value, "true") != 0 && strcasecmp(value, "false") != 0) {
-            return error_set(e, ERR_BAD_CONFIG, "%s: '%.40s' is not true or false", o->name,
-                             value);
+            return error_set(e, ERR_BAD_CONFIG, "%s: '%.40s' is not true or false", o->name, value);
         }
         *(bool *)((char *)out + o->offset) = strcasecmp(value, "true") == 0;
         return 0;

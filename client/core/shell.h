@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* shell: the one place of the library that knows threads, waiting and the clock of the caller's side.
+/* shell: the one place of the library that knows threads, waiting and the clock of the caller's
+ * side.
  *
  * A shell runs one thread with the epoll backend of the seam; everything under core/, producer/ and
- * consumer/ whose name does not say otherwise runs there and nowhere else. The caller's threads hand it
- * tasks and wait at gates:
+ * consumer/ whose name does not say otherwise runs there and nowhere else. The caller's threads
+ * hand it tasks and wait at gates:
  *
  *     caller's thread --shell_post(task)--> I/O thread: task->run()
  *     caller's thread <--gate_announce()--- I/O thread, inside the gate that both share
@@ -60,7 +61,8 @@ void shell_post(struct shell *s, struct shell_task *task);
 void shell_call(struct shell *s, struct shell_task *task, bool *finished);
 void shell_finish(struct shell *s, bool *finished);
 
-/* The clock of the caller's side: milliseconds since 1970, and nanoseconds of the clock of io_now(). */
+/* The clock of the caller's side: milliseconds since 1970, and nanoseconds of the clock of
+ * io_now(). */
 int64_t shell_wall_ms(void);
 uint64_t shell_now(void);
 
@@ -71,8 +73,8 @@ uint64_t shell_deadline(int64_t timeout_ms);
 int shell_gate_open(struct shell_gate *g, bool with_event) MUST_CHECK;
 void shell_gate_close(struct shell_gate *g);
 
-/* Inside the gate: leaves it, waits for an announcement or the deadline, enters again. False when the
- * deadline has passed. */
+/* Inside the gate: leaves it, waits for an announcement or the deadline, enters again. False when
+ * the deadline has passed. */
 bool shell_gate_wait(struct shell_gate *g, uint64_t deadline_ns);
 
 /* Inside the gate: whether the descriptor is readable. */

@@ -14,14 +14,10 @@ enum {
 };
 
 void accumulator_init(struct accumulator *a, struct gate *gate, struct memory *memory,
-                      const leat_producer_options *options, uint64_t (*clock)(void),
-                      uint64_t seed)
+                      const leat_producer_options *options, uint64_t (*clock)(void), uint64_t seed)
 {
-    *a = (struct accumulator){.gate = gate,
-                              .memory = memory,
-                              .options = options,
-                              .clock = clock,
-                              .prng = prng_of(seed)};
+    *a = (struct accumulator){
+        .gate = gate, .memory = memory, .options = options, .clock = clock, .prng = prng_of(seed)};
     map_init(&a->topics, memory, prng_next(&a->prng), TOPICS_MAX);
     list_init(&a->all_topics);
     list_init(&a->asking);
@@ -30,7 +26,8 @@ void accumulator_init(struct accumulator *a, struct gate *gate, struct memory *m
     list_init(&a->reports);
 }
 
-/* --- batches --------------------------------------------------------------------------------------- */
+/* --- batches
+ * --------------------------------------------------------------------------------------- */
 
 /* A block that waits for its next batch; it lies in the block itself. */
 struct spare_block {
@@ -193,7 +190,8 @@ static int batch_tag(struct accumulator *a, struct producer_batch *b, void *tag)
     return 0;
 }
 
-/* --- topics and partitions --------------------------------------------------------------------------- */
+/* --- topics and partitions
+ * --------------------------------------------------------------------------- */
 
 static struct producer_topic *accumulator_topic(struct accumulator *a, const char *name)
 {
@@ -323,7 +321,8 @@ static int topic_check(struct accumulator *a, struct producer_topic *t, leat_err
     }
 }
 
-/* --- appending --------------------------------------------------------------------------------------- */
+/* --- appending
+ * --------------------------------------------------------------------------------------- */
 
 int accumulator_append(struct accumulator *a, const leat_record *r, int64_t now_ms, void *tag,
                        struct producer_batch **batch, leat_error *e)
@@ -383,8 +382,7 @@ void accumulator_hurry(struct accumulator *a, struct producer_batch *b)
 
 void accumulator_hurry_all(struct accumulator *a)
 {
-    list_each(node, &a->unsettled)
-    {
+    list_each (node, &a->unsettled) {
         struct producer_batch *b = container_of(node, struct producer_batch, age_link);
         if (b->queue->open == b) {
             accumulator_hurry(a, b);
@@ -414,7 +412,8 @@ struct producer_batch *accumulator_take(struct accumulator *a, struct producer_q
     return b;
 }
 
-/* --- the end of a batch -------------------------------------------------------------------------------- */
+/* --- the end of a batch
+ * -------------------------------------------------------------------------------- */
 
 static void reports_drop(struct accumulator *a)
 {

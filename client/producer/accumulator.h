@@ -6,15 +6,15 @@
  *     sender       --accumulator_take----> oldest ready, or the open one when it is due
  *                  --accumulator_settle--> reports, waiters, flush
  *
- * Everything here is touched inside the producer's gate alone. Nothing waits: what cannot be done now
- * is ERR_BUSY, and the caller waits at the gate for an announcement.
+ * Everything here is touched inside the producer's gate alone. Nothing waits: what cannot be done
+ * now is ERR_BUSY, and the caller waits at the gate for an announcement.
  *
  * Invariants
- *   A1  Batches of a queue leave it in the order of their ordinals; records keep the order of the calls.
- *   A2  used_bytes, the memory of unsettled batches, never passes options.buffer_bytes, but for one
- *       record that is larger than that alone.
- *   A3  Every batch that was created is settled exactly once.
- *   A4  A full buffer makes every open batch due: what waits for room never waits for lingering. */
+ *   A1  Batches of a queue leave it in the order of their ordinals; records keep the order of the
+ * calls. A2  used_bytes, the memory of unsettled batches, never passes options.buffer_bytes, but
+ * for one record that is larger than that alone. A3  Every batch that was created is settled
+ * exactly once. A4  A full buffer makes every open batch due: what waits for room never waits for
+ * lingering. */
 #pragma once
 
 #include "base/map.h"
@@ -53,15 +53,15 @@ struct producer_queue {
     bool small;              /* its batches stay small */
 
     /* The I/O side's, outside the gate: */
-    struct list node_link; /* of a sender's node, or alone */
-    int32_t leader; /* written inside the gate */
+    struct list node_link;        /* of a sender's node, or alone */
+    int32_t leader;               /* written inside the gate */
     struct list in_flight, retry; /* by sequence */
     unsigned in_flight_count;
     int64_t producer_id;
     int16_t producer_epoch;
     int32_t next_sequence;
     bool recovering; /* waits for its answers in flight before it sends again */
-    bool broken; /* a sequence number was given up: a new id is needed */
+    bool broken;     /* a sequence number was given up: a new id is needed */
     unsigned failures;
     uint64_t not_before_ns;
 };
@@ -96,22 +96,21 @@ struct accumulator {
     struct list reports; /* settled batches with something to report */
     uint64_t report_records;
     uint64_t reports_dropped;
-    uint32_t report_position; /* in the first of them */
+    uint32_t report_position;    /* in the first of them */
     struct producer_batch *told; /* reported: their messages are lent until the next call */
-    leat_error failure;       /* the first since the last flush */
-    leat_error fatal;         /* code 0: none */
+    leat_error failure;          /* the first since the last flush */
+    leat_error fatal;            /* code 0: none */
 };
 
 /* `clock` gives the time of io_now() on the appending side. */
 void accumulator_init(struct accumulator *a, struct gate *gate, struct memory *memory,
-                      const leat_producer_options *options, uint64_t (*clock)(void),
-                      uint64_t seed);
+                      const leat_producer_options *options, uint64_t (*clock)(void), uint64_t seed);
 
 /* Frees everything; nothing is unsettled. */
 void accumulator_deinit(struct accumulator *a);
 
-/* Appends a record, whose fields were checked. 0 and *batch, for tags and waiters; ERR_BUSY: no room,
- * or the topic is still being looked up; its refusal; ERR_UNKNOWN_TOPIC_OR_PARTITION;
+/* Appends a record, whose fields were checked. 0 and *batch, for tags and waiters; ERR_BUSY: no
+ * room, or the topic is still being looked up; its refusal; ERR_UNKNOWN_TOPIC_OR_PARTITION;
  * ERR_NO_MEMORY. `tag` NULL: no report. */
 int accumulator_append(struct accumulator *a, const leat_record *r, int64_t now_ms, void *tag,
                        struct producer_batch **batch, leat_error *e) MUST_CHECK;
@@ -133,8 +132,8 @@ int accumulator_topic_known(struct accumulator *a, struct producer_topic *t,
 void accumulator_topic_refused(struct accumulator *a, struct producer_topic *t,
                                const leat_error *error);
 
-/* The batch is delivered or given up, as b->error says; it belongs to the accumulator again. Its packed
- * bytes are freed before. */
+/* The batch is delivered or given up, as b->error says; it belongs to the accumulator again. Its
+ * packed bytes are freed before. */
 void accumulator_settle(struct accumulator *a, struct producer_batch *b);
 
 /* Moves up to `max` reports out. The batches that they came from live until the next call. */

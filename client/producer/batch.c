@@ -99,7 +99,8 @@ int producer_batch_seal(struct producer_batch *b, enum codec codec, int level,
     assert((producer_id < 0) == (sequence < 0));
     if (b->sealed) {
         const uint8_t *p = producer_batch_bytes(b).data;
-        if (get_be64(p + 43) == (uint64_t)producer_id && get_be16(p + 51) == (uint16_t)producer_epoch &&
+        if (get_be64(p + 43) == (uint64_t)producer_id &&
+            get_be16(p + 51) == (uint16_t)producer_epoch &&
             get_be32(p + 53) == (uint32_t)sequence) {
             return 0;
         }

@@ -6,11 +6,12 @@
  *                                                    ^                 |
  *                                                    +---- retry <-----+
  *
- * A record is written once, in the form of the wire, behind room for the batch's header; sealing adds
- * the header and the checksum, and compresses if that is asked for. The bytes stay where they are until
- * the batch is settled, so a retry sends the very same ones.
+ * A record is written once, in the form of the wire, behind room for the batch's header; sealing
+ * adds the header and the checksum, and compresses if that is asked for. The bytes stay where they
+ * are until the batch is settled, so a retry sends the very same ones.
  *
- * The appending side works inside the producer's gate; from ready on the bytes belong to the I/O side. */
+ * The appending side works inside the producer's gate; from ready on the bytes belong to the I/O
+ * side. */
 #pragma once
 
 #include "base/list.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* One Produce request: its batches sorted by topic, so that each topic appears once, and its answer
- * matched back. The answer usually has the same order, so the next expected batch is tried first. */
+ * matched back. The answer usually has the same order, so the next expected batch is tried first.
+ */
 #include "producer/sender_private.h"
 
 #include <stdlib.h>

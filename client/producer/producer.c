@@ -55,7 +55,8 @@ int leat_producer_open(leat_producer **out, leat_client *c, const leat_producer_
         return error;
     }
     /* Beside the records: topics, queues, batches and their tags. */
-    size_t budget = (size_t)taken.buffer_bytes * 2 + ((size_t)taken.reports_max * 16) + (256u << 20);
+    size_t budget =
+        (size_t)taken.buffer_bytes * 2 + ((size_t)taken.reports_max * 16) + (256u << 20);
     struct leat_producer *p = heap_open(sizeof *p, budget);
     if (!p || shell_gate_open(&p->gate, true)) {
         heap_close(p);
@@ -85,7 +86,8 @@ static void producer_leave(struct leat_producer *p)
     }
 }
 
-/* Inside the gate: wakes the sender if need be and waits for an announcement. False at the deadline. */
+/* Inside the gate: wakes the sender if need be and waits for an announcement. False at the
+ * deadline. */
 static bool producer_wait(struct leat_producer *p, uint64_t deadline_ns)
 {
     if (p->accumulator.wake) {

@@ -21,12 +21,12 @@ static void sender_soon(struct sender *s)
     }
 }
 
-/* --- who leads what ---------------------------------------------------------------------------------- */
+/* --- who leads what
+ * ---------------------------------------------------------------------------------- */
 
 static struct sender_node *sender_node(struct sender *s, int32_t broker_id)
 {
-    list_each(node, &s->nodes)
-    {
+    list_each (node, &s->nodes) {
         struct sender_node *n = container_of(node, struct sender_node, link);
         if (n->broker_id == broker_id) {
             return n;
@@ -99,8 +99,7 @@ static void sender_metadata_changed(struct core_member *m)
 {
     struct sender *s = container_of(m, struct sender, member);
     gate_enter(s->gate);
-    list_each(node, &s->accumulator->all_topics)
-    {
+    list_each (node, &s->accumulator->all_topics) {
         sender_learn(s, container_of(node, struct producer_topic, all_link));
     }
     gate_leave(s->gate);
@@ -138,7 +137,8 @@ static void sender_gather(struct sender *s)
     gate_leave(s->gate);
 }
 
-/* --- the producer's id --------------------------------------------------------------------------------- */
+/* --- the producer's id
+ * --------------------------------------------------------------------------------- */
 
 static int id_encode(struct call *c, struct wire_writer *w, int version)
 {
@@ -200,7 +200,8 @@ static void sender_ask_id(struct sender *s)
     }
 }
 
-/* --- which batch goes next ----------------------------------------------------------------------------- */
+/* --- which batch goes next
+ * ----------------------------------------------------------------------------- */
 
 static int32_t sequence_after(int32_t sequence, int32_t records)
 {
@@ -215,8 +216,7 @@ static bool queue_mend(struct sender *s, struct producer_queue *q)
     if (q->in_flight_count) {
         return false;
     }
-    list_each(node, &q->retry)
-    {
+    list_each (node, &q->retry) {
         if (!container_of(node, struct producer_batch, link)->rejected) {
             return false;
         }
@@ -230,8 +230,7 @@ static bool queue_mend(struct sender *s, struct producer_queue *q)
     q->producer_epoch = s->producer_epoch;
     q->next_sequence = 0;
     q->broken = false;
-    list_each(node, &q->retry)
-    {
+    list_each (node, &q->retry) {
         struct producer_batch *b = container_of(node, struct producer_batch, link);
         b->sequenced = b->rejected = false;
     }
@@ -240,8 +239,7 @@ static bool queue_mend(struct sender *s, struct producer_queue *q)
 
 static struct producer_batch *queue_retry(struct producer_queue *q)
 {
-    list_each(node, &q->retry)
-    {
+    list_each (node, &q->retry) {
         struct producer_batch *b = container_of(node, struct producer_batch, link);
         if (!q->broken || !b->rejected) {
             list_remove(&b->link);
@@ -269,9 +267,8 @@ static struct producer_batch *queue_next(struct sender *s, struct producer_queue
 {
     *due_ns = UINT64_MAX;
     bool idempotent = sender_idempotent(s);
-    unsigned limit = idempotent || s->options->acks == LEAT_ACKS_NONE
-                         ? (unsigned)s->options->max_in_flight
-                         : 1;
+    unsigned limit =
+        idempotent || s->options->acks == LEAT_ACKS_NONE ? (unsigned)s->options->max_in_flight : 1;
     if (q->in_flight_count >= limit || q->recovering) {
         return NULL;
     }
@@ -313,8 +310,7 @@ static uint32_t node_collect(struct sender *s, struct sender_node *n, uint64_t *
     list_init(&served);
     uint64_t now = io_now(s->core->io);
     gate_enter(s->gate);
-    list_each(node, &n->queues)
-    {
+    list_each (node, &n->queues) {
         struct producer_queue *q = container_of(node, struct producer_queue, node_link);
         uint64_t due;
         if (count == PRODUCE_BATCHES_MAX || bytes >= PRODUCE_BYTES_MAX) {
@@ -356,11 +352,10 @@ static void node_serve(struct sender *s, struct sender_node *n, uint64_t *due_ns
         for (uint32_t i = 0; i < count; i++) {
             struct producer_batch *b = batches[i];
             bool numbered = b->sequenced;
-            int error = producer_batch_seal(b, (enum codec)s->options->compression,
-                                            s->options->compression_level, s->core->memory,
-                                            numbered ? b->producer_id : -1,
-                                            numbered ? b->producer_epoch : -1,
-                                            numbered ? b->sequence : -1);
+            int error = producer_batch_seal(
+                b, (enum codec)s->options->compression, s->options->compression_level,
+                s->core->memory, numbered ? b->producer_id : -1, numbered ? b->producer_epoch : -1,
+                numbered ? b->sequence : -1);
             if (error) {
                 leat_error reason;
                 error_set(&reason, error, "a batch cannot be compressed: %s", error_text(error));
@@ -379,7 +374,8 @@ static void node_serve(struct sender *s, struct sender_node *n, uint64_t *due_ns
     }
 }
 
-/* --- what became of a batch ---------------------------------------------------------------------------- */
+/* --- what became of a batch
+ * ---------------------------------------------------------------------------- */
 
 static void sender_settle(struct sender *s, struct producer_batch *b)
 {
@@ -405,8 +401,8 @@ static bool batch_is_last(const struct producer_batch *b)
     return true;
 }
 
-/* Gives a batch up: it is in no list but the accumulator's. `refused`: the broker has not written it, and
- * says so. */
+/* Gives a batch up: it is in no list but the accumulator's. `refused`: the broker has not written
+ * it, and says so. */
 static void sender_give_up(struct sender *s, struct producer_batch *b, bool refused,
                            const leat_error *reason)
 {
@@ -422,8 +418,7 @@ static void sender_give_up(struct sender *s, struct producer_batch *b, bool refu
 static void queue_insert_retry(struct producer_queue *q, struct producer_batch *b)
 {
     struct list *before = &q->retry;
-    list_each(node, &q->retry)
-    {
+    list_each (node, &q->retry) {
         if (container_of(node, struct producer_batch, link)->ordinal > b->ordinal) {
             before = node;
             break;
@@ -486,7 +481,8 @@ static bool sender_sequence_error(struct sender *s, struct producer_batch *b, in
         return false;
     }
     leat_error e;
-    error_set(&e, error, "%.150s: the broker lost acknowledged records or another producer took over",
+    error_set(&e, error,
+              "%.150s: the broker lost acknowledged records or another producer took over",
               reason->message);
     sender_give_up(s, b, false, &e);
     sender_fatal(s, &e);
@@ -536,16 +532,15 @@ void sender_request_done(struct sender *s, struct sender_node *n)
     }
 }
 
-/* Gives up every batch that is not in flight and whose time is over (all: every one). Returns when the
- * next one's time comes. */
+/* Gives up every batch that is not in flight and whose time is over (all: every one). Returns when
+ * the next one's time comes. */
 static uint64_t sender_expire(struct sender *s, bool all, const leat_error *why)
 {
     uint64_t now = io_now(s->core->io);
     for (;;) {
         struct producer_batch *b = NULL;
         gate_enter(s->gate);
-        list_each(node, &s->accumulator->unsettled)
-        {
+        list_each (node, &s->accumulator->unsettled) {
             struct producer_batch *at = container_of(node, struct producer_batch, age_link);
             if (!at->in_flight && at->record_count > 0) {
                 b = at;
@@ -571,7 +566,7 @@ static uint64_t sender_expire(struct sender *s, bool all, const leat_error *why)
         } else {
             error_set(&e, ERR_TIMEOUT, "not delivered within %d ms: %.180s",
                       (int)s->options->delivery_timeout_ms,
-                      b->error.code          ? b->error.message
+                      b->error.code           ? b->error.message
                       : s->core->problem.code ? s->core->problem.message
                                               : "its partition has no leader");
         }
@@ -589,7 +584,8 @@ static void sender_fatal(struct sender *s, const leat_error *reason)
     sender_soon(s);
 }
 
-/* --- in turn ------------------------------------------------------------------------------------------- */
+/* --- in turn
+ * ------------------------------------------------------------------------------------------- */
 
 static void sender_run(struct sender *s)
 {
@@ -598,8 +594,7 @@ static void sender_run(struct sender *s)
     }
     sender_gather(s);
     uint64_t due = sender_expire(s, s->accumulator->fatal.code != 0, &s->accumulator->fatal);
-    list_each(node, &s->nodes)
-    {
+    list_each (node, &s->nodes) {
         node_serve(s, container_of(node, struct sender_node, link), &due);
     }
     if (due != UINT64_MAX) {
@@ -621,8 +616,7 @@ static void sender_closed(struct sender *s)
     (void)sender_expire(s, true, &e);
     core_leave(s->core, &s->member);
     gate_enter(s->gate);
-    list_each(at, &s->accumulator->all_topics)
-    {
+    list_each (at, &s->accumulator->all_topics) {
         struct producer_topic *t = container_of(at, struct producer_topic, all_link);
         if (t->meta) {
             topic_put(s->core, t->meta);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* sender: the I/O side of a producer. It drains the accumulator into Produce requests, one per broker
- * and round, at most max_in_flight of them per broker, and decides what an answer means.
+/* sender: the I/O side of a producer. It drains the accumulator into Produce requests, one per
+ * broker and round, at most max_in_flight of them per broker, and decides what an answer means.
  *
  * Order and duplicates. With idempotence every batch of a partition carries the producer's id and a
  * sequence number; up to five are in flight.
- *   P1  A partition whose oldest unanswered batch failed sends nothing until all its batches in flight
- *       are answered; then the failed ones go again, in order, with the same bytes. A broker that
+ *   P1  A partition whose oldest unanswered batch failed sends nothing until all its batches in
+ * flight are answered; then the failed ones go again, in order, with the same bytes. A broker that
  *       had written one answers as if it had not been sent twice.
- *   P2  A batch is given up only when the broker refuses it or its delivery timeout has passed. Its number
- *       is then a gap: the partition is broken. What is left is sent again under the old numbers
+ *   P2  A batch is given up only when the broker refuses it or its delivery timeout has passed. Its
+ * number is then a gap: the partition is broken. What is left is sent again under the old numbers
  *       until the broker has said of each whether it is written; what is not gets a new id, counted
  *       from 0.
  *   P3  OUT_OF_ORDER_SEQUENCE for the oldest batch of a partition that is not broken means that the

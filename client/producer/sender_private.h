@@ -6,8 +6,8 @@
 #include "producer/sender.h"
 
 enum {
-    PRODUCE_BATCHES_MAX = 1024,       /* per request */
-    PRODUCE_BYTES_MAX = 4 << 20,      /* per request, but at least one batch */
+    PRODUCE_BATCHES_MAX = 1024,  /* per request */
+    PRODUCE_BYTES_MAX = 4 << 20, /* per request, but at least one batch */
     PRODUCE_ANSWER_MAX = 16 << 20,
     PRODUCE_GRACE_MS = 5000, /* beyond request_timeout_ms, for the way */
 };

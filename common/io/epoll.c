@@ -52,8 +52,7 @@ static int epoll_adopt_listener(struct posix_io *p, struct io_listener *l)
     return epoll_add(p, l->fd, EPOLLIN, (char *)l + LISTENER_TAG);
 }
 
-/* --- attempts: a result, or -EAGAIN and an edge will come
- * ------------------------------------------- */
+/* --- attempts: a result, or -EAGAIN and an edge will come ------------------------------------- */
 
 static int64_t attempt_recv(struct posix_op *po)
 {
@@ -152,8 +151,7 @@ static void epoll_cancel(struct posix_io *p, struct io_op *op)
     }
 }
 
-/* --- events
- * ------------------------------------------------------------------------------------------ */
+/* --- events ----------------------------------------------------------------------------------- */
 
 static void event_listener(struct posix_io *p, struct io_listener *l)
 {
@@ -247,8 +245,7 @@ static void epoll_run_once(struct io *io, uint64_t timeout_ns)
     posix_enter(outer);
 }
 
-/* --- life cycle
- * -------------------------------------------------------------------------------------- */
+/* --- life cycle ------------------------------------------------------------------------------- */
 
 static int epoll_open(struct posix_io *p, const struct io_options *options, char *reason)
 {

@@ -14,8 +14,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* --- opening
- * --------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 static int open_flags(unsigned flags)
 {
@@ -131,8 +130,7 @@ void *posix_file_map(struct io *io, struct io_file *file, size_t size)
     return map;
 }
 
-/* --- operations
- * ------------------------------------------------------------------------------------ */
+/* --- operations ------------------------------------------------------------------------------- */
 
 static struct posix_op *file_begin(struct io_op *op, enum op_kind kind, struct io_file *file)
 {
@@ -256,8 +254,7 @@ void file_op_end(struct posix_io *p, struct posix_op *po)
     po->file.file->in_flight--;
 }
 
-/* --- transfers
- * ------------------------------------------------------------------------------------- */
+/* --- transfers -------------------------------------------------------------------------------- */
 
 static void transfer_piece(struct transfer *out, void *base, size_t size)
 {
@@ -305,8 +302,7 @@ bool file_advance(struct posix_op *po, int64_t bytes)
            (bytes == 0 || (po->file.file->direct && !block_aligned(po->file.finished)));
 }
 
-/* --- on a worker
- * ----------------------------------------------------------------------------------- */
+/* --- on a worker ------------------------------------------------------------------------------ */
 
 void file_submit(struct posix_io *p, struct io_op *op)
 {
@@ -379,8 +375,7 @@ int64_t file_execute(struct posix_op *po)
     return result < 0 ? -errno : 0;
 }
 
-/* --- names
- * ----------------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 int posix_rename(struct io *io, const char *from, const char *to)
 {

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-enum { SHARDS_MAX = 64, WORKERS_DEFAULT = 2, NAMES_THREADS = 2 };
+enum { SHARDS_MAX = 64, WORKERS_DEFAULT = 2 };
 
 static_assert(SHARDS_MAX <= 64, "outboxes_used has one bit for each shard");
 
@@ -41,7 +41,6 @@ static struct io_group *group_new(const struct posix_backend *backend,
     g->ios = ios;
     g->boot_id = posix_read_boot_id();
     workers_init(&g->files, "io-files", workers);
-    workers_init(&g->names, "io-names", NAMES_THREADS);
     workers_init(&g->work, "io-work", workers);
     list_init(&g->listening);
     int failed = pthread_mutex_init(&g->lock, NULL);
@@ -109,8 +108,7 @@ struct io *io_group_shard(struct io_group *g, unsigned shard)
     return &g->ios[shard]->io;
 }
 
-/* --- running
- * ----------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 struct run {
     struct posix_io *shard;
@@ -176,7 +174,6 @@ void io_group_close(struct io_group *g)
         }
     }
     workers_deinit(&g->files);
-    workers_deinit(&g->names);
     workers_deinit(&g->work);
     for (unsigned i = 0; i < g->shards; i++) {
         if (g->ios[i] && g->ios[i]->opened) {

@@ -74,8 +74,7 @@ static inline bool io_op_idle(const struct io_op *op)
     return op->magic == IO_OP_IDLE;
 }
 
-/* --- the clock, entropy, the machine ------------------------------------------------------------
- */
+/* --- the clock, entropy, the machine ---------------------------------------------------------- */
 
 /* Nanoseconds of a clock that never goes back; read once per loop turn. */
 uint64_t io_now(struct io *io);
@@ -100,8 +99,7 @@ const struct logger *io_logger(struct io *io);
 /* "io_uring", "epoll" or "simulator". */
 const char *io_backend_name(struct io *io);
 
-/* --- files ---------------------------------------------------------------------------------------
- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 enum io_open_flags {
     IO_OPEN_READ = 1 << 0,
@@ -187,8 +185,7 @@ struct io_disk {
 /* The space of the file system that holds `path`. 0 or a negative errno. */
 int io_disk(struct io *io, const char *path, struct io_disk *out) MUST_CHECK;
 
-/* --- sockets (TCP, TCP_NODELAY)
- * ------------------------------------------------------------------- */
+/* --- sockets (TCP, TCP_NODELAY) --------------------------------------------------------------- */
 
 /* Listens on `host` (numeric or a name) and `port` (0: any). `*port_out` is what it got. */
 int io_listen(struct io *io, struct io_listener **out, const char *host, uint16_t port,
@@ -219,8 +216,7 @@ void io_socket_close(struct io *io, struct io_socket *s);
 /* "host:port" of the other end. */
 void io_socket_peer(struct io *io, struct io_socket *s, char out[static IO_ADDRESS_MAX]);
 
-/* --- timers, cancel
- * -------------------------------------------------------------------------------- */
+/* --- timers, cancel --------------------------------------------------------------------------- */
 
 /* done(0) in the first turn at or after `deadline_ns` (of io_now()). */
 void io_timer(struct io *io, struct io_op *op, uint64_t deadline_ns);
@@ -229,8 +225,7 @@ void io_timer(struct io *io, struct io_op *op, uint64_t deadline_ns);
  * flight are let run to their end. */
 void io_cancel(struct io *io, struct io_op *op);
 
-/* --- shards
- * ----------------------------------------------------------------------------------------- */
+/* --- shards ----------------------------------------------------------------------------------- */
 
 /* A message to a shard, embedded in its owner and left in place until deliver() is called there. */
 struct io_message {
@@ -267,8 +262,7 @@ _Noreturn void io_fatal(struct io *io, const char *format, ...)
  * is not called for them, and their memory must live until io_group_close(). */
 void io_stop(struct io *io);
 
-/* --- production: opening the door
- * ------------------------------------------------------------------- */
+/* --- production: opening the door ------------------------------------------------------------- */
 
 enum io_backend { IO_BACKEND_AUTO, IO_BACKEND_URING, IO_BACKEND_EPOLL };
 

@@ -42,6 +42,7 @@ int posix_init(struct posix_io *p, struct io_group *g, unsigned shard,
     list_init(&p->files);
     list_init(&p->sockets);
     list_init(&p->listeners);
+    list_init(&p->lookups);
     list_init(&p->buried);
     list_init(&p->buried_listeners);
     p->outboxes = memory_alloc(&g->memory, g->shards * sizeof *p->outboxes);
@@ -61,6 +62,7 @@ int posix_init(struct posix_io *p, struct io_group *g, unsigned shard,
 void posix_deinit(struct posix_io *p)
 {
     if (p->opened) {
+        lookups_forget_all(p);
         sockets_close_all(p);
         files_close_all(p);
         close(p->wake_fd);
@@ -68,8 +70,7 @@ void posix_deinit(struct posix_io *p)
     }
 }
 
-/* --- the turn
- * -------------------------------------------------------------------------------------- */
+/* --- the turn --------------------------------------------------------------------------------- */
 
 uint64_t posix_wait_ns(struct posix_io *p, uint64_t timeout_ns)
 {
@@ -200,8 +201,7 @@ void posix_finish(struct posix_io *p, struct io_op *op, int64_t result)
     io_complete(op, result);
 }
 
-/* --- workers
- * --------------------------------------------------------------------------------------- */
+/* --- workers ---------------------------------------------------------------------------------- */
 
 static void posix_job_run(struct job *j)
 {
@@ -237,8 +237,7 @@ void posix_work(struct io *io, struct io_op *op, void (*function)(void *argument
     posix_submit(p, &p->group->work, op);
 }
 
-/* --- timers, cancel
- * -------------------------------------------------------------------------------- */
+/* --- timers, cancel --------------------------------------------------------------------------- */
 
 void posix_timer(struct io *io, struct io_op *op, uint64_t deadline_ns)
 {
@@ -285,8 +284,7 @@ void posix_cancel(struct io *io, struct io_op *op)
     }
 }
 
-/* --- messages
- * -------------------------------------------------------------------------------------- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 void posix_wake(struct posix_io *to)
 {
@@ -322,8 +320,7 @@ void posix_post(struct io *io, unsigned to, struct io_message *m)
     p->outboxes_used |= UINT64_C(1) << to;
 }
 
-/* --- the machine
- * ----------------------------------------------------------------------------------- */
+/* --- the machine ------------------------------------------------------------------------------ */
 
 uint64_t posix_clock(struct io *io)
 {

@@ -14,6 +14,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
+#include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -27,24 +28,7 @@ struct listening {
     unsigned listeners;
 };
 
-/* --- addresses
- * ------------------------------------------------------------------------------------- */
-
-static bool address_parse(const char *host, uint16_t port, union address *out)
-{
-    *out = (union address){0};
-    if (inet_pton(AF_INET, host, &out->v4.sin_addr) == 1) {
-        out->v4.sin_family = AF_INET;
-        out->v4.sin_port = htons(port);
-        return true;
-    }
-    if (inet_pton(AF_INET6, host, &out->v6.sin6_addr) == 1) {
-        out->v6.sin6_family = AF_INET6;
-        out->v6.sin6_port = htons(port);
-        return true;
-    }
-    return false;
-}
+/* --- addresses -------------------------------------------------------------------------------- */
 
 static uint16_t address_port(const union address *a)
 {
@@ -61,41 +45,7 @@ static bool address_equal(const union address *a, const union address *b)
                : a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
 }
 
-static int resolve_errno(int code)
-{
-    switch (code) {
-    case EAI_MEMORY:
-        return -ENOMEM;
-    case EAI_SYSTEM:
-        return errno ? -errno : -EHOSTUNREACH;
-    default:
-        return -EHOSTUNREACH;
-    }
-}
-
-/* Asks the system's resolver; blocks. 0 with count > 0, or a negative errno. */
-static int resolve_ask(struct resolve *r, int flags)
-{
-    char service[8];
-    snprintf(service, sizeof service, "%u", r->port);
-    struct addrinfo hints = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = flags | AI_NUMERICSERV};
-    struct addrinfo *answer = NULL;
-    int code = getaddrinfo(r->host, service, &hints, &answer);
-    if (code != 0) {
-        return resolve_errno(code);
-    }
-    for (struct addrinfo *a = answer; a && r->count < ADDRESSES_MAX; a = a->ai_next) {
-        if (a->ai_addrlen <= sizeof r->addresses[0]) {
-            memcpy(&r->addresses[r->count++], a->ai_addr, a->ai_addrlen);
-        }
-    }
-    freeaddrinfo(answer);
-    return r->count > 0 ? 0 : -EHOSTUNREACH;
-}
-
-/* --- listeners
- * ------------------------------------------------------------------------------------- */
+/* --- listeners -------------------------------------------------------------------------------- */
 
 static int open_listening(const union address *address, int flags, bool shared)
 {
@@ -207,27 +157,20 @@ int posix_listen(struct io *io, struct io_listener **out, const char *host, uint
                  uint16_t *port_out)
 {
     struct posix_io *p = posix_of(io);
-    struct resolve names = {.port = port};
-    if (strlen(host) >= sizeof names.host) {
-        return -EINVAL;
-    }
+    struct addresses addresses = {.count = 1};
     struct io_listener *l = memory_alloc(&io->memory, sizeof *l);
     if (!l) {
         return -ENOMEM;
     }
-    int error = 0;
-    if (address_parse(host, port, &names.addresses[0])) {
-        names.count = 1;
-    } else {
-        strcpy(names.host, host);
-        error = resolve_ask(&names, AI_PASSIVE);
-    }
+    int error = address_parse(host, port, &addresses.items[0])
+                    ? 0
+                    : addresses_ask(&addresses, host, port, AI_PASSIVE);
     l->fd = -1;
-    for (unsigned i = 0; i < names.count && l->fd < 0; i++) {
-        l->address = names.addresses[i];
+    for (unsigned i = 0; i < addresses.count && error == 0 && l->fd < 0; i++) {
+        l->address = addresses.items[i];
         l->fd = listen_on(p->group, &l->address);
-        error = l->fd < 0 ? l->fd : 0;
     }
+    error = error ? error : l->fd < 0 ? l->fd : 0;
     if (error) {
         memory_free(&io->memory, l);
         return error;
@@ -269,11 +212,9 @@ void posix_listener_close(struct io *io, struct io_listener *l)
     }
 }
 
-/* --- sockets
- * --------------------------------------------------------------------------------------- */
+/* --- sockets ---------------------------------------------------------------------------------- */
 
-/* Takes `fd` in every case. */
-static struct io_socket *socket_new(struct posix_io *p, int fd)
+struct io_socket *socket_new(struct posix_io *p, int fd)
 {
     struct io_socket *s = memory_alloc(&p->io.memory, sizeof *s);
     if (!s) {
@@ -286,7 +227,7 @@ static struct io_socket *socket_new(struct posix_io *p, int fd)
     return s;
 }
 
-static void socket_free(struct posix_io *p, struct io_socket *s)
+void socket_free(struct posix_io *p, struct io_socket *s)
 {
     assert(!s->receiving && !s->sending);
     close(s->fd);
@@ -391,7 +332,7 @@ void socket_op_end(struct posix_io *p, struct io_op *op)
         }
     } else if (po->kind == OP_CONNECT) {
         assert(!po->connect.socket);
-        memory_free(&p->io.memory, po->connect.resolve);
+        lookup_free(po->connect.lookup);
     } else {
         struct io_socket *s = po->transfer.socket;
         struct io_op **slot = po->kind == OP_RECV ? &s->receiving : &s->sending;
@@ -433,127 +374,4 @@ void sockets_close_all(struct posix_io *p)
         listener_free(p, container_of(listener, struct io_listener, link));
     }
     sockets_bury(p);
-}
-
-/* --- connecting
- * ------------------------------------------------------------------------------------
- *
- *     resolving --resolve_done--> trying --posix_connected(0)--> done
- *         |                        |  ^
- *         | connect_cancel         |  | posix_connected(error): the next address
- *         v                        `--'
- *     orphaned: the resolver's answer is thrown away */
-
-static int connect_open(struct posix_io *p, struct io_op *op, const union address *address)
-{
-    int one = 1;
-    int fd =
-        socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | p->backend->socket_flags, 0);
-    if (fd < 0) {
-        return -errno;
-    }
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) < 0) {
-        int error = -errno;
-        close(fd);
-        return error;
-    }
-    struct io_socket *s = socket_new(p, fd);
-    if (!s) {
-        return -ENOBUFS;
-    }
-    s->peer = *address;
-    s->sending = op;
-    posix_op(op)->connect.socket = s;
-    return 0;
-}
-
-static void connect_try(struct posix_io *p, struct io_op *op)
-{
-    struct resolve *r = posix_op(op)->connect.resolve;
-    while (r->next < r->count) {
-        r->error = connect_open(p, op, &r->addresses[r->next++]);
-        if (r->error == 0) {
-            p->backend->start(p, op);
-            return;
-        }
-    }
-    posix_ready(p, op, r->error);
-}
-
-void posix_connected(struct posix_io *p, struct io_op *op, int64_t result)
-{
-    struct posix_op *po = posix_op(op);
-    struct io_socket *s = po->connect.socket;
-    assert(s->sending == op);
-    s->sending = NULL;
-    po->connect.socket = NULL;
-    if (result >= 0) {
-        *po->connect.out = s;
-        posix_finish(p, op, 0);
-        return;
-    }
-    socket_free(p, s);
-    if (po->cancelled) {
-        posix_finish(p, op, -ECANCELED);
-        return;
-    }
-    po->connect.resolve->error = (int)result;
-    connect_try(p, op);
-}
-
-static void resolve_run(struct job *j)
-{
-    struct resolve *r = container_of(j, struct resolve, job);
-    r->error = resolve_ask(r, 0);
-}
-
-static void resolve_done(struct io_message *m, struct io *io)
-{
-    struct resolve *r = container_of(m, struct resolve, job.done);
-    if (!r->op) {
-        memory_free(&io->memory, r);
-        return;
-    }
-    connect_try(posix_of(io), r->op);
-}
-
-void posix_connect(struct io *io, struct io_op *op, struct io_socket **out, const char *host,
-                   uint16_t port)
-{
-    struct posix_io *p = posix_of(io);
-    struct posix_op *po = posix_op(op);
-    *po = (struct posix_op){.kind = OP_CONNECT, .connect = {.out = out}};
-    struct resolve *r = memory_alloc(&io->memory, sizeof *r);
-    po->connect.resolve = r;
-    if (!r || strlen(host) >= sizeof r->host) {
-        posix_ready(p, op, r ? -EHOSTUNREACH : -ENOBUFS);
-        return;
-    }
-    r->op = op;
-    r->port = port;
-    strcpy(r->host, host);
-    if (address_parse(host, port, &r->addresses[0])) {
-        r->count = 1;
-        connect_try(p, op);
-        return;
-    }
-    r->job = (struct job){.owner = p, .run = resolve_run, .done = {.deliver = resolve_done}};
-    int error = workers_submit(&p->group->names, &r->job);
-    if (error) {
-        posix_ready(p, op, error);
-    }
-}
-
-void connect_cancel(struct posix_io *p, struct io_op *op)
-{
-    struct posix_op *po = posix_op(op);
-    if (po->connect.socket) {
-        p->backend->cancel(p, op);
-        return;
-    }
-    if (!workers_cancel(&p->group->names, &po->connect.resolve->job)) {
-        po->connect.resolve->op = NULL;
-        po->connect.resolve = NULL;
-    }
-    posix_ready(p, op, -ECANCELED);
 }

@@ -15,9 +15,9 @@
  *     RUNG     another shard's MSG_RING has woken us                                 no
  *     RING     our own MSG_RING has failed (success is silent); the shard is above   no
  *
- * An operation that finds no room even after submitting waits in `waiting` and is tried again in
- * the next turn: none is lost. Ordering among operations is the owner's business, as the contract
- * says. */
+ * An operation that finds no room even after submitting waits in `waiting`, a cancellation in
+ * `cancelling`, and is tried again in the next turn: none is lost. Ordering among operations is the
+ * owner's business, as the contract says. */
 #include "io/uring.h"
 
 #include <errno.h>
@@ -37,8 +37,7 @@ enum { REAP_BATCH = 64, LEAVE_PATIENCE_NS = 200000000 };
 
 static_assert(_Alignof(struct io_op) > TAG_MASK, "the low bits of an operation's address are free");
 
-/* --- submitting
- * --------------------------------------------------------------------------------------- */
+/* --- submitting ------------------------------------------------------------------------------- */
 
 /* NULL: the queue is full and the kernel takes no more before completions are reaped. */
 static struct io_uring_sqe *uring_sqe(struct uring_io *u)
@@ -117,20 +116,32 @@ static void uring_prepare(struct uring_io *u, struct io_uring_sqe *sqe, struct p
     }
 }
 
+/* The operation's link is in `waiting`, in `cancelling` or in nothing. */
 static void uring_issue(struct uring_io *u, struct io_op *op)
 {
     struct posix_op *po = posix_op(op);
     struct io_uring_sqe *sqe = uring_sqe(u);
+    list_init(&op->priv.link);
     if (!sqe) {
-        /* The step is remembered behind the waiting. */
-        po->result = po->step;
+        po->result = po->step; /* to go on from */
         po->step = STEP_WAITING;
-        list_init(&op->priv.link);
         list_append(&u->waiting, &op->priv.link);
         return;
     }
     uring_prepare(u, sqe, po);
     io_uring_sqe_set_data64(sqe, (uintptr_t)op | TAG_OP);
+    u->in_flight++;
+}
+
+static void uring_issue_cancel(struct uring_io *u, struct io_op *op)
+{
+    struct io_uring_sqe *sqe = uring_sqe(u);
+    if (!sqe) {
+        list_append(&u->cancelling, &op->priv.link);
+        return;
+    }
+    io_uring_prep_cancel64(sqe, (uintptr_t)op | TAG_OP, 0);
+    io_uring_sqe_set_data64(sqe, TAG_CANCEL);
     u->in_flight++;
 }
 
@@ -140,6 +151,9 @@ static void uring_issue_waiting(struct uring_io *u)
         struct io_op *op = container_of(list_pop(&u->waiting), struct io_op, priv.link);
         posix_op(op)->step = (uint8_t)posix_op(op)->result;
         uring_issue(u, op);
+    }
+    while (!list_empty(&u->cancelling) && io_uring_sq_space_left(&u->ring) > 0) {
+        uring_issue_cancel(u, container_of(list_pop(&u->cancelling), struct io_op, priv.link));
     }
 }
 
@@ -155,20 +169,12 @@ static void uring_start(struct posix_io *p, struct io_op *op)
 
 static void uring_cancel(struct posix_io *p, struct io_op *op)
 {
-    struct uring_io *u = uring_of(p);
     if (posix_op(op)->step == STEP_WAITING) {
         list_remove(&op->priv.link);
         posix_ready(p, op, -ECANCELED);
-        return;
+    } else {
+        uring_issue_cancel(uring_of(p), op);
     }
-    struct io_uring_sqe *sqe = uring_sqe(u);
-    if (!sqe) {
-        posix_op(op)->cancelled = false; /* so that it may be asked for again */
-        return;
-    }
-    io_uring_prep_cancel64(sqe, (uintptr_t)op | TAG_OP, 0);
-    io_uring_sqe_set_data64(sqe, TAG_CANCEL);
-    u->in_flight++;
 }
 
 static void uring_arm_wake(struct uring_io *u)
@@ -197,8 +203,7 @@ static void uring_wake(struct posix_io *from, struct posix_io *to)
     io_uring_sqe_set_data64(sqe, (uint64_t)to->io.shard << TAG_BITS | TAG_RING);
 }
 
-/* --- completing
- * --------------------------------------------------------------------------------------- */
+/* --- completing ------------------------------------------------------------------------------- */
 
 static void complete_transfer(struct uring_io *u, struct io_op *op, int64_t result)
 {
@@ -235,6 +240,7 @@ static void uring_complete(struct uring_io *u, struct io_op *op, int64_t result)
     struct posix_op *po = posix_op(op);
     assert(op->magic == IO_OP_IN_FLIGHT);
     assert(po->step != STEP_WAITING);
+    list_remove(&op->priv.link);
     /* A failed sync is never repeated, not even after an interruption. */
     bool interrupted = result == -EINTR && po->kind != OP_SYNC && po->step != STEP_SYNC;
     if (interrupted && !po->cancelled && po->kind != OP_CONNECT) {
@@ -329,8 +335,7 @@ static void uring_reap(struct uring_io *u)
     }
 }
 
-/* --- the loop
- * ----------------------------------------------------------------------------------------- */
+/* --- the loop --------------------------------------------------------------------------------- */
 
 static void uring_enter_kernel(struct uring_io *u, uint64_t wait_ns)
 {
@@ -358,7 +363,7 @@ static void uring_run_once(struct io *io, uint64_t timeout_ns)
     uring_enable(u);
     uring_arm_wake(u);
     uring_issue_waiting(u);
-    bool full = !list_empty(&u->waiting) || !u->wake_armed;
+    bool full = !list_empty(&u->waiting) || !list_empty(&u->cancelling) || !u->wake_armed;
     uring_enter_kernel(u, posix_wait_ns(p, full ? 0 : timeout_ns));
     posix_turn_begin(p);
     uring_reap(u);

@@ -18,6 +18,7 @@ struct uring_io {
     bool wake_armed;            /* a read of the eventfd is in flight */
     unsigned in_flight;         /* completions that the kernel owes us */
     struct list waiting;        /* operations that found no room in the submission queue */
+    struct list cancelling;     /* operations with the kernel whose cancellation found none */
     uint64_t wake_value;
 };
 

@@ -64,6 +64,7 @@ int uring_open(struct posix_io *p, const struct io_options *options, char *reaso
     u->message_ring = !(options->disabled_features & IO_FEATURE_MSG_RING) &&
                       u->ring.features & IORING_FEAT_CQE_SKIP;
     list_init(&u->waiting);
+    list_init(&u->cancelling);
     return 0;
 }
 

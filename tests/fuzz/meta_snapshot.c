@@ -32,6 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             if (whole < BATCH_HEADER_SIZE || whole > size - 1 - at) {
                 break;
             }
+            bytes[at + 16] = BATCH_MAGIC;
             batch_set_producer(bytes + at, whole, -1, -1, -1); /* makes the sum anew */
             at += whole;
         }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 enum {
-    RECOVERY_OPERATIONS = 60, /* a recovery is crashed within so many */
+    RECOVERY_BITS = 7, /* a recovery is crashed within 2^7 operations, rather at an early one */
     CRASHES_IN_A_ROW = 3,
 };
 
@@ -53,7 +53,7 @@ static void live(struct sim_storage *st, uint64_t crash_after)
         sim_node_freeze(st->node);
         break;
     case SIM_ASSERTED:
-        sim_storage_violation(st, "an assertion failed");
+        sim_storage_violation(st, "%s", sim_node_last_line(st->node));
         break;
     case SIM_FATAL:
         if (!st->options->fatal_allowed) {
@@ -65,8 +65,8 @@ static void live(struct sim_storage *st, uint64_t crash_after)
     }
 }
 
-/* A crash of a disk that was left in the middle of everything. */
-static void crash(struct sim_storage *st, struct disk *d)
+/* A crash of a disk that was left in the middle of everything. True: nothing on it is unsynced. */
+static bool crash(struct sim_storage *st, struct disk *d)
 {
     bool power = prng_chance(&st->crash, st->options->power, 1000);
     struct prng random = prng_of(prng_next(&st->crash));
@@ -79,13 +79,16 @@ static void crash(struct sim_storage *st, struct disk *d)
     } else {
         disk_kill(d, &sim_faults(st->sim)->crash, &random);
     }
+    return power;
 }
 
+/* The operation at which a recovery is crashed; 0: it is not. */
 static uint64_t recovery_point(struct sim_storage *st)
 {
-    return prng_chance(&st->crash, st->options->recovery_crash, 1000)
-               ? prng_between(&st->crash, 1, RECOVERY_OPERATIONS)
-               : 0;
+    if (!prng_chance(&st->crash, st->options->recovery_crash, 1000)) {
+        return 0;
+    }
+    return prng_between(&st->crash, 1, 1u << prng_between(&st->crash, 1, RECOVERY_BITS));
 }
 
 /* Recovers and judges one crash image of `from`. */
@@ -97,8 +100,9 @@ static void probe(struct sim_storage *st, struct disk *from)
     st->probing = true;
     st->stats->images++;
     struct disk *image = disk_copy(from);
-    crash(st, image);
-    st->damaged = st->scenario->damage && prng_chance(&st->crash, st->options->damaged, 1000) &&
+    /* Damage is judged by what is visible, so nothing visible may be lost afterwards. */
+    st->damaged = crash(st, image) && st->scenario->damage &&
+                  prng_chance(&st->crash, st->options->damaged, 1000) &&
                   st->scenario->damage(st, st->scenario->context, image);
     st->stats->damaged += st->damaged;
     struct disk *kept = sim_node_swap_disk(st->node, image);
@@ -113,7 +117,7 @@ static void probe(struct sim_storage *st, struct disk *from)
             break;
         }
         st->stats->recovery_crashes++;
-        crash(st, sim_node_disk(st->node));
+        (void)crash(st, sim_node_disk(st->node));
     }
     disk_free(sim_node_swap_disk(st->node, kept));
     sim_node_set_boot(st->node, boot);
@@ -126,9 +130,8 @@ static void probe(struct sim_storage *st, struct disk *from)
 /* One life of the walk, its images, and the crash after which the next one begins. */
 static void one_life(struct sim_storage *st)
 {
-    bool early = prng_chance(&st->crash, st->options->recovery_crash, 1000);
-    uint64_t most = early ? RECOVERY_OPERATIONS : st->options->operations_max;
-    live(st, prng_between(&st->crash, 1, most));
+    uint64_t early = recovery_point(st);
+    live(st, early ? early : prng_between(&st->crash, 1, st->options->operations_max));
     st->stats->lives++;
     if (st->violation[0]) {
         return;
@@ -145,7 +148,7 @@ static void one_life(struct sim_storage *st)
         probe(st, sim_node_disk(st->node));
     }
     if (!st->violation[0]) {
-        crash(st, sim_node_disk(st->node));
+        (void)crash(st, sim_node_disk(st->node));
     }
 }
 

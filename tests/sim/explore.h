@@ -27,7 +27,8 @@ struct sim_storage_scenario {
     /* The node's code, on each shard: recovers, then judges and calls sim_storage_recovered() once.
      */
     void (*start)(struct io *io, void *argument /* the struct sim_storage */);
-    /* Damages a crash image and remembers what that allows; false: nothing to damage. NULL: never.
+    /* Damages the image of a power cut and remembers what that allows; false: nothing to damage.
+     * NULL: never.
      */
     bool (*damage)(struct sim_storage *st, void *context, struct disk *d);
     void *context;

@@ -242,7 +242,7 @@ static void draw_options(struct walk *w, struct prng *random)
     w->log_options = (struct log_options){
         .root = "/data",
         .journal_file_bytes = (uint64_t)131072 << prng_below(random, 2),
-        .journal_bytes_max = 524288,
+        .journal_bytes_max = (uint64_t)262144 << prng_below(random, 2),
         .memory_journal_bytes = 262144,
         .group_bytes_max = (uint32_t)65536 >> prng_below(random, 2),
         .groups_in_flight = (uint32_t)prng_between(random, 1, 3),
@@ -274,9 +274,24 @@ static void make_logs(struct walk *w, struct prng *random)
     }
 }
 
-/* The root itself exists and is durable. */
+static struct sim_latency drawn(struct prng *random, uint64_t mean_ns)
+{
+    return (struct sim_latency){.min_ns = mean_ns / 4,
+                                .mean_ns = mean_ns << prng_below(random, 4),
+                                .tail_ns = 40 * mean_ns,
+                                .tail = (uint32_t)prng_below(random, 200)};
+}
+
+/* The root itself exists and is durable; the disk of each walk has a pace of its own. */
 static void prepare(struct sim_storage *st, void *context)
 {
+    struct sim_faults *f = sim_faults(st->sim);
+    f->read = drawn(&st->random, 20000);
+    f->write = drawn(&st->random, 30000);
+    f->sync = drawn(&st->random, 60000);
+    f->name = drawn(&st->random, 20000);
+    f->crash.kill_lost = prng_chance(&st->random, 1, 2) ? 250 : 0;
+    f->crash.kill_torn = prng_chance(&st->random, 1, 4) ? 100 : 0;
     struct disk *d = sim_node_disk(st->node);
     int error = disk_mkdir(d, "/data");
     assert(!error);
@@ -311,7 +326,7 @@ int log_crash_walk(const struct log_crash_options *options, struct log_crash_sta
         .operations_max = 200 + prng_below(&random, 1200),
         .recovery_crash = 300,
         .power = 600,
-        .damaged = 200,
+        .damaged = 300,
         .life_ns_max = 3600 * 1000000000ull,
         .memory_bytes = 64u << 20,
         .disk_bytes = options->disk_full ? 6u << 20 : 64u << 20,

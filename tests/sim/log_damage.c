@@ -93,13 +93,12 @@ static void read_checkpoints(struct found *f)
 }
 
 /* The newest checkpoint of a shard in the life that counts, or NULL. */
-static const struct checkpoint_header *newest(const struct found *f, unsigned shard,
-                                              unsigned without)
+static const struct checkpoint_header *newest(const struct found *f, unsigned shard)
 {
     const struct checkpoint_header *best = NULL;
     for (unsigned i = 0; i < f->file_count; i++) {
         const struct checkpoint_header *h = &f->checkpoints[i];
-        if (i != without && f->files[i].kind == DAMAGE_CHECKPOINT && f->files[i].shard == shard &&
+        if (f->files[i].kind == DAMAGE_CHECKPOINT && f->files[i].shard == shard &&
             f->checkpoint_valid[i] && h->life == f->life &&
             (!best || h->live > best->live ||
              (h->live == best->live && h->settled > best->settled))) {
@@ -109,10 +108,21 @@ static const struct checkpoint_header *newest(const struct found *f, unsigned sh
     return best;
 }
 
+static bool other_copy_valid(const struct found *f, unsigned index)
+{
+    for (unsigned i = 0; i < f->file_count; i++) {
+        if (i != index && f->files[i].kind == DAMAGE_CHECKPOINT &&
+            f->files[i].shard == f->files[index].shard && f->checkpoint_valid[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void read_journal(struct found *f, unsigned index)
 {
     const struct found_file *file = &f->files[index];
-    const struct checkpoint_header *h = newest(f, file->shard, FILES_MAX);
+    const struct checkpoint_header *h = newest(f, file->shard);
     if (!h) {
         return;
     }
@@ -141,7 +151,7 @@ static void judge_journal_block(const struct found *f, unsigned index, uint32_t 
                                 struct damage *out)
 {
     const struct found_file *file = &f->files[index];
-    const struct checkpoint_header *h = newest(f, file->shard, FILES_MAX);
+    const struct checkpoint_header *h = newest(f, file->shard);
     const struct found_group *hit = NULL;
     for (unsigned i = 0; i < f->group_count; i++) {
         const struct found_group *g = &f->groups[i];
@@ -163,6 +173,34 @@ static void judge_journal_block(const struct found *f, unsigned index, uint32_t 
     }
 }
 
+/* Rather a block of a group, and of the last one; rather the checkpoint that counts. */
+static bool choose_block(const struct found *f, enum damage_kind kind, struct prng *random,
+                         unsigned *at, uint32_t *block)
+{
+    uint64_t count = 0, best = 0;
+    bool last = prng_chance(random, 1, 2);
+    if (kind == DAMAGE_JOURNAL && prng_chance(random, 3, 4)) {
+        for (unsigned i = 0; i < f->group_count; i++) {
+            const struct found_group *g = &f->groups[i];
+            if (last ? g->sequence >= best : prng_below(random, ++count) == 0) {
+                best = g->sequence;
+                *at = g->file;
+                *block = (uint32_t)prng_between(random, g->first_block, g->last_block);
+            }
+        }
+        return f->group_count > 0;
+    }
+    for (unsigned i = 0; i < f->file_count; i++) {
+        const struct checkpoint_header *h = &f->checkpoints[i];
+        bool counts = kind != DAMAGE_CHECKPOINT || !last || h == newest(f, f->files[i].shard);
+        if (f->files[i].kind == kind && counts && prng_below(random, ++count) == 0) {
+            *at = i;
+            *block = (uint32_t)prng_below(random, f->files[i].blocks);
+        }
+    }
+    return count > 0;
+}
+
 bool damage_apply(struct walk *w, struct disk *d)
 {
     struct found *f = calloc(1, sizeof *f);
@@ -178,42 +216,24 @@ bool damage_apply(struct walk *w, struct disk *d)
     static const enum damage_kind kinds[] = {DAMAGE_JOURNAL, DAMAGE_JOURNAL, DAMAGE_SEGMENT,
                                              DAMAGE_CHECKPOINT};
     enum damage_kind kind = kinds[prng_below(random, array_size(kinds))];
-    uint64_t count = 0;
     unsigned at = 0;
-    for (unsigned i = 0; i < f->file_count; i++) {
-        if (f->files[i].kind == kind && prng_below(random, ++count) == 0) {
-            at = i;
-        }
-    }
-    if (count > 0 && kind == DAMAGE_JOURNAL && f->group_count > 0 && prng_chance(random, 3, 4)) {
-        at = f->groups[prng_below(random, f->group_count)].file;
-    }
-    if (count > 0) {
+    uint32_t block = 0;
+    bool found = choose_block(f, kind, random, &at, &block);
+    if (found) {
         const struct found_file *file = &f->files[at];
-        uint32_t block = (uint32_t)prng_below(random, file->blocks);
-        if (kind == DAMAGE_JOURNAL && f->group_count > 0 && prng_chance(random, 3, 4)) {
-            for (unsigned i = 0, seen = 0; i < f->group_count; i++) {
-                const struct found_group *g = &f->groups[i];
-                if (g->file == at && prng_below(random, ++seen) == 0) {
-                    block = (uint32_t)prng_between(random, g->first_block, g->last_block);
-                }
-            }
-        }
         w->damage = (struct damage){.kind = kind};
         snprintf(w->damage.path, sizeof w->damage.path, "%s", file->path);
-        if (kind == DAMAGE_JOURNAL && newest(f, file->shard, FILES_MAX)) {
+        if (kind == DAMAGE_JOURNAL && newest(f, file->shard)) {
             judge_journal_block(f, at, block, &w->damage);
         } else if (kind == DAMAGE_JOURNAL) {
             w->damage.marked = true;
         } else if (kind == DAMAGE_CHECKPOINT) {
-            const struct checkpoint_header *h = &f->checkpoints[at];
-            w->damage.only =
-                f->checkpoint_valid[at] && h->life == f->life && !newest(f, file->shard, at);
+            w->damage.only = f->checkpoint_valid[at] && !other_copy_valid(f, at);
         }
         sim_story(w->st.sim, "rot: %s block %u%s%s", file->path, block,
                   w->damage.needed ? ", needed" : "", w->damage.marked ? ", marked" : "");
         disk_rot(d, file->inode, block, random);
     }
     free(f);
-    return count > 0;
+    return found;
 }

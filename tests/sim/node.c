@@ -12,7 +12,7 @@
 #include "sim_private.h"
 
 #include <signal.h>
-#include <unistd.h>
+#include <stdio.h>
 
 /* --- operations ---------------------------------------------------------------------- */
 
@@ -87,6 +87,8 @@ static void assert_caught(int signal_number)
 {
     struct sim *sim = assert_catcher;
     if (sim && sim->current) {
+        snprintf(sim->current->node->last_line, SIM_LINE_MAX, "%s",
+                 signal_number == SIGABRT ? "an assertion failed" : "a wild pointer");
         sigset_t set;
         sigemptyset(&set);
         sigaddset(&set, signal_number);
@@ -103,11 +105,15 @@ void sim_catch_asserts(struct sim *sim, bool on)
     if (on) {
         assert(!assert_catcher);
         assert_catcher = sim;
-        signal(SIGABRT, assert_caught);
     } else if (assert_catcher == sim) {
         assert_catcher = NULL;
-        signal(SIGABRT, SIG_DFL);
+    } else {
+        return;
     }
+    signal(SIGABRT, on ? assert_caught : SIG_DFL);
+#ifndef __SANITIZE_ADDRESS__ /* which says more about it */
+    signal(SIGSEGV, on ? assert_caught : SIG_DFL);
+#endif
 }
 
 _Noreturn void sim_leave(struct sim_shard *s, enum sim_state why)
@@ -116,6 +122,16 @@ _Noreturn void sim_leave(struct sim_shard *s, enum sim_state why)
     assert(sim->current && sim->current->node == s->node);
     sim->ending = why;
     siglongjmp(sim->escape, 1);
+}
+
+void sim_broken(struct sim_node *n, const char *what)
+{
+    snprintf(n->last_line, sizeof n->last_line, "%s", what);
+    if (!n->sim->options.catch_asserts) {
+        fprintf(stderr, "%s: %s\n", n->name, what);
+        abort();
+    }
+    sim_node_end(n, SIM_ASSERTED);
 }
 
 bool sim_enter(struct sim_shard *s, void (*function)(struct sim_shard *s))

@@ -201,6 +201,8 @@ void sim_shard_wake(struct sim_shard *s);
 bool sim_point(struct sim_shard *s); /* counts the end of one; true: the node has just crashed */
 void sim_point_call(struct sim_shard *s); /* counts a call; does not return from a crash */
 void sim_catch_asserts(struct sim *sim, bool on);
+/* The node has broken the contract, which showed outside of its code. */
+void sim_broken(struct sim_node *n, const char *what);
 _Noreturn void sim_leave(struct sim_shard *s, enum sim_state why);
 void sim_node_end(struct sim_node *n, enum sim_state why);
 void sim_shard_clear(struct sim_shard *s);

@@ -13,9 +13,9 @@
  *   - No callback is needed and no global state exists. Each client has one thread of its own for
  *     I/O; it never runs the caller's code and takes no signals. Open clients after fork().
  *
- * Threads: a leat_client and a leat_producer may be used by several threads at once; a leat_consumer
- * by one at a time, but for leat_wakeup(). A handle is closed when nobody else uses it, and a client
- * after its producers and consumers. */
+ * Threads: a leat_client and a leat_producer may be used by several threads at once; a
+ * leat_consumer by one at a time, but for leat_wakeup(). A handle is closed when nobody else uses
+ * it, and a client after its producers and consumers. */
 #ifndef LEAT_LEAT_H
 #define LEAT_LEAT_H
 
@@ -33,7 +33,8 @@ extern "C" {
 #define LEAT_API
 #endif
 
-/* --- errors, bytes, records ---------------------------------------------------------------------- */
+/* --- errors, bytes, records ----------------------------------------------------------------------
+ */
 
 /* Results. -1 to -999 are the broker's codes, negated; these are the ones that programs ask for. */
 enum leat_code {
@@ -101,7 +102,10 @@ typedef struct leat_record {
     int32_t reserved;
 } leat_record;
 
-#define LEAT_RECORD_INIT {NULL, LEAT_PARTITION_ANY, -1, -1, LEAT_NOW, {NULL, 0}, {NULL, 0}, NULL, 0, 0, 0}
+#define LEAT_RECORD_INIT                                                                           \
+    {                                                                                              \
+        NULL, LEAT_PARTITION_ANY, -1, -1, LEAT_NOW, {NULL, 0}, {NULL, 0}, NULL, 0, 0, 0            \
+    }
 
 /* Where a record stands. */
 typedef struct leat_position {
@@ -116,7 +120,8 @@ LEAT_API const char *leat_version(void);
 LEAT_API const char *leat_error_name(int code);
 LEAT_API const char *leat_error_text(int code);
 
-/* --- client --------------------------------------------------------------------------------------- */
+/* --- client
+ * --------------------------------------------------------------------------------------- */
 
 typedef struct leat_client leat_client;
 
@@ -132,11 +137,14 @@ typedef struct leat_options {
     int32_t metadata_max_age_ms;
     uint32_t response_max_bytes; /* a larger answer closes the connection */
     bool allow_auto_create;      /* producers may make the broker create a topic */
+    bool fail_fast;              /* blocking calls do not wait for brokers that cannot be reached */
 } leat_options;
 
 #define LEAT_OPTIONS_INIT                                                                          \
-    {sizeof(leat_options), "libleat", "", 30000, 30000, 10000, 50, 2000, 50, 1000, 300000,         \
-     128u << 20, true}
+    {                                                                                              \
+        sizeof(leat_options), "libleat", "", 30000, 30000, 10000, 50, 2000, 50, 1000, 300000,      \
+            128u << 20, true, false                                                                \
+    }
 
 /* Sets one option by its name in librdkafka or the Java clients ("client.id", "linger.ms"). Each
  * knows the names that concern it: LEAT_ERR_NOT_FOUND for others, LEAT_ERR_CONFIG for a wrong
@@ -154,11 +162,12 @@ LEAT_API int leat_open(leat_client **out, const char *brokers, const leat_option
  * accepted. */
 LEAT_API void leat_close(leat_client *c);
 
-/* What keeps this client from reaching its brokers at the moment: 0 if nothing is known, or the code
- * of the trouble, described in `e`. It goes on trying meanwhile. Any thread. */
+/* What keeps this client from reaching its brokers at the moment: 0 if nothing is known, or the
+ * code of the trouble, described in `e`. It goes on trying meanwhile. Any thread. */
 LEAT_API int leat_problem(leat_client *c, leat_error *e);
 
-/* --- producer ------------------------------------------------------------------------------------- */
+/* --- producer
+ * ------------------------------------------------------------------------------------- */
 
 typedef struct leat_producer leat_producer;
 
@@ -212,26 +221,29 @@ typedef struct leat_producer_options {
 } leat_producer_options;
 
 #define LEAT_PRODUCER_OPTIONS_INIT                                                                 \
-    {sizeof(leat_producer_options), LEAT_ACKS_ALL, LEAT_IDEMPOTENCE_AUTO, 5, 256u << 10,           \
-     1000000, 64u << 20, 60000, LEAT_COMPRESSION_NONE, LEAT_LEVEL_DEFAULT, 5, 30000, 120000,       \
-     LEAT_PARTITIONER_MURMUR2, NULL, NULL, 1000000}
+    {                                                                                              \
+        sizeof(leat_producer_options), LEAT_ACKS_ALL, LEAT_IDEMPOTENCE_AUTO, 5, 256u << 10,        \
+            1000000, 64u << 20, 60000, LEAT_COMPRESSION_NONE, LEAT_LEVEL_DEFAULT, 5, 30000,        \
+            120000, LEAT_PARTITIONER_MURMUR2, NULL, NULL, 1000000                                  \
+    }
 
 LEAT_API int leat_producer_options_set(leat_producer_options *o, const char *name,
                                        const char *value, leat_error *e);
 
-/* Opens a producer on a client. LEAT_ERR_CONFIG, LEAT_ERR_NO_MEMORY. Does not wait for the broker. */
+/* Opens a producer on a client. LEAT_ERR_CONFIG, LEAT_ERR_NO_MEMORY. Does not wait for the broker.
+ */
 LEAT_API int leat_producer_open(leat_producer **out, leat_client *c,
                                 const leat_producer_options *options, leat_error *e);
 
-/* Gives a record to the producer, which copies it, and returns; it is sent with others. Waits at most
- * max_block_ms when the buffer is full or the topic is not known yet. A `tag` other than NULL asks
- * for a report of its delivery. Records of one partition keep the order of the calls.
+/* Gives a record to the producer, which copies it, and returns; it is sent with others. Waits at
+ * most max_block_ms when the buffer is full or the topic is not known yet. A `tag` other than NULL
+ * asks for a report of its delivery. Records of one partition keep the order of the calls.
  * LEAT_ERR_BUSY (or _TIMEOUT after waiting), _MESSAGE_TOO_LARGE, _UNKNOWN_TOPIC, _ARGUMENT, and
  * after a fatal error its code. On failure the record was not taken. */
 LEAT_API int leat_produce(leat_producer *p, const leat_record *r, void *tag, leat_error *e);
 
-/* As above, without lingering, and waits until the record is delivered: `position` (may be NULL) says
- * where. LEAT_ERR_TIMEOUT: it was taken, but nothing is known of it yet. */
+/* As above, without lingering, and waits until the record is delivered: `position` (may be NULL)
+ * says where. LEAT_ERR_TIMEOUT: it was taken, but nothing is known of it yet. */
 LEAT_API int leat_produce_wait(leat_producer *p, const leat_record *r, leat_position *position,
                                int timeout_ms, leat_error *e);
 
@@ -255,11 +267,12 @@ LEAT_API int leat_reports(leat_producer *p, leat_report *out, size_t max, int ti
  * failed since the last flush; the code and message are those of the first. */
 LEAT_API int leat_flush(leat_producer *p, int timeout_ms, leat_error *e);
 
-/* Flushes, fails what is not delivered in time, frees the producer in every case. The result is that
- * of the flush. NULL is accepted. */
+/* Flushes, fails what is not delivered in time, frees the producer in every case. The result is
+ * that of the flush. NULL is accepted. */
 LEAT_API int leat_producer_close(leat_producer *p, int timeout_ms, leat_error *e);
 
-/* --- consumer ------------------------------------------------------------------------------------- */
+/* --- consumer
+ * ------------------------------------------------------------------------------------- */
 
 typedef struct leat_consumer leat_consumer;
 
@@ -267,17 +280,17 @@ typedef struct leat_consumer leat_consumer;
 enum {
     LEAT_LATEST = -1,   /* what comes from now on */
     LEAT_EARLIEST = -2, /* what the log still holds */
-    LEAT_AT_TIME = -10  /* leat_start: the first record at or after timestamp_ms, else LEAT_LATEST */
+    LEAT_AT_TIME = -10 /* leat_start: the first record at or after timestamp_ms, else LEAT_LATEST */
 };
 
 enum leat_reset { LEAT_RESET_NONE = 0, LEAT_RESET_EARLIEST = 1, LEAT_RESET_LATEST = 2 };
 
 typedef struct leat_consumer_options {
     size_t size;
-    int32_t reset;          /* enum leat_reset: when an offset is out of range; none: an error */
-    bool read_uncommitted;  /* also records of open and aborted transactions */
-    bool check_crcs;        /* verify each batch's checksum */
-    int32_t fetch_max_wait_ms, fetch_min_bytes; /* how long the broker may gather */
+    int32_t reset;         /* enum leat_reset: when an offset is out of range; none: an error */
+    bool read_uncommitted; /* also records of open and aborted transactions */
+    bool check_crcs;       /* verify each batch's checksum */
+    int32_t fetch_max_wait_ms, fetch_min_bytes;      /* how long the broker may gather */
     uint32_t fetch_max_bytes, partition_fetch_bytes; /* per answer, and of it per partition */
     uint64_t buffer_bytes;                           /* fetched ahead of leat_poll() */
     uint32_t poll_max_records;                       /* per leat_poll() */
@@ -285,8 +298,10 @@ typedef struct leat_consumer_options {
 } leat_consumer_options;
 
 #define LEAT_CONSUMER_OPTIONS_INIT                                                                 \
-    {sizeof(leat_consumer_options), LEAT_RESET_LATEST, false, true, 500, 1, 32u << 20, 2u << 20,   \
-     64u << 20, 1000, 128u << 20}
+    {                                                                                              \
+        sizeof(leat_consumer_options), LEAT_RESET_LATEST, false, true, 500, 1, 32u << 20,          \
+            2u << 20, 64u << 20, 1000, 128u << 20                                                  \
+    }
 
 LEAT_API int leat_consumer_options_set(leat_consumer_options *o, const char *name,
                                        const char *value, leat_error *e);
@@ -314,8 +329,8 @@ LEAT_API int leat_assign(leat_consumer *k, const leat_start *parts, size_t count
 LEAT_API int leat_poll(leat_consumer *k, const leat_record **records, int timeout_ms,
                        leat_error *e);
 
-/* Continues an assigned partition at `offset` (>= 0, LEAT_EARLIEST or LEAT_LATEST); what was fetched
- * ahead is dropped. LEAT_ERR_NOT_FOUND: not assigned. */
+/* Continues an assigned partition at `offset` (>= 0, LEAT_EARLIEST or LEAT_LATEST); what was
+ * fetched ahead is dropped. LEAT_ERR_NOT_FOUND: not assigned. */
 LEAT_API int leat_seek(leat_consumer *k, const char *topic, int32_t partition, int64_t offset,
                        leat_error *e);
 
@@ -338,7 +353,8 @@ LEAT_API void leat_wakeup(leat_consumer *k);
 /* Frees the consumer in every case. NULL is accepted. */
 LEAT_API int leat_consumer_close(leat_consumer *k, leat_error *e);
 
-/* --- administration: blocking, at most the client's timeout_ms ---------------------------------------- */
+/* --- administration: blocking, at most the client's timeout_ms
+ * ---------------------------------------- */
 
 typedef struct leat_config {
     const char *name;
@@ -355,7 +371,10 @@ typedef struct leat_topic_spec {
     bool validate_only;
 } leat_topic_spec;
 
-#define LEAT_TOPIC_SPEC_INIT {sizeof(leat_topic_spec), NULL, -1, -1, NULL, 0, false}
+#define LEAT_TOPIC_SPEC_INIT                                                                       \
+    {                                                                                              \
+        sizeof(leat_topic_spec), NULL, -1, -1, NULL, 0, false                                      \
+    }
 
 LEAT_API int leat_topic_create(leat_client *c, const leat_topic_spec *spec, leat_error *e);
 LEAT_API int leat_topic_delete(leat_client *c, const char *topic, leat_error *e);
@@ -436,13 +455,14 @@ typedef struct leat_meta {
     size_t topic_count;
 } leat_meta;
 
-/* What the cluster consists of, with one topic, or all (`topic` NULL), or none (""). A topic that does
- * not exist is in the list with its code. Nothing is created. *out is freed by the caller. */
+/* What the cluster consists of, with one topic, or all (`topic` NULL), or none (""). A topic that
+ * does not exist is in the list with its code. Nothing is created. *out is freed by the caller. */
 LEAT_API int leat_metadata(leat_client *c, const char *topic, leat_meta **out, leat_error *e);
 LEAT_API void leat_meta_free(leat_meta *meta);
 
-/* The offset of a partition at `when`: LEAT_EARLIEST, LEAT_LATEST (the end: one above the last record)
- * or a time in milliseconds: of the first record at or after it, *offset -1 if there is none. */
+/* The offset of a partition at `when`: LEAT_EARLIEST, LEAT_LATEST (the end: one above the last
+ * record) or a time in milliseconds: of the first record at or after it, *offset -1 if there is
+ * none. */
 LEAT_API int leat_offset_at(leat_client *c, const char *topic, int32_t partition, int64_t when,
                             int64_t *offset, leat_error *e);
 

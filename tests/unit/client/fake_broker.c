@@ -121,7 +121,8 @@ static struct partition *partition_find(struct fake_broker *b, struct fake_topic
     return t && index >= 0 && index < b->partitions ? &t->partitions[index] : NULL;
 }
 
-/* --- the requests ------------------------------------------------------------------------------------ */
+/* --- the requests
+ * ------------------------------------------------------------------------------------ */
 
 static int answer_api_versions(struct fake_broker *b, struct reader *r, int version,
                                struct wire_writer *w, struct arena *arena)
@@ -309,9 +310,8 @@ static int answer_produce(struct fake_broker *b, struct reader *r, int version,
     out.responses_count = in.topic_data_count;
     for (int32_t i = 0; i < in.topic_data_count; i++) {
         struct produce_response_responses *to = &out.responses[i];
-        struct fake_topic *t =
-            topic_find(b, in.topic_data[i].name, version >= 13 ? &in.topic_data[i].topic_id : NULL,
-                       false);
+        struct fake_topic *t = topic_find(b, in.topic_data[i].name,
+                                          version >= 13 ? &in.topic_data[i].topic_id : NULL, false);
         produce_response_responses_init(to);
         to->name = in.topic_data[i].name;
         to->topic_id = in.topic_data[i].topic_id;
@@ -319,8 +319,7 @@ static int answer_produce(struct fake_broker *b, struct reader *r, int version,
         to->partition_responses = arena_array(arena, (size_t)to->partition_responses_count + 1,
                                               sizeof *to->partition_responses);
         for (int32_t j = 0; j < to->partition_responses_count; j++) {
-            const struct produce_request_partition_data *from =
-                &in.topic_data[i].partition_data[j];
+            const struct produce_request_partition_data *from = &in.topic_data[i].partition_data[j];
             struct produce_response_partition_responses *answer = &to->partition_responses[j];
             struct partition *p = partition_find(b, t, from->index);
             produce_response_partition_responses_init(answer);
@@ -408,8 +407,8 @@ static int answer_fetch(struct fake_broker *b, struct reader *r, int version, st
     out.responses_count = in.topics_count;
     for (int32_t i = 0; i < in.topics_count; i++) {
         struct fetch_response_responses *to = &out.responses[i];
-        struct fake_topic *t = topic_find(b, in.topics[i].topic,
-                                          version >= 13 ? &in.topics[i].topic_id : NULL, false);
+        struct fake_topic *t =
+            topic_find(b, in.topics[i].topic, version >= 13 ? &in.topics[i].topic_id : NULL, false);
         fetch_response_responses_init(to);
         to->topic = in.topics[i].topic;
         to->topic_id = in.topics[i].topic_id;
@@ -605,7 +604,8 @@ static int peer_answer(struct peer *p, const uint8_t *data, size_t size, bool *w
     return error;
 }
 
-/* --- connections -------------------------------------------------------------------------------------- */
+/* --- connections
+ * -------------------------------------------------------------------------------------- */
 
 static void peer_end(struct peer *p)
 {
@@ -774,7 +774,8 @@ struct fake_broker *fake_broker_start(uint16_t *port, int partitions, uint64_t s
     return b;
 }
 
-/* --- commands ------------------------------------------------------------------------------------------ */
+/* --- commands
+ * ------------------------------------------------------------------------------------------ */
 
 static void command_run(struct io_message *m, struct io *io)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* fake_broker: enough of a broker, in a thread of its own, to try a client against: it keeps batches in
- * memory, checks what the protocol promises (checksums, sequence numbers), and misbehaves on demand. */
+/* fake_broker: enough of a broker, in a thread of its own, to try a client against: it keeps
+ * batches in memory, checks what the protocol promises (checksums, sequence numbers), and
+ * misbehaves on demand. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,7 +17,8 @@ struct fake_faults {
     unsigned drop_after;  /* Produce: done, then the connection ends without an answer */
     unsigned retriable;   /* Produce: refused with NOT_LEADER_OR_FOLLOWER or the like */
     unsigned drop_fetch;  /* Fetch: the connection ends */
-    bool lose_producers;  /* Produce: once, the state of all producers is forgotten and refused with 59 */
+    bool lose_producers;  /* Produce: once, the state of all producers is forgotten and refused with
+                             59 */
     bool corrupt;         /* Fetch: a byte of every batch is changed */
     bool hostile;         /* every answer is noise with a right correlation id, or without */
     bool silent;          /* nothing is answered */

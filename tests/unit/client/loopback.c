@@ -85,7 +85,8 @@ static void expect_numbers(struct bench *b, const char *topic, int count, int pa
     for (int seen = 0; seen < count;) {
         const leat_record *records;
         int got = leat_poll(k, &records, 10000, &b->e);
-        cr_assert_gt(got, 0, "after %d of %d: %s", seen, count, got ? b->e.message : "nothing came");
+        cr_assert_gt(got, 0, "after %d of %d: %s", seen, count,
+                     got ? b->e.message : "nothing came");
         for (int i = 0; i < got; i++, seen++) {
             const leat_record *r = &records[i];
             char value[32];

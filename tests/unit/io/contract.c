@@ -114,8 +114,7 @@ bool contract_filled(const uint8_t *bytes, size_t size, uint64_t seed)
     return true;
 }
 
-/* --- timers
- * --------------------------------------------------------------------------------------- */
+/* --- timers ----------------------------------------------------------------------------------- */
 
 enum { TIMERS = 5 };
 
@@ -195,8 +194,7 @@ static void cancel_ends_a_timer(struct contract_world *w, struct io *io)
     cr_assert_eq(contract_wait(w, &timer), 0, "a cancelled operation serves again");
 }
 
-/* --- turns
- * ---------------------------------------------------------------------------------------- */
+/* --- turns ------------------------------------------------------------------------------------ */
 
 struct turn_note {
     struct io_turn turn;
@@ -238,8 +236,7 @@ static void turn_end_runs_once(struct contract_world *w, struct io *io)
     cr_assert_eq(n.runs, 1);
 }
 
-/* --- work
- * ----------------------------------------------------------------------------------------- */
+/* --- work ------------------------------------------------------------------------------------- */
 
 enum { WORKS = 50 };
 
@@ -280,8 +277,7 @@ static void work_may_be_cancelled(struct contract_world *w, struct io *io)
     }
 }
 
-/* --- messages
- * ------------------------------------------------------------------------------------- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 struct numbered {
     struct io_message message;
@@ -367,8 +363,7 @@ static void a_message_travels_again(struct contract_world *w, struct io *io)
     }
 }
 
-/* --- the machine
- * ---------------------------------------------------------------------------------- */
+/* --- the machine ------------------------------------------------------------------------------ */
 
 static void the_clock_goes_on(struct contract_world *w, struct io *io)
 {

@@ -32,8 +32,7 @@ size_t contract_count(void);
 const char *contract_name(size_t index);
 void contract_run(size_t index, struct contract_world *w);
 
-/* --- for the files of tests
- * ----------------------------------------------------------------------- */
+/* --- for the files of tests ------------------------------------------------------------------- */
 
 extern const struct contract_test contract_basics[], contract_files[], contract_sockets[];
 extern const size_t contract_basics_count, contract_files_count, contract_sockets_count;

@@ -89,8 +89,7 @@ static void a_small_buffer_takes_a_stream(struct contract_world *w, struct io *i
     pair_close(io, &p);
 }
 
-/* --- a big message through a slow reader
- * ------------------------------------------------------------ */
+/* --- a big message through a slow reader ------------------------------------------------------ */
 
 enum { BIG = 8 << 20, SLOW_READ = 64 << 10 };
 
@@ -151,8 +150,7 @@ static void big_sends_wait_for_a_slow_reader(struct contract_world *w, struct io
     free(back);
 }
 
-/* --- ends
- * ------------------------------------------------------------------------------------------- */
+/* --- ends ------------------------------------------------------------------------------------- */
 
 static void a_closing_peer_is_an_end(struct contract_world *w, struct io *io)
 {
@@ -262,8 +260,7 @@ static void done_may_close_its_socket(struct contract_world *w, struct io *io)
     free(bytes);
 }
 
-/* --- connecting
- * ------------------------------------------------------------------------------------- */
+/* --- connecting ------------------------------------------------------------------------------- */
 
 static void nobody_listens(struct contract_world *w, struct io *io)
 {
@@ -352,8 +349,7 @@ static void closing_a_listener_ends_its_accepts(struct contract_world *w, struct
     }
 }
 
-/* --- many
- * ------------------------------------------------------------------------------------------- */
+/* --- many ------------------------------------------------------------------------------------- */
 
 enum { CONNECTIONS = 1000 };
 

@@ -91,7 +91,7 @@ Test(io_inbox, keeps_the_order_of_each_sender_and_loses_nothing, .timeout = 60)
 
 /* One message at a time, pushed a random moment after the last one was taken: so that many fall
  * between the receiver's look into the inbox and its sleep. */
-enum { ROUNDS = 200000, MOMENT_MAX = 64 };
+enum { ROUNDS = 200000, MOMENT_MAX = 200 };
 
 struct duel {
     struct inbox inbox;
@@ -99,6 +99,12 @@ struct duel {
     atomic_uint taken;
     struct io_message message;
 };
+
+static void wait_a_moment(struct prng *prng)
+{
+    for (volatile uint64_t left = prng_below(prng, MOMENT_MAX); left > 0; left--) {
+    }
+}
 
 static void *duel_send(void *argument)
 {
@@ -108,8 +114,7 @@ static void *duel_send(void *argument)
         while (atomic_load(&d->taken) != i) {
             sched_yield();
         }
-        for (volatile uint64_t left = prng_below(&prng, MOMENT_MAX); left > 0; left--) {
-        }
+        wait_a_moment(&prng);
         if (inbox_push(&d->inbox, &d->message, &d->message)) {
             sem_post(&d->wakes);
         }
@@ -120,6 +125,7 @@ static void *duel_send(void *argument)
 Test(io_inbox, never_sleeps_over_a_message, .timeout = 60)
 {
     struct duel d;
+    struct prng prng = prng_of(3);
     pthread_t thread;
     memset(&d, 0, sizeof d);
     sem_init(&d.wakes, 0, 0);
@@ -127,6 +133,7 @@ Test(io_inbox, never_sleeps_over_a_message, .timeout = 60)
     for (unsigned taken = 0; taken < ROUNDS;) {
         if (inbox_take(&d.inbox)) {
             atomic_store(&d.taken, ++taken);
+            wait_a_moment(&prng);
         } else if (inbox_sleep(&d.inbox)) {
             sem_wait(&d.wakes); /* a lost wake hangs here */
             inbox_awake(&d.inbox);

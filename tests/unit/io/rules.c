@@ -4,6 +4,7 @@
  * what io_fatal() does. */
 #include "unit/io/world.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -148,8 +149,41 @@ Test(io_rules, two_receives_of_one_socket_epoll, .signal = SIGABRT)
     receive_twice(IO_BACKEND_EPOLL);
 }
 
-/* --- the end of a node
- * -------------------------------------------------------------------------------- */
+/* --- a heap that is used up
+ * ------------------------------------------------------------------------ */
+
+static void no_memory(enum io_backend backend)
+{
+    struct world w;
+    world_init(&w, backend, 1, 0);
+    w.options.memory_bytes = 1;
+    struct io *io = w.contract.open(&w.contract);
+    struct io_file *file = NULL;
+    struct io_listener *l = NULL;
+    struct io_socket *s = NULL;
+    struct contract_op c = {0};
+    uint16_t port;
+    cr_assert_eq(io_file_open(io, &file, w.directory, IO_OPEN_DIRECTORY), -ENOMEM);
+    cr_assert_eq(io_listen(io, &l, "127.0.0.1", 0, &port), -ENOMEM);
+    cr_assert_eq(RESULT(&w.contract, &c, io_unlink(io, op, contract_path(&w.contract, "x"))),
+                 -ENOBUFS);
+    cr_assert_eq(RESULT(&w.contract, &c, io_connect(io, op, &s, "127.0.0.1", 9)), -ENOBUFS);
+    cr_assert(!file && !l && !s);
+    w.contract.close(&w.contract);
+    world_deinit(&w);
+}
+
+Test(io_rules, a_full_heap_is_an_answer_uring)
+{
+    no_memory(IO_BACKEND_URING);
+}
+
+Test(io_rules, a_full_heap_is_an_answer_epoll)
+{
+    no_memory(IO_BACKEND_EPOLL);
+}
+
+/* --- the end of a node ------------------------------------------------------------------------ */
 
 Test(io_rules, fatal_says_why_and_exits, .exit_code = 70)
 {

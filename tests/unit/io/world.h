@@ -7,7 +7,7 @@
 
 struct world {
     struct contract_world contract;
-    struct io_options options;
+    struct io_options options; /* may be changed before open() */
     struct io_group *group;
     char directory[64];
 };
@@ -19,3 +19,9 @@ void world_deinit(struct world *w);
 
 /* Opens a group, or ends this test with a line when io_uring is refused. */
 struct io_group *world_group(enum io_backend backend, unsigned shards, unsigned disabled_features);
+struct io_group *world_group_of(const struct io_options *options);
+
+/* From here on the kernel answers this process: io_uring_setup() with EPERM, as in a container; or
+ * an io_uring_enter() that submits and does not reap with EBUSY, as when completions pile up. */
+void world_refuse_setup(void);
+void world_refuse_submitting(void);

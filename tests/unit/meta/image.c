@@ -205,6 +205,40 @@ static void edit(struct prng *r, struct model *m, struct image *draft, uint64_t 
     }
 }
 
+struct differences {
+    const struct image *before, *after;
+    uint32_t count;
+    char last[TOPIC_NAME_MAX + 1];
+};
+
+static void each_difference(void *context, const struct image_topic *old,
+                            const struct image_topic *new)
+{
+    struct differences *d = context;
+    cr_assert(old || new);
+    cr_assert_neq(old, new);
+    const char *name = old ? old->name : new->name;
+    cr_assert_lt(strcmp(d->last, name), 0, "names rise: %s, %s", d->last, name);
+    snprintf(d->last, sizeof d->last, "%s", name);
+    cr_assert_eq(image_topic_by_name(d->before, bytes_of_string(name)), old);
+    cr_assert_eq(image_topic_by_name(d->after, bytes_of_string(name)), new);
+    d->count++;
+}
+
+/* The differences are those that a look at every name finds. */
+static void expect_differences(const struct model *m, const struct image *before,
+                               const struct image *after)
+{
+    uint32_t count = 0;
+    for (int i = 0; i < TOPICS; i++) {
+        struct bytes name = bytes_of_string(m->topics[i].name);
+        count += image_topic_by_name(before, name) != image_topic_by_name(after, name);
+    }
+    struct differences d = {.before = before, .after = after};
+    image_diff(before, after, each_difference, &d);
+    cr_assert_eq(d.count, count);
+}
+
 static void run_seed(uint64_t seed, int rounds)
 {
     struct memory memory;
@@ -227,8 +261,10 @@ static void run_seed(uint64_t seed, int rounds)
         }
         image_seal(draft);
         expect_equal(model, draft);
+        expect_differences(model, image, draft);
         int slot = (int)prng_below(&r, KEPT);
         if (kept[slot]) {
+            expect_differences(model, kept[slot], draft);
             char *now = image_text(kept[slot]);
             cr_assert_str_eq(now, texts[slot], "seed %" PRIu64 ": an old image has changed", seed);
             free(now);
@@ -368,6 +404,9 @@ Test(image, a_change_shares_the_rest)
     cr_assert_lt(added, whole / 200, "%zu bytes for a change of %zu", added, whole);
     cr_assert_eq(image_topic_by_id(image, id_of(778)), image_topic_by_id(next, id_of(778)));
     cr_assert_neq(image_topic_by_id(image, id_of(777)), image_topic_by_id(next, id_of(777)));
+    struct differences d = {.before = image, .after = next};
+    image_diff(image, next, each_difference, &d);
+    cr_assert_eq(d.count, 1);
     image_release(image);
     image_release(next);
     image_home_free(home);

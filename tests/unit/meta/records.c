@@ -274,12 +274,12 @@ Test(records, a_full_batch_keeps_what_fits)
     struct proposal p;
     proposal_init(&p, &b.memory, 1000);
     cr_assert_eq(proposal_begin(&p, b.image, 0, 1), 0);
-    int kept = 0, error = 0;
+    unsigned kept = 0;
+    int error = 0;
     while (!error) {
         char name[32];
-        snprintf(name, sizeof name, "topic-%03d", kept);
-        struct topic_record r = {.name = wire_string_of(name),
-                                 .topic_id = id_of(60 + (uint64_t)kept)};
+        snprintf(name, sizeof name, "topic-%03u", kept);
+        struct topic_record r = {.name = wire_string_of(name), .topic_id = id_of(60 + kept)};
         cr_assert_eq(proposal_open(&p), 0);
         error = proposal_emit(&p, &topic_record_message, 0, &r);
         if (error) {

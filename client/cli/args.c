@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Arguments: letters may be clustered (-Ce), values attached (-tTOPIC, --name=value) or follow. A
+ * command's table is asked first, so that -c can be a count here and a context there. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    GLOBAL_BROKERS = 10000,
+    GLOBAL_PROPERTY,
+    GLOBAL_FILE,
+    GLOBAL_TIMEOUT,
+    GLOBAL_QUIET,
+    GLOBAL_VERBOSE,
+    GLOBAL_OUTPUT,
+    GLOBAL_NO_COLOR,
+    GLOBAL_HELP,
+};
+
+static const struct cli_flag global_flags[] = {
+    {GLOBAL_BROKERS, 'b', "brokers", true},
+    {GLOBAL_BROKERS, 0, "bootstrap-server", true},
+    {GLOBAL_PROPERTY, 'X', "property", true},
+    {GLOBAL_FILE, 'F', "config", true},
+    {GLOBAL_TIMEOUT, 0, "timeout", true},
+    {GLOBAL_QUIET, 'q', "quiet", false},
+    {GLOBAL_VERBOSE, 'v', "verbose", false},
+    {GLOBAL_OUTPUT, 0, "output", true},
+    {GLOBAL_NO_COLOR, 0, "no-color", false},
+    {GLOBAL_HELP, 'h', "help", false},
+    {0, 0, NULL, false},
+};
+
+static const struct cli_flag *flag_by_letter(const struct cli_flag *flags, char letter)
+{
+    for (; flags && flags->id; flags++) {
+        if (flags->letter == letter) {
+            return flags;
+        }
+    }
+    return NULL;
+}
+
+static const struct cli_flag *flag_by_name(const struct cli_flag *flags, const char *name,
+                                           size_t size)
+{
+    for (; flags && flags->id; flags++) {
+        if (flags->name && strlen(flags->name) == size && memcmp(flags->name, name, size) == 0) {
+            return flags;
+        }
+    }
+    return NULL;
+}
+
+static void args_value(struct args *a, const struct cli_flag *flag, const char *attached)
+{
+    a->value = NULL;
+    if (!flag->value) {
+        if (attached && *attached) {
+            cli_usage("%s takes no value", a->flag);
+        }
+        return;
+    }
+    if (attached && *attached) {
+        a->value = attached;
+    } else if (a->at < a->argc) {
+        a->value = a->argv[a->at++];
+    } else {
+        cli_usage("%s needs a value", a->flag);
+    }
+}
+
+static const struct cli_flag *args_long(struct args *a, const char *text)
+{
+    size_t size = strcspn(text, "=");
+    snprintf(a->spelled, sizeof a->spelled, "--%.*s", (int)(size < 60 ? size : 60), text);
+    a->flag = a->spelled;
+    const struct cli_flag *flag = flag_by_name(a->flags, text, size);
+    flag = flag ? flag : flag_by_name(global_flags, text, size);
+    if (!flag) {
+        cli_usage("%s is not known here: see leat help", a->flag);
+    }
+    if (text[size] == '=' && flag->value) {
+        a->value = text + size + 1;
+    } else {
+        args_value(a, flag, text[size] == '=' ? text + size + 1 : NULL);
+    }
+    return flag;
+}
+
+static const struct cli_flag *args_letter(struct args *a)
+{
+    char letter = *a->cluster++;
+    snprintf(a->spelled, sizeof a->spelled, "-%c", letter);
+    a->flag = a->spelled;
+    const struct cli_flag *flag = flag_by_letter(a->flags, letter);
+    flag = flag ? flag : flag_by_letter(global_flags, letter);
+    if (!flag) {
+        cli_usage("%s is not known here: see leat help", a->flag);
+    }
+    if (flag->value) {
+        args_value(a, flag, a->cluster);
+        a->cluster = NULL;
+    } else {
+        a->value = NULL;
+    }
+    if (a->cluster && !*a->cluster) {
+        a->cluster = NULL;
+    }
+    return flag;
+}
+
+static void args_global(struct args *a, struct cli *cli, int id)
+{
+    switch (id) {
+    case GLOBAL_BROKERS:
+        cli->brokers = a->value;
+        break;
+    case GLOBAL_PROPERTY:
+        cli_property(cli, a->value);
+        break;
+    case GLOBAL_FILE:
+        cli_properties(cli, a->value, false);
+        break;
+    case GLOBAL_TIMEOUT:
+        cli->options.timeout_ms = (int32_t)args_duration_ms(a);
+        break;
+    case GLOBAL_QUIET:
+        cli->quiet = true;
+        break;
+    case GLOBAL_VERBOSE:
+        cli->verbose++;
+        break;
+    case GLOBAL_OUTPUT:
+        if (strcmp(a->value, "table") == 0 || strcmp(a->value, "wide") == 0) {
+            cli->output = OUTPUT_TABLE;
+        } else if (strcmp(a->value, "json") == 0) {
+            cli->output = OUTPUT_JSON;
+        } else if (strcmp(a->value, "yaml") == 0) {
+            cli->output = OUTPUT_YAML;
+        } else {
+            cli_usage("--output is table, json or yaml, not '%s'", a->value);
+        }
+        break;
+    case GLOBAL_HELP:
+        cli_help(stdout);
+        exit(EXIT_DONE);
+    default:
+        break;
+    }
+}
+
+int args_next(struct args *a, struct cli *cli)
+{
+    for (;;) {
+        const struct cli_flag *flag;
+        if (a->cluster) {
+            flag = args_letter(a);
+        } else if (a->at >= a->argc) {
+            return ARG_END;
+        } else {
+            const char *text = a->argv[a->at++];
+            if (a->words || text[0] != '-' || !text[1]) {
+                a->value = text;
+                return ARG_WORD;
+            }
+            if (strcmp(text, "--") == 0) {
+                a->words = true;
+                continue;
+            }
+            if (text[1] == '-') {
+                flag = args_long(a, text + 2);
+            } else {
+                a->cluster = text + 1;
+                flag = args_letter(a);
+            }
+        }
+        if (flag->id < GLOBAL_BROKERS) {
+            return flag->id;
+        }
+        args_global(a, cli, flag->id);
+    }
+}
+
+long long args_number(const struct args *a, long long min, long long max)
+{
+    char *end;
+    errno = 0;
+    long long number = strtoll(a->value, &end, 10);
+    if (end == a->value || *end || errno || number < min || number > max) {
+        cli_usage("%s: '%s' is not a number from %lld to %lld", a->flag, a->value, min, max);
+    }
+    return number;
+}
+
+long long args_duration_ms(const struct args *a)
+{
+    static const struct {
+        const char *unit;
+        double ms;
+    } units[] = {{"", 1000}, {"s", 1000}, {"ms", 1}, {"m", 60000}, {"h", 3600000}};
+    char *end;
+    double number = strtod(a->value, &end);
+    for (size_t i = 0; i < sizeof units / sizeof *units && end != a->value; i++) {
+        if (strcmp(end, units[i].unit) == 0 && number >= 0 && number * units[i].ms <= INT32_MAX) {
+            return (long long)(number * units[i].ms);
+        }
+    }
+    cli_usage("%s: '%s' is not a duration: 5s, 100ms, 2m", a->flag, a->value);
+}
+
+void cli_property(struct cli *cli, const char *text)
+{
+    const char *equals = strchr(text, '=');
+    if (!equals) {
+        cli_usage("-X %s: expected key=value", text);
+    }
+    char *name = cli_copy(text, (size_t)(equals - text));
+    const char *value = equals + 1;
+    leat_error e;
+    if (strcmp(name, "bootstrap.servers") == 0 || strcmp(name, "metadata.broker.list") == 0 ||
+        strcmp(name, "brokers") == 0) {
+        cli->brokers = cli_copy(value, strlen(value));
+        free(name);
+        return;
+    }
+    const char *plain = strncmp(name, "topic.", 6) == 0 && strcmp(name, "topic.metadata.refresh."
+                                                                        "interval.ms") != 0
+                            ? name + 6
+                            : name;
+    int found = 0, failed = 0;
+    int results[3] = {leat_options_set(&cli->options, plain, value, &e),
+                      leat_producer_options_set(&cli->producer, plain, value, &e),
+                      leat_consumer_options_set(&cli->consumer, plain, value, &e)};
+    for (int i = 0; i < 3; i++) {
+        found += results[i] != LEAT_ERR_NOT_FOUND;
+        failed += results[i] != LEAT_ERR_NOT_FOUND && results[i] != 0;
+    }
+    if (failed) {
+        /* The message that counts is that of the one which knows the name. */
+        (void)(results[0] && results[0] != LEAT_ERR_NOT_FOUND
+                   ? leat_options_set(&cli->options, plain, value, &e)
+               : results[1] && results[1] != LEAT_ERR_NOT_FOUND
+                   ? leat_producer_options_set(&cli->producer, plain, value, &e)
+                   : leat_consumer_options_set(&cli->consumer, plain, value, &e));
+        cli_usage("-X %s", e.message);
+    }
+    if (!found) {
+        cli_usage("-X %s: there is no such property", name);
+    }
+    free(name);
+}
+
+void cli_properties(struct cli *cli, const char *path, bool optional)
+{
+    FILE *file = fopen(path, "r");
+    char line[4096];
+    if (!file && optional) {
+        return;
+    }
+    if (!file) {
+        cli_usage("-F %s: %s", path, strerror(errno));
+    }
+    while (fgets(line, sizeof line, file)) {
+        char *start = line + strspn(line, " \t");
+        start[strcspn(start, "\r\n")] = 0;
+        if (*start && *start != '#') {
+            cli_property(cli, start);
+        }
+    }
+    fclose(file);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* leat cluster info|health|brokers|config */
+#include "cli/output.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum cluster_flag { FLAG_SET = 1, FLAG_UNSET, FLAG_WAIT, FLAG_LOCAL };
+
+static const struct cli_flag cluster_flags[] = {
+    {FLAG_SET, 0, "set", true},
+    {FLAG_UNSET, 0, "unset", true},
+    {FLAG_WAIT, 0, "exit-when-healthy", false},
+    {FLAG_LOCAL, 0, "local", false},
+    {0, 0, NULL, false},
+};
+
+struct cluster_job {
+    const char *word; /* behind the action */
+    leat_config *changes;
+    size_t change_count;
+    bool wait;
+};
+
+static const struct column broker_columns[] = {{"id", "ID", true},
+                                               {"host", "HOST", false},
+                                               {"port", "PORT", true},
+                                               {"rack", "RACK", false},
+                                               {"controller", "CONTROLLER", false},
+                                               {NULL, NULL, false}};
+
+static json_t *brokers_json(const leat_meta *meta)
+{
+    json_t *rows = json_array();
+    for (size_t i = 0; i < meta->broker_count; i++) {
+        const leat_meta_broker *b = meta->brokers[i];
+        json_array_append_new(rows, json_pack("{s:i,s:s,s:i,s:s?,s:b}", "id", (int)b->id, "host",
+                                              b->host, "port", (int)b->port, "rack", b->rack,
+                                              "controller", b->id == meta->controller));
+    }
+    return rows;
+}
+
+/* What is wrong: counts of partitions without a leader, and with fewer replicas in sync than they
+ * have. */
+static void cluster_count(const leat_meta *meta, size_t *partitions, size_t *leaderless,
+                          size_t *lagging)
+{
+    *partitions = *leaderless = *lagging = 0;
+    for (size_t i = 0; i < meta->topic_count; i++) {
+        for (size_t j = 0; j < meta->topics[i]->partition_count; j++) {
+            const leat_meta_partition *p = meta->topics[i]->partitions[j];
+            ++*partitions;
+            *leaderless += p->leader < 0;
+            *lagging += p->in_sync_count < p->replica_count;
+        }
+    }
+}
+
+static int cluster_info(struct cli *cli, struct cluster_job *job)
+{
+    size_t partitions, leaderless, lagging;
+    leat_meta *meta = cli_metadata(cli, NULL, true);
+    cluster_count(meta, &partitions, &leaderless, &lagging);
+    json_t *info = json_pack("{s:s,s:i,s:I,s:I,s:o}", "cluster_id", meta->cluster_id, "controller",
+                             (int)meta->controller, "topics", (json_int_t)meta->topic_count,
+                             "partitions", (json_int_t)partitions, "brokers", brokers_json(meta));
+    if (!output_value(cli, info)) {
+        printf("cluster %s, %zu topics, %zu partitions\n\n", meta->cluster_id, meta->topic_count,
+               partitions);
+        output_table(json_object_get(info, "brokers"), broker_columns);
+        json_decref(info);
+    }
+    leat_meta_free(meta);
+    return EXIT_DONE;
+}
+
+static int cluster_brokers(struct cli *cli, struct cluster_job *job)
+{
+    leat_meta *meta = cli_metadata(cli, "", true);
+    output_rows(cli, brokers_json(meta), broker_columns);
+    leat_meta_free(meta);
+    return EXIT_DONE;
+}
+
+static int cluster_health(struct cli *cli, struct cluster_job *job)
+{
+    size_t partitions, leaderless, lagging;
+    bool healthy;
+    cli_catch_signals();
+    for (;;) {
+        leat_meta *meta = cli_metadata(cli, NULL, true);
+        cluster_count(meta, &partitions, &leaderless, &lagging);
+        healthy = leaderless == 0 && lagging == 0 && meta->controller >= 0;
+        leat_meta_free(meta);
+        if (healthy || !job->wait || cli_interrupted) {
+            break;
+        }
+        usleep(500000);
+    }
+    json_t *health =
+        json_pack("{s:b,s:I,s:I,s:I}", "healthy", healthy, "partitions", (json_int_t)partitions,
+                  "leaderless", (json_int_t)leaderless, "under_replicated", (json_int_t)lagging);
+    if (!output_value(cli, health)) {
+        printf("%s: %zu partitions, %zu without a leader, %zu under-replicated\n",
+               healthy ? "healthy" : "not healthy", partitions, leaderless, lagging);
+        json_decref(health);
+    }
+    return cli_interrupted ? EXIT_INTERRUPTED : healthy ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int cluster_config(struct cli *cli, struct cluster_job *job)
+{
+    leat_error e;
+    char first[16] = "";
+    const char *broker = job->word;
+    if (!broker) {
+        leat_meta *meta = cli_metadata(cli, "", true);
+        if (meta->broker_count) {
+            snprintf(first, sizeof first, "%d", (int)meta->brokers[0]->id);
+        }
+        leat_meta_free(meta);
+        broker = first;
+    }
+    if (job->change_count) {
+        if (leat_configs_set(cli->client, LEAT_RESOURCE_BROKER, broker, job->changes,
+                             job->change_count, &e)) {
+            cli_fail(cli, &e);
+        }
+        if (!cli->quiet) {
+            printf("altered broker %s\n", broker);
+        }
+        return EXIT_DONE;
+    }
+    output_rows(cli, cli_configs(cli, LEAT_RESOURCE_BROKER, broker), cli_config_columns);
+    return EXIT_DONE;
+}
+
+static void cluster_change(struct cluster_job *job, const char *text, bool unset)
+{
+    const char *equals = strchr(text, '=');
+    if (!unset && !equals) {
+        cli_usage("'%s': expected key=value", text);
+    }
+    job->changes = cli_resize(job->changes, (job->change_count + 1) * sizeof *job->changes);
+    size_t size = unset ? strlen(text) : (size_t)(equals - text);
+    job->changes[job->change_count++] =
+        (leat_config){cli_copy(text, size), unset ? NULL : equals + 1};
+}
+
+int command_cluster(struct cli *cli, struct args *a)
+{
+    static const struct {
+        const char *name;
+        int (*run)(struct cli *cli, struct cluster_job *job);
+    } actions[] = {{"info", cluster_info},
+                   {"health", cluster_health},
+                   {"brokers", cluster_brokers},
+                   {"config", cluster_config}};
+    struct cluster_job job = {0};
+    const char *action = NULL;
+    int id;
+    a->flags = cluster_flags;
+    while ((id = args_next(a, cli)) != ARG_END) {
+        if (id == ARG_WORD && action) {
+            job.word = a->value;
+        } else if (id == ARG_WORD) {
+            action = a->value;
+        } else if (id == FLAG_WAIT) {
+            job.wait = true;
+        } else if (id == FLAG_SET || id == FLAG_UNSET) {
+            cluster_change(&job, a->value, id == FLAG_UNSET);
+        }
+    }
+    for (size_t i = 0; action && i < sizeof actions / sizeof *actions; i++) {
+        if (strcmp(actions[i].name, action) == 0) {
+            cli_connect(cli);
+            return actions[i].run(cli, &job);
+        }
+    }
+    cli_usage("cluster info, health, brokers or config?");
+}

@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "cli/consume.h"
+
+#include "cli/text.h"
+
+#include <regex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    POLL_MS = 100, /* how soon Ctrl-C is seen */
+    OUTPUT_BUFFER = 1 << 20,
+};
+
+struct reading {
+    char *topic;
+    int32_t partition, broker;
+    int64_t stop; /* first offset that is not read; -1: goes on */
+    bool done;
+};
+
+struct consume {
+    struct cli *cli;
+    struct consume_job *job;
+    leat_consumer *consumer;
+    struct reading *readings;
+    leat_start *starts;
+    size_t count, done;
+    unsigned long long records;
+    bool terminal;       /* stdout */
+    double silent_since; /* cli_now() */
+    bool said_waiting;
+    int problem; /* the code of the trouble that was told */
+};
+
+void consume_topic(struct consume_job *job, const char *topic)
+{
+    job->topics = cli_resize(job->topics, (job->topic_count + 1) * sizeof *job->topics);
+    job->topics[job->topic_count++] = topic;
+}
+
+void consume_partitions(struct consume_job *job, const char *text)
+{
+    while (*text) {
+        char *end;
+        long number = strtol(text, &end, 10);
+        if (end == text || number < 0 || number > INT32_MAX || (*end && *end != ',')) {
+            cli_usage("-p: '%s' is not a list of partitions: 0,1,2", text);
+        }
+        job->partitions =
+            cli_resize(job->partitions, (job->partition_count + 1) * sizeof *job->partitions);
+        job->partitions[job->partition_count++] = (int32_t)number;
+        text = end + (*end == ',');
+    }
+}
+
+static int64_t wall_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void consume_offset(struct consume_job *job, const char *text)
+{
+    char error[160];
+    if (!offsets_parse(&job->range, text, wall_ms(), error, sizeof error)) {
+        cli_usage("-o: %s", error);
+    }
+}
+
+void consume_format(struct consume_job *job, const char *text)
+{
+    char error[160];
+    job->format = format_compile(text, error, sizeof error);
+    if (!job->format) {
+        cli_usage("-f: %s", error);
+    }
+}
+
+/* --- what to read
+ * ------------------------------------------------------------------------------------- */
+
+static int64_t offset_at(struct consume *c, const struct reading *r, int64_t when)
+{
+    int64_t offset;
+    leat_error e;
+    if (leat_offset_at(c->cli->client, r->topic, r->partition, when, &offset, &e)) {
+        cli_fail(c->cli, &e);
+    }
+    return offset;
+}
+
+static int64_t consume_resolve(struct consume *c, const struct reading *r,
+                               const struct offset_spec *spec)
+{
+    int64_t at = spec->kind == OFFSET_TIME ? offset_at(c, r, spec->value) : -1;
+    return offsets_resolve(spec, offset_at(c, r, LEAT_EARLIEST), offset_at(c, r, LEAT_LATEST), at);
+}
+
+/* Where a partition starts and stops. */
+static void consume_plan(struct consume *c, struct reading *r, leat_start *start)
+{
+    struct consume_job *job = c->job;
+    *start = (leat_start){r->topic, r->partition, LEAT_EARLIEST, 0};
+    r->stop = -1;
+    if (job->range.stop.kind != OFFSET_NONE) {
+        r->stop = consume_resolve(c, r, &job->range.stop);
+    }
+    if (job->exit_at_end) {
+        int64_t end = offset_at(c, r, LEAT_LATEST);
+        r->stop = r->stop >= 0 && r->stop < end ? r->stop : end;
+    }
+    switch (job->range.start.kind) {
+    case OFFSET_NONE:
+        start->offset = r->stop >= 0 || c->cli->kcat ? LEAT_EARLIEST : LEAT_LATEST;
+        break;
+    case OFFSET_BEGINNING:
+        break;
+    case OFFSET_END:
+        start->offset = LEAT_LATEST;
+        break;
+    case OFFSET_NUMBER:
+        start->offset = job->range.start.value;
+        break;
+    case OFFSET_TIME:
+        start->offset = LEAT_AT_TIME;
+        start->timestamp_ms = job->range.start.value;
+        break;
+    default:
+        start->offset = consume_resolve(c, r, &job->range.start);
+        break;
+    }
+    if (r->stop >= 0) {
+        /* What is empty from the beginning needs no waiting for. */
+        int64_t low = offset_at(c, r, LEAT_EARLIEST);
+        int64_t from = start->offset == LEAT_EARLIEST ? low
+                       : start->offset == LEAT_LATEST ? offset_at(c, r, LEAT_LATEST)
+                       : start->offset == LEAT_AT_TIME
+                           ? offsets_resolve(&job->range.start, low, INT64_MAX,
+                                             offset_at(c, r, start->timestamp_ms))
+                           : start->offset;
+        r->done = from >= r->stop || low >= r->stop;
+        c->done += r->done;
+    }
+}
+
+static bool partition_wanted(const struct consume_job *job, int32_t partition)
+{
+    for (size_t i = 0; i < job->partition_count; i++) {
+        if (job->partitions[i] == partition) {
+            return true;
+        }
+    }
+    return job->partition_count == 0;
+}
+
+static void consume_add(struct consume *c, const leat_meta_topic *t)
+{
+    for (size_t i = 0; i < t->partition_count; i++) {
+        const leat_meta_partition *p = t->partitions[i];
+        if (!partition_wanted(c->job, p->id)) {
+            continue;
+        }
+        c->readings = cli_resize(c->readings, (c->count + 1) * sizeof *c->readings);
+        c->starts = cli_resize(c->starts, (c->count + 1) * sizeof *c->starts);
+        struct reading *r = &c->readings[c->count];
+        *r = (struct reading){
+            .topic = cli_copy(t->name, strlen(t->name)), .partition = p->id, .broker = p->leader};
+        consume_plan(c, r, &c->starts[c->count]);
+        c->count++;
+    }
+}
+
+static void consume_find(struct consume *c, const char *topic)
+{
+    regex_t pattern;
+    leat_meta *meta = cli_metadata(c->cli, c->job->regex ? NULL : topic, false);
+    if (c->job->regex && regcomp(&pattern, topic, REG_EXTENDED | REG_NOSUB)) {
+        cli_usage("'%s' is not a regular expression", topic);
+    }
+    for (size_t i = 0; i < meta->topic_count; i++) {
+        const leat_meta_topic *t = meta->topics[i];
+        if (!c->job->regex || (!t->internal && regexec(&pattern, t->name, 0, NULL, 0) == 0)) {
+            consume_add(c, t);
+        }
+    }
+    if (c->job->regex) {
+        regfree(&pattern);
+    }
+    leat_meta_free(meta);
+}
+
+/* --- reading
+ * ------------------------------------------------------------------------------------------ */
+
+static struct reading *consume_reading(struct consume *c, const leat_record *r,
+                                       struct reading *guess)
+{
+    if (guess && guess->partition == r->partition && strcmp(guess->topic, r->topic) == 0) {
+        return guess;
+    }
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->readings[i].partition == r->partition &&
+            strcmp(c->readings[i].topic, r->topic) == 0) {
+            return &c->readings[i];
+        }
+    }
+    return NULL;
+}
+
+/* kcat tells of every end that it reaches. */
+static void consume_tell_end(struct consume *c, const struct reading *r)
+{
+    if (c->cli->kcat && !c->cli->quiet && c->job->exit_at_end) {
+        fflush(stdout);
+        fprintf(stderr, "%% Reached end of topic %s [%d] at offset %lld%s\n", r->topic,
+                (int)r->partition, (long long)r->stop, c->done == c->count ? ": exiting" : "");
+    }
+}
+
+static void consume_reached(struct consume *c, struct reading *r)
+{
+    leat_error e;
+    r->done = true;
+    c->done++;
+    (void)leat_pause(c->consumer, r->topic, r->partition, true, &e);
+    consume_tell_end(c, r);
+}
+
+static void consume_check_ends(struct consume *c)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        struct reading *r = &c->readings[i];
+        int64_t position;
+        leat_error e;
+        if (!r->done && r->stop >= 0 &&
+            leat_consumer_position(c->consumer, r->topic, r->partition, &position, &e) == 0 &&
+            position >= r->stop) {
+            consume_reached(c, r);
+        }
+    }
+}
+
+/* True when the limit is reached. */
+static bool consume_show(struct consume *c, const leat_record *records, int count)
+{
+    struct reading *r = NULL;
+    for (int i = 0; i < count; i++) {
+        r = consume_reading(c, &records[i], r);
+        if (r && r->stop >= 0 && records[i].offset >= r->stop) {
+            continue;
+        }
+        consume_print(c->cli, c->job, &records[i], r ? r->broker : -1, c->terminal);
+        c->records++;
+        if (c->job->unbuffered) {
+            fflush(stdout);
+        }
+        if (c->job->limit && c->records >= (unsigned long long)c->job->limit) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Tells once what one is waiting for, and every new trouble. */
+static void consume_tell(struct consume *c, double silence)
+{
+    leat_error e;
+    int code = leat_problem(c->cli->client, &e);
+    if (code != c->problem && (code == 0 || silence > 1)) {
+        c->problem = code;
+        if (code && !c->cli->quiet) {
+            cli_say("%s", e.message);
+        }
+    }
+    bool terminal = isatty(STDERR_FILENO);
+    if (!c->said_waiting && !c->cli->quiet && !c->cli->kcat && !code &&
+        silence > (terminal ? 0.3 : 5)) {
+        c->said_waiting = true;
+        cli_say("waiting for records of %s%s: Ctrl-C ends%s", c->readings[0].topic,
+                c->count > 1 ? " and others" : "",
+                c->records ? "" : " (--from-beginning reads what is there, -e stops at the end)");
+    }
+}
+
+static int consume_loop(struct consume *c)
+{
+    const leat_record *records;
+    leat_error e;
+    c->silent_since = cli_now();
+    while (c->done < c->count && !cli_interrupted) {
+        int count = leat_poll(c->consumer, &records, 0, &e);
+        if (count == 0) {
+            /* Nothing more is at hand: what was printed becomes visible before one waits. */
+            if (fflush(stdout)) {
+                return EXIT_FAILED;
+            }
+            count = leat_poll(c->consumer, &records, POLL_MS, &e);
+        }
+        if (count < 0) {
+            cli_fail(c->cli, &e);
+        }
+        if (count > 0) {
+            c->silent_since = cli_now();
+            if (consume_show(c, records, count)) {
+                return EXIT_DONE;
+            }
+        }
+        consume_check_ends(c);
+        double silence = cli_now() - c->silent_since;
+        if (count == 0) {
+            consume_tell(c, silence);
+        }
+        if (c->job->wait_ms && silence * 1000 >= (double)c->job->wait_ms) {
+            return c->records ? EXIT_DONE : EXIT_TIMEOUT;
+        }
+    }
+    return cli_interrupted ? EXIT_INTERRUPTED : EXIT_DONE;
+}
+
+static void consume_open(struct consume *c)
+{
+    struct cli *cli = c->cli;
+    leat_error e;
+    if (c->job->group) {
+        cli_usage("-g: consumer groups are not in this version");
+    }
+    cli_connect(cli);
+    for (size_t i = 0; i < c->job->topic_count; i++) {
+        consume_find(c, c->job->topics[i]);
+    }
+    if (c->count == 0) {
+        cli_say(c->job->regex ? "no topic matches" : "no such partition: see leat topic describe");
+        exit(EXIT_NOT_FOUND);
+    }
+    if (leat_consumer_open(&c->consumer, cli->client, NULL, &cli->consumer, &e)) {
+        cli_fail(cli, &e);
+    }
+    leat_start *open = cli_alloc(c->count * sizeof *open);
+    size_t open_count = 0;
+    for (size_t i = 0; i < c->count; i++) {
+        if (!c->readings[i].done) {
+            open[open_count++] = c->starts[i];
+        } else {
+            consume_tell_end(c, &c->readings[i]);
+        }
+    }
+    if (leat_assign(c->consumer, open, open_count, &e)) {
+        cli_fail(cli, &e);
+    }
+    free(open);
+}
+
+int consume_run(struct cli *cli, struct consume_job *job)
+{
+    struct consume c = {.cli = cli, .job = job, .terminal = isatty(STDOUT_FILENO)};
+    char room[32];
+    setvbuf(stdout, NULL, _IOFBF, OUTPUT_BUFFER);
+    cli_catch_signals();
+    consume_open(&c);
+    int status = consume_loop(&c);
+    fflush(stdout);
+    bool bounded = job->exit_at_end || job->range.stop.kind != OFFSET_NONE;
+    if (status == EXIT_INTERRUPTED) {
+        cli_say("%s records read", cli_count(c.records, room));
+    } else if (bounded && c.records == 0 && !cli->quiet && !cli->kcat) {
+        cli_say("there are no records in this range");
+    } else if (status == EXIT_TIMEOUT) {
+        cli_say("nothing came within %lld ms", job->wait_ms);
+    }
+    leat_consumer_close(c.consumer, NULL);
+    for (size_t i = 0; i < c.count; i++) {
+        free(c.readings[i].topic);
+    }
+    free(c.readings);
+    free(c.starts);
+    format_free(job->format);
+    return status;
+}
+
+/* --- flags
+ * -------------------------------------------------------------------------------------------- */
+
+enum consume_flag {
+    FLAG_OFFSET = 1,
+    FLAG_EXIT,
+    FLAG_COUNT,
+    FLAG_GROUP,
+    FLAG_PARTITION,
+    FLAG_FORMAT,
+    FLAG_JSON,
+    FLAG_PRETTY,
+    FLAG_META,
+    FLAG_KEY_DELIMITER,
+    FLAG_DELIMITER,
+    FLAG_OFFSETS,
+    FLAG_NULL,
+    FLAG_ISOLATION,
+    FLAG_REGEX,
+    FLAG_WAIT,
+    FLAG_BEGINNING,
+    FLAG_UNBUFFERED,
+    FLAG_TOPIC,
+};
+
+static const struct cli_flag consume_flags[] = {
+    {FLAG_OFFSET, 'o', "offset", true},
+    {FLAG_EXIT, 'e', "exit", false},
+    {FLAG_COUNT, 'n', "count", true},
+    {FLAG_COUNT, 'c', "max-messages", true},
+    {FLAG_GROUP, 'g', "group", true},
+    {FLAG_PARTITION, 'p', "partition", true},
+    {FLAG_FORMAT, 'f', "format", true},
+    {FLAG_JSON, 'J', "json", false},
+    {FLAG_PRETTY, 0, "pretty", false},
+    {FLAG_META, 0, "meta-only", false},
+    {FLAG_KEY_DELIMITER, 'K', "key-delimiter", true},
+    {FLAG_DELIMITER, 'D', "delimiter", true},
+    {FLAG_OFFSETS, 'O', "offsets", false},
+    {FLAG_NULL, 'Z', "null", false},
+    {FLAG_ISOLATION, 0, "isolation", true},
+    {FLAG_REGEX, 'r', "regex", false},
+    {FLAG_WAIT, 0, "wait", true},
+    {FLAG_BEGINNING, 0, "from-beginning", false},
+    {FLAG_UNBUFFERED, 'u', "unbuffered", false},
+    {FLAG_TOPIC, 't', "topic", true},
+    {0, 0, NULL, false},
+};
+
+static void consume_isolation(struct cli *cli, const char *text)
+{
+    bool uncommitted = strcmp(text, "uncommitted") == 0;
+    if (!uncommitted && strcmp(text, "committed") != 0) {
+        cli_usage("--isolation is committed or uncommitted");
+    }
+    cli->consumer.read_uncommitted = uncommitted;
+}
+
+static void consume_flag(struct cli *cli, struct args *a, struct consume_job *job, int id)
+{
+    switch (id) {
+    case FLAG_OFFSET:
+        consume_offset(job, a->value);
+        break;
+    case FLAG_EXIT:
+        job->exit_at_end = true;
+        break;
+    case FLAG_COUNT:
+        job->limit = args_number(a, 1, INT64_MAX);
+        break;
+    case FLAG_GROUP:
+        job->group = a->value;
+        break;
+    case FLAG_PARTITION:
+        consume_partitions(job, a->value);
+        break;
+    case FLAG_FORMAT:
+        consume_format(job, a->value);
+        break;
+    case FLAG_PRETTY:
+    case FLAG_META:
+    case FLAG_JSON:
+        job->json = true;
+        job->pretty |= id == FLAG_PRETTY;
+        job->meta_only |= id == FLAG_META;
+        break;
+    case FLAG_KEY_DELIMITER:
+        job->key_delimiter = text_unescape(a->value, &job->key_delimiter_size);
+        break;
+    case FLAG_DELIMITER:
+        job->delimiter = text_unescape(a->value, &job->delimiter_size);
+        break;
+    case FLAG_OFFSETS:
+        job->offsets = true;
+        break;
+    case FLAG_NULL:
+        job->null = "NULL";
+        break;
+    case FLAG_ISOLATION:
+        consume_isolation(cli, a->value);
+        break;
+    case FLAG_REGEX:
+        job->regex = true;
+        break;
+    case FLAG_WAIT:
+        job->wait_ms = args_duration_ms(a);
+        break;
+    case FLAG_BEGINNING:
+        job->range.start.kind = OFFSET_BEGINNING;
+        break;
+    case FLAG_UNBUFFERED:
+        job->unbuffered = true;
+        break;
+    default:
+        consume_topic(job, a->value);
+        break;
+    }
+}
+
+int command_consume(struct cli *cli, struct args *a)
+{
+    struct consume_job job = {0};
+    int id;
+    a->flags = consume_flags;
+    while ((id = args_next(a, cli)) != ARG_END) {
+        consume_flag(cli, a, &job, id);
+    }
+    if (job.topic_count == 0) {
+        cli_usage("consume which topic? leat consume TOPIC (see leat topic list)");
+    }
+    return consume_run(cli, &job);
+}

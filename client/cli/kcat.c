@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* kcat's command lines: its flags, meanings and shapes, on the same jobs as produce and consume. */
+#include "cli/consume.h"
+#include "cli/produce.h"
+#include "cli/text.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kcat_flag {
+    FLAG_PRODUCE = 1,
+    FLAG_CONSUME,
+    FLAG_LIST,
+    FLAG_QUERY,
+    FLAG_TOPIC,
+    FLAG_PARTITION,
+    FLAG_KEY_DELIMITER,
+    FLAG_DELIMITER,
+    FLAG_KEY,
+    FLAG_HEADER,
+    FLAG_COMPRESSION,
+    FLAG_NULL,
+    FLAG_LINES,
+    FLAG_COUNT,
+    FLAG_OFFSET,
+    FLAG_EXIT,
+    FLAG_FORMAT,
+    FLAG_JSON,
+    FLAG_OFFSETS,
+    FLAG_UNBUFFERED,
+    FLAG_TEE,
+    FLAG_SECONDS,
+    FLAG_GROUP,
+    FLAG_REGISTRY,
+    FLAG_KEEP_GOING,
+};
+
+static const struct cli_flag kcat_flags[] = {
+    {FLAG_PRODUCE, 'P', NULL, false},
+    {FLAG_CONSUME, 'C', NULL, false},
+    {FLAG_LIST, 'L', NULL, false},
+    {FLAG_QUERY, 'Q', NULL, false},
+    {FLAG_TOPIC, 't', NULL, true},
+    {FLAG_PARTITION, 'p', NULL, true},
+    {FLAG_KEY_DELIMITER, 'K', NULL, true},
+    {FLAG_DELIMITER, 'D', NULL, true},
+    {FLAG_KEY, 'k', NULL, true},
+    {FLAG_HEADER, 'H', NULL, true},
+    {FLAG_COMPRESSION, 'z', NULL, true},
+    {FLAG_NULL, 'Z', NULL, false},
+    {FLAG_LINES, 'l', NULL, false},
+    {FLAG_COUNT, 'c', NULL, true},
+    {FLAG_OFFSET, 'o', NULL, true},
+    {FLAG_EXIT, 'e', NULL, false},
+    {FLAG_FORMAT, 'f', NULL, true},
+    {FLAG_JSON, 'J', NULL, false},
+    {FLAG_OFFSETS, 'O', NULL, false},
+    {FLAG_UNBUFFERED, 'u', NULL, false},
+    {FLAG_TEE, 'T', NULL, false},
+    {FLAG_SECONDS, 'm', NULL, true},
+    {FLAG_GROUP, 'G', NULL, true},
+    {FLAG_REGISTRY, 's', NULL, true},
+    {FLAG_REGISTRY, 'r', NULL, true},
+    {FLAG_KEEP_GOING, 'E', NULL, false},
+    {0, 0, NULL, false},
+};
+
+struct kcat {
+    int mode;
+    const char *topic;
+    bool lines, unbuffered;
+    struct produce_job produce;
+    struct consume_job consume;
+};
+
+static void kcat_mode(struct kcat *k, int mode)
+{
+    if (k->mode && k->mode != mode) {
+        cli_usage("one of -P, -C, -L and -Q");
+    }
+    k->mode = mode;
+}
+
+static void kcat_shape(struct kcat *k, struct args *a, int id)
+{
+    switch (id) {
+    case FLAG_KEY_DELIMITER:
+        k->produce.key_delimiter = text_unescape(a->value, &k->produce.key_delimiter_size);
+        k->consume.key_delimiter = text_unescape(a->value, &k->consume.key_delimiter_size);
+        break;
+    case FLAG_DELIMITER:
+        k->produce.delimiter = text_unescape(a->value, &k->produce.delimiter_size);
+        k->consume.delimiter = text_unescape(a->value, &k->consume.delimiter_size);
+        break;
+    case FLAG_NULL:
+        k->produce.null = true;
+        k->consume.null = "NULL";
+        break;
+    case FLAG_JSON:
+        k->consume.json = true;
+        break;
+    case FLAG_OFFSETS:
+        k->consume.offsets = true;
+        break;
+    case FLAG_UNBUFFERED:
+        k->consume.unbuffered = true;
+        break;
+    case FLAG_FORMAT:
+        consume_format(&k->consume, a->value);
+        break;
+    default:
+        k->produce.tee = true;
+        break;
+    }
+}
+
+static void kcat_flag(struct cli *cli, struct args *a, struct kcat *k, int id)
+{
+    leat_error e;
+    switch (id) {
+    case FLAG_PRODUCE:
+    case FLAG_CONSUME:
+    case FLAG_LIST:
+    case FLAG_QUERY:
+        kcat_mode(k, id);
+        break;
+    case FLAG_TOPIC:
+        k->topic = a->value;
+        break;
+    case FLAG_PARTITION:
+        k->produce.partition = (int32_t)args_number(a, -1, INT32_MAX);
+        break;
+    case FLAG_KEY:
+        k->produce.key = a->value;
+        break;
+    case FLAG_HEADER:
+        produce_header(cli, &k->produce, a->value);
+        break;
+    case FLAG_COMPRESSION:
+        if (leat_producer_options_set(&cli->producer, "compression.type", a->value, &e)) {
+            cli_usage("%s", e.message);
+        }
+        break;
+    case FLAG_LINES:
+        k->lines = true;
+        break;
+    case FLAG_COUNT:
+        k->produce.limit = k->consume.limit = args_number(a, 0, INT64_MAX);
+        break;
+    case FLAG_OFFSET:
+        consume_offset(&k->consume, a->value);
+        break;
+    case FLAG_EXIT:
+        k->consume.exit_at_end = true;
+        break;
+    case FLAG_SECONDS:
+        cli->options.timeout_ms = (int32_t)args_number(a, 1, 1000000) * 1000;
+        break;
+    case FLAG_GROUP:
+        cli_usage("-G: consumer groups are not in this version");
+    case FLAG_REGISTRY:
+        cli_usage("%s: schema registries and packed values are not in this version", a->flag);
+    case FLAG_KEEP_GOING:
+        break;
+    case ARG_WORD:
+        produce_file(&k->produce, a->value);
+        break;
+    default:
+        kcat_shape(k, a, id);
+        break;
+    }
+}
+
+/* --- -L and -Q
+ * ---------------------------------------------------------------------------------------- */
+
+static void list_numbers(const char *label, const int32_t *numbers, size_t count)
+{
+    printf("%s", label);
+    for (size_t i = 0; i < count; i++) {
+        printf("%s%d", i ? "," : "", (int)numbers[i]);
+    }
+}
+
+/* The broker that answered, as kcat names it: "host:port/id". */
+static int list_origin(const leat_meta *meta, char name[static 320])
+{
+    for (size_t i = 0; i < meta->broker_count; i++) {
+        const leat_meta_broker *b = meta->brokers[i];
+        snprintf(name, 320, "%s:%d", b->host, (int)b->port);
+        if (strcmp(name, meta->origin) == 0) {
+            snprintf(name, 320, "%s/%d", meta->origin, (int)b->id);
+            return (int)b->id;
+        }
+    }
+    snprintf(name, 320, "%s/bootstrap", meta->origin);
+    return -1;
+}
+
+static json_t *list_ids(const int32_t *numbers, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(list, json_pack("{s:i}", "id", (int)numbers[i]));
+    }
+    return list;
+}
+
+static json_t *list_topic(const leat_meta_topic *t)
+{
+    json_t *partitions = json_array();
+    for (size_t i = 0; i < t->partition_count; i++) {
+        const leat_meta_partition *p = t->partitions[i];
+        json_array_append_new(partitions, json_pack("{s:i,s:i,s:o,s:o}", "partition", (int)p->id,
+                                                    "leader", (int)p->leader, "replicas",
+                                                    list_ids(p->replicas, p->replica_count), "isrs",
+                                                    list_ids(p->in_sync, p->in_sync_count)));
+    }
+    json_t *topic = json_pack("{s:s}", "topic", t->name);
+    if (t->code) {
+        json_object_set_new(topic, "error", json_string(leat_error_text(t->code)));
+    }
+    json_object_set_new(topic, "partitions", partitions);
+    return topic;
+}
+
+static void list_json(const leat_meta *meta, const char *topic)
+{
+    char origin[320];
+    int origin_id = list_origin(meta, origin);
+    json_t *brokers = json_array(), *topics = json_array();
+    for (size_t i = 0; i < meta->broker_count; i++) {
+        const leat_meta_broker *b = meta->brokers[i];
+        char name[320];
+        snprintf(name, sizeof name, "%s:%d", b->host, (int)b->port);
+        json_array_append_new(brokers, json_pack("{s:i,s:s}", "id", (int)b->id, "name", name));
+    }
+    for (size_t i = 0; i < meta->topic_count; i++) {
+        json_array_append_new(topics, list_topic(meta->topics[i]));
+    }
+    json_t *all =
+        json_pack("{s:{s:i,s:s},s:{s:s},s:i,s:o,s:o}", "originating_broker", "id", origin_id,
+                  "name", origin, "query", "topic", topic ? topic : "*", "controllerid",
+                  (int)meta->controller, "brokers", brokers, "topics", topics);
+    json_dumpf(all, stdout, JSON_COMPACT);
+    json_decref(all);
+}
+
+static void list_text(const leat_meta *meta, const char *topic)
+{
+    char origin[320];
+    int origin_id = list_origin(meta, origin);
+    printf("Metadata for %s (from broker %d: %s):\n", topic ? topic : "all topics", origin_id,
+           origin);
+    printf(" %zu brokers:\n", meta->broker_count);
+    for (size_t i = 0; i < meta->broker_count; i++) {
+        const leat_meta_broker *b = meta->brokers[i];
+        printf("  broker %d at %s:%d%s\n", (int)b->id, b->host, (int)b->port,
+               b->id == meta->controller ? " (controller)" : "");
+    }
+    printf(" %zu topics:\n", meta->topic_count);
+    for (size_t i = 0; i < meta->topic_count; i++) {
+        const leat_meta_topic *t = meta->topics[i];
+        printf("  topic \"%s\" with %zu partitions:%s%s\n", t->name, t->partition_count,
+               t->code ? " " : "", t->code ? leat_error_text(t->code) : "");
+        for (size_t j = 0; j < t->partition_count; j++) {
+            const leat_meta_partition *p = t->partitions[j];
+            printf("    partition %d, leader %d", (int)p->id, (int)p->leader);
+            list_numbers(", replicas: ", p->replicas, p->replica_count);
+            list_numbers(", isrs: ", p->in_sync, p->in_sync_count);
+            printf("%s%s\n", p->code ? ", " : "", p->code ? leat_error_text(p->code) : "");
+        }
+    }
+}
+
+static int kcat_list(struct cli *cli, const struct kcat *k)
+{
+    cli_connect(cli);
+    leat_meta *meta = cli_metadata(cli, k->topic, true);
+    if (k->consume.json) {
+        list_json(meta, k->topic);
+    } else {
+        list_text(meta, k->topic);
+    }
+    leat_meta_free(meta);
+    return EXIT_DONE;
+}
+
+/* -Q -t topic:partition:time */
+static int kcat_query(struct cli *cli, const struct kcat *k)
+{
+    char *topic = cli_copy(k->topic, strlen(k->topic));
+    char *partition = strchr(topic, ':');
+    char *time = partition ? strchr(partition + 1, ':') : NULL;
+    if (!time) {
+        cli_usage("-Q: expected -t TOPIC:PARTITION:TIMESTAMP");
+    }
+    *partition++ = *time++ = 0;
+    long long when = strtoll(time, NULL, 10);
+    int64_t offset;
+    leat_error e;
+    cli_connect(cli);
+    if (leat_offset_at(cli->client, topic, atoi(partition), when, &offset, &e)) {
+        cli_fail(cli, &e);
+    }
+    printf("%s [%d] offset %lld\n", topic, atoi(partition), (long long)offset);
+    free(topic);
+    return EXIT_DONE;
+}
+
+int command_kcat(struct cli *cli, struct args *a)
+{
+    struct kcat k = {.produce = {.partition = LEAT_PARTITION_ANY}};
+    const char *file = getenv("KCAT_CONFIG");
+    int id;
+    if (file) {
+        cli_properties(cli, file, true);
+    }
+    a->flags = kcat_flags;
+    while ((id = args_next(a, cli)) != ARG_END) {
+        kcat_flag(cli, a, &k, id);
+    }
+    if (k.mode == FLAG_LIST) {
+        return kcat_list(cli, &k);
+    }
+    if (!k.topic) {
+        cli_usage("-t: which topic?");
+    }
+    if (k.mode == FLAG_QUERY) {
+        return kcat_query(cli, &k);
+    }
+    if (k.mode == FLAG_PRODUCE) {
+        k.produce.topic = k.topic;
+        k.produce.input = k.lines ? INPUT_LINES : INPUT_FILES;
+        return produce_run(cli, &k.produce);
+    }
+    consume_topic(&k.consume, k.topic);
+    if (k.produce.partition >= 0) {
+        k.consume.partitions = cli_alloc(sizeof *k.consume.partitions);
+        k.consume.partitions[0] = k.produce.partition;
+        k.consume.partition_count = 1;
+    }
+    return consume_run(cli, &k.consume);
+}

@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "cli/envelope.h"
+#include "cli/produce.h"
+#include "cli/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    INPUT_BUFFER = 1 << 20,
+    CLOSE_MS = 120000,
+    CHECK_EVERY = 1024, /* records between looks at the clock */
+};
+
+/* Records cut out of a stream by the delimiter. */
+struct input {
+    int fd;
+    char *buffer;
+    size_t start, end, capacity;
+    bool over;
+    unsigned long long consumed, total; /* bytes; total 0: not known */
+};
+
+struct produce {
+    struct cli *cli;
+    struct produce_job *job;
+    leat_producer *producer;
+    struct input input;
+    unsigned long long records, bytes, line;
+    double started, drawn;
+    bool terminal; /* stderr */
+};
+
+void produce_header(struct cli *cli, struct produce_job *job, const char *text)
+{
+    const char *split = strchr(text, '=');
+    if (!split && !cli->kcat) {
+        split = strchr(text, ':');
+    }
+    if (!split || split == text) {
+        cli_usage("-H '%s': expected name=value", text);
+    }
+    job->headers = cli_resize(job->headers, (job->header_count + 1) * sizeof *job->headers);
+    leat_header *h = &job->headers[job->header_count++];
+    h->name = cli_copy(text, (size_t)(split - text));
+    h->value = (leat_bytes){split + 1, strlen(split + 1)};
+}
+
+void produce_file(struct produce_job *job, const char *path)
+{
+    job->files = cli_resize(job->files, (job->file_count + 1) * sizeof *job->files);
+    job->files[job->file_count++] = path;
+}
+
+/* --- progress
+ * ----------------------------------------------------------------------------------------- */
+
+static void produce_draw(struct produce *p, bool last)
+{
+    char room[32];
+    double now = cli_now();
+    if (!p->terminal || p->cli->quiet || p->cli->kcat || (!last && now - p->drawn < 0.2)) {
+        return;
+    }
+    p->drawn = now;
+    double seconds = now - p->started > 1e-6 ? now - p->started : 1e-6;
+    double megabytes = (double)p->bytes / 1e6;
+    if (last) {
+        fprintf(stderr, "\r\033[K%s records published to %s (%.1f MB in %.2f s)\n",
+                cli_count(p->records, room), p->job->topic, megabytes, seconds);
+        return;
+    }
+    fprintf(stderr, "\r\033[K%s records, %.1f MB, %.1f MB/s", cli_count(p->records, room),
+            megabytes, megabytes / seconds);
+    if (p->input.total) {
+        fprintf(stderr, ", %.0f %%", 100.0 * (double)p->input.consumed / (double)p->input.total);
+    }
+}
+
+static _Noreturn void produce_stop(struct produce *p, const leat_error *e)
+{
+    if (p->terminal && p->drawn > 0) {
+        fputc('\n', stderr);
+    }
+    cli_fail(p->cli, e);
+}
+
+/* What failed on its way, as soon as it is known. */
+static void produce_check(struct produce *p)
+{
+    leat_report report;
+    if (leat_reports(p->producer, &report, 1, 0) == 1 && report.code) {
+        leat_error e = {.code = report.code};
+        snprintf(e.message, sizeof e.message, "a record was not delivered: %.190s", report.message);
+        produce_stop(p, &e);
+    }
+}
+
+/* --- one record
+ * --------------------------------------------------------------------------------------- */
+
+static void produce_send(struct produce *p, const leat_record *r)
+{
+    leat_error e;
+    int code;
+    while ((code = leat_produce(p->producer, r, NULL, &e)) == LEAT_ERR_TIMEOUT &&
+           !cli_interrupted) {
+        cli_say("%s", e.message);
+    }
+    if (cli_interrupted) {
+        return;
+    }
+    if (code) {
+        produce_stop(p, &e);
+    }
+    if (p->job->tee) {
+        fwrite(r->value.data, 1, r->value.len, stdout);
+        fwrite(p->job->delimiter, 1, p->job->delimiter_size, stdout);
+    }
+    p->records++;
+    p->bytes += r->key.len + r->value.len;
+    if (p->records % CHECK_EVERY == 0) {
+        produce_check(p);
+        produce_draw(p, false);
+    }
+}
+
+static _Noreturn void produce_bad_input(const struct produce *p, const char *what)
+{
+    cli_say("record %llu of the input: %s", p->line, what);
+    exit(EXIT_FAILED);
+}
+
+static void produce_decode(struct produce *p, leat_bytes *bytes, const char *what, void **keep)
+{
+    size_t size;
+    *keep = bytes->data ? text_base64_decode(bytes->data, bytes->len, &size) : NULL;
+    if (bytes->data && !*keep) {
+        produce_bad_input(p, what);
+    }
+    bytes->len = bytes->data ? size : 0;
+    bytes->data = *keep;
+}
+
+static void produce_envelope(struct produce *p, const char *text, size_t size)
+{
+    struct envelope envelope;
+    char error[160];
+    if (!envelope_parse(&envelope, text, size, error, sizeof error)) {
+        produce_bad_input(p, error);
+    }
+    leat_record *r = &envelope.record;
+    r->topic = p->job->topic;
+    r->partition = p->job->keep_partition ? r->partition : p->job->partition;
+    produce_send(p, r);
+    envelope_free(&envelope);
+}
+
+static void produce_line(struct produce *p, const char *text, size_t size)
+{
+    const struct produce_job *job = p->job;
+    void *keep_key = NULL, *keep_value = NULL;
+    char *field = NULL;
+    leat_record r = LEAT_RECORD_INIT;
+    p->line++;
+    if (job->json) {
+        produce_envelope(p, text, size);
+        return;
+    }
+    r.topic = job->topic;
+    r.partition = job->partition;
+    r.headers = job->headers;
+    r.header_count = job->header_count;
+    r.value = (leat_bytes){text, size};
+    if (job->key) {
+        r.key = (leat_bytes){job->key, strlen(job->key)};
+    }
+    const char *split =
+        job->key_delimiter ? memmem(text, size, job->key_delimiter, job->key_delimiter_size) : NULL;
+    if (split) {
+        r.key = (leat_bytes){text, (size_t)(split - text)};
+        r.value.data = split + job->key_delimiter_size;
+        r.value.len = size - r.key.len - job->key_delimiter_size;
+    }
+    if (job->key_field) {
+        field = json_field(text, size, job->key_field, &r.key.len);
+        r.key.data = field;
+        r.key.len = field ? r.key.len : 0;
+    }
+    if (job->null && r.key.len == 0 && split) {
+        r.key.data = NULL;
+    }
+    if (job->null && r.value.len == 0) {
+        r.value.data = NULL;
+    }
+    if (job->key_base64) {
+        produce_decode(p, &r.key, "the key is not base64", &keep_key);
+    }
+    if (job->value_base64) {
+        produce_decode(p, &r.value, "the value is not base64", &keep_value);
+    }
+    produce_send(p, &r);
+    free(field);
+    free(keep_key);
+    free(keep_value);
+}
+
+/* --- the input
+ * ---------------------------------------------------------------------------------------- */
+
+static void input_open(struct input *in, const char *path)
+{
+    struct stat status;
+    *in = (struct input){.fd = path ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO};
+    if (in->fd < 0) {
+        cli_usage("%s: %s", path, strerror(errno));
+    }
+    if (fstat(in->fd, &status) == 0 && S_ISREG(status.st_mode)) {
+        in->total = (unsigned long long)status.st_size;
+    }
+    in->capacity = INPUT_BUFFER;
+    in->buffer = cli_alloc(in->capacity);
+}
+
+static void input_close(struct input *in)
+{
+    free(in->buffer);
+    if (in->fd > 0) {
+        close(in->fd);
+    }
+}
+
+/* Reads more behind what is there; false at the end. */
+static bool input_read(struct input *in)
+{
+    if (in->start > 0) {
+        memmove(in->buffer, in->buffer + in->start, in->end - in->start);
+        in->end -= in->start;
+        in->start = 0;
+    }
+    if (in->end == in->capacity) {
+        in->capacity *= 2;
+        in->buffer = cli_resize(in->buffer, in->capacity);
+    }
+    ssize_t got = read(in->fd, in->buffer + in->end, in->capacity - in->end);
+    if (got < 0 && errno == EINTR) {
+        return true;
+    }
+    if (got < 0) {
+        cli_say("cannot read the input: %s", strerror(errno));
+        exit(EXIT_FAILED);
+    }
+    in->end += (size_t)got;
+    in->over = got == 0;
+    return got > 0;
+}
+
+/* The next record without its delimiter; false at the end. What stands behind the last delimiter is
+ * a record too, unless it is empty. */
+static bool input_next(struct input *in, const struct produce_job *job, const char **text,
+                       size_t *size)
+{
+    size_t searched = 0;
+    for (;;) {
+        char *start = in->buffer + in->start;
+        size_t have = in->end - in->start;
+        char *found = have > searched ? memmem(start + searched, have - searched, job->delimiter,
+                                               job->delimiter_size)
+                                      : NULL;
+        if (found || (in->over && have)) {
+            *text = start;
+            *size = found ? (size_t)(found - start) : have;
+            size_t used = found ? *size + job->delimiter_size : have;
+            in->start += used;
+            in->consumed += used;
+            return true;
+        }
+        if (in->over || cli_interrupted) {
+            return false;
+        }
+        searched = have >= job->delimiter_size ? have - job->delimiter_size + 1 : 0;
+        (void)input_read(in);
+    }
+}
+
+static void produce_lines(struct produce *p, const char *path)
+{
+    const char *text;
+    size_t size;
+    input_open(&p->input, path);
+    while (!cli_interrupted &&
+           !(p->job->limit && p->records >= (unsigned long long)p->job->limit) &&
+           input_next(&p->input, p->job, &text, &size)) {
+        /* kcat skips empty lines, unless they are tombstones. */
+        if (size || p->job->null || !p->cli->kcat) {
+            produce_line(p, text, size);
+        }
+    }
+    input_close(&p->input);
+}
+
+static void produce_whole(struct produce *p, const char *path)
+{
+    input_open(&p->input, path);
+    while (!cli_interrupted && input_read(&p->input)) {
+    }
+    if (!cli_interrupted) {
+        produce_line(p, p->input.buffer, p->input.end);
+    }
+    input_close(&p->input);
+}
+
+/* --- from beginning to end
+ * ---------------------------------------------------------------------------- */
+
+static void produce_open(struct produce *p)
+{
+    leat_error e;
+    cli_connect(p->cli);
+    /* An unreachable broker is told at once, not when the first record times out. */
+    leat_meta_free(cli_metadata(p->cli, "", true));
+    if (leat_producer_open(&p->producer, p->cli->client, &p->cli->producer, &e)) {
+        cli_fail(p->cli, &e);
+    }
+}
+
+/* Waits for the acknowledgements, in slices, so that Ctrl-C is seen. */
+static int produce_finish(struct produce *p)
+{
+    leat_error e;
+    double until = cli_now() + CLOSE_MS / 1000.0;
+    bool asked = cli_interrupted;
+    int left = leat_flush(p->producer, 100, &e);
+    while (left > 0 && cli_now() < until && (asked || !cli_interrupted)) {
+        produce_draw(p, false);
+        left = leat_flush(p->producer, asked ? 2000 : 100, &e);
+        if (asked) {
+            break;
+        }
+    }
+    if (left) {
+        produce_stop(p, &e);
+    }
+    leat_producer_close(p->producer, 0, &e);
+    return EXIT_DONE;
+}
+
+int produce_run(struct cli *cli, struct produce_job *job)
+{
+    struct produce p = {.cli = cli, .job = job, .terminal = isatty(STDERR_FILENO)};
+    char room[32];
+    if (!job->delimiter) {
+        job->delimiter = text_unescape("\\n", &job->delimiter_size);
+    }
+    if (job->delimiter_size == 0) {
+        cli_usage("-D: the delimiter is empty");
+    }
+    cli_catch_signals();
+    produce_open(&p);
+    p.started = cli_now();
+    if (p.terminal && !cli->quiet && !cli->kcat && !job->file_count && isatty(STDIN_FILENO)) {
+        cli_say("each line becomes a record of %s; Ctrl-D ends", job->topic);
+    }
+    for (size_t i = 0; i < job->file_count && !cli_interrupted; i++) {
+        if (job->input == INPUT_FILES) {
+            produce_whole(&p, job->files[i]);
+        } else {
+            produce_lines(&p, job->files[i]);
+        }
+    }
+    if (job->file_count == 0) {
+        produce_lines(&p, NULL);
+    }
+    bool interrupted = cli_interrupted;
+    int status = produce_finish(&p);
+    if (interrupted) {
+        cli_say("%s records published", cli_count(p.records, room));
+        status = EXIT_INTERRUPTED;
+    } else {
+        produce_draw(&p, true);
+    }
+    free(job->delimiter);
+    free(job->key_delimiter);
+    free(job->headers);
+    free(job->files);
+    return status;
+}
+
+/* --- flags
+ * -------------------------------------------------------------------------------------------- */
+
+enum produce_flag {
+    FLAG_PARTITION = 1,
+    FLAG_KEY,
+    FLAG_KEY_DELIMITER,
+    FLAG_DELIMITER,
+    FLAG_HEADER,
+    FLAG_COMPRESSION,
+    FLAG_NULL,
+    FLAG_FILE,
+    FLAG_ACKS,
+    FLAG_JSON,
+    FLAG_BASE64,
+    FLAG_IDEMPOTENT,
+    FLAG_TEE,
+    FLAG_COUNT,
+    FLAG_TOPIC,
+    FLAG_KEY_FIELD,
+    FLAG_KEEP_PARTITION,
+};
+
+static const struct cli_flag produce_flags[] = {
+    {FLAG_PARTITION, 'p', "partition", true},
+    {FLAG_KEY, 'k', "key", true},
+    {FLAG_KEY_DELIMITER, 'K', "key-delimiter", true},
+    {FLAG_DELIMITER, 'D', "delimiter", true},
+    {FLAG_HEADER, 'H', "header", true},
+    {FLAG_COMPRESSION, 'z', "compression", true},
+    {FLAG_NULL, 'Z', "tombstone", false},
+    {FLAG_FILE, 'l', "file", true},
+    {FLAG_ACKS, 0, "acks", true},
+    {FLAG_JSON, 'J', "json", false},
+    {FLAG_BASE64, 0, "base64", true},
+    {FLAG_IDEMPOTENT, 0, "idempotent", false},
+    {FLAG_TEE, 'T', "tee", false},
+    {FLAG_COUNT, 'n', "count", true},
+    {FLAG_COUNT, 'c', "max-messages", true},
+    {FLAG_TOPIC, 't', "topic", true},
+    {FLAG_KEY_FIELD, 0, "key-field", true},
+    {FLAG_KEEP_PARTITION, 0, "keep-partition", false},
+    {0, 0, NULL, false},
+};
+
+static void produce_base64(struct produce_job *job, const char *text)
+{
+    job->key_base64 = strcmp(text, "key") == 0 || strcmp(text, "key,value") == 0;
+    job->value_base64 = strcmp(text, "value") == 0 || strcmp(text, "key,value") == 0;
+    if (!job->key_base64 && !job->value_base64) {
+        cli_usage("--base64 is key, value or key,value");
+    }
+}
+
+static void produce_option(struct cli *cli, const char *name, const char *value)
+{
+    leat_error e;
+    if (leat_producer_options_set(&cli->producer, name, value, &e)) {
+        cli_usage("%s", e.message);
+    }
+}
+
+static void produce_topic(struct produce_job *job, const char *topic)
+{
+    if (job->topic) {
+        cli_usage("produce to one topic: %s or %s?", job->topic, topic);
+    }
+    job->topic = topic;
+}
+
+static void produce_flag(struct cli *cli, struct args *a, struct produce_job *job, int id)
+{
+    switch (id) {
+    case FLAG_PARTITION:
+        job->partition = (int32_t)args_number(a, -1, INT32_MAX);
+        break;
+    case FLAG_KEY:
+        job->key = a->value;
+        break;
+    case FLAG_KEY_DELIMITER:
+        job->key_delimiter = text_unescape(a->value, &job->key_delimiter_size);
+        break;
+    case FLAG_DELIMITER:
+        job->delimiter = text_unescape(a->value, &job->delimiter_size);
+        break;
+    case FLAG_HEADER:
+        produce_header(cli, job, a->value);
+        break;
+    case FLAG_COMPRESSION:
+        produce_option(cli, "compression.type", a->value);
+        break;
+    case FLAG_NULL:
+        job->null = true;
+        break;
+    case FLAG_FILE:
+        produce_file(job, a->value);
+        break;
+    case FLAG_ACKS:
+        produce_option(cli, "acks", a->value);
+        break;
+    case FLAG_JSON:
+        job->json = true;
+        break;
+    case FLAG_BASE64:
+        produce_base64(job, a->value);
+        break;
+    case FLAG_IDEMPOTENT:
+        produce_option(cli, "enable.idempotence", "true");
+        break;
+    case FLAG_TEE:
+        job->tee = true;
+        break;
+    case FLAG_COUNT:
+        job->limit = args_number(a, 1, INT64_MAX);
+        break;
+    case FLAG_KEY_FIELD:
+        job->key_field = a->value;
+        break;
+    case FLAG_KEEP_PARTITION:
+        job->keep_partition = true;
+        break;
+    default:
+        produce_topic(job, a->value);
+        break;
+    }
+}
+
+int command_produce(struct cli *cli, struct args *a)
+{
+    struct produce_job job = {.partition = LEAT_PARTITION_ANY};
+    int id;
+    a->flags = produce_flags;
+    while ((id = args_next(a, cli)) != ARG_END) {
+        produce_flag(cli, a, &job, id);
+    }
+    if (!job.topic) {
+        cli_usage("produce to which topic? leat produce TOPIC");
+    }
+    if (job.key && (job.key_delimiter || job.key_field)) {
+        cli_usage("-k, -K and --key-field name the key in different ways: use one");
+    }
+    return produce_run(cli, &job);
+}

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A leatd for the tests of other people's clients, and a look at what it really stored.
+
+What a client reads back says nothing of the codec: a client that thinks that the broker knows no
+lz4 sends plain batches, and the round trip succeeds. So codecs() asks for the batches over a socket of
+its own and reads the attributes of each.
+"""
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+BUILD = os.environ.get("BUILD", "build")
+CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
+
+
+def skip(why):
+    print(why)
+    sys.exit(77)
+
+
+class Broker:
+    """with Broker() as b: b.address is "127.0.0.1:PORT"."""
+
+    def __init__(self, *settings, shards=1):
+        self.settings = settings
+        self.shards = shards
+
+    def __enter__(self):
+        self.scratch = tempfile.TemporaryDirectory(dir=os.environ.get("SCRATCH"))
+        command = [f"{BUILD}/bin/leatd", "--data", f"{self.scratch.name}/data", "--listen", "127.0.0.1:0",
+                   "--shards", str(self.shards)]
+        for setting in self.settings:
+            command += ["--set", setting]
+        self.log = open(f"{self.scratch.name}/log", "w+")
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + 30
+        while True:
+            ready = re.search(r"ready: 127\.0\.0\.1:(\d+)", self.said())
+            if ready:
+                break
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                sys.exit("leatd did not start:\n" + self.said())
+            time.sleep(0.01)
+        self.port = int(ready.group(1))
+        self.address = f"127.0.0.1:{self.port}"
+        return self
+
+    def said(self):
+        with open(f"{self.scratch.name}/log") as log:
+            return log.read()
+
+    def __exit__(self, kind, value, trace):
+        alive = self.process.poll() is None
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = "no end within 30 s"
+        said = self.said()
+        self.log.close()
+        self.scratch.cleanup()
+        if kind is not None or not alive or status != 0:
+            print("leatd said:\n" + said)
+        assert alive, f"leatd ended by itself with {status}"
+        assert status == 0, f"leatd stopped with {status}"
+
+    # --- the protocol, by hand -----------------------------------------------------------------
+
+    def ask(self, key, version, body):
+        """One request with header v1 on a connection of its own; the answer's body."""
+        with socket.create_connection(("127.0.0.1", self.port), 10) as s:
+            frame = struct.pack(">hhih", key, version, 1, -1) + body
+            s.sendall(struct.pack(">i", len(frame)) + frame)
+            answer = b""
+            while len(answer) < 4 or len(answer) < 4 + struct.unpack_from(">i", answer)[0]:
+                more = s.recv(1 << 20)
+                assert more, "the connection was closed"
+                answer += more
+        return answer[8:]
+
+    def batches(self, topic, partition=0):
+        """(base offset, codec, records) of every batch, by Fetch v4."""
+        found, offset = [], 0
+        name = topic.encode()
+        while True:
+            body = struct.pack(">iiiibi", -1, 0, 0, 1 << 26, 0, 1)
+            body += struct.pack(">h", len(name)) + name + struct.pack(">iiqi", 1, partition, offset, 1 << 24)
+            answer = self.ask(1, 4, body)
+            at = 4 + 4 + 2 + len(name) + 4 + 4
+            error, high, _, aborted = struct.unpack_from(">hqqi", answer, at)
+            assert error == 0, f"fetch of {topic}: error {error}"
+            at += 22 + 16 * max(aborted, 0)
+            (size,) = struct.unpack_from(">i", answer, at)
+            records = answer[at + 4:at + 4 + size]
+            if not records:
+                assert offset == high, f"{topic}: nothing at {offset}, but the log ends at {high}"
+                return found
+            at = 0
+            while at < len(records):
+                base, length = struct.unpack_from(">qi", records, at)
+                attributes, last = struct.unpack_from(">hi", records, at + 21)
+                (count,) = struct.unpack_from(">i", records, at + 57)
+                found.append((base, CODECS[attributes & 7], count))
+                assert base == offset, f"{topic}: a batch at {base} where {offset} was next"
+                offset = base + last + 1
+                at += 12 + length
+
+    def codecs(self, topic, partition=0):
+        """Of batches of a few records at least: clients send what does not shrink as it is."""
+        return {codec for _, codec, count in self.batches(topic, partition) if count >= 10}
+
+
+def same(got, wanted, what):
+    assert got == wanted, f"{what}: got {got!r:.400}, wanted {wanted!r:.400}"
+    print(f"ok: {what}")

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Truncation, a new start, removal: what goes, goes for good; what stays, stays. */
+#include "world.h"
+
+#include "log/log_private.h"
+
+#include <criterion/criterion.h>
+
+static const struct batch_spec SMALL = {.records = 2, .value_bytes = 300};
+static const struct batch_spec LARGE = {.records = 4, .value_bytes = 2500};
+
+enum end { END_STOP, END_KILL, END_POWER, ENDS };
+
+static void end(struct world *w, enum end how)
+{
+    if (how == END_STOP) {
+        world_stop(w);
+    } else if (how == END_KILL) {
+        world_kill(w);
+    } else {
+        world_power_cut(w);
+    }
+}
+
+/* Where the `n`-th batch that was given begins. */
+static int64_t base_of(const struct world *w, unsigned slot, unsigned n)
+{
+    return w->slots[slot].given[n].base;
+}
+
+/* Into the tail, into an older segment, to a segment's base: then new records, then an end. */
+static void truncate_and_end(enum log_durability durability)
+{
+    for (enum end how = END_STOP; how < ENDS; how++) {
+        struct world w;
+        world_open(&w, 11 + how);
+        w.slots[0].config.durability = durability;
+        bool keeps = durability == LOG_FSYNC || how != END_POWER;
+        world_started(&w, 1);
+        world_fill(&w, 0, &LARGE, 40); /* segments of 6 batches */
+        static const unsigned cuts[] = {39, 37, 20, 18, 7, 1};
+        for (unsigned i = 0; i < array_size(cuts); i++) {
+            cr_assert_eq(world_control(&w, 0, LOG_TRUNCATE, base_of(&w, 0, cuts[i])), 0);
+            cr_assert_eq(world_status(&w, 0).end_offset, base_of(&w, 0, cuts[i]));
+            world_check(&w, 0);
+            world_fill(&w, 0, &SMALL, 2);
+            cr_assert_eq(world_check(&w, 0), cuts[i] + 2);
+            end(&w, how);
+            world_started(&w, 1);
+            if (keeps) {
+                cr_assert_eq(world_check(&w, 0), cuts[i] + 2, "cut %u, end %d", cuts[i], how);
+            } else {
+                break;
+            }
+            world_forget_from(&w, 0, world_status(&w, 0).end_offset);
+        }
+        world_close(&w);
+    }
+}
+
+Test(control, truncation_of_a_durable_log_survives)
+{
+    truncate_and_end(LOG_FSYNC);
+}
+
+Test(control, truncation_of_a_memory_log_survives)
+{
+    truncate_and_end(LOG_MEMORY);
+}
+
+Test(control, truncation_to_nothing_and_beyond_the_end)
+{
+    struct world w;
+    world_open(&w, 3);
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, 20);
+    int64_t end_offset = world_status(&w, 0).end_offset;
+    cr_assert_eq(world_control(&w, 0, LOG_TRUNCATE, end_offset), 0);
+    cr_assert_eq(world_control(&w, 0, LOG_TRUNCATE, end_offset + 5), 0);
+    cr_assert_eq(world_check(&w, 0), 20);
+    cr_assert_eq(world_control(&w, 0, LOG_TRUNCATE, 0), 0);
+    cr_assert_eq(world_status(&w, 0).end_offset, 0);
+    cr_assert_eq(world_status(&w, 0).durable_offset, 0);
+    world_fill(&w, 0, &SMALL, 3);
+    world_power_cut(&w);
+    world_started(&w, 1);
+    cr_assert_eq(world_check(&w, 0), 3);
+    world_close(&w);
+}
+
+/* An offset inside a batch: the whole batch goes. */
+Test(control, truncation_inside_a_batch_takes_the_batch)
+{
+    struct world w;
+    world_open(&w, 4);
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, 3);
+    cr_assert_eq(world_control(&w, 0, LOG_TRUNCATE, 6), 0);
+    cr_assert_eq(world_status(&w, 0).end_offset, 4);
+    world_close(&w);
+}
+
+/* What the cache of blocks read from disk holds must not answer for what was appended since. */
+Test(control, truncated_records_do_not_come_back_from_the_read_cache)
+{
+    struct world w;
+    world_open(&w, 5);
+    w.slots[0].config.segment_bytes = 512 << 10;
+    w.options.tail_bytes_max = 128 << 10;
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, 40);
+    world_check(&w, 0); /* the older ones come from disk */
+    cr_assert_eq(world_control(&w, 0, LOG_TRUNCATE, base_of(&w, 0, 10)), 0);
+    world_fill(&w, 0, &LARGE, 30);
+    cr_assert_eq(world_check(&w, 0), 40);
+    world_close(&w);
+}
+
+/* A group that settles after a truncation was given does not lift the durable end again. */
+struct pair {
+    struct world *world;
+    struct world_append append;
+    struct log_control control;
+    bool control_done;
+    int64_t durable_at_append; /* when the append was told */
+};
+
+static void pair_control_done(struct log_control *c, int error)
+{
+    struct pair *p = container_of(c, struct pair, control);
+    assert(error == 0);
+    p->control_done = true;
+}
+
+static void give_pair(void *argument)
+{
+    struct pair *p = argument;
+    log_append(p->world->slots[0].log, &p->append.append);
+    log_control(p->world->slots[0].log, &p->control);
+}
+
+static void pair_told(struct log_append *a, int error)
+{
+    struct pair *p = container_of(a, struct pair, append.append);
+    assert(error == 0);
+    p->durable_at_append = log_status(p->world->slots[0].log).durable_offset;
+    p->append.done = true;
+}
+
+Test(control, an_append_that_settles_behind_its_truncation_is_not_durable)
+{
+    struct world w;
+    world_open(&w, 6);
+    world_started(&w, 1);
+    world_fill(&w, 0, &SMALL, 5);
+    int64_t kept = world_status(&w, 0).end_offset;
+    struct pair p = {.world = &w};
+    world_append_begin(&w, 1, &SMALL, &p.append); /* builds a batch */
+    cr_assert_eq(world_until(&w, &p.append.done), true);
+    uint8_t *batch = p.append.batch;
+    p.append.done = false;
+    p.append.append = (struct log_append){.batch = p.append.append.batch,
+                                          .as_leader = true,
+                                          .waited = true,
+                                          .done = pair_told};
+    p.control =
+        (struct log_control){.kind = LOG_TRUNCATE, .offset = kept, .done = pair_control_done};
+    cr_assert(world_do(&w, 0, give_pair, &p));
+    cr_assert(world_until(&w, &p.append.done) && world_until(&w, &p.control_done));
+    cr_assert_eq(p.durable_at_append, kept, "durable up to %lld, the log ends at %lld",
+                 (long long)p.durable_at_append, (long long)kept);
+    cr_assert_eq(world_status(&w, 0).durable_offset, kept);
+    world_fill(&w, 0, &SMALL, 1);
+    struct log_status s = world_status(&w, 0);
+    cr_assert_eq(s.durable_offset, s.end_offset);
+    free(batch);
+    world_close(&w);
+}
+
+/* A segment of which the journal has lost the entry lies beside the log; a life that rolls without
+ * ever looking at older segments must not take it in. */
+Test(control, leftover_segment_files_never_join_the_log)
+{
+    struct world w;
+    world_open(&w, 7);
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, 5);
+    world_kill(&w);
+    /* As a lost roll leaves it: a file between two segments, with batches that look right. */
+    struct disk *d = sim_node_disk(w.node);
+    struct disk_inode *from = disk_find(d, "data/topics/t0-0/00000000000000000000.log"), *to;
+    cr_assert_not_null(from);
+    cr_assert_eq(disk_open(d, &to, "data/topics/t0-0/00000000000000000022.log", DISK_OPEN_CREATE),
+                 0);
+    disk_close(d, to);
+    struct io_op none = {0};
+    (void)none;
+    struct disk_inode *directory;
+    cr_assert_eq(disk_open(d, &directory, "data/topics/t0-0", DISK_OPEN_DIRECTORY), 0);
+    cr_assert_eq(disk_end(d, disk_sync_begin(d, directory)), 0);
+    disk_close(d, directory);
+    for (unsigned life = 0; life < 3; life++) {
+        world_started(&w, 1);
+        world_fill(&w, 0, &LARGE, 10);
+        world_stop(&w);
+    }
+    world_started(&w, 1);
+    cr_assert_eq(world_check(&w, 0), 35);
+    world_close(&w);
+}
+
+/* --- the start ------------------------------------------------------------------------------- */
+
+Test(control, records_below_the_start_are_gone_and_their_segments_too)
+{
+    for (enum end how = END_STOP; how < ENDS; how++) {
+        struct world w;
+        world_open(&w, 20 + how);
+        world_started(&w, 1);
+        world_fill(&w, 0, &LARGE, 40);
+        unsigned before = world_count_files(&w, "topics/t0-0/");
+        cr_assert_eq(world_control(&w, 0, LOG_START, base_of(&w, 0, 20) + 1), 0);
+        cr_assert_eq(world_check(&w, 0), 20); /* the batch that holds the start is there */
+        world_wait_ms(&w, 3000);
+        unsigned after = world_count_files(&w, "topics/t0-0/");
+        cr_assert_lt(after + 8, before, "%u files before, %u after", before, after);
+        cr_assert_eq(world_control(&w, 0, LOG_START, 3), 0); /* below: nothing moves */
+        struct log_read r = {.offset = 3, .limit_offset = 90, .bytes_max = 1000};
+        cr_assert_eq(world_read(&w, 0, &r, NULL), ERR_OFFSET_OUT_OF_RANGE);
+        end(&w, how);
+        world_started(&w, 1);
+        cr_assert_eq(world_check(&w, 0), 20);
+        int64_t all = world_status(&w, 0).end_offset;
+        cr_assert_eq(world_control(&w, 0, LOG_START, all + 1), ERR_OFFSET_OUT_OF_RANGE);
+        cr_assert_eq(world_control(&w, 0, LOG_START, all), 0);
+        cr_assert_eq(world_check(&w, 0), 0);
+        end(&w, how);
+        world_started(&w, 1);
+        cr_assert_eq(world_status(&w, 0).start_offset, all);
+        cr_assert_eq(world_status(&w, 0).end_offset, all);
+        world_fill(&w, 0, &SMALL, 2);
+        cr_assert_eq(world_check(&w, 0), 2);
+        world_close(&w);
+    }
+}
+
+/* Right after a start, before anybody has looked into the directory: files below the new start stay
+ * until a durable mark covers it. */
+struct start_and_read {
+    struct world *world;
+    struct log_control control;
+    struct log_read read;
+    bool started, read_done;
+};
+
+static void start_settled(struct log_control *c, int error)
+{
+    container_of(c, struct start_and_read, control)->started = true;
+}
+
+static void start_read(struct log_read *r, int error)
+{
+    struct start_and_read *x = container_of(r, struct start_and_read, read);
+    for (uint32_t i = 0; i < r->slice_count; i++) {
+        slice_release(&r->slices[i]);
+    }
+    x->read_done = true;
+}
+
+static void start_then_read(void *argument)
+{
+    struct start_and_read *x = argument;
+    log_control(x->world->slots[0].log, &x->control);
+    int verdict = log_read(x->world->slots[0].log, &x->read);
+    assert(verdict >= 0);
+    if (verdict == 1) {
+        start_read(&x->read, 0);
+    }
+}
+
+Test(control, a_start_that_is_not_durable_deletes_nothing)
+{
+    struct world w;
+    world_open(&w, 30);
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, 40);
+    world_stop(&w);
+    world_started(&w, 1);
+    world_log(&w, 0);
+    unsigned before = world_count_files(&w, "topics/t0-0/");
+    int64_t start = base_of(&w, 0, 30);
+    struct start_and_read x = {
+        .world = &w,
+        .control = {.kind = LOG_START, .offset = start, .done = start_settled},
+        .read = {.offset = start, .limit_offset = start + 4, .bytes_max = 9000, .done = start_read},
+    };
+    cr_assert(world_do(&w, 0, start_then_read, &x));
+    cr_assert(!x.started);
+    cr_assert_eq(world_count_files(&w, "topics/t0-0/"), before);
+    world_power_cut(&w); /* the entry was never written */
+    world_started(&w, 1);
+    cr_assert_eq(world_check(&w, 0), 40);
+    world_close(&w);
+}
+
+/* --- removal -------------------------------------------------------------------------------- */
+
+Test(control, a_removed_log_is_gone_and_its_name_is_free)
+{
+    for (enum end how = END_STOP; how < ENDS; how++) {
+        struct world w;
+        world_open(&w, 40 + how);
+        world_started(&w, 1);
+        for (unsigned round = 0; round < 4; round++) {
+            world_fill(&w, 0, &LARGE, 20);
+            world_fill(&w, 1, &SMALL, 5);
+            cr_assert_eq(world_control(&w, 0, LOG_REMOVE, 0), 0);
+            w.slots[0].id.bytes[3]++; /* a new topic of the same name */
+            world_fill(&w, 0, &SMALL, 3);
+            cr_assert_eq(world_check(&w, 0), 3);
+            end(&w, how);
+            world_started(&w, 1);
+            cr_assert_eq(world_check(&w, 0), 3);
+            cr_assert_eq(world_check(&w, 1), (round + 1) * 5);
+            cr_assert_eq(world_control(&w, 0, LOG_REMOVE, 0), 0);
+            end(&w, how);
+            w.slots[0].unknown = true; /* the metadata forgot it first */
+            world_started(&w, 1);
+            w.slots[0].unknown = false;
+            w.slots[0].id.bytes[3]++;
+            cr_assert_eq(world_status(&w, 0).end_offset, 0);
+        }
+        world_wait_ms(&w, 2000);
+        cr_assert_eq(world_count_files(&w, "trash/"), 0, "trash is not emptied");
+        world_close(&w);
+    }
+}
+
+/* Several things given to a log in one turn, of which the last removes it. */
+struct last_words {
+    struct world *world;
+    struct log_control start, truncate, remove;
+    struct log_find_time find;
+    unsigned answers;
+    bool removed;
+};
+
+static void words_started(struct log_control *c, int error)
+{
+    container_of(c, struct last_words, start)->answers++;
+}
+
+static void words_truncated(struct log_control *c, int error)
+{
+    container_of(c, struct last_words, truncate)->answers++;
+}
+
+static void words_removed(struct log_control *c, int error)
+{
+    assert(error == 0);
+    container_of(c, struct last_words, remove)->removed = true;
+}
+
+static void words_found(struct log_find_time *f, int error)
+{
+    container_of(f, struct last_words, find)->answers++;
+}
+
+static void say_last_words(void *argument)
+{
+    struct last_words *l = argument;
+    struct log *log = l->world->slots[0].log;
+    log_find_time(log, &l->find);
+    log_control(log, &l->truncate);
+    log_control(log, &l->start);
+    log_control(log, &l->remove);
+}
+
+static void end_of_a_log(enum log_durability durability)
+{
+    struct world w;
+    world_open(&w, 50);
+    w.slots[0].config.durability = durability;
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, 20);
+    struct last_words l = {
+        .world = &w,
+        .truncate = {.kind = LOG_TRUNCATE, .offset = 70, .done = words_truncated},
+        .start = {.kind = LOG_START, .offset = 10, .done = words_started},
+        .remove = {.kind = LOG_REMOVE, .done = words_removed},
+        .find = {.timestamp = 1, .done = words_found},
+    };
+    cr_assert(world_do(&w, 0, say_last_words, &l));
+    cr_assert(world_until(&w, &l.removed), "%s", sim_node_last_line(w.node));
+    world_wait_ms(&w, 2000);
+    cr_assert_eq(l.answers, 3);
+    cr_assert_eq(world_count_files(&w, "topics/"), 0);
+    cr_assert(world_runs(&w));
+    world_close(&w);
+}
+
+Test(control, what_was_asked_of_a_durable_log_before_its_end_is_answered)
+{
+    end_of_a_log(LOG_FSYNC);
+}
+
+Test(control, what_was_asked_of_a_memory_log_before_its_end_is_answered)
+{
+    end_of_a_log(LOG_MEMORY);
+}
