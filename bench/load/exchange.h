@@ -38,8 +38,8 @@ void exchange_close(struct exchange *x);
 void exchange_frame(struct wire_writer *w, const struct wire_api *api, int version,
                     int32_t correlation_id, const void *body);
 
-/* The next whole frame of what was received, without its size; false: more has to be received. It is
- * lent until the next exchange_receive(). */
+/* The next whole frame of what was received, without its size; false: more has to be received. It
+ * is lent until the next exchange_receive(). */
 bool exchange_next(struct exchange *x, struct reader *out);
 
 /* Receives once; waits for bytes unless `wait` is false. Returns whether there were any. */

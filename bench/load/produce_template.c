@@ -25,12 +25,11 @@ static void *must_alloc(struct produce_template *t, size_t count, size_t size)
     return p;
 }
 
-/* Half of every byte is random, so that a codec has something to do and something to gain. */
+/* Half of the bits are random, so that a codec has something to do and something to gain. */
 static uint8_t *record_value(struct produce_template *t, size_t size)
 {
     uint8_t *value = must_alloc(t, size + 1, 1);
-    struct prng prng;
-    prng_init(&prng, 42);
+    struct prng prng = prng_of(42);
     for (size_t i = 0; i < size; i++) {
         value[i] = (uint8_t)('a' + prng_next(&prng) % 16);
     }

@@ -206,8 +206,10 @@ static void append_settled(struct log_waiter *w)
 {
     struct log_append *a = container_of(w, struct log_append, priv.waiter);
     struct log *log = a->priv.log;
-    if (!a->priv.error && a->priv.end_offset > log->durable_offset) {
-        log->durable_offset = a->priv.end_offset;
+    int64_t end = a->priv.end_offset;
+    end = log->cuts && end > log->cut_offset ? log->cut_offset : end; /* truncated since */
+    if (!a->priv.error && end > log->durable_offset) {
+        log->durable_offset = end;
         log_moved(log);
     }
     a->done(a, a->priv.error);

@@ -13,9 +13,17 @@
 #include "base/errors.h"
 #include "log/batch_fields.h"
 
+/* Entries settle in order: with a truncation everything is durable that stood before it, and what
+ * was appended behind it is still to come. */
 static void control_settled(struct log_waiter *w)
 {
     struct log_control *c = container_of(w, struct log_control, priv.waiter);
+    if (c->priv.cut) {
+        struct log *log = c->priv.log;
+        assert(log->cuts > 0 && log->durable_offset <= c->offset);
+        log->cuts--;
+        log->durable_offset = log->cuts ? log->durable_offset : c->offset;
+    }
     c->done(c, c->priv.error);
 }
 
@@ -45,11 +53,13 @@ static void control_gather(struct log *log, struct log_control *c, struct entry 
     r->kind = c->kind;
     r->log = log;
     list_init(&r->link);
-    if (r->sequence == 0 && !list_empty(&set->releases)) {
-        list_append(set->releases.next, &r->link);
-    } else {
-        list_append(&set->releases, &r->link);
+    struct list *before = &set->releases;
+    while (r->sequence == 0 && before->prev != &set->releases &&
+           container_of(before->prev, struct release, link)->sequence > 0) {
+        before = before->prev;
     }
+    list_append(before, &r->link);
+    log->releases++;
     log->holds += c->kind != LOG_START;
 }
 
@@ -64,8 +74,13 @@ static struct release *release_new(struct log_set *set)
 
 static bool control_room(const struct log *log, uint32_t size)
 {
-    return log->config.durability == LOG_MEMORY ? mapped_room(&log->set->mapped, size)
-                                                : journal_room(&log->set->journal, size, true);
+    struct log_set *set = log->set;
+    bool room = log->config.durability == LOG_MEMORY ? mapped_room(&set->mapped, size)
+                                                     : journal_room(&set->journal, size, true);
+    if (!room) {
+        log_set_want_checkpoint(set);
+    }
+    return room;
 }
 
 /* --- start and removal
@@ -87,6 +102,11 @@ static int control_start(struct log *log, struct log_control *c)
     if (c->offset <= log->start_offset) {
         log_finish_later(log->set, &c->priv.waiter);
         return 1;
+    }
+    /* Whoever lists the directory later would delete what lies below a start that is not durable. */
+    int error = log_segments_load(log);
+    if (error) {
+        return error;
     }
     struct release *r = control_room(log, 0) ? release_new(log->set) : NULL;
     if (!r) {
@@ -165,6 +185,7 @@ static void truncate_memory(struct log *log, struct segment *s, uint32_t positio
         list_remove(&last->link);
         list_remove(&last->dirty);
         last->removed = true;
+        last->cuts++;
         tail_drop(last, true);
         list_append(doomed, &last->link);
     }
@@ -174,6 +195,7 @@ static void truncate_memory(struct log *log, struct segment *s, uint32_t positio
         s->state = SEGMENT_ACTIVE;
     }
     s->sums_broken = true;
+    segment_cut_reads(s);
     tail_truncate(s, position);
     index_truncate(&s->index, position);
     log->end_offset = offset;
@@ -220,6 +242,9 @@ static int truncate_apply(struct truncation *t)
                  (int)log->partition);
     }
     checkpoint_recapture(set);
+    log->cut_offset = log->cuts && log->cut_offset < c->offset ? log->cut_offset : c->offset;
+    log->cuts++;
+    c->priv.cut = true;
     log_moved(log);
     control_gather(log, c, &e, &kept, kept_size > 0, r);
     return 1;
@@ -318,6 +343,9 @@ static int control_truncate(struct log *log, struct log_control *c)
         return ERR_OFFSET_OUT_OF_RANGE;
     }
     if (writes_in_flight(log, s) && !log_mutant(set, LOG_MUTANT_TRUNCATE_RACE)) {
+        return 0;
+    }
+    if (!segment_reads_idle(s, true) || !control_room(log, IO_BLOCK_SIZE)) {
         return 0;
     }
     struct truncation *t = memory_alloc(set->memory, sizeof *t);
@@ -432,6 +460,7 @@ void log_control(struct log *log, struct log_control *c)
     assert(log->magic == LOG_MAGIC && c->done);
     c->priv.log = log;
     c->priv.error = 0;
+    c->priv.cut = false;
     c->priv.waiter.settled = control_settled;
     list_init(&c->priv.waiter.link);
     int verdict = list_empty(&log->set->controls) ? control_try(c) : 0;
@@ -463,28 +492,32 @@ void log_control_pump(struct log_set *set)
 /* --- after the mark
  * ---------------------------------------------------------------------------------------- */
 
-static bool segments_idle(const struct list *segments)
+static bool segments_idle(struct list *segments)
 {
-    for (const struct list *node = segments->next; node != segments; node = node->next) {
-        const struct segment *s = container_of(node, struct segment, link);
-        if (!io_op_idle(&s->write) || s->readers || !cold_idle(s->log->set->cold, s->key)) {
+    list_each (node, segments) {
+        struct segment *s = container_of(node, struct segment, link);
+        if (!io_op_idle(&s->write) || s->readers || !segment_reads_idle(s, false)) {
             return false;
         }
     }
     return true;
 }
 
-void log_drop_segments_below(struct log *log, int64_t offset)
+bool log_drop_segments_below(struct log *log, int64_t offset)
 {
     while (log->segments.next != log->segments.prev) {
         struct segment *s = container_of(log->segments.next, struct segment, link);
-        if (segment_end_offset(s) > offset || s->state != SEGMENT_SEALED ||
-            !io_op_idle(&s->write) || s->readers || !cold_idle(log->set->cold, s->key)) {
+        if (segment_end_offset(s) > offset) {
             break;
+        }
+        if (s->state != SEGMENT_SEALED || !io_op_idle(&s->write) || s->readers ||
+            !segment_reads_idle(s, false)) {
+            return false;
         }
         log->size_bytes -= s->size;
         segment_remove_files(s);
     }
+    return true;
 }
 
 /* True when the entry's files are in their new state. */
@@ -492,10 +525,7 @@ static bool release_run(struct release *r)
 {
     struct log *log = r->log;
     if (r->kind == LOG_START) {
-        if (!log->removing) {
-            log_drop_segments_below(log, log->start_offset);
-        }
-        return true;
+        return log->removing || log_drop_segments_below(log, log->start_offset);
     }
     if (r->kind == LOG_TRUNCATE) {
         if (!segments_idle(&r->doomed)) {
@@ -509,7 +539,7 @@ static bool release_run(struct release *r)
         return true;
     }
     if (!segments_idle(&log->segments) || log->space.stage != SPACE_IDLE || log->controls ||
-        log->holds > 1 || log->retaining) {
+        log->releases > 1 || log->searches || log->retaining) {
         return false;
     }
     struct log_set *set = log->set;

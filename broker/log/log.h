@@ -271,6 +271,7 @@ struct log_control {
         struct log_waiter waiter;
         struct log *log;
         int error;
+        bool cut; /* a truncation that cuts, not yet settled */
     } priv;
 };
 void log_control(struct log *log, struct log_control *c);

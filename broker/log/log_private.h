@@ -58,6 +58,8 @@ struct segment {
     uint64_t allocated;
     struct io_file *file; /* NULL: not open */
     uint64_t key;         /* identity for the cold reader; never reused */
+    uint64_t key_before;  /* what reads begun before the last cut go by, 0: none in flight */
+    uint32_t cuts;        /* truncations that have cut or taken it: what was begun before is void */
     struct list chunks;
     struct io_op write;   /* write-behind, then the cut of a sealed file */
     struct iovec *iovecs; /* of the write in flight */
@@ -105,6 +107,10 @@ struct log {
     bool directory_known;
     unsigned holds;    /* unsettled or unmarked TRUNCATE and REMOVE: files are not touched (L7) */
     unsigned controls; /* truncations that look for their place: appends wait */
+    unsigned releases; /* in set.releases */
+    unsigned searches; /* for a time: they need the log */
+    unsigned cuts;     /* truncations that are not settled; */
+    int64_t cut_offset; /* nothing above it becomes durable before they are */
     struct log_control retain; /* the log's own, of retention */
     bool retaining;
 
@@ -313,6 +319,10 @@ void segment_seal(struct segment *s);
 /* Starts what can be written behind: everything when `all`, else only large pieces. */
 void segment_write_behind(struct segment *s, bool all);
 bool segment_settled_on_disk(const struct segment *s, uint32_t size);
+/* It was cut: what is read of it, or cached, no longer counts. */
+void segment_cut_reads(struct segment *s);
+/* No read from disk is in flight; `before`: none that began before the last cut. */
+bool segment_reads_idle(struct segment *s, bool before);
 /* 1: `end` bytes of the active segment have their place on disk; 0: being made, log_set_progress()
  * follows; or an error (ERR_DISK_FULL). */
 int log_space(struct log *log, struct segment *s, uint64_t end) MUST_CHECK;
@@ -347,7 +357,8 @@ void log_replay_start(struct log *log, int64_t offset);
 int log_replay_remove(struct log *log) MUST_CHECK;
 void log_release_marked(struct log_set *set);
 void log_control_pump(struct log_set *set);
-void log_drop_segments_below(struct log *log, int64_t offset);
+/* False: some of them are in use; they are left for the next call. */
+bool log_drop_segments_below(struct log *log, int64_t offset);
 
 /* --- trash.c
  * ---------------------------------------------------------------------------------------- */

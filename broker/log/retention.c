@@ -80,6 +80,6 @@ void log_retain(struct log *log, int64_t now_ms, unsigned limit)
         log->retain.done = retained;
         log_control(log, &log->retain);
     } else {
-        log_drop_segments_below(log, log->start_offset);
+        (void)log_drop_segments_below(log, log->start_offset);
     }
 }

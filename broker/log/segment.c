@@ -64,9 +64,33 @@ struct segment *segment_new(struct log *log, int64_t base_offset)
     return s;
 }
 
+bool segment_reads_idle(struct segment *s, bool before)
+{
+    struct cold_reader *cold = s->log->set->cold;
+    if (s->key_before) {
+        if (!cold_idle(cold, s->key_before)) {
+            return false;
+        }
+        cold_forget(cold, s->key_before);
+        s->key_before = 0;
+    }
+    return before || cold_idle(cold, s->key);
+}
+
+void segment_cut_reads(struct segment *s)
+{
+    assert(s->key_before == 0);
+    s->cuts++;
+    s->key_before = s->key;
+    s->key = ++s->log->set->segment_keys;
+    (void)segment_reads_idle(s, true);
+}
+
 static void segment_close(struct segment *s)
 {
     if (s->file) {
+        bool idle = segment_reads_idle(s, false);
+        assert(idle);
         cold_forget(s->log->set->cold, s->key);
         io_file_close(s->log->set->io, s->file);
         s->file = NULL;
@@ -75,10 +99,10 @@ static void segment_close(struct segment *s)
     }
 }
 
-static bool segment_closable(const struct segment *s)
+static bool segment_closable(struct segment *s)
 {
     return io_op_idle(&s->write) && s->readers == 0 && list_empty(&s->dirty) &&
-           s->log->space.stage == SPACE_IDLE && cold_idle(s->log->set->cold, s->key);
+           s->log->space.stage == SPACE_IDLE && segment_reads_idle(s, false);
 }
 
 void segment_free(struct segment *s)

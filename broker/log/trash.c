@@ -37,11 +37,14 @@ static void trash_end(struct trash *t)
     list_remove(&t->link);
     memory_free(set->memory, t);
     set->in_flight--;
-    if (!list_empty(&set->trash) && !set->closing) {
-        trash_next(container_of(set->trash.next, struct trash, link));
-    } else if (set->closing) {
+    if (set->closing) {
         log_set_close_step(set);
+        return;
     }
+    if (!list_empty(&set->trash)) {
+        trash_next(container_of(set->trash.next, struct trash, link));
+    }
+    log_set_progress(set); /* a recovery waits for the last of them */
 }
 
 static void trash_done(struct io_op *op, int64_t result)

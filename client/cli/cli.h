@@ -35,8 +35,7 @@ struct cli {
     leat_client *client;
 };
 
-/* --- errors
- * ------------------------------------------------------------------------------------------- */
+/* --- errors --- */
 
 /* Prints "leat: ..." and ends the process with EXIT_USAGE. */
 _Noreturn void cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -57,8 +56,7 @@ char *cli_copy(const char *text, size_t size);
 /* What leat can do, in one screen. */
 void cli_help(FILE *out);
 
-/* --- arguments
- * ---------------------------------------------------------------------------------------- */
+/* --- arguments --- */
 
 struct cli_flag {
     int id; /* > 0 */
@@ -94,8 +92,7 @@ void cli_property(struct cli *cli, const char *text);
 /* A file of key=value lines; must exist unless `optional`. */
 void cli_properties(struct cli *cli, const char *path, bool optional);
 
-/* --- commands: each gets its own arguments, args->at behind its name
- * -------------------------------------- */
+/* --- commands: each gets its own arguments, args->at behind its name --- */
 
 int command_produce(struct cli *cli, struct args *a);
 int command_consume(struct cli *cli, struct args *a);
@@ -110,8 +107,7 @@ void cli_connect(struct cli *cli);
  * EXIT_NOT_FOUND, unless `missing` allows it. */
 leat_meta *cli_metadata(struct cli *cli, const char *topic, bool missing);
 
-/* --- the machine
- * ---------------------------------------------------------------------------------------- */
+/* --- the machine --- */
 
 /* Set by SIGINT and SIGTERM after cli_catch_signals(). */
 extern volatile sig_atomic_t cli_interrupted;

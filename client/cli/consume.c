@@ -81,8 +81,7 @@ void consume_format(struct consume_job *job, const char *text)
     }
 }
 
-/* --- what to read
- * ------------------------------------------------------------------------------------- */
+/* --- what to read --- */
 
 static int64_t offset_at(struct consume *c, const struct reading *r, int64_t when)
 {
@@ -194,8 +193,7 @@ static void consume_find(struct consume *c, const char *topic)
     leat_meta_free(meta);
 }
 
-/* --- reading
- * ------------------------------------------------------------------------------------------ */
+/* --- reading --- */
 
 static struct reading *consume_reading(struct consume *c, const leat_record *r,
                                        struct reading *guess)
@@ -382,8 +380,7 @@ int consume_run(struct cli *cli, struct consume_job *job)
     return status;
 }
 
-/* --- flags
- * -------------------------------------------------------------------------------------------- */
+/* --- flags --- */
 
 enum consume_flag {
     FLAG_OFFSET = 1,

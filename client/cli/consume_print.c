@@ -43,9 +43,9 @@ static void print_columns(const leat_record *r)
     putchar_unlocked('\n');
 }
 
-static void print_raw(const leat_bytes *bytes, const char *null)
+static void print_raw(const leat_bytes *bytes, const char *null, bool empty_is_null)
 {
-    if (bytes->data) {
+    if (bytes->data && !(empty_is_null && null && bytes->len == 0)) {
         fwrite_unlocked(bytes->data, 1, bytes->len, stdout);
     } else if (null) {
         fputs(null, stdout);
@@ -74,10 +74,10 @@ void consume_print(const struct cli *cli, const struct consume_job *job, const l
                job->key_delimiter ? job->key_delimiter_size : 1, stdout);
     }
     if (job->key_delimiter) {
-        print_raw(&r->key, job->null);
+        print_raw(&r->key, job->null, cli->kcat);
         fwrite_unlocked(job->key_delimiter, 1, job->key_delimiter_size, stdout);
     }
-    print_raw(&r->value, job->null);
+    print_raw(&r->value, job->null, cli->kcat);
     if (job->delimiter) {
         fwrite_unlocked(job->delimiter, 1, job->delimiter_size, stdout);
     } else {

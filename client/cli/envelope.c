@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- out
- * ---------------------------------------------------------------------------------------------- */
+/* --- out --- */
 
 /* A JSON string, or base64 when it is not UTF-8 (*encoded). */
 static json_t *bytes_json(const leat_bytes *bytes, bool *encoded)
@@ -101,9 +100,7 @@ void envelope_print(const leat_record *r, enum envelope_style style, int32_t bro
     json_decref(json);
 }
 
-/* --- in
- * -----------------------------------------------------------------------------------------------
- */
+/* --- in --- */
 
 struct parse {
     struct envelope *out;

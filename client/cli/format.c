@@ -21,6 +21,7 @@ struct piece {
 struct format {
     struct piece *pieces;
     size_t count;
+    bool empty_is_null;
 };
 
 static struct piece *format_add(struct format *f)
@@ -179,8 +180,20 @@ static void print_raw_size(const leat_bytes *bytes, FILE *out)
     fwrite(raw, 1, sizeof raw, out);
 }
 
+void format_empty_is_null(struct format *f)
+{
+    f->empty_is_null = true;
+}
+
+/* What is printed for bytes that are null, or as good as. */
+static leat_bytes format_bytes(const struct format *f, const leat_bytes *bytes)
+{
+    return f->empty_is_null && bytes->len == 0 ? (leat_bytes){NULL, 0} : *bytes;
+}
+
 void format_print(const struct format *f, const leat_record *r, const char *null, FILE *out)
 {
+    leat_bytes bytes;
     for (size_t i = 0; i < f->count; i++) {
         const struct piece *piece = &f->pieces[i];
         switch (piece->token) {
@@ -197,10 +210,12 @@ void format_print(const struct format *f, const leat_record *r, const char *null
             fprintf(out, "%lld", (long long)r->offset);
             break;
         case 'k':
-            print_bytes(&r->key, piece->modifier, null, out);
+            bytes = format_bytes(f, &r->key);
+            print_bytes(&bytes, piece->modifier, null, out);
             break;
         case 's':
-            print_bytes(&r->value, piece->modifier, null, out);
+            bytes = format_bytes(f, &r->value);
+            print_bytes(&bytes, piece->modifier, null, out);
             break;
         case 'K':
             print_size(&r->key, out);

@@ -22,3 +22,6 @@ void format_free(struct format *f);
 /* `null` stands for null keys, values and header values; NULL prints nothing for keys and values
  * and "NULL" for header values. */
 void format_print(const struct format *f, const leat_record *r, const char *null, FILE *out);
+
+/* Prints empty keys and values as nulls too, as kcat does with -Z. */
+void format_empty_is_null(struct format *f);

@@ -102,8 +102,7 @@ static void kcat_shape(struct kcat *k, struct args *a, int id)
         k->consume.json = true;
         break;
     case FLAG_OFFSETS:
-        k->consume.offsets = true;
-        break;
+        break; /* kcat takes it and prints nothing for it */
     case FLAG_UNBUFFERED:
         k->consume.unbuffered = true;
         break;
@@ -173,8 +172,7 @@ static void kcat_flag(struct cli *cli, struct args *a, struct kcat *k, int id)
     }
 }
 
-/* --- -L and -Q
- * ---------------------------------------------------------------------------------------- */
+/* --- -L and -Q --- */
 
 static void list_numbers(const char *label, const int32_t *numbers, size_t count)
 {
@@ -335,6 +333,9 @@ int command_kcat(struct cli *cli, struct args *a)
         k.produce.topic = k.topic;
         k.produce.input = k.lines ? INPUT_LINES : INPUT_FILES;
         return produce_run(cli, &k.produce);
+    }
+    if (k.consume.null && k.consume.format) {
+        format_empty_is_null(k.consume.format);
     }
     consume_topic(&k.consume, k.topic);
     if (k.produce.partition >= 0) {

@@ -7,8 +7,7 @@
 
 enum { COLUMNS_MAX = 16 };
 
-/* --- YAML: block style, strings quoted as in JSON, which YAML reads too
- * ------------------------------------ */
+/* --- YAML: block style, strings quoted as in JSON, which YAML reads too --- */
 
 static void yaml_value(const json_t *value, int depth, bool in_list);
 
@@ -82,9 +81,7 @@ bool output_value(const struct cli *cli, json_t *value)
     }
 }
 
-/* --- tables
- * ------------------------------------------------------------------------------------------------
- */
+/* --- tables --- */
 
 /* The text of a cell, to be freed: lists are joined with commas. */
 static char *cell_text(const json_t *value)

@@ -57,8 +57,7 @@ void produce_file(struct produce_job *job, const char *path)
     job->files[job->file_count++] = path;
 }
 
-/* --- progress
- * ----------------------------------------------------------------------------------------- */
+/* --- progress --- */
 
 static void produce_draw(struct produce *p, bool last)
 {
@@ -101,8 +100,7 @@ static void produce_check(struct produce *p)
     }
 }
 
-/* --- one record
- * --------------------------------------------------------------------------------------- */
+/* --- one record --- */
 
 static void produce_send(struct produce *p, const leat_record *r)
 {
@@ -120,7 +118,7 @@ static void produce_send(struct produce *p, const leat_record *r)
     }
     if (p->job->tee) {
         fwrite(r->value.data, 1, r->value.len, stdout);
-        fwrite(p->job->delimiter, 1, p->job->delimiter_size, stdout);
+        fwrite(p->job->delimiter, 1, p->cli->kcat ? 0 : p->job->delimiter_size, stdout);
     }
     p->records++;
     p->bytes += r->key.len + r->value.len;
@@ -210,8 +208,7 @@ static void produce_line(struct produce *p, const char *text, size_t size)
     free(keep_value);
 }
 
-/* --- the input
- * ---------------------------------------------------------------------------------------- */
+/* --- the input --- */
 
 static void input_open(struct input *in, const char *path)
 {
@@ -315,8 +312,7 @@ static void produce_whole(struct produce *p, const char *path)
     input_close(&p->input);
 }
 
-/* --- from beginning to end
- * ---------------------------------------------------------------------------- */
+/* --- from beginning to end --- */
 
 static void produce_open(struct produce *p)
 {
@@ -391,8 +387,7 @@ int produce_run(struct cli *cli, struct produce_job *job)
     return status;
 }
 
-/* --- flags
- * -------------------------------------------------------------------------------------------- */
+/* --- flags --- */
 
 enum produce_flag {
     FLAG_PARTITION = 1,

@@ -124,8 +124,7 @@ static const char *topic_one(const struct topic_job *job)
     return job->names[0];
 }
 
-/* --- list, describe, offsets
- * ------------------------------------------------------------------------------ */
+/* --- list, describe, offsets --- */
 
 static int topic_list(struct cli *cli, struct topic_job *job)
 {
@@ -307,8 +306,7 @@ static int topic_offsets(struct cli *cli, struct topic_job *job)
     return EXIT_DONE;
 }
 
-/* --- changes
- * ---------------------------------------------------------------------------------------------- */
+/* --- changes --- */
 
 static int topic_create(struct cli *cli, struct topic_job *job)
 {

@@ -114,8 +114,7 @@ int leat_consumer_open(leat_consumer **out, leat_client *c, const char *group,
     return error_clear(e);
 }
 
-/* --- the assignment: in the gate
- * ---------------------------------------------------------------------- */
+/* --- the assignment: in the gate --- */
 
 /* Gives all chunks of a partition back (NULL: of all), also the one that is being read. */
 static void consumer_drop(struct leat_consumer *k, const struct consumer_partition *p)
@@ -320,8 +319,7 @@ int leat_pause(leat_consumer *k, const char *topic, int32_t partition, bool paus
     return error_clear(e);
 }
 
-/* --- polling
- * ------------------------------------------------------------------------------------------- */
+/* --- polling --- */
 
 /* In the gate: the next chunk that may be handed out, detached, or NULL. */
 static struct chunk *consumer_take(struct leat_consumer *k, bool errors)

@@ -29,8 +29,7 @@ static struct fetcher_node *fetcher_node(struct fetcher *f, int32_t broker_id)
     return n;
 }
 
-/* --- partitions and chunks: in the gate
- * ----------------------------------------------------------------- */
+/* --- partitions and chunks: in the gate --- */
 
 void partition_start(struct consumer_partition *p, int64_t offset, int64_t timestamp_ms)
 {
@@ -133,8 +132,7 @@ static void fetcher_sweep(struct fetcher *f)
     }
 }
 
-/* --- what is to be asked
- * --------------------------------------------------------------------------------- */
+/* --- what is to be asked --- */
 
 /* How much of one partition may be queued before it is no longer fetched. */
 static uint64_t fetcher_partition_bytes(const struct fetcher *f)
@@ -328,8 +326,7 @@ static void fetcher_run(struct fetcher *f)
     }
 }
 
-/* --- for the requests
- * ------------------------------------------------------------------------------------ */
+/* --- for the requests --- */
 
 struct fetch_part *fetch_find(struct fetch_op *op, uint32_t *next, struct wire_string name,
                               const struct uuid *id, int32_t partition)
@@ -381,9 +378,7 @@ void fetch_end(struct fetch_op *op)
     fetcher_soon(f);
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 static void fetcher_metadata_changed(struct core_member *m)
 {

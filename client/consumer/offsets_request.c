@@ -154,8 +154,7 @@ void fetch_offsets_start(struct fetch_op *op)
     op->request.done = offsets_done;
 }
 
-/* --- leader epochs
- * ------------------------------------------------------------------------------------ */
+/* --- leader epochs --- */
 
 static int epochs_fill(struct fetch_op *op, struct offset_for_leader_epoch_request *body,
                        struct arena *arena)

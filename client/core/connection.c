@@ -79,8 +79,7 @@ static const char *connection_advice(const struct connection *c, int64_t number)
     }
 }
 
-/* --- sending
- * ----------------------------------------------------------------------------------------- */
+/* --- sending --- */
 
 static void request_done(struct request *r, int error, const leat_error *reason)
 {
@@ -215,8 +214,7 @@ static void connection_sent(struct io_op *op, int64_t result)
     connection_receive(c);
 }
 
-/* --- receiving
- * --------------------------------------------------------------------------------------- */
+/* --- receiving --- */
 
 /* The request whose answer comes next. */
 static struct request *connection_oldest(struct connection *c)
@@ -374,8 +372,7 @@ static void connection_received(struct io_op *op, int64_t result)
     connection_receive(c);
 }
 
-/* --- connecting
- * -------------------------------------------------------------------------------------- */
+/* --- connecting --- */
 
 static void connection_connected(struct io_op *op, int64_t result)
 {
@@ -514,8 +511,7 @@ static int connection_negotiate(struct connection *c, int version)
     return 0;
 }
 
-/* --- the end of a turn, the end of a connection
- * ------------------------------------------------------- */
+/* --- the end of a turn, the end of a connection --- */
 
 /* No operation is in flight: answers all requests with the reason, and is idle or gone. */
 static void connection_settle(struct connection *c)

@@ -147,8 +147,7 @@ static inline uint64_t core_after_ms(struct core *core, int64_t ms)
 /* Whether an error says that the metadata are out of date. */
 bool core_error_is_stale(int error);
 
-/* --- metadata
- * ---------------------------------------------------------------------------------------- */
+/* --- metadata --- */
 
 int metadata_init(struct core *core) MUST_CHECK;
 void metadata_deinit(struct core *core);

@@ -104,8 +104,7 @@ static void metadata_sweep(struct core *core)
     }
 }
 
-/* --- the request
- * ----------------------------------------------------------------------------------- */
+/* --- the request --- */
 
 static int metadata_encode(struct call *c, struct wire_writer *w, int version)
 {
@@ -133,8 +132,7 @@ static int metadata_encode(struct call *c, struct wire_writer *w, int version)
     return error;
 }
 
-/* --- the answer
- * ------------------------------------------------------------------------------------ */
+/* --- the answer --- */
 
 static int metadata_take_broker(struct core *core, const struct metadata_response_brokers *in)
 {
@@ -283,8 +281,7 @@ static int metadata_decode(struct call *c, struct reader *body, int version)
     return error;
 }
 
-/* --- in turn
- * --------------------------------------------------------------------------------------- */
+/* --- in turn --- */
 
 static void metadata_done(struct call *c)
 {

@@ -26,8 +26,7 @@ void accumulator_init(struct accumulator *a, struct gate *gate, struct memory *m
     list_init(&a->reports);
 }
 
-/* --- batches
- * --------------------------------------------------------------------------------------- */
+/* --- batches --- */
 
 /* A block that waits for its next batch; it lies in the block itself. */
 struct spare_block {
@@ -190,8 +189,7 @@ static int batch_tag(struct accumulator *a, struct producer_batch *b, void *tag)
     return 0;
 }
 
-/* --- topics and partitions
- * --------------------------------------------------------------------------- */
+/* --- topics and partitions --- */
 
 static struct producer_topic *accumulator_topic(struct accumulator *a, const char *name)
 {
@@ -321,8 +319,7 @@ static int topic_check(struct accumulator *a, struct producer_topic *t, leat_err
     }
 }
 
-/* --- appending
- * --------------------------------------------------------------------------------------- */
+/* --- appending --- */
 
 int accumulator_append(struct accumulator *a, const leat_record *r, int64_t now_ms, void *tag,
                        struct producer_batch **batch, leat_error *e)
@@ -412,8 +409,7 @@ struct producer_batch *accumulator_take(struct accumulator *a, struct producer_q
     return b;
 }
 
-/* --- the end of a batch
- * -------------------------------------------------------------------------------- */
+/* --- the end of a batch --- */
 
 static void reports_drop(struct accumulator *a)
 {

@@ -21,8 +21,7 @@ static void sender_soon(struct sender *s)
     }
 }
 
-/* --- who leads what
- * ---------------------------------------------------------------------------------- */
+/* --- who leads what --- */
 
 static struct sender_node *sender_node(struct sender *s, int32_t broker_id)
 {
@@ -137,8 +136,7 @@ static void sender_gather(struct sender *s)
     gate_leave(s->gate);
 }
 
-/* --- the producer's id
- * --------------------------------------------------------------------------------- */
+/* --- the producer's id --- */
 
 static int id_encode(struct call *c, struct wire_writer *w, int version)
 {
@@ -200,8 +198,7 @@ static void sender_ask_id(struct sender *s)
     }
 }
 
-/* --- which batch goes next
- * ----------------------------------------------------------------------------- */
+/* --- which batch goes next --- */
 
 static int32_t sequence_after(int32_t sequence, int32_t records)
 {
@@ -374,8 +371,7 @@ static void node_serve(struct sender *s, struct sender_node *n, uint64_t *due_ns
     }
 }
 
-/* --- what became of a batch
- * ---------------------------------------------------------------------------- */
+/* --- what became of a batch --- */
 
 static void sender_settle(struct sender *s, struct producer_batch *b)
 {
@@ -584,8 +580,7 @@ static void sender_fatal(struct sender *s, const leat_error *reason)
     sender_soon(s);
 }
 
-/* --- in turn
- * ------------------------------------------------------------------------------------------- */
+/* --- in turn --- */
 
 static void sender_run(struct sender *s)
 {

@@ -238,6 +238,11 @@ static void draw_options(struct walk *w, struct prng *random)
     w->weights[LOG_ACT_APPEND] += 50;
     w->pace_ns = (uint64_t)10000 << prng_below(random, 6);
     w->segment_bytes = (uint64_t)16384 << prng_below(random, 4);
+    if (w->options->plain) {
+        w->segment_bytes = 1u << 30;
+        w->weights[LOG_ACT_REMOVE] = w->weights[LOG_ACT_RECREATE] = 0;
+        w->weights[LOG_ACT_RETAIN] = 0;
+    }
     w->large = (uint32_t)prng_below(random, 400);
     w->log_options = (struct log_options){
         .root = "/data",

@@ -32,6 +32,7 @@ struct log_crash_options {
     bool memory_logs;
     bool damage;
     bool disk_full;
+    bool plain; /* one segment for each log, never removed: appends, truncations, starts, epochs */
     FILE *story;
 };
 

@@ -3,7 +3,7 @@
 /* leat-sim: walks the storage of a node through crashes, from seeds.
  *
  *     leat-sim [--seed N] [--walks N] [--crashes N] [--seconds N] [--mutant NAME] [--story]
- *              [--no-damage] [--no-memory] [--disk-full] [--every [--budget N]]
+ *              [--plain] [--no-damage] [--no-memory] [--disk-full] [--every]
  *
  * Exit status: 0 all is well (with --mutant: it was caught), 1 not, 2 a wrong argument. One seed
  * gives one walk: what fails is run again with --seed and --story. */
@@ -97,6 +97,28 @@ static bool parse_number(const char *text, uint64_t *out)
     return *text && !*end;
 }
 
+static bool parse_switch(const char *word, struct arguments *a)
+{
+    const struct {
+        const char *word;
+        bool *value, to;
+    } switches[] = {
+        {"--story", &a->story, true},
+        {"--every", &a->every, true},
+        {"--plain", &a->options.plain, true},
+        {"--disk-full", &a->options.disk_full, true},
+        {"--no-damage", &a->options.damage, false},
+        {"--no-memory", &a->options.memory_logs, false},
+    };
+    for (unsigned i = 0; i < array_size(switches); i++) {
+        if (strcmp(word, switches[i].word) == 0) {
+            *switches[i].value = switches[i].to;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool parse(int count, char **words, struct arguments *a)
 {
     for (int i = 1; i < count; i++) {
@@ -121,14 +143,7 @@ static bool parse(int count, char **words, struct arguments *a)
             taken = a->options.mutants != 0;
         } else {
             i--;
-            a->story |= strcmp(word, "--story") == 0;
-            a->every |= strcmp(word, "--every") == 0;
-            a->options.damage &= strcmp(word, "--no-damage") != 0;
-            a->options.memory_logs &= strcmp(word, "--no-memory") != 0;
-            a->options.disk_full |= strcmp(word, "--disk-full") == 0;
-            taken = strcmp(word, "--story") == 0 || strcmp(word, "--every") == 0 ||
-                    strcmp(word, "--no-damage") == 0 || strcmp(word, "--no-memory") == 0 ||
-                    strcmp(word, "--disk-full") == 0;
+            taken = parse_switch(word, a);
         }
         i++;
         if (!taken) {
@@ -160,8 +175,8 @@ int main(int count, char **words)
     bool found = explore(&a, &stats, &seed, why) < 0;
     print_stats(&stats, now() - begin);
     if (found) {
-        printf("VIOLATION: %s\nrun again: --seed %" PRIu64 "%s%s --story\n", why, seed,
-               a.mutant ? " --mutant " : "", a.mutant ? a.mutant : "");
+        printf("VIOLATION: %s\nrun again, with the same switches: --seed %" PRIu64 " --story\n",
+               why, seed);
     } else if (a.mutant) {
         printf("NOT CAUGHT: %s\n", a.mutant);
     }

@@ -7,6 +7,6 @@ seconds=${2:-3600}
 seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 echo "first seed $seed"
 "$build/bin/leat-sim" --seed "$seed" --seconds "$seconds" --crashes 1000000000
-"$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 2))" --crashes 1000000000 --no-damage
+"$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 2))" --crashes 1000000000 --plain
 "$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 4))" --crashes 1000000000 --disk-full
 "$build/bin/leat-sim" --seed "$seed" --every --seconds "$((seconds / 10))" --crashes 1000000000

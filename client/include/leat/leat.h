@@ -33,8 +33,7 @@ extern "C" {
 #define LEAT_API
 #endif
 
-/* --- errors, bytes, records ----------------------------------------------------------------------
- */
+/* --- errors, bytes, records --- */
 
 /* Results. -1 to -999 are the broker's codes, negated; these are the ones that programs ask for. */
 enum leat_code {
@@ -120,8 +119,7 @@ LEAT_API const char *leat_version(void);
 LEAT_API const char *leat_error_name(int code);
 LEAT_API const char *leat_error_text(int code);
 
-/* --- client
- * --------------------------------------------------------------------------------------- */
+/* --- client --- */
 
 typedef struct leat_client leat_client;
 
@@ -166,8 +164,7 @@ LEAT_API void leat_close(leat_client *c);
  * code of the trouble, described in `e`. It goes on trying meanwhile. Any thread. */
 LEAT_API int leat_problem(leat_client *c, leat_error *e);
 
-/* --- producer
- * ------------------------------------------------------------------------------------- */
+/* --- producer --- */
 
 typedef struct leat_producer leat_producer;
 
@@ -271,8 +268,7 @@ LEAT_API int leat_flush(leat_producer *p, int timeout_ms, leat_error *e);
  * that of the flush. NULL is accepted. */
 LEAT_API int leat_producer_close(leat_producer *p, int timeout_ms, leat_error *e);
 
-/* --- consumer
- * ------------------------------------------------------------------------------------- */
+/* --- consumer --- */
 
 typedef struct leat_consumer leat_consumer;
 
@@ -353,8 +349,7 @@ LEAT_API void leat_wakeup(leat_consumer *k);
 /* Frees the consumer in every case. NULL is accepted. */
 LEAT_API int leat_consumer_close(leat_consumer *k, leat_error *e);
 
-/* --- administration: blocking, at most the client's timeout_ms
- * ---------------------------------------- */
+/* --- administration: blocking, at most the client's timeout_ms --- */
 
 typedef struct leat_config {
     const char *name;

@@ -41,7 +41,8 @@ static void truncate_and_end(enum log_durability durability)
         world_fill(&w, 0, &LARGE, 40); /* segments of 6 batches */
         static const unsigned cuts[] = {39, 37, 20, 18, 7, 1};
         for (unsigned i = 0; i < array_size(cuts); i++) {
-            cr_assert_eq(world_control(&w, 0, LOG_TRUNCATE, base_of(&w, 0, cuts[i])), 0);
+            int error = world_control(&w, 0, LOG_TRUNCATE, base_of(&w, 0, cuts[i]));
+            cr_assert_eq(error, 0, "cut %u: %s", cuts[i], error_name(error));
             cr_assert_eq(world_status(&w, 0).end_offset, base_of(&w, 0, cuts[i]));
             world_check(&w, 0);
             world_fill(&w, 0, &SMALL, 2);

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The open loop: makes the topic, starts the threads, shows how it goes, and reports. */
+#include "load/open_loop.h"
+
+#include "load/load.h"
+#include "report/clock.h"
+#include "report/options.h"
+#include "report/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LEAD_NS = 20 * NS_PER_MS }; /* from the start of the threads to the first record's time */
+
+static void make_topic(const struct load_options *o)
+{
+    leat_topic_spec spec = LEAT_TOPIC_SPEC_INIT;
+    const leat_config config = {"durability", o->durability};
+    leat_client *client;
+    leat_error e;
+    spec.name = o->topic;
+    spec.partitions = (int32_t)o->partitions;
+    spec.configs = &config;
+    spec.config_count = o->durability ? 1 : 0;
+    if (leat_open(&client, o->brokers, NULL, &e) != 0) {
+        load_fail("%s", e.message);
+    }
+    int error = leat_topic_create(client, &spec, &e);
+    if (error && error != LEAT_ERR_TOPIC_EXISTS) {
+        load_fail("%s", e.message);
+    }
+    leat_close(client);
+}
+
+/* --- progress
+ * ------------------------------------------------------------------------------------- */
+
+struct totals {
+    uint64_t sent, acked, failed;
+};
+
+static struct totals totals_of(const struct load *load)
+{
+    struct totals t = {0};
+    for (uint64_t i = 0; i < load->options.producers; i++) {
+        struct load_producer *p = &load->producers[i];
+        t.sent += atomic_load(&p->sent);
+        t.acked += atomic_load(&p->acked);
+        t.failed += atomic_load(&p->failed);
+    }
+    return t;
+}
+
+/* Waits for the end of the schedule; on a terminal, a line says each second how it goes. */
+static void watch(const struct load *load, struct load_cost *cost)
+{
+    bool terminal = isatty(STDERR_FILENO), measuring = false;
+    struct totals before = {0};
+    for (uint64_t next = load->start_ns; next < load->end_ns;) {
+        next += NS_PER_S;
+        if (!measuring && next >= load->window_ns) {
+            clock_wait_until(load->window_ns);
+            load_cost_begin(cost, load->options.pid);
+            measuring = true;
+        }
+        clock_wait_until(next < load->end_ns ? next : load->end_ns);
+        struct totals now = totals_of(load);
+        if (terminal) {
+            fprintf(stderr, "\r%4.0f s  %s  sent %llu/s  acknowledged %llu/s  failed %llu   ",
+                    (double)(clock_ns() - load->start_ns) / NS_PER_S,
+                    measuring ? "measuring" : "warming up",
+                    (unsigned long long)(now.sent - before.sent),
+                    (unsigned long long)(now.acked - before.acked), (unsigned long long)now.failed);
+        }
+        before = now;
+    }
+    load_cost_end(cost);
+    if (terminal) {
+        fputs("\r\033[K", stderr);
+    }
+}
+
+/* --- the report
+ * ----------------------------------------------------------------------------------- */
+
+static void latency_row(struct table *t, const char *name, const struct histogram *h)
+{
+    static const double percents[] = {50, 90, 99, 99.9, 99.99};
+    table_text(t, name);
+    table_number(t, (double)h->count);
+    table_number(t, histogram_mean(h) / NS_PER_MS);
+    for (size_t i = 0; i < sizeof percents / sizeof *percents; i++) {
+        table_number(t, (double)histogram_percentile(h, percents[i]) / NS_PER_MS);
+    }
+    table_number(t, (double)h->max_ns / NS_PER_MS);
+}
+
+static void report_conditions(struct report *report, const struct load *load,
+                              const struct load_cost *cost)
+{
+    const struct load_options *o = &load->options;
+    report_condition(report, "brokers", "%s", o->brokers);
+    report_condition(report, "topic", "%s", o->topic);
+    report_condition(report, "partitions", "%llu", (unsigned long long)o->partitions);
+    report_condition(report, "producers", "%llu", (unsigned long long)o->producers);
+    report_condition(report, "size", "%llu", (unsigned long long)o->size);
+    report_condition(report, "acks", "%s", o->acks);
+    report_condition(report, "durability", "%s", o->durability ? o->durability : "default");
+    report_condition(report, "codec", "%s", o->codec);
+    report_condition(report, "linger ms", "%.0f", o->linger * 1000);
+    report_condition(report, "batch", "%llu", (unsigned long long)o->batch);
+    report_condition(report, "latency from", "%s",
+                     o->rate > 0 ? "the intended time" : "the call (no rate: closed loop)");
+    report_condition(report, "seconds", "%.1f", load_cost_seconds(cost));
+    report_condition(report, "stolen cpu", "%.2f",
+                     (cost->steal_ended - cost->steal_begun) / load_cost_seconds(cost));
+}
+
+static void throughput_row(struct table *t, const struct load *load, const struct load_cost *cost,
+                           uint64_t acked_in_window, const struct totals *all)
+{
+    const struct load_options *o = &load->options;
+    double seconds = load_cost_seconds(cost), acked = (double)acked_in_window;
+    double bytes = acked * (double)o->size;
+    if (o->rate > 0) {
+        table_number(t, o->rate);
+    } else {
+        table_none(t);
+    }
+    table_number(t, acked / seconds);
+    table_number(t, bytes / seconds / 1e6);
+    if (o->consume) {
+        table_number(t, (double)load->consumer.received_in_window / seconds);
+        table_number(t, (double)(all->sent - all->failed) -
+                            (double)atomic_load(&load->consumer.received));
+    } else {
+        table_none(t);
+        table_none(t);
+    }
+    table_number(t, (double)all->failed);
+    table_number(t, load_cost_own(cost) / seconds);
+    if (cost->pid && acked > 0) {
+        table_number(t, load_cost_broker(cost) / seconds);
+        table_number(t, load_cost_broker(cost) / (bytes / 1e9));
+        table_number(t, load_cost_broker(cost) / (acked / 1e6));
+        table_number(t, (double)cost->rss_bytes / (1 << 20));
+    }
+}
+
+static void report_load(const struct load *load, const struct load_cost *cost)
+{
+    static const struct table_column latency[] = {{"latency ms", TABLE_TEXT},
+                                                  {"count", 0},
+                                                  {"mean", 3},
+                                                  {"p50", 3},
+                                                  {"p90", 3},
+                                                  {"p99", 3},
+                                                  {"p99.9", 3},
+                                                  {"p99.99", 3},
+                                                  {"max", 3},
+                                                  {NULL, 0}};
+    static const struct table_column throughput[] = {
+        {"offered/s", 0},   {"acked/s", 0},    {"MB/s", 1},    {"consumed/s", 0},
+        {"missing", 0},     {"failed", 0},     {"own cpu", 2}, {"broker cpu", 2},
+        {"broker s/GB", 3}, {"broker s/M", 3}, {"rss MiB", 1}, {NULL, 0}};
+    struct histogram *all = calloc(1, sizeof *all);
+    struct totals totals = totals_of(load);
+    uint64_t acked = 0;
+    struct report report;
+    if (!all) {
+        load_fail("out of memory");
+    }
+    for (uint64_t i = 0; i < load->options.producers; i++) {
+        histogram_merge(all, &load->producers[i].latency);
+        acked += load->producers[i].acked_in_window;
+    }
+    report_init(&report, "leat-bench");
+    report_conditions(&report, load, cost);
+    struct table *t = report_table(&report, "throughput", "throughput", throughput);
+    throughput_row(t, load, cost, acked, &totals);
+    t = report_table(&report, "latency", "latency", latency);
+    latency_row(t, "acknowledged", all);
+    if (load->options.consume) {
+        latency_row(t, "end to end", &load->consumer.latency);
+    }
+    report_print(&report, load->options.json);
+    report_deinit(&report);
+    free(all);
+}
+
+/* --- the command
+ * ---------------------------------------------------------------------------------- */
+
+static void check_options(struct load_options *o)
+{
+    o->rate = (double)o->rate_count;
+    if (o->size < STAMP_SIZE || o->size > 64 << 20) {
+        options_refuse("size", "16 bytes (the stamp) to 64 MiB");
+    }
+    if (o->producers < 1 || o->producers > PRODUCERS_MAX) {
+        options_refuse("producers", "1 to 256");
+    }
+    if (o->partitions < 1 || o->partitions > PARTITIONS_MAX) {
+        options_refuse("partitions", "1 to 100000");
+    }
+    if (o->sample < 1) {
+        options_refuse("sample", "at least 1");
+    }
+    if (o->duration <= 0 || o->duration > 86400 || o->warmup > 86400) {
+        options_refuse("duration", "more than 0, and at most a day");
+    }
+}
+
+static int run(struct load *load)
+{
+    const struct load_options *o = &load->options;
+    struct load_cost cost;
+    make_topic(o);
+    load->run = clock_ns() ^ (uint64_t)getpid() << 48;
+    load->producers = calloc(o->producers, sizeof *load->producers);
+    if (!load->producers) {
+        load_fail("out of memory");
+    }
+    for (uint64_t i = 0; i < o->producers; i++) {
+        load_producer_open(&load->producers[i], load, (unsigned)i);
+    }
+    if (o->consume) {
+        load_consumer_open(&load->consumer, load);
+    }
+    load->start_ns = clock_ns() + LEAD_NS;
+    load->window_ns = load->start_ns + clock_seconds(o->warmup);
+    load->end_ns = load->window_ns + clock_seconds(o->duration);
+    if (o->consume) {
+        load_consumer_start(&load->consumer);
+    }
+    for (uint64_t i = 0; i < o->producers; i++) {
+        load_producer_start(&load->producers[i]);
+    }
+    watch(load, &cost);
+    for (uint64_t i = 0; i < o->producers; i++) {
+        load_producer_end(&load->producers[i]);
+    }
+    struct totals totals = totals_of(load);
+    if (o->consume) {
+        load_consumer_end(&load->consumer, totals.sent - totals.failed);
+    }
+    report_load(load, &cost);
+    for (uint64_t i = 0; i < o->producers; i++) {
+        if (load->producers[i].failure.code) {
+            fprintf(stderr, "leat-bench: producer %llu: %s\n", (unsigned long long)i,
+                    load->producers[i].failure.message);
+        }
+    }
+    free(load->producers);
+    return totals.failed ? 1 : 0;
+}
+
+int command_load(int argc, char **argv)
+{
+    struct load *load = calloc(1, sizeof *load);
+    if (!load) {
+        load_fail("out of memory");
+    }
+    struct load_options *o = &load->options;
+    *o = (struct load_options){
+        .brokers = "127.0.0.1:9092",
+        .topic = "bench",
+        .acks = "all",
+        .codec = "none",
+        .partitions = 1,
+        .producers = 1,
+        .size = 1024,
+        .batch = 256 << 10,
+        .buffer = 64 << 20,
+        .sample = 1,
+        .in_flight = 5,
+        .rate_count = 1000,
+        .duration = 10,
+        .warmup = 2,
+        .linger = 0.005,
+    };
+    const struct option_spec specs[] = {
+        {"brokers", OPTION_TEXT, &o->brokers, "HOST:PORT,..."},
+        {"topic", OPTION_TEXT, &o->topic, "made if it is missing"},
+        {"partitions", OPTION_COUNT, &o->partitions, "of the topic; records take turns"},
+        {"durability", OPTION_TEXT, &o->durability, "fsync or memory, of a topic that is made"},
+        {"size", OPTION_BYTES, &o->size, "of a record's value"},
+        {"rate", OPTION_COUNT, &o->rate_count, "records per second in all; 0: as fast as possible"},
+        {"duration", OPTION_SECONDS, &o->duration, "of the measurement"},
+        {"warmup", OPTION_SECONDS, &o->warmup, "before it"},
+        {"producers", OPTION_COUNT, &o->producers, "each with a connection of its own"},
+        {"acks", OPTION_TEXT, &o->acks, "all, 1 or 0"},
+        {"linger", OPTION_SECONDS, &o->linger, "how long a batch waits for more records"},
+        {"batch", OPTION_BYTES, &o->batch, "most bytes of a batch"},
+        {"buffer", OPTION_BYTES, &o->buffer, "of each producer, for what is not acknowledged"},
+        {"in-flight", OPTION_COUNT, &o->in_flight, "requests of each producer without an answer"},
+        {"idempotence", OPTION_TEXT, &o->idempotence, "true or false; unset: with acks all"},
+        {"codec", OPTION_TEXT, &o->codec, "none, gzip, snappy, lz4 or zstd"},
+        {"sample", OPTION_COUNT, &o->sample, "time one record of so many"},
+        {"consume", OPTION_FLAG, &o->consume, "read it all back, and time it end to end"},
+        {"pid", OPTION_COUNT, &o->pid, "the broker's process, for its cost"},
+        {"json", OPTION_FLAG, &o->json, "print JSON"},
+        {NULL, OPTION_FLAG, NULL, NULL},
+    };
+    int at = options_parse(specs, argc, argv, "leat-bench [raw|start] [options]");
+    if (at < argc) {
+        options_refuse(argv[at], "there is no such command: raw or start");
+    }
+    check_options(o);
+    int status = run(load);
+    free(load);
+    return status;
+}

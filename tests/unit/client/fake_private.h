@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What the two halves of the fake broker share: its state, and the answer to one request. */
+#pragma once
+
+#include "fake_broker.h"
+
+#include "base/prng.h"
+#include "io/io.h"
+#include "wire/batch.h"
+#include "wire/wire.h"
+
+#include <pthread.h>
+
+enum {
+    TOPICS = 64,
+    PARTITIONS = 16,
+    PRODUCERS = 256,
+    REMEMBERED = 5,
+    FRAME_MAX = 64 << 20,
+    POLL_NS = 5000000,
+};
+
+struct stored {
+    uint8_t *data;
+    size_t size;
+    int64_t base, last;
+};
+
+struct known {
+    int64_t id;
+    int16_t epoch;
+    int32_t next;
+    struct {
+        int32_t first, last;
+        int64_t base;
+    } batches[REMEMBERED];
+    unsigned count;
+};
+
+struct partition {
+    struct stored *batches;
+    size_t count, capacity;
+    int64_t start, end;
+    struct known producers[PRODUCERS];
+    unsigned producer_count;
+};
+
+struct fake_topic {
+    char name[64];
+    struct uuid id;
+    struct partition partitions[PARTITIONS];
+};
+
+struct peer {
+    struct list link;
+    struct fake_broker *broker;
+    struct io_socket *socket;
+    struct io_op recv, send, timer;
+    uint8_t *in;
+    size_t in_size, in_capacity, in_used;
+    struct wire_writer out;
+    size_t sent;
+    bool closing, answering;
+    int64_t waited_ns;
+};
+
+struct fake_broker {
+    pthread_mutex_t lock;
+    pthread_t thread;
+    struct io_group *group;
+    struct io *io;
+    struct io_listener *listener;
+    struct io_op accept;
+    struct io_socket *accepted;
+    struct list peers;
+    struct io_message command;
+    void (*act)(struct fake_broker *b);
+    bool acted;
+    pthread_cond_t done;
+    uint16_t port;
+    int partitions;
+    int32_t leader_epoch;
+    int64_t next_producer;
+    struct prng prng;
+    struct fake_faults faults;
+    struct fake_counts counts;
+    struct fake_topic topics[TOPICS];
+    unsigned topic_count;
+    bool lost_producers;
+};
+
+/* Finds or (by name, make) makes a topic. */
+struct fake_topic *fake_topic_find(struct fake_broker *b, struct wire_string name,
+                                   const struct uuid *id, bool make);
+
+/* NULL for a topic that is NULL or a number out of range. */
+struct partition *fake_partition_find(struct fake_broker *b, struct fake_topic *t, int32_t index);
+
+/* Answers one request into p->out; *wait: it has to wait for records. An error ends the connection.
+ */
+int fake_answer(struct peer *p, const uint8_t *data, size_t size, bool *wait);
