@@ -294,6 +294,17 @@ static bool choose_port(struct node *n)
     return true;
 }
 
+static void open_meta(struct file_sync *sync, int error)
+{
+    struct node *n = container_of(sync, struct node, sync);
+    if (error) {
+        node_fail(n, NODE_EXIT_FAILURE, "%s cannot be synced", n->data);
+        return;
+    }
+    n->meta_open.done = meta_opened;
+    meta_open(node_io(n), &n->meta_open, &n->meta_options);
+}
+
 void node_start_rooms(struct node *n)
 {
     const struct config *c = n->config;
@@ -320,6 +331,6 @@ void node_start_rooms(struct node *n)
     m->partitions_max = (int32_t)config_integer(c, CONFIG_LIMITS_PARTITIONS);
     m->memory_by_default = config_integer(c, CONFIG_DEFAULT_DURABILITY) == TOPIC_DURABILITY_MEMORY;
     m->accept_loss = n->options.accept_loss;
-    n->meta_open.done = meta_opened;
-    meta_open(node_io(n), &n->meta_open, m);
+    n->sync.done = open_meta; /* what metadata is founded in must not go with its name */
+    file_sync_directory(node_io(n), &n->sync, n->data);
 }

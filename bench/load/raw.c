@@ -27,7 +27,7 @@ enum { IN_FLIGHT_MAX = 1 << 16, IOVECS_AT_ONCE = 512, READY_SECONDS = 10 };
 
 struct raw_options {
     const char *brokers, *topic, *durability, *codec, *acks;
-    uint64_t partitions, spread, request_bytes, record_bytes, in_flight, pid;
+    uint64_t partitions, spread, request_bytes, record_bytes, in_flight, total, pid;
     double duration, warmup;
     bool json;
 };
@@ -138,12 +138,18 @@ static void raw_wait(struct raw *r)
     }
 }
 
+static bool raw_enough(const struct raw *r)
+{
+    uint64_t bytes = r->requests * r->template.batch.size * r->template.spread;
+    return r->measuring && r->options->total && bytes >= r->options->total;
+}
+
 /* Goes on until `until_ns`, or with 0 until everything sent is answered. */
 static void raw_run(struct raw *r, uint64_t until_ns)
 {
     for (;;) {
         uint64_t now = clock_ns();
-        bool sending = until_ns ? now < until_ns : r->sent_of_frame > 0;
+        bool sending = until_ns ? now < until_ns && !raw_enough(r) : r->sent_of_frame > 0;
         if (!sending && (until_ns || r->answered == r->sent)) {
             return;
         }
@@ -315,6 +321,7 @@ int command_raw(int argc, char **argv)
         {"codec", OPTION_TEXT, &o.codec, "none, gzip, snappy, lz4 or zstd"},
         {"duration", OPTION_SECONDS, &o.duration, "of the measurement"},
         {"warmup", OPTION_SECONDS, &o.warmup, "before it"},
+        {"total", OPTION_BYTES, &o.total, "end earlier when so much is acknowledged; 0: do not"},
         {"pid", OPTION_COUNT, &o.pid, "the broker's process, for its cost"},
         {"json", OPTION_FLAG, &o.json, "print JSON"},
         {NULL, OPTION_FLAG, NULL, NULL},

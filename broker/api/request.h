@@ -8,6 +8,7 @@
 #pragma once
 
 #include "api/api.h"
+#include "api/barrier.h"
 #include "api/deadline.h"
 #include "api/spread.h"
 #include "api/topics.h"

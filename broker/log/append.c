@@ -38,19 +38,24 @@ static bool must_roll(const struct log *log, const struct segment *s, uint32_t s
     return s->last_append_ms > 0 && log->config.segment_ms > 0 && age > log->config.segment_ms;
 }
 
-/* The segment that the batch goes to: the active one, or the next. NULL: no memory. */
+/* The segment that the batch goes to: the active one, or the next. NULL: no memory, or the
+ * directory cannot be read: a file that a crash left behind the active segment must go before
+ * another segment makes it look like one between two. */
 static struct segment *segment_to_fill(struct log *log, uint32_t size)
 {
     struct segment *s = log_active(log);
     if (s && must_roll(log, s, size)) {
+        if (log_segments_load(log)) {
+            return NULL;
+        }
         segment_seal(s);
         s = NULL;
     }
     if (!s) {
         s = segment_new(log, log->end_offset);
-        if (s) {
-            s->last_append_ms = io_wall_ms(log->set->io);
-        }
+    }
+    if (s && s->last_append_ms == 0) {
+        s->last_append_ms = io_wall_ms(log->set->io);
     }
     return s;
 }
@@ -328,6 +333,10 @@ int log_replay_append(struct log *log, const struct entry *e)
     if (s && s->base_offset != e->segment_base) {
         if (e->segment_base != log->end_offset) {
             return ERR_DAMAGED;
+        }
+        int error = log_segments_load(log);
+        if (error) {
+            return error;
         }
         segment_seal(s);
         s = NULL;

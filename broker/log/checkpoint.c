@@ -38,7 +38,7 @@ static void describe(const struct log *log, struct checkpoint_log *l)
         .name = bytes_of_string(log->topic),
     };
     const struct segment *s = log_active(log);
-    if (s) {
+    if (s && log->directory_known) { /* else nothing of it is on disk, and nothing in it */
         l->has_segment = true;
         l->segment_base = s->base_offset;
         l->segment_size = s->size;

@@ -378,6 +378,7 @@ static void segment_remove_files(struct segment *s)
                      error_text(error));
         }
     }
+    log_names_dirty(s->log);
     segment_free(s);
 }
 
@@ -399,7 +400,6 @@ int log_replay_truncate(struct log *log, const struct entry *e)
     struct list doomed;
     list_init(&doomed);
     truncate_memory(log, s, e->position, e->offset, &doomed);
-    tail_drop(s, true);
     if (!restore_block(s, e->position, e->body)) {
         return ERR_NO_MEMORY;
     }
@@ -567,9 +567,13 @@ void log_release_marked(struct log_set *set)
             journal_mark(&set->journal);
             return;
         }
+        struct log *log = r->kind == LOG_REMOVE ? NULL : r->log; /* else it goes */
         if (release_run(r)) {
             list_remove(&r->link);
             memory_free(set->memory, r);
+            if (log) {
+                log->releases--;
+            }
             log_set_progress(set);
         }
     }

@@ -46,6 +46,7 @@ static void search_end(struct time_search *t, int error, int64_t offset, int64_t
         t->segment->readers--;
     }
     set->readers--;
+    t->log->searches--;
     memory_free(set->memory, t->batch);
     memory_free(set->memory, t);
     f->offset_found = offset;
@@ -190,6 +191,10 @@ static void batch_read(struct log_read *r, int error)
 static void search_batches(struct time_search *t)
 {
     for (;;) {
+        if (t->segment->removed) { /* by a truncation: the client asks again */
+            search_end(t, ERR_BUSY, -1, -1, -1);
+            return;
+        }
         int64_t end = segment_end_offset(t->segment);
         if (t->offset < t->log->start_offset) {
             t->offset = t->log->start_offset;
@@ -292,5 +297,6 @@ void log_find_time(struct log *log, struct log_find_time *f)
     t->index.settled = index_ready;
     t->op.done = search_begin;
     log->set->readers++;
+    log->searches++;
     io_timer(log->set->io, &t->op, io_now(log->set->io)); /* done() never comes from inside */
 }

@@ -80,6 +80,9 @@ void journal_close(struct journal *j)
 {
     assert(journal_idle(j) && j->grow.stage == GROW_NOT);
     j->closing = true;
+    if (j->turn.link.next) {
+        list_remove(&j->turn.link);
+    }
     struct memory *m = io_memory(j->io);
     for (unsigned i = 0; i < j->file_count; i++) {
         io_file_close(j->io, j->files[i].file);

@@ -80,6 +80,8 @@ struct segment {
     bool sums_broken; /* not all pieces were seen: a walk makes them */
     uint32_t readers; /* reads that use the file */
     bool removed;     /* its name is gone */
+    bool missing;     /* recovery: its file is not there; an entry that is yet to be replayed may
+                       * say why, else it is damage. Nothing is written. */
 };
 
 enum log_space_stage { SPACE_IDLE, SPACE_PARTITION_FILE, SPACE_ALLOCATE };

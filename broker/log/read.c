@@ -22,7 +22,13 @@ struct read_state {
     struct io_op op; /* reading blocks back */
     struct chunk *chunk;
     uint32_t batch_position;
+    uint32_t cuts; /* of the segment when it began: after a truncation nothing found counts */
 };
+
+static bool was_cut(const struct read_state *st)
+{
+    return st->cuts != st->segment->cuts;
+}
 
 static bool batch_header_in_tail(const struct segment *s, uint32_t position, struct batch_fields *f)
 {
@@ -133,8 +139,8 @@ static void blocks_read(struct io_op *op, int64_t result)
     struct read_state *st = container_of(op, struct read_state, op);
     struct segment *s = st->segment;
     struct chunk *c = st->chunk;
-    if (result < (int64_t)c->buffer.size) {
-        read_end(st, result < 0 ? ERR_DISK_FAILED : ERR_DAMAGED);
+    if (was_cut(st) || result < (int64_t)c->buffer.size) {
+        read_end(st, was_cut(st) ? ERR_BUSY : result < 0 ? ERR_DISK_FAILED : ERR_DAMAGED);
         return;
     }
     if (tail_from(s) == c->position + c->buffer.size && !s->removed) {
@@ -165,7 +171,10 @@ static int read_blocks_back(struct read_state *st, uint32_t position)
     struct segment *s = st->segment;
     uint32_t from = position / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
     uint32_t to = tail_from(s);
-    if (to <= from || to - from > s->log->set->options.journal_file_bytes) {
+    if (to <= from) {
+        return ERR_BUSY; /* the tail has moved meanwhile: the client asks again */
+    }
+    if (to - from > s->log->set->options.journal_file_bytes) {
         return ERR_DAMAGED;
     }
     st->chunk = tail_chunk_before(s, from, to - from);
@@ -183,6 +192,12 @@ static int cold_result(struct read_state *st, int error)
 {
     struct cold_request *q = &st->request;
     struct log_read *r = st->read;
+    if (was_cut(st)) {
+        for (uint32_t i = 0; i < q->slice_count; i++) {
+            slice_release(&q->slices[i]);
+        }
+        return ERR_BUSY; /* the client asks again */
+    }
     if (error == ERR_DAMAGED) {
         say_damage(st->segment, q->source.damage_position,
                    q->source.damage ? q->source.damage : "the batch fails its checks");
@@ -263,7 +278,7 @@ static int read_disk(struct read_state *st)
 static void index_ready(struct log_waiter *w)
 {
     struct read_state *st = container_of(w, struct read_state, index);
-    int verdict = read_disk(st);
+    int verdict = was_cut(st) ? ERR_BUSY : read_disk(st);
     if (verdict != 0) {
         read_end(st, verdict < 0 ? verdict : 0);
     }
@@ -283,6 +298,7 @@ static int read_from(struct log *log, struct log_read *r, struct segment *s)
     }
     st->read = r;
     st->segment = s;
+    st->cuts = s->cuts;
     st->index.settled = index_ready;
     s->readers++;
     set->readers++;

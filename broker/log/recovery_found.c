@@ -3,8 +3,9 @@
 /* The end of recovery: everything replayed is written and synced, then a checkpoint that names the
  * next life empties all journals in one write. It names the logs of all shards (the founding
  * checkpoint) and is written for each shard, the older or invalid copy first, a new one under a
- * temporary name: so a checkpoint file that is there but not valid is always damage. Only then may
- * anybody serve. */
+ * temporary name: so a shard of which no copy is valid is always damage. Then journal files are
+ * made where they lack or have another size, for no life needs what they hold any more. Only then
+ * may anybody serve. */
 #include "base/errors.h"
 #include "log/recovery_private.h"
 
@@ -17,31 +18,80 @@ static void file_next(struct recovery *r);
 static void file_cut(struct recovery *r);
 static void copy_next(struct recovery *r);
 static void copy_done(struct recovery *r);
+static void shard_synced(struct recovery *r);
 
-/* Directories of logs that turned out to hold nothing. */
+/* A segment that is still missing was deleted by a new start, if all of it lies below; else it is
+ * damage, and if the operator goes on without it, so does the whole log. */
+static void missing_segment(struct recovery *r, struct log *log, struct segment *s)
+{
+    if (segment_end_offset(s) <= log->start_offset) {
+        if (s->link.next == &log->segments && !segment_new(log, log->end_offset)) {
+            recovery_end(r, ERR_NO_MEMORY);
+            return;
+        }
+        log->size_bytes -= s->size;
+        segment_free(s);
+        return;
+    }
+    char path[IO_PATH_MAX];
+    segment_path(s, path, ".log");
+    recovery_damage(r, "%s: %u bytes are durable in it, but it is missing or shorter", path,
+                    s->size / IO_BLOCK_SIZE * IO_BLOCK_SIZE);
+    if (r->options.accept_loss) {
+        log_free(log);
+    }
+}
+
+static void look_for_missing(struct recovery *r)
+{
+    list_each (node, &r->set->logs) {
+        struct log *log = container_of(node, struct log, link);
+        list_each (n, &log->segments) {
+            struct segment *s = container_of(n, struct segment, link);
+            if (s->missing) { /* at most one: it was the newest of its checkpoint */
+                missing_segment(r, log, s);
+                break;
+            }
+        }
+        if (r->ended) {
+            return;
+        }
+    }
+}
+
+/* Directories of logs that turned out to hold nothing; after a loss, whatever they hold. */
 static void drop_empty_directories(struct recovery *r)
 {
     list_each (node, &r->set->logs) {
         struct log *log = container_of(node, struct log, link);
         if (list_empty(&log->segments)) {
             log->directory_known = false;
+            list_remove(&log->names);
         }
     }
     list_each (node, &r->directories) {
         struct recovery_directory *d = container_of(node, struct recovery_directory, link);
         const struct log *log = d->readable ? log_find(r->set, d->topic_id, d->partition) : NULL;
-        if (d->readable && (!log || !log->directory_known)) {
-            char path[IO_PATH_MAX];
-            snprintf(path, sizeof path, "%s/topics/%s", r->options.root, d->name);
-            if (trash_put(r->set, path, d->topic_id, d->partition)) {
-                log_warn(io_logger(r->io), "log", "cannot move %s away", path);
-            }
+        if (!d->readable || (log && log->directory_known)) {
+            continue;
+        }
+        char path[IO_PATH_MAX];
+        snprintf(path, sizeof path, "%s/topics/%s", r->options.root, d->name);
+        bool lost = r->request->summary.damage[0] != 0;
+        int error = lost ? recovery_set_aside(r, d)
+                         : trash_put(r->set, path, d->topic_id, d->partition);
+        if (error) {
+            log_warn(io_logger(r->io), "log", "cannot move %s away: %s", path, error_text(error));
         }
     }
 }
 
 void recovery_found(struct recovery *r)
 {
+    look_for_missing(r);
+    if (r->ended) {
+        return;
+    }
     drop_empty_directories(r);
     r->finishing = true;
     written_behind(r);
@@ -95,9 +145,13 @@ void recovery_finish_progress(struct recovery *r)
 
 static void shard_next(struct recovery *r)
 {
-    if (r->at_shard == r->shards) {
+    if (r->at_shard == r->shards && r->journals_made) {
         recovery_founded(r);
         return;
+    }
+    if (r->at_shard == r->shards) {
+        r->journals_made = true;
+        r->at_shard = 0;
     }
     char path[IO_PATH_MAX];
     journal_directory(path, r->options.root, r->at_shard);
@@ -111,9 +165,13 @@ static void shard_next(struct recovery *r)
         recovery_end(r, error_from_errno(error));
         return;
     }
-    r->at_file = 0;
+    r->at_file = r->at_copy = 0;
     r->at_position = 0;
-    file_next(r);
+    if (r->journals_made) {
+        file_next(r);
+    } else {
+        copy_next(r);
+    }
 }
 
 static struct recovery_source *source_of(struct recovery *r, unsigned shard)
@@ -165,8 +223,8 @@ static void file_next(struct recovery *r)
         r->at_file++;
     }
     if (r->at_file == FILES) {
-        r->at_copy = 0;
-        copy_next(r);
+        recovery_then(r, shard_synced);
+        io_sync(r->io, &r->op, r->directory);
         return;
     }
     if (!r->file) {

@@ -30,6 +30,11 @@ static void journal_name(void *context, const char *name, bool directory)
     if (*end || end == name + sizeof prefix - 1 || shard >= RECOVERY_SHARDS_MAX) {
         return;
     }
+    for (unsigned i = 0; i < r->source_count; i++) {
+        if (r->sources[i].shard == shard) {
+            return; /* as journal-01 beside journal-1: the latter is meant */
+        }
+    }
     r->sources[r->source_count++].shard = (unsigned)shard;
 }
 
@@ -225,9 +230,11 @@ static void nothing_valid(struct recovery *r)
     if (any_checkpoint_file(r)) {
         recovery_damage(r, "%s/journal-%u/checkpoint-0 and -1: neither copy is valid",
                         r->options.root, r->sources[0].shard);
-        return;
+        if (!r->options.accept_loss) {
+            return;
+        }
     }
-    r->request->summary.fresh = true;
+    r->request->summary.fresh = !any_checkpoint_file(r);
     io_random(r->io, r->storage_id.bytes, sizeof r->storage_id.bytes);
     r->life = 0;
     r->next_sequence = r->next_memory_sequence = 1;
@@ -235,9 +242,48 @@ static void nothing_valid(struct recovery *r)
     directory_next(r);
 }
 
+/* A shard of the life that counts whose copies are there, but neither is valid, or which lacks its
+ * checkpoint though the life was complete once. False: damage. */
+static bool shards_there(struct recovery *r, unsigned shards)
+{
+    bool served = false;
+    for (unsigned i = 0; i < r->source_count; i++) {
+        const struct recovery_source *s = &r->sources[i];
+        bool seen = s->checkpoint_seen[0] || s->checkpoint_seen[1];
+        if (seen && !s->valid && s->shard < shards) {
+            recovery_damage(r, "%s/journal-%u/checkpoint-0 and -1: neither copy is valid",
+                            r->options.root, s->shard);
+            return false;
+        }
+        served = served || (s->used && !(s->header.flags & CHECKPOINT_FOUNDING));
+    }
+    unsigned count = count_of_life(r, r->life, shards);
+    if (count < shards && served) {
+        recovery_damage(r, "%s: of the %u checkpoints of life %" PRIu64 " only %u are there",
+                        r->options.root, shards, r->life, count);
+        return false;
+    }
+    return true;
+}
+
+static void scans_init(struct recovery *r)
+{
+    uint64_t life = log_mutant(r->set, LOG_MUTANT_NO_LIFE) ? 0 : r->life;
+    for (unsigned i = 0; i < r->source_count; i++) {
+        struct recovery_source *s = &r->sources[i];
+        if (s->used) {
+            scan_init(&s->scan, r->memory, group_seed(r->storage_id, life, (struct uuid){{0}}),
+                      IO_BLOCK_SIZE, s->header.live);
+            scan_init(&s->mapped_scan, r->memory,
+                      group_seed(r->storage_id, r->life, io_boot_id(r->io)), MAPPED_ALIGN,
+                      s->header.memory_live);
+        }
+    }
+}
+
 /* One life per root: the highest wins. Its checkpoints either are one for each of its shards, or
- * one of them is the founding one, which names the logs of all: then nobody has served in this
- * life. */
+ * those that are there are founding ones, which name the logs of all: then nobody has served in
+ * this life. Founding writes those of shard 0 first, so these cannot be older than any other. */
 static void choose_life(struct recovery *r)
 {
     const struct recovery_source *best = NULL;
@@ -251,38 +297,28 @@ static void choose_life(struct recovery *r)
         nothing_valid(r);
         return;
     }
+    /* An older life must not pass for the newest because its checkpoints alone are whole. */
+    for (unsigned i = 0; i < r->source_count; i++) {
+        const struct recovery_source *s = &r->sources[i];
+        if (!s->valid && (s->checkpoint_seen[0] || s->checkpoint_seen[1])) {
+            recovery_damage(r, "%s/journal-%u/checkpoint-0 and -1: neither copy is valid",
+                            r->options.root, s->shard);
+            if (!r->options.accept_loss) {
+                return;
+            }
+        }
+    }
     r->life = best->header.life;
     r->storage_id = best->header.storage_id;
     unsigned shards = best->header.shards;
-    bool complete = count_of_life(r, r->life, shards) == shards;
-    struct recovery_source *founding = NULL;
     for (unsigned i = 0; i < r->source_count; i++) {
         struct recovery_source *s = &r->sources[i];
         s->used = s->valid && s->header.life == r->life && s->shard < shards;
-        if (s->used && (s->header.flags & CHECKPOINT_FOUNDING)) {
-            founding = s;
-        }
     }
-    if (!complete && !founding) {
-        recovery_damage(r, "%s: of the %u checkpoints of life %" PRIu64 " only %u are valid",
-                        r->options.root, shards, r->life, count_of_life(r, r->life, shards));
+    if (!shards_there(r, shards) && !r->options.accept_loss) {
         return;
     }
-    r->founding_only = !complete;
-    for (unsigned i = 0; i < r->source_count && !complete; i++) {
-        r->sources[i].used = &r->sources[i] == founding;
-    }
-    for (unsigned i = 0; i < r->source_count; i++) {
-        struct recovery_source *s = &r->sources[i];
-        if (s->used) {
-            uint64_t life = log_mutant(r->set, LOG_MUTANT_NO_LIFE) ? 0 : r->life;
-            scan_init(&s->scan, r->memory, group_seed(r->storage_id, life, (struct uuid){{0}}),
-                      IO_BLOCK_SIZE, s->header.live);
-            scan_init(&s->mapped_scan, r->memory,
-                      group_seed(r->storage_id, r->life, io_boot_id(r->io)), MAPPED_ALIGN,
-                      s->header.memory_live);
-        }
-    }
+    scans_init(r);
     r->at_source = r->at_file = 0;
     scan_next(r);
 }

@@ -50,8 +50,8 @@ struct recovery {
     unsigned source_count;
     struct list directories;
     struct map directories_by_id;
-    bool founding_only; /* one checkpoint names the logs of all shards */
     bool finishing, ended;
+    bool journals_made; /* the founding checkpoints are durable: journal files come next */
     int error;
     void (*resume)(struct recovery *r); /* replay, after the entry that waits */
     struct uuid storage_id;
@@ -95,6 +95,8 @@ void recovery_founded(struct recovery *r); /* the new life is durable */
 void recovery_load(struct recovery *r);
 
 /* recovery_replay.c */
+/* Moves a directory of topics/ to aside/, where nobody touches it. */
+int recovery_set_aside(struct recovery *r, const struct recovery_directory *d) MUST_CHECK;
 void recovery_replay(struct recovery *r);
 void recovery_progress(struct recovery *r);
 

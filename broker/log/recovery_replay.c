@@ -26,7 +26,7 @@ static const char *known_name(const struct recovery *r, struct uuid topic_id, in
 /* --- directories and checkpointed logs
  * ------------------------------------------------------------------------ */
 
-static int set_aside(struct recovery *r, const struct recovery_directory *d)
+int recovery_set_aside(struct recovery *r, const struct recovery_directory *d)
 {
     char from[IO_PATH_MAX], to[IO_PATH_MAX];
     snprintf(from, sizeof from, "%s/topics/%s", r->options.root, d->name);
@@ -39,7 +39,7 @@ static int set_aside(struct recovery *r, const struct recovery_directory *d)
         error = error < 0 ? error_from_errno(error) : 0;
         if (error == 0) {
             r->request->summary.set_aside++;
-            log_warn(io_logger(r->io), "log", "%s belongs to no known partition: set aside as %s",
+            log_warn(io_logger(r->io), "log", "%s belongs to no log that is known: set aside as %s",
                      from, to);
         }
         if (error != ERR_EXISTS && error != ERR_UNKNOWN_SERVER_ERROR) {
@@ -71,34 +71,34 @@ static bool has_directory(const struct recovery *r, struct uuid topic_id, int32_
     return d && d->readable;
 }
 
-/* The newest segment holds what the checkpoint counts of it. */
-static int segment_there(struct recovery *r, struct log *log)
+/* The newest segment should hold what the checkpoint counts of it. If not, it was deleted since by
+ * an entry that replay will come to (a truncation, a new start), or it is damage. */
+static void look_for_segment(struct recovery *r, struct log *log)
 {
     struct segment *s = log_active(log);
-    if (!s || s->written == 0) {
-        return 0;
+    if (s && s->written > 0) {
+        int64_t size = segment_open(s) ? -1 : io_file_size(r->io, s->file);
+        s->missing = size < s->written;
     }
-    int64_t size = segment_open(s) ? -1 : io_file_size(r->io, s->file);
-    if (size >= s->written) {
-        return 0;
+}
+
+/* Whether a newer checkpoint than `s`, a founding one, speaks for the log: that of its home. */
+static bool home_speaks(const struct recovery *r, const struct recovery_source *s,
+                        const struct checkpoint_log *l)
+{
+    unsigned home = log_home(l->topic_id, l->partition, s->header.shards);
+    for (unsigned i = 0; i < r->source_count; i++) {
+        if (r->sources[i].used && r->sources[i].shard == home) {
+            return &r->sources[i] != s;
+        }
     }
-    char path[IO_PATH_MAX];
-    segment_path(s, path, ".log");
-    recovery_damage(r, "%s: %u bytes are durable in it, but it is missing or shorter", path,
-                    s->written);
-    if (!r->options.accept_loss) {
-        return ERR_DAMAGED;
-    }
-    log_free(log);
-    return 0;
+    return log_find(r->set, l->topic_id, l->partition) != NULL;
 }
 
 static int load_log(struct recovery *r, const struct recovery_source *s,
                     const struct checkpoint_log *l)
 {
-    bool founding = s->header.flags & CHECKPOINT_FOUNDING;
-    if (founding && !r->founding_only &&
-        log_home(l->topic_id, l->partition, s->header.shards) != s->shard) {
+    if ((s->header.flags & CHECKPOINT_FOUNDING) && home_speaks(r, s, l)) {
         return 0;
     }
     if (!known_name(r, l->topic_id, l->partition)) {
@@ -114,7 +114,8 @@ static int load_log(struct recovery *r, const struct recovery_source *s,
     if (!log) {
         return ERR_NO_MEMORY;
     }
-    return segment_there(r, log);
+    look_for_segment(r, log);
+    return 0;
 }
 
 static int load_logs(struct recovery *r)
@@ -130,9 +131,12 @@ static int load_logs(struct recovery *r)
             struct checkpoint_log l;
             int error = checkpoint_log_decode(&l, &in);
             if (error) {
-                recovery_damage(r, "%s/journal-%u: the checkpoint's log %u is malformed",
-                                r->options.root, s->shard, n);
-                return ERR_DAMAGED;
+                recovery_damage(r, "%s/journal-%u/checkpoint-%u: log %u of it is malformed",
+                                r->options.root, s->shard, s->newest, n);
+                if (!r->options.accept_loss) {
+                    return ERR_DAMAGED;
+                }
+                break;
             }
             error = load_log(r, s, &l);
             if (error) {
@@ -145,15 +149,18 @@ static int load_logs(struct recovery *r)
 
 void recovery_replay(struct recovery *r)
 {
-    int error = 0;
     list_each (node, &r->directories) {
         struct recovery_directory *d = container_of(node, struct recovery_directory, link);
-        if (!directory_is(r, d)) {
-            error = error ? error : set_aside(r, d);
-            d->readable = false;
+        d->readable = directory_is(r, d);
+    }
+    r->set->storage_id = r->storage_id; /* for the partition files that replay writes */
+    int error = load_logs(r); /* first: what is found damaged is left as it is */
+    list_each (node, &r->directories) {
+        struct recovery_directory *d = container_of(node, struct recovery_directory, link);
+        if (!error && !d->readable) {
+            error = recovery_set_aside(r, d);
         }
     }
-    error = error ? error : load_logs(r);
     if (error) {
         if (!r->ended) {
             recovery_end(r, error);
@@ -246,28 +253,42 @@ static int apply(struct recovery *r, const struct entry *e, enum log_durability 
     return ERR_DAMAGED;
 }
 
+/* An entry cannot be applied. True: the operator has accepted that, and it is left out. */
+static bool entry_refused(struct recovery *r, const struct entry *e, int verdict)
+{
+    if (verdict != ERR_DAMAGED && verdict != ERR_MALFORMED) {
+        recovery_end(r, verdict);
+        return false;
+    }
+    char id[UUID_TEXT_SIZE];
+    uuid_text(e->topic_id, id);
+    recovery_damage(r,
+                    "%s/journal-%u: an entry does not follow what stands before it (kind %d, topic "
+                    "id %s, partition %" PRId32 ", offset %" PRId64 ")",
+                    r->options.root, r->sources[r->at_source].shard, (int)e->kind, id, e->partition,
+                    e->offset);
+    return r->options.accept_loss;
+}
+
 /* Applies the entries in r->entries. True when all are; false: waits or has ended. */
 static bool apply_entries(struct recovery *r, enum log_durability durability)
 {
     while (r->entries_left) {
         struct reader at = r->entries;
-        struct entry e;
+        struct entry e = {0};
         int verdict = entry_decode(&e, &at);
-        verdict = verdict ? verdict : apply(r, &e, durability);
+        bool malformed = verdict != 0;
+        verdict = malformed ? verdict : apply(r, &e, durability);
         if (verdict == 0) {
             r->waiting = true;
             return false;
         }
-        if (verdict < 0) {
-            if (verdict == ERR_DAMAGED || verdict == ERR_MALFORMED) {
-                recovery_damage(r,
-                                "%s: an entry of the journal does not follow what stands before it "
-                                "(kind %d, partition %" PRId32 ", offset %" PRId64 ")",
-                                r->options.root, (int)e.kind, e.partition, e.offset);
-            } else {
-                recovery_end(r, verdict);
-            }
+        if (verdict < 0 && !entry_refused(r, &e, verdict)) {
             return false;
+        }
+        if (malformed) {
+            r->entries_left = 0; /* nobody knows where the next one begins */
+            break;
         }
         r->entries = at;
         r->entries_left--;

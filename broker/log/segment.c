@@ -10,6 +10,7 @@
 
 #include "base/errors.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -207,6 +208,12 @@ void segment_write_behind(struct segment *s, bool all)
     if (s->log->space.stage != SPACE_IDLE && s->state == SEGMENT_ACTIVE && !s->file) {
         return; /* its file is being made */
     }
+    if (s->missing) {
+        assert(set->recovering);
+        s->state = s->state == SEGMENT_SEALING ? SEGMENT_SEALED : s->state;
+        s->submitted = s->written = whole_blocks(s->size);
+        return;
+    }
     bool sealing = s->state == SEGMENT_SEALING;
     uint32_t to = sealing ? pad_last_block(s) : whole_blocks(s->size);
     if (to <= s->submitted && !sealing) {
@@ -358,6 +365,13 @@ static int space_partition_file(struct log *log)
     char path[IO_PATH_MAX];
     log_directory(log, path);
     int error = io_mkdir(set->io, path);
+    if (error == -EEXIST) { /* an attempt that a full disk has ended: nothing of the log is in it */
+        error = trash_put(set, path, log->topic_id, log->partition);
+        if (error) {
+            return error;
+        }
+        error = io_mkdir(set->io, path);
+    }
     if (error < 0) {
         log_warn(io_logger(set->io), "log", "cannot make %s: %s", path,
                  error_text(error_from_errno(error)));
@@ -435,6 +449,7 @@ static int space_start(struct log *log, struct segment *s, uint64_t end)
 int log_space(struct log *log, struct segment *s, uint64_t end)
 {
     assert(s->state == SEGMENT_ACTIVE);
+    s->allocated = s->missing && s->allocated < end ? end : s->allocated;
     if (end <= s->allocated) {
         /* The next step is made before it is needed. */
         if (log->space.stage == SPACE_IDLE && !log->space.failed && s->file &&
@@ -518,6 +533,7 @@ static int leftover_remove(struct log *log, int64_t base)
             return error;
         }
     }
+    log_names_dirty(log); /* the name must not come back beside a newer segment */
     return 0;
 }
 
@@ -531,6 +547,7 @@ static int sealed_add(struct log *log, int64_t base, struct list *before)
     list_append(before, &s->link); /* in front of `before`: the list is a ring */
     s->state = SEGMENT_SEALED;
     s->index_whole = false;
+    s->allocated = 1; /* it is there */
     int error = segment_open(s);
     int64_t size = error ? error : io_file_size(log->set->io, s->file);
     if (size < 0 || size > UINT32_MAX) {

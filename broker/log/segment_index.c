@@ -34,6 +34,7 @@ struct index_job {
     struct iovec iovec;
     struct cold_scan scan;
     struct index index; /* of the scan */
+    uint32_t cuts;      /* of the segment when it began */
     bool damaged;
 };
 
@@ -152,6 +153,13 @@ static void job_end(struct index_job *job)
     log_set_progress(set);
 }
 
+/* The segment was truncated meanwhile: what was found is of no use; whoever needs it asks anew. */
+static void job_void(struct index_job *job)
+{
+    job->segment->index_tried = false;
+    job_end(job);
+}
+
 static bool job_buffer(struct index_job *job, size_t size)
 {
     struct memory *m = job->segment->log->set->memory;
@@ -244,6 +252,10 @@ static void scan_done(struct cold_scan *scan, int error)
 {
     struct index_job *job = container_of(scan, struct index_job, scan);
     struct segment *s = job->segment;
+    if (job->cuts != s->cuts) {
+        job_void(job);
+        return;
+    }
     error = error ? error : join_indexes(job);
     if (error) {
         log_warn(io_logger(s->log->set->io), "log", "%s-%d: segment %lld has no index: %s",
@@ -309,6 +321,10 @@ static void job_loaded(struct index_job *job, int64_t result)
     struct segment *s = job->segment;
     struct log *log = s->log;
     struct index x;
+    if (job->cuts != s->cuts) {
+        job_void(job);
+        return;
+    }
     struct reader r = reader_of(job->buffer, result > 0 ? (size_t)result : 0);
     if (result <= 0 || index_decode(&x, log->set->memory, log->topic_id, log->partition,
                                     s->base_offset, s->size, &r)) {
@@ -325,6 +341,7 @@ static void job_start(struct index_job *job)
 {
     struct segment *s = job->segment;
     struct log_set *set = s->log->set;
+    job->cuts = s->cuts;
     if (s->removed || set->closing) {
         job_end(job);
         return;

@@ -470,7 +470,11 @@ void log_set_close_step(struct log_set *set)
             log_fail_waiting(log, ERR_CLOSED);
         }
     }
-    if (set->waiting_appends || !list_empty(&set->finished)) {
+    bool truncating = false;
+    list_each (node, &set->logs) {
+        truncating = truncating || container_of(node, struct log, link)->controls > 0;
+    }
+    if (set->waiting_appends || truncating || !list_empty(&set->finished)) {
         return;
     }
     if (set->close_checkpoint && set->checkpoint.stage == CHECKPOINT_IDLE) {

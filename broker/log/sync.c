@@ -69,6 +69,12 @@ static void sync_segments(struct log_set *set)
         struct sync_op *sync = sync_new(set);
         sync->segment = container_of(node, struct segment, dirty);
         sync->segment->readers++; /* keeps its file open */
+        int error = segment_open(sync->segment);
+        if (error) {
+            io_fatal(set->io, "a segment of %s-%d cannot be opened to make it durable: %s",
+                     sync->segment->log->topic, (int)sync->segment->log->partition,
+                     error_text(error));
+        }
         io_sync(set->io, &sync->op, sync->segment->file);
     }
 }

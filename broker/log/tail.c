@@ -151,6 +151,9 @@ static bool tail_reclaim(struct log_set *set, uint64_t need)
             return true;
         }
         struct chunk *c = container_of(node, struct chunk, lru);
+        if (c->segment->chunks.next != &c->link) {
+            continue; /* the tail has no holes: its front goes first */
+        }
         if (chunk_on_disk(c)) {
             chunk_drop(c);
         } else {

@@ -11,6 +11,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+enum { TRASH_TRIES = 100000 }; /* names that an earlier life has left, before it counts as broken */
+
 struct trash {
     struct list link;
     struct log_set *set;
@@ -84,6 +86,10 @@ static struct trash *trash_new(struct log_set *set)
 
 static void trash_start(struct trash *t)
 {
+    if (t->set->closing) { /* it is left to the next start */
+        memory_free(t->set->memory, t);
+        return;
+    }
     bool first = list_empty(&t->set->trash);
     list_append(&t->set->trash, &t->link);
     t->set->in_flight++;
@@ -100,12 +106,13 @@ int trash_put(struct log_set *set, const char *path, struct uuid topic_id, int32
     }
     char id[UUID_TEXT_SIZE];
     uuid_text(topic_id, id);
-    int error;
+    int error, tries = 0;
     do {
         snprintf(t->path, sizeof t->path, "%s/trash/%s-%" PRId32 "-%u-%" PRIu64, set->options.root,
                  id, partition, set->shard, ++set->trash_counter);
         error = io_rename(set->io, path, t->path);
-    } while (error == -EEXIST || error == -ENOTEMPTY);
+    } while ((error == -EEXIST || error == -ENOTEMPTY || error == -ENOTDIR || error == -EISDIR) &&
+             ++tries < TRASH_TRIES);
     if (error < 0) {
         memory_free(set->memory, t);
         return error_from_errno(error);

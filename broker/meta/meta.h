@@ -25,7 +25,7 @@ struct meta;
 
 /* What is pointed to is lent until meta_close() is done. */
 struct meta_options {
-    const char *root; /* <data>/meta, exists */
+    const char *root; /* <data>/meta, exists, durably */
     int32_t node_id;
     const char *rack; /* NULL: none */
     const char *host; /* advertised */

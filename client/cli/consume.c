@@ -376,6 +376,10 @@ int consume_run(struct cli *cli, struct consume_job *job)
     }
     free(c.readings);
     free(c.starts);
+    free(job->topics);
+    free(job->partitions);
+    free(job->key_delimiter);
+    free(job->delimiter);
     format_free(job->format);
     return status;
 }

@@ -14,6 +14,7 @@
 enum {
     INPUT_BUFFER = 1 << 20,
     CLOSE_MS = 120000,
+    BLOCK_MS = 500,     /* how soon Ctrl-C is seen and trouble is told while the buffer is full */
     CHECK_EVERY = 1024, /* records between looks at the clock */
 };
 
@@ -33,6 +34,7 @@ struct produce {
     struct input input;
     unsigned long long records, bytes, line;
     double started, drawn;
+    int problem;   /* the code of the trouble that was told */
     bool terminal; /* stderr */
 };
 
@@ -100,6 +102,18 @@ static void produce_check(struct produce *p)
     }
 }
 
+/* Tells of a broker that cannot be reached, once. */
+static void produce_tell(struct produce *p)
+{
+    leat_error e;
+    int code = leat_problem(p->cli->client, &e);
+    if (code && code != p->problem && !p->cli->quiet) {
+        fputs(p->terminal && p->drawn > 0 ? "\r\033[K" : "", stderr);
+        cli_say("%s", e.message);
+    }
+    p->problem = code;
+}
+
 /* --- one record --- */
 
 static void produce_send(struct produce *p, const leat_record *r)
@@ -108,7 +122,8 @@ static void produce_send(struct produce *p, const leat_record *r)
     int code;
     while ((code = leat_produce(p->producer, r, NULL, &e)) == LEAT_ERR_TIMEOUT &&
            !cli_interrupted) {
-        cli_say("%s", e.message);
+        produce_tell(p); /* and waits on: the batches' own timeouts decide */
+        produce_check(p);
     }
     if (cli_interrupted) {
         return;
@@ -320,6 +335,7 @@ static void produce_open(struct produce *p)
     cli_connect(p->cli);
     /* An unreachable broker is told at once, not when the first record times out. */
     leat_meta_free(cli_metadata(p->cli, "", true));
+    p->cli->producer.max_block_ms = BLOCK_MS;
     if (leat_producer_open(&p->producer, p->cli->client, &p->cli->producer, &e)) {
         cli_fail(p->cli, &e);
     }
@@ -334,6 +350,7 @@ static int produce_finish(struct produce *p)
     int left = leat_flush(p->producer, 100, &e);
     while (left > 0 && cli_now() < until && (asked || !cli_interrupted)) {
         produce_draw(p, false);
+        produce_tell(p);
         left = leat_flush(p->producer, asked ? 2000 : 100, &e);
         if (asked) {
             break;

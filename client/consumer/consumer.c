@@ -134,16 +134,6 @@ static void consumer_drop(struct leat_consumer *k, const struct consumer_partiti
     }
 }
 
-/* Puts what is left of the current chunk back to the front of the queue. */
-static void consumer_unread(struct leat_consumer *k)
-{
-    struct chunk *c = k->current;
-    c->offset = k->reader.next_offset;
-    chunk_reader_close(&k->reader);
-    list_append(k->fetcher.chunks.next, &c->link);
-    k->current = NULL;
-}
-
 /* Gives back what the previous view pointed into. */
 static bool consumer_release(struct leat_consumer *k)
 {
@@ -306,8 +296,11 @@ int leat_pause(leat_consumer *k, const char *topic, int32_t partition, bool paus
     if (p) {
         p->paused = paused;
         p->not_before_ns = 0;
-        if (k->current && k->current->partition == p && !k->failed) {
-            consumer_unread(k);
+        if (paused && p->position >= 0) {
+            /* What lies ready would hold room that others need. */
+            consumer_drop(k, p);
+            p->generation++;
+            p->fetch_offset = p->position;
         }
         consumer_readable(k, k->current || !list_empty(&k->fetcher.chunks));
     }

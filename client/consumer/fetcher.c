@@ -80,7 +80,7 @@ bool chunk_return(struct fetcher *f, struct chunk *c)
     p->references--;
     p->queued_bytes -= c->data.size;
     f->queued_bytes -= c->data.size;
-    bool wake = p->removed && p->references == 0;
+    bool wake = p->queued_bytes == 0;
     if (c->fetched && --c->fetched->references == 0) {
         list_append(&f->returned, &c->fetched->link);
         wake = true;

@@ -197,7 +197,8 @@ void io_accept(struct io *io, struct io_op *op, struct io_listener *l, struct io
 /* Stops listening; a waiting accept is done with -ECANCELED. The handle is gone afterwards. */
 void io_listener_close(struct io *io, struct io_listener *l);
 
-/* Resolves `host`, connects; *out is set before done() with result 0. */
+/* Resolves `host`, tries its addresses in turn; *out is set before done() with result 0. A name
+ * that nobody knows is -EHOSTUNREACH; too many lookups at once are -EAGAIN. */
 void io_connect(struct io *io, struct io_op *op, struct io_socket **out, const char *host,
                 uint16_t port);
 

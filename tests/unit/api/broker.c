@@ -7,6 +7,7 @@
 #include "node.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -358,7 +359,7 @@ void client_send(int client, int16_t key, int16_t version, int32_t correlation, 
     const struct wire_api *api = wire_api_find(key);
     struct wire_writer w;
     const struct wire_request_header header = {key, version, correlation, wire_string_of("test")};
-    wire_writer_init(&w, client_memory(), SIZE_MAX / 2);
+    wire_writer_init(&w, client_memory(), 128 << 20);
     wire_frame_begin(&w);
     cr_assert_eq(wire_request_header_encode(&header, &w), 0);
     cr_assert_eq(wire_encode(api->request, request, &w, version), 0);
@@ -439,7 +440,7 @@ struct bytes batch_make(int count, int first, size_t size, const struct batch_op
     struct batch_builder b;
     struct batch_options standard = batch_options_default();
     struct bytes out;
-    batch_builder_init(&b, client_memory(), SIZE_MAX / 2);
+    batch_builder_init(&b, client_memory(), 64 << 20);
     uint8_t *value = malloc(size + 32);
     cr_assert_not_null(value);
     for (int i = 0; i < count; i++) {

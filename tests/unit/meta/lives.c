@@ -240,6 +240,23 @@ static void opened(struct meta_open *o, int error)
     }
 }
 
+static void root_is_durable(struct file_sync *sync, int error)
+{
+    struct lives *l = container_of(sync, struct lives, sync);
+    assert(!error);
+    l->open.done = opened;
+    meta_open(l->ios[0], &l->open, &l->options);
+}
+
+static void data_is_durable(struct file_sync *sync, int error)
+{
+    struct lives *l = container_of(sync, struct lives, sync);
+    assert(!error);
+    sync->done = root_is_durable;
+    file_sync_directory(l->ios[0], sync, "/data");
+}
+
+/* The root that meta_open() is given exists, durably. */
 static void start(struct io *io, void *argument)
 {
     struct lives *l = argument;
@@ -251,8 +268,8 @@ static void start(struct io *io, void *argument)
     assert(error == 0 || error == -EEXIST);
     error = io_mkdir(io, l->options.root);
     assert(error == 0 || error == -EEXIST);
-    l->open.done = opened;
-    meta_open(io, &l->open, &l->options);
+    l->sync.done = data_is_durable;
+    file_sync_directory(io, &l->sync, "/");
 }
 
 void lives_init(struct lives *l, uint64_t seed, unsigned shards)

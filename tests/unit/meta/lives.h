@@ -6,6 +6,7 @@
  * grown. A check that fails ends the node (SIM_ASSERTED). */
 #pragma once
 
+#include "meta/files.h"
 #include "meta/meta.h"
 #include "sim/sim.h"
 
@@ -50,6 +51,7 @@ struct lives {
     unsigned acknowledged, refused;
 
     /* this life */
+    struct file_sync sync;
     struct meta_open open;
     struct meta_close close;
     struct meta *meta;
