@@ -307,7 +307,9 @@ int command_load(int argc, char **argv)
     };
     int at = options_parse(specs, argc, argv, "leat-bench [raw|start] [options]");
     if (at < argc) {
-        options_refuse(argv[at], "there is no such command: raw or start");
+        fprintf(stderr, "leat-bench: there is no command '%s': raw or start\n", argv[at]);
+        free(load);
+        return 2;
     }
     check_options(o);
     int status = run(load);

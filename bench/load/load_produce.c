@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-enum { REPORTS = 1024, REPORT_WAIT_MS = 100, FLUSH_MS = 60000 };
+enum { REPORTS = 1024, REPORT_WAIT_MS = 100, FLUSH_MS = 60000, VALUES_SIZE = 4 << 20 };
 
 /* One of the library's own names for an option, as a user would set it. */
 static void set(leat_producer_options *o, const char *name, const char *format, ...)
@@ -103,19 +103,30 @@ static void send_one(struct load_producer *p, uint8_t *value, uint64_t number, u
     atomic_store_explicit(&p->sent, number + 1, memory_order_relaxed);
 }
 
+/* Values for many records, of which half of the bits are random: so no codec finds the last record in
+ * the next, and none has nothing to gain. */
+static uint8_t *make_values(const struct load_producer *p, uint64_t *count)
+{
+    uint64_t size = p->load->options.size;
+    *count = VALUES_SIZE / size ? VALUES_SIZE / size : 1;
+    uint8_t *values = malloc(*count * size);
+    if (!values) {
+        load_fail("out of memory");
+    }
+    struct prng prng = prng_of(p->number + 1);
+    for (size_t i = 0; i < *count * size; i++) {
+        values[i] = (uint8_t)('a' + prng_next(&prng) % 16);
+    }
+    return values;
+}
+
 static void *sender_run(void *argument)
 {
     struct load_producer *p = argument;
     const struct load *load = p->load;
-    uint8_t *value = malloc(load->options.size);
+    uint64_t count;
+    uint8_t *values = make_values(p, &count);
     leat_error e;
-    if (!value) {
-        load_fail("out of memory");
-    }
-    struct prng prng = prng_of(p->number + 1);
-    for (size_t i = 0; i < load->options.size; i++) {
-        value[i] = (uint8_t)('a' + prng_next(&prng) % 16);
-    }
     prctl(PR_SET_TIMERSLACK, 1);
     for (uint64_t number = 0;; number++) {
         uint64_t now = clock_ns();
@@ -127,9 +138,9 @@ static void *sender_run(void *argument)
             clock_wait_until(meant);
             now = clock_ns();
         }
-        send_one(p, value, number, meant);
+        send_one(p, values + number % count * load->options.size, number, meant);
     }
-    free(value);
+    free(values);
     if (leat_flush(p->producer, FLUSH_MS, &e) > 0) {
         load_fail("records are still waiting after a minute: %s", e.message);
     }

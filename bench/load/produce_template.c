@@ -26,19 +26,17 @@ static void *must_alloc(struct produce_template *t, size_t count, size_t size)
 }
 
 /* Half of the bits are random, so that a codec has something to do and something to gain. */
-static uint8_t *record_value(struct produce_template *t, size_t size)
+static void record_fill(uint8_t *value, size_t size, struct prng *prng)
 {
-    uint8_t *value = must_alloc(t, size + 1, 1);
-    struct prng prng = prng_of(42);
     for (size_t i = 0; i < size; i++) {
-        value[i] = (uint8_t)('a' + prng_next(&prng) % 16);
+        value[i] = (uint8_t)('a' + prng_next(prng) % 16);
     }
-    return value;
 }
 
 static void build_batch(struct produce_template *t, const struct produce_template_options *o)
 {
-    uint8_t *value = record_value(t, o->record_bytes);
+    uint8_t *value = must_alloc(t, o->record_bytes + 1, 1);
+    struct prng prng = prng_of(42);
     size_t each = o->request_bytes / o->spread;
     struct record_input record = {
         .timestamp = (int64_t)time(NULL) * 1000,
@@ -49,6 +47,7 @@ static void build_batch(struct produce_template *t, const struct produce_templat
     options.codec = o->codec;
     batch_builder_init(&t->builder, &t->memory, BATCH_LIMIT);
     do {
+        record_fill(value, o->record_bytes, &prng);
         int error = batch_append(&t->builder, &record);
         if (error) {
             load_fail("a batch cannot be built: %s", error_text(error));

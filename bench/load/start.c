@@ -126,9 +126,12 @@ int command_start(int argc, char **argv)
         {NULL, OPTION_FLAG, NULL, NULL},
     };
     int at = options_parse(specs, argc, argv, "leat-bench start [options] -- COMMAND ...");
-    if (at >= argc || strlen(o.topic) >= TOPIC_SIZE) {
-        options_refuse(at >= argc ? "" : "topic",
-                       at >= argc ? "a command has to follow" : "it is too long");
+    if (at >= argc) {
+        fputs("leat-bench: start: the broker's command has to follow\n", stderr);
+        return 2;
+    }
+    if (strlen(o.topic) >= TOPIC_SIZE) {
+        options_refuse("topic", "it is too long");
     }
     const struct produce_template_options template = {
         .topic = o.topic, .partitions = 1, .spread = 1, .record_bytes = RECORD_BYTES, .acks = -1};

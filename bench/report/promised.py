@@ -60,12 +60,10 @@ class Broker:
         self.log.close()
 
     def cpu_seconds(self):
-        """Of all threads that live, by the scheduler's own count."""
-        total = 0
-        for thread in os.listdir("/proc/%d/task" % self.process.pid):
-            with open("/proc/%d/task/%s/schedstat" % (self.process.pid, thread)) as f:
-                total += int(f.read().split()[0])
-        return total / 1e9
+        """Of all threads, also of those that have ended; in steps of 10 ms."""
+        with open("/proc/%d/stat" % self.process.pid) as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def rss_bytes(self):
         with open("/proc/%d/statm" % self.process.pid) as f:
@@ -237,6 +235,8 @@ def measure_load(run, variant, load, name, *extra):
     broker_arguments, load_arguments = VARIANTS[variant]
     with Broker(run, *broker_arguments, *extra) as broker:
         row = run.raw(broker, *load_arguments, *LOADS[load])
+    if row["errors"]:
+        sys.exit("%s: %d requests were refused" % (name, row["errors"]))
     run.add(name + " MB/s", row["MB/s"])
     run.add(name + " s/GB", row["broker s/GB"])
 

@@ -66,17 +66,23 @@ char *admin_string(struct api_request *r, struct wire_string s)
     return text;
 }
 
-static void admin_finish(struct admin *a)
+static void admin_seen(struct barrier *b)
 {
-    assert(a->pending > 0);
-    if (--a->pending > 0) {
-        return;
-    }
+    struct admin *a = container_of(b, struct admin, barrier);
     struct api_request *r = a->request;
     if (!a->answered) {
         admin_answer(a);
     }
     net_unhold(&r->net);
+}
+
+static void admin_finish(struct admin *a)
+{
+    assert(a->pending > 0);
+    if (--a->pending == 0) {
+        a->barrier.passed = admin_seen;
+        barrier_pass(&a->barrier, a->request->api);
+    }
 }
 
 static void op_done(struct meta_op *meta)

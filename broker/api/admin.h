@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* admin: requests that change the metadata. Each thing that a request names becomes one operation
- * of the meta room; the answer goes out when all are done, or when the client's timeout is over,
- * which those that are not done then bear as their error. Private to broker/api. */
+ * of the meta room; the answer goes out when all are done and every shard has seen it, or when the
+ * client's timeout is over, which those that are not done then bear as their error. Private to
+ * broker/api. */
 #pragma once
 
 #include "api/request.h"
@@ -24,6 +25,7 @@ struct admin {
     uint32_t pending;
     bool answered;
     struct deadline deadline;
+    struct barrier barrier;
     /* Every op has its error now; ends the request. */
     void (*answer)(struct admin *a);
     void *response;

@@ -26,6 +26,7 @@ struct metadata {
     uint32_t pending; /* creations in progress, and one while they are being submitted */
     bool answered;
     struct deadline deadline;
+    struct barrier barrier;
 };
 
 /* --- the answer
@@ -187,17 +188,23 @@ static void answer(struct metadata *m)
 /* --- creation on demand
  * ----------------------------------------------------------------------------- */
 
-static void creation_finish(struct metadata *m)
+static void creation_seen(struct barrier *b)
 {
-    assert(m->pending > 0);
-    if (--m->pending > 0) {
-        return;
-    }
+    struct metadata *m = container_of(b, struct metadata, barrier);
     struct api_request *r = m->request;
     if (!m->answered) {
         answer(m);
     }
     net_unhold(&r->net);
+}
+
+static void creation_finish(struct metadata *m)
+{
+    assert(m->pending > 0);
+    if (--m->pending == 0) {
+        m->barrier.passed = creation_seen;
+        barrier_pass(&m->barrier, m->request->api);
+    }
 }
 
 static void creation_done(struct meta_op *op)

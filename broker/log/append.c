@@ -212,7 +212,10 @@ static void append_settled(struct log_waiter *w)
     struct log_append *a = container_of(w, struct log_append, priv.waiter);
     struct log *log = a->priv.log;
     int64_t end = a->priv.end_offset;
-    end = log->cuts && end > log->cut_offset ? log->cut_offset : end; /* truncated since */
+    if (log->config.durability == LOG_MEMORY) { /* whatever is in it is durable; truncated since */
+        end = end > log->end_offset ? log->end_offset : end;
+    }
+    end = log->cuts && end > log->cut_offset ? log->cut_offset : end;
     if (!a->priv.error && end > log->durable_offset) {
         log->durable_offset = end;
         log_moved(log);

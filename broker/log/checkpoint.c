@@ -134,12 +134,11 @@ static void collect_pending(struct log_set *set)
     }
     list_each (at, &set->logs) {
         struct log *log = container_of(at, struct log, link);
-        for (struct list *n = log->segments.prev; n != &log->segments && !log->removing;
-             n = n->prev) {
+        unsigned left = log->sealing + (log_active(log) != NULL);
+        for (struct list *n = log->segments.prev; left > 0 && !log->removing; n = n->prev) {
+            assert(n != &log->segments);
             struct segment *s = container_of(n, struct segment, link);
-            if (s->state == SEGMENT_SEALED) {
-                break; /* those before it are sealed too */
-            }
+            left -= s->state != SEGMENT_SEALED; /* an older one may be sealed later */
             s->captured = s->size;
             if (!segment_settled_on_disk(s, s->captured)) {
                 list_append(&k->pending, &s->pending);

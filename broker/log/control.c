@@ -33,18 +33,20 @@ static void control_fail(struct log_control *c, int error)
     log_finish_later(c->priv.log->set, &c->priv.waiter);
 }
 
-/* Gathers the entry and notes what is to follow its mark. */
+/* Gathers the entry and notes what is to follow its mark. That of a `memory` log goes into both
+ * journals: a kill is replayed from the mapped one, where it stands between the appends; after a
+ * power cut only checkpoint and durable journal are left, and files have been touched. */
 static void control_gather(struct log *log, struct log_control *c, struct entry *e,
                            const struct iovec *kept, unsigned kept_count, struct release *r)
 {
     struct log_set *set = log->set;
     e->topic_id = log->topic_id;
     e->partition = log->partition;
-    if (log->config.durability == LOG_MEMORY) {
+    e->memory = log->config.durability == LOG_MEMORY;
+    if (e->memory) {
         mapped_append(&set->mapped, e, kept, kept_count);
-        r->sequence = 0;
-        log_finish_later(set, &c->priv.waiter);
-    } else if (c->kind == LOG_TRUNCATE && log_mutant(set, LOG_MUTANT_TRUNCATE_QUIET)) {
+    }
+    if (c->kind == LOG_TRUNCATE && log_mutant(set, LOG_MUTANT_TRUNCATE_QUIET)) {
         r->sequence = 0;
         log_finish_later(set, &c->priv.waiter);
     } else {
@@ -53,12 +55,7 @@ static void control_gather(struct log *log, struct log_control *c, struct entry 
     r->kind = c->kind;
     r->log = log;
     list_init(&r->link);
-    struct list *before = &set->releases;
-    while (r->sequence == 0 && before->prev != &set->releases &&
-           container_of(before->prev, struct release, link)->sequence > 0) {
-        before = before->prev;
-    }
-    list_append(before, &r->link);
+    list_append(&set->releases, &r->link);
     log->releases++;
     log->holds += c->kind != LOG_START;
 }
@@ -75,8 +72,8 @@ static struct release *release_new(struct log_set *set)
 static bool control_room(const struct log *log, uint32_t size)
 {
     struct log_set *set = log->set;
-    bool room = log->config.durability == LOG_MEMORY ? mapped_room(&set->mapped, size)
-                                                     : journal_room(&set->journal, size, true);
+    bool room = journal_room(&set->journal, size, true) &&
+                (log->config.durability == LOG_FSYNC || mapped_room(&set->mapped, size));
     if (!room) {
         log_set_want_checkpoint(set);
     }
@@ -103,7 +100,8 @@ static int control_start(struct log *log, struct log_control *c)
         log_finish_later(log->set, &c->priv.waiter);
         return 1;
     }
-    /* Whoever lists the directory later would delete what lies below a start that is not durable. */
+    /* Whoever lists the directory later would delete what lies below a start that is not durable.
+     */
     int error = log_segments_load(log);
     if (error) {
         return error;
@@ -186,18 +184,22 @@ static void truncate_memory(struct log *log, struct segment *s, uint32_t positio
         list_remove(&last->dirty);
         last->removed = true;
         last->cuts++;
+        segment_become(last, SEGMENT_SEALED); /* nothing more is written to it */
         tail_drop(last, true);
         list_append(doomed, &last->link);
     }
     log->size_bytes -= s->size - position;
     if (s->state != SEGMENT_ACTIVE) {
         s->allocated = s->size;
-        s->state = SEGMENT_ACTIVE;
+        segment_become(s, SEGMENT_ACTIVE);
     }
-    s->sums_broken = true;
+    if (segment_missing(s) && position <= s->missing_from) {
+        s->allocated = s->missing_from;
+        s->missing_from = UINT32_MAX;
+    }
     segment_cut_reads(s);
     tail_truncate(s, position);
-    index_truncate(&s->index, position);
+    segment_index_cut(s, position);
     log->end_offset = offset;
     log->durable_offset = offset < log->durable_offset ? offset : log->durable_offset;
     producers_truncate(log->producers, offset);
@@ -242,9 +244,11 @@ static int truncate_apply(struct truncation *t)
                  (int)log->partition);
     }
     checkpoint_recapture(set);
-    log->cut_offset = log->cuts && log->cut_offset < c->offset ? log->cut_offset : c->offset;
-    log->cuts++;
-    c->priv.cut = true;
+    if (log->config.durability == LOG_FSYNC) {
+        log->cut_offset = log->cuts && log->cut_offset < c->offset ? log->cut_offset : c->offset;
+        log->cuts++;
+        c->priv.cut = true;
+    }
     log_moved(log);
     control_gather(log, c, &e, &kept, kept_size > 0, r);
     return 1;
@@ -382,17 +386,50 @@ static void segment_remove_files(struct segment *s)
     segment_free(s);
 }
 
+/* The segment that the entry cuts. A sealed file that is gone or too short was deleted, or cut
+ * further, by an entry that stands behind this one: it is taken as it was then. */
+static struct segment *replayed_segment(struct log *log, const struct entry *e)
+{
+    struct segment *s = segment_for_offset(log, e->offset);
+    if (e->segment_base > e->offset || (s && s->base_offset > e->segment_base)) {
+        return NULL;
+    }
+    if (!s || s->base_offset < e->segment_base) {
+        if (s && s->state == SEGMENT_ACTIVE) {
+            return NULL;
+        }
+        struct list *before = s ? s->link.next : log->segments.next;
+        s = segment_new(log, e->segment_base);
+        if (!s) {
+            return NULL;
+        }
+        list_remove(&s->link);
+        list_append(before, &s->link);
+        segment_become(s, SEGMENT_SEALED);
+    }
+    if (e->position > s->size && s->state == SEGMENT_SEALED) {
+        uint32_t there = s->size / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+        s->missing_from = s->missing_from < there ? s->missing_from : there;
+        log->size_bytes += e->position - s->size;
+        s->size = s->submitted = s->written = e->position;
+    }
+    return e->position > s->size ? NULL : s;
+}
+
 int log_replay_truncate(struct log *log, const struct entry *e)
 {
-    if (e->offset > log->end_offset || e->offset < log->start_offset) {
+    bool kept = e->body_size == e->position % IO_BLOCK_SIZE;
+    if (e->offset > log->end_offset || e->offset < log->start_offset ||
+        (!kept && !log_mutant(log->set, LOG_MUTANT_NO_KEPT))) {
         return ERR_DAMAGED;
     }
     int error = log_segments_load(log);
-    struct segment *s = error ? NULL : segment_for_offset(log, e->offset);
-    if (!s || s->base_offset != e->segment_base || e->position > s->size ||
-        (e->body_size != e->position % IO_BLOCK_SIZE &&
-         !log_mutant(log->set, LOG_MUTANT_NO_KEPT))) {
-        return error ? error : ERR_DAMAGED;
+    if (error) {
+        return error;
+    }
+    struct segment *s = replayed_segment(log, e);
+    if (!s) {
+        return ERR_DAMAGED;
     }
     if (writes_in_flight(log, s)) {
         return 0;

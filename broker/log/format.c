@@ -67,7 +67,8 @@ void entry_header_encode(const struct entry *e, uint8_t out[static ENTRY_HEADER_
 {
     put_be32(out, e->body_size);
     out[4] = (uint8_t)e->kind;
-    memset(out + 5, 0, 3);
+    out[5] = e->memory;
+    memset(out + 6, 0, 2);
     memcpy(out + 8, e->topic_id.bytes, sizeof e->topic_id.bytes);
     put_be32(out + 24, (uint32_t)e->partition);
     put_be32(out + 28, (uint32_t)e->leader_epoch);
@@ -86,6 +87,7 @@ int entry_decode(struct entry *out, struct reader *r)
     struct entry e = {
         .body_size = get_be32(at),
         .kind = (enum entry_kind)at[4],
+        .memory = at[5] & 1,
         .partition = (int32_t)get_be32(at + 24),
         .leader_epoch = (int32_t)get_be32(at + 28),
         .offset = (int64_t)get_be64(at + 32),

@@ -80,9 +80,15 @@ struct segment {
     bool sums_broken; /* not all pieces were seen: a walk makes them */
     uint32_t readers; /* reads that use the file */
     bool removed;     /* its name is gone */
-    bool missing;     /* recovery: its file is not there; an entry that is yet to be replayed may
-                       * say why, else it is damage. Nothing is written. */
+    uint32_t missing_from; /* recovery: what should lie from here on is not in the file; an entry
+                            * yet to be replayed has deleted it, or it is damage. Nothing is
+                            * written. UINT32_MAX: it is whole */
 };
+
+static inline bool segment_missing(const struct segment *s)
+{
+    return s->missing_from != UINT32_MAX;
+}
 
 enum log_space_stage { SPACE_IDLE, SPACE_PARTITION_FILE, SPACE_ALLOCATE };
 
@@ -105,13 +111,15 @@ struct log {
     struct producers *producers;
 
     struct list segments; /* oldest first; the last is the active one */
+    unsigned sealing;     /* how many of them are: they may be done in any order */
     bool segments_known;  /* the directory has been listed */
     bool directory_known;
-    unsigned holds;    /* unsettled or unmarked TRUNCATE and REMOVE: files are not touched (L7) */
-    unsigned controls; /* truncations that look for their place: appends wait */
-    unsigned releases; /* in set.releases */
-    unsigned searches; /* for a time: they need the log */
-    unsigned cuts;     /* truncations that are not settled; */
+    bool missing; /* recovery: its directory is gone; only a REMOVE in the journal explains that */
+    unsigned holds;     /* unsettled or unmarked TRUNCATE and REMOVE: files are not touched (L7) */
+    unsigned controls;  /* truncations that look for their place: appends wait */
+    unsigned releases;  /* in set.releases */
+    unsigned searches;  /* for a time: they need the log */
+    unsigned cuts;      /* truncations that are not settled; */
     int64_t cut_offset; /* nothing above it becomes durable before they are */
     struct log_control retain; /* the log's own, of retention */
     bool retaining;
@@ -166,6 +174,7 @@ struct sync_op {
 };
 
 struct set_sync {
+    bool everything; /* after a kill: what is visible may not be durable, names included */
     struct sync_op ops[SYNCS_MAX + 1];
     unsigned count, left;
     void (*done)(struct log_set *set);
@@ -317,6 +326,7 @@ void segment_free(struct segment *s);              /* closes; nothing in flight 
 struct segment *log_active(const struct log *log); /* NULL: none yet */
 void segment_path(const struct segment *s, char out[static IO_PATH_MAX], const char *suffix);
 int segment_open(struct segment *s) MUST_CHECK;
+void segment_become(struct segment *s, enum segment_state state);
 void segment_seal(struct segment *s);
 /* Starts what can be written behind: everything when `all`, else only large pieces. */
 void segment_write_behind(struct segment *s, bool all);
@@ -338,7 +348,8 @@ int64_t segment_end_offset(const struct segment *s);
  * -------------------------------------------------------------------------------- */
 void segment_sums_update(struct segment *s, const struct iovec *iovecs, unsigned count,
                          uint32_t from);
-void segment_sums_free(struct segment *s);
+void segment_index_cut(struct segment *s, uint32_t position); /* the segment was truncated */
+void segment_index_free(struct segment *s);
 void segment_index_finish(
     struct segment *s); /* it is sealed: its index and sums are to be written */
 /* 1: s->index is as good as it gets; 0: w->settled(w) will be called; or an error. */

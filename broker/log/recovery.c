@@ -136,16 +136,6 @@ static void set_progress(struct log_set *set)
 
 void recovery_loaded(struct recovery *r)
 {
-    list_each (node, &r->directories) {
-        struct recovery_directory *d = container_of(node, struct recovery_directory, link);
-        if (d->readable) {
-            memcpy(d->key, d->topic_id.bytes, sizeof d->topic_id.bytes);
-            put_be32(d->key + sizeof d->topic_id.bytes, (uint32_t)d->partition);
-            if (map_add(&r->directories_by_id, bytes_of(d->key, sizeof d->key), d)) {
-                d->readable = false; /* a second directory says that it is this partition */
-            }
-        }
-    }
     recovery_replay(r);
 }
 

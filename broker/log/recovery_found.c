@@ -48,7 +48,7 @@ static void look_for_missing(struct recovery *r)
         struct log *log = container_of(node, struct log, link);
         list_each (n, &log->segments) {
             struct segment *s = container_of(n, struct segment, link);
-            if (s->missing) { /* at most one: it was the newest of its checkpoint */
+            if (segment_missing(s)) { /* at most one: it was the newest of its checkpoint */
                 missing_segment(r, log, s);
                 break;
             }
@@ -72,14 +72,14 @@ static void drop_empty_directories(struct recovery *r)
     list_each (node, &r->directories) {
         struct recovery_directory *d = container_of(node, struct recovery_directory, link);
         const struct log *log = d->readable ? log_find(r->set, d->topic_id, d->partition) : NULL;
-        if (!d->readable || (log && log->directory_known)) {
+        if (!d->wanted && (!d->readable || (log && log->directory_known))) {
             continue;
         }
         char path[IO_PATH_MAX];
         snprintf(path, sizeof path, "%s/topics/%s", r->options.root, d->name);
-        bool lost = r->request->summary.damage[0] != 0;
-        int error = lost ? recovery_set_aside(r, d)
-                         : trash_put(r->set, path, d->topic_id, d->partition);
+        bool lost = d->wanted || r->request->summary.damage[0] != 0;
+        int error =
+            lost ? recovery_set_aside(r, d) : trash_put(r->set, path, d->topic_id, d->partition);
         if (error) {
             log_warn(io_logger(r->io), "log", "cannot move %s away: %s", path, error_text(error));
         }
@@ -132,6 +132,8 @@ static void written_behind(struct recovery *r)
         return; /* the set's progress calls again */
     }
     r->finishing = false;
+    const struct log_recovery_summary *summary = &r->request->summary;
+    r->set->sync.everything = !summary->fresh && !summary->clean;
     log_sync_begin(r->set, names_synced);
 }
 

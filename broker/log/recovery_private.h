@@ -34,7 +34,8 @@ struct recovery_directory { /* under topics/ */
     char name[LOG_TOPIC_NAME_MAX + 16];
     struct uuid topic_id, storage_id;
     int32_t partition;
-    bool readable;   /* its partition file says whose it is */
+    bool readable;   /* its partition file says whose it is, and its name fits */
+    bool wanted;     /* it is not readable, and a log of the checkpoint lacks it: left in place */
     uint8_t key[20]; /* topic id and partition */
 };
 

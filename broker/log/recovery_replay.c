@@ -62,13 +62,19 @@ static bool directory_is(const struct recovery *r, const struct recovery_directo
     return strcmp(name, d->name) == 0;
 }
 
-static bool has_directory(const struct recovery *r, struct uuid topic_id, int32_t partition)
+static struct recovery_directory *directory_of(const struct recovery *r, struct uuid topic_id,
+                                               int32_t partition)
 {
     uint8_t key[20];
     memcpy(key, topic_id.bytes, sizeof topic_id.bytes);
     put_be32(key + sizeof topic_id.bytes, (uint32_t)partition);
-    const struct recovery_directory *d = map_get(&r->directories_by_id, bytes_of(key, sizeof key));
-    return d && d->readable;
+    struct recovery_directory *d = map_get(&r->directories_by_id, bytes_of(key, sizeof key));
+    return d && d->readable ? d : NULL;
+}
+
+static bool has_directory(const struct recovery *r, struct uuid topic_id, int32_t partition)
+{
+    return directory_of(r, topic_id, partition) != NULL;
 }
 
 /* The newest segment should hold what the checkpoint counts of it. If not, it was deleted since by
@@ -78,7 +84,9 @@ static void look_for_segment(struct recovery *r, struct log *log)
     struct segment *s = log_active(log);
     if (s && s->written > 0) {
         int64_t size = segment_open(s) ? -1 : io_file_size(r->io, s->file);
-        s->missing = size < s->written;
+        if (size < s->written) {
+            s->missing_from = size < 0 ? 0 : (uint32_t)size / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+        }
     }
 }
 
@@ -104,17 +112,15 @@ static int load_log(struct recovery *r, const struct recovery_source *s,
     if (!known_name(r, l->topic_id, l->partition)) {
         return 0;
     }
-    if (l->has_segment && !has_directory(r, l->topic_id, l->partition)) {
-        recovery_damage(r, "%s/topics/%.*s-%" PRId32 ": its directory or partition file is missing",
-                        r->options.root, (int)l->name.size, (const char *)l->name.data,
-                        l->partition);
-        return r->options.accept_loss ? 0 : ERR_DAMAGED;
-    }
     struct log *log = log_set_load(r->set, l);
     if (!log) {
         return ERR_NO_MEMORY;
     }
-    look_for_segment(r, log);
+    log->directory_known = has_directory(r, l->topic_id, l->partition);
+    log->missing = l->has_segment && !log->directory_known;
+    if (!log->missing) {
+        look_for_segment(r, log);
+    }
     return 0;
 }
 
@@ -147,17 +153,50 @@ static int load_logs(struct recovery *r)
     return 0;
 }
 
-void recovery_replay(struct recovery *r)
+static bool has_name_of(const struct recovery_directory *d, const struct log *log)
+{
+    char name[sizeof d->name];
+    snprintf(name, sizeof name, "%s-%" PRId32, log->topic, log->partition);
+    return strcmp(name, d->name) == 0;
+}
+
+/* A log of the checkpoint has no readable directory, and this one has its name. */
+static bool directory_wanted(const struct recovery *r, const struct recovery_directory *d)
+{
+    for (const struct list *n = r->set->logs.next; n != &r->set->logs; n = n->next) {
+        const struct log *log = container_of(n, struct log, link);
+        if (log->missing && has_name_of(d, log)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int know_directories(struct recovery *r)
 {
     list_each (node, &r->directories) {
         struct recovery_directory *d = container_of(node, struct recovery_directory, link);
         d->readable = directory_is(r, d);
+        memcpy(d->key, d->topic_id.bytes, sizeof d->topic_id.bytes);
+        put_be32(d->key + sizeof d->topic_id.bytes, (uint32_t)d->partition);
+        int error =
+            d->readable ? map_add(&r->directories_by_id, bytes_of(d->key, sizeof d->key), d) : 0;
+        if (error) {
+            return error;
+        }
     }
+    return 0;
+}
+
+void recovery_replay(struct recovery *r)
+{
     r->set->storage_id = r->storage_id; /* for the partition files that replay writes */
-    int error = load_logs(r); /* first: what is found damaged is left as it is */
+    int error = know_directories(r);
+    error = error ? error : load_logs(r);
     list_each (node, &r->directories) {
         struct recovery_directory *d = container_of(node, struct recovery_directory, link);
-        if (!error && !d->readable) {
+        d->wanted = !error && !d->readable && directory_wanted(r, d);
+        if (!error && !d->readable && !d->wanted) {
             error = recovery_set_aside(r, d);
         }
     }
@@ -217,10 +256,42 @@ static void mark_next(struct recovery *r)
  * -----------------------------------------------------------------------------------------------------
  */
 
+/* A control of a `memory` log in the durable journal. After a kill the mapped journal says it in
+ * its place; after a power cut what was appended since the checkpoint is gone, and it applies to
+ * what is left. */
+static bool memory_control_skipped(const struct recovery *r, const struct log *log,
+                                   const struct entry *e)
+{
+    const struct checkpoint_header *h = &r->sources[r->at_source].header;
+    return !log || uuid_equal(h->boot_id, io_boot_id(r->io)) ||
+           (e->kind == ENTRY_TRUNCATE && e->offset >= log->end_offset);
+}
+
+static int replay_remove(struct recovery *r, struct log *log)
+{
+    struct recovery_directory *d = directory_of(r, log->topic_id, log->partition);
+    list_each (node, &r->directories) {
+        struct recovery_directory *w = container_of(node, struct recovery_directory, link);
+        int error = w->wanted && has_name_of(w, log) ? recovery_set_aside(r, w) : 0;
+        if (error) {
+            return error;
+        }
+        w->wanted = w->wanted && !has_name_of(w, log);
+    }
+    int verdict = log_replay_remove(log);
+    if (verdict == 1 && d) {
+        d->readable = false; /* it is in the trash */
+    }
+    return verdict;
+}
+
 /* 1: applied or skipped; 0: wait for progress; or an error. */
 static int apply(struct recovery *r, const struct entry *e, enum log_durability durability)
 {
     struct log *log = log_find(r->set, e->topic_id, e->partition);
+    if (durability == LOG_FSYNC && e->memory && memory_control_skipped(r, log, e)) {
+        return 1;
+    }
     if (!log) {
         const char *topic = known_name(r, e->topic_id, e->partition);
         if (!topic || e->kind == ENTRY_REMOVE) {
@@ -234,6 +305,9 @@ static int apply(struct recovery *r, const struct entry *e, enum log_durability 
         log->segments_known = true;
         log->directory_known = has_directory(r, e->topic_id, e->partition);
     }
+    if (log->missing && e->kind != ENTRY_REMOVE) {
+        return 1; /* its REMOVE must follow, or it is damage after all */
+    }
     switch (e->kind) {
     case ENTRY_APPEND:
         return log_replay_append(log, e);
@@ -246,7 +320,7 @@ static int apply(struct recovery *r, const struct entry *e, enum log_durability 
         return epochs_begin(&log->epochs, r->memory, e->leader_epoch, e->offset) ? ERR_NO_MEMORY
                                                                                  : 1;
     case ENTRY_REMOVE:
-        return log_replay_remove(log);
+        return replay_remove(r, log);
     case ENTRY_REPLACE:
         break;
     }
@@ -350,6 +424,25 @@ static void replay_next(struct recovery *r)
     mapped_next(r);
 }
 
+/* Directories that the checkpoint names, that are gone, and that no entry has removed. True when
+ * the recovery has ended with that. */
+static bool missing_logs(struct recovery *r)
+{
+    list_each (node, &r->set->logs) {
+        struct log *log = container_of(node, struct log, link);
+        if (!log->missing) {
+            continue;
+        }
+        recovery_damage(r, "%s/topics/%s-%" PRId32 ": its directory or partition file is missing",
+                        r->options.root, log->topic, log->partition);
+        if (r->ended) {
+            return true;
+        }
+        log_free(log);
+    }
+    return false;
+}
+
 static void mapped_next(struct recovery *r)
 {
     while (r->at_source < r->source_count) {
@@ -370,7 +463,9 @@ static void mapped_next(struct recovery *r)
         r->at_source++;
         r->at_chain = 0;
     }
-    recovery_replayed(r);
+    if (!missing_logs(r)) {
+        recovery_replayed(r);
+    }
 }
 
 /* Something made room: the entry that waited is tried again. */

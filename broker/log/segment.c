@@ -53,6 +53,7 @@ struct segment *segment_new(struct log *log, int64_t base_offset)
     s->key = ++log->set->segment_keys;
     s->index.max_timestamp = -1;
     s->index_whole = true;
+    s->missing_from = UINT32_MAX;
     s->write.done = write_done;
     list_init(&s->chunks);
     list_init(&s->dirty);
@@ -110,16 +111,12 @@ void segment_free(struct segment *s)
 {
     struct log_set *set = s->log->set;
     assert(io_op_idle(&s->write));
+    segment_become(s, SEGMENT_SEALED);
     list_remove(&s->dirty);
     list_remove(&s->pending);
     tail_drop(s, true);
     segment_close(s);
-    if (!list_empty(&s->index_lru)) {
-        list_remove(&s->index_lru);
-        set->index_bytes -= s->index.capacity * sizeof *s->index.entries;
-    }
-    index_free(&s->index, set->memory);
-    segment_sums_free(s);
+    segment_index_free(s);
     list_remove(&s->link);
     memory_free(set->memory, s);
 }
@@ -208,9 +205,9 @@ void segment_write_behind(struct segment *s, bool all)
     if (s->log->space.stage != SPACE_IDLE && s->state == SEGMENT_ACTIVE && !s->file) {
         return; /* its file is being made */
     }
-    if (s->missing) {
+    if (segment_missing(s)) {
         assert(set->recovering);
-        s->state = s->state == SEGMENT_SEALING ? SEGMENT_SEALED : s->state;
+        segment_become(s, s->state == SEGMENT_SEALING ? SEGMENT_SEALED : s->state);
         s->submitted = s->written = whole_blocks(s->size);
         return;
     }
@@ -264,7 +261,7 @@ static void write_done(struct io_op *op, int64_t result)
         s->written = s->submitted;
     } else {
         assert(s->state == SEGMENT_SEALING);
-        s->state = SEGMENT_SEALED;
+        segment_become(s, SEGMENT_SEALED);
         s->allocated = s->size;
         segment_index_finish(s);
     }
@@ -273,10 +270,18 @@ static void write_done(struct io_op *op, int64_t result)
     checkpoint_step(set);
 }
 
+void segment_become(struct segment *s, enum segment_state state)
+{
+    assert(s->log->sealing > 0 || s->state != SEGMENT_SEALING);
+    s->log->sealing -= s->state == SEGMENT_SEALING;
+    s->log->sealing += state == SEGMENT_SEALING;
+    s->state = state;
+}
+
 void segment_seal(struct segment *s)
 {
     assert(s->state == SEGMENT_ACTIVE);
-    s->state = SEGMENT_SEALING;
+    segment_become(s, SEGMENT_SEALING);
     segment_write_behind(s, true);
 }
 
@@ -449,7 +454,7 @@ static int space_start(struct log *log, struct segment *s, uint64_t end)
 int log_space(struct log *log, struct segment *s, uint64_t end)
 {
     assert(s->state == SEGMENT_ACTIVE);
-    s->allocated = s->missing && s->allocated < end ? end : s->allocated;
+    s->allocated = segment_missing(s) && s->allocated < end ? end : s->allocated;
     if (end <= s->allocated) {
         /* The next step is made before it is needed. */
         if (log->space.stage == SPACE_IDLE && !log->space.failed && s->file &&

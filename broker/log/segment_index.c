@@ -80,7 +80,7 @@ void segment_sums_update(struct segment *s, const struct iovec *iovecs, unsigned
     }
 }
 
-void segment_sums_free(struct segment *s)
+static void segment_sums_free(struct segment *s)
 {
     memory_free(s->log->set->memory, s->sums);
     s->sums = NULL;
@@ -103,6 +103,30 @@ static void wake_waiters(struct segment *s)
     }
 }
 
+/* Before the index of a sealed segment changes: it no longer counts. */
+static void index_unlist(struct segment *s)
+{
+    if (!list_empty(&s->index_lru)) {
+        list_remove(&s->index_lru);
+        s->log->set->index_bytes -= s->index.capacity * sizeof *s->index.entries;
+    }
+}
+
+void segment_index_cut(struct segment *s, uint32_t position)
+{
+    index_unlist(s);
+    index_truncate(&s->index, position);
+    s->index_from = s->index_from < position ? s->index_from : position;
+    s->sums_broken = true;
+}
+
+void segment_index_free(struct segment *s)
+{
+    index_unlist(s);
+    index_free(&s->index, s->log->set->memory);
+    segment_sums_free(s);
+}
+
 static void indexes_trim(struct log_set *set)
 {
     list_each (node, &set->indexes) {
@@ -111,8 +135,7 @@ static void indexes_trim(struct log_set *set)
             break;
         }
         if (!s->index_job && list_empty(&s->index_waiters)) {
-            list_remove(node);
-            set->index_bytes -= s->index.capacity * sizeof *s->index.entries;
+            index_unlist(s);
             int64_t max_timestamp = s->index.max_timestamp;
             index_free(&s->index, set->memory);
             s->index = (struct index){.max_timestamp = max_timestamp};
@@ -219,7 +242,7 @@ static int scan_batch(struct cold_scan *scan, const struct cold_batch *b)
                      b->fields.max_timestamp, log->config.index_interval_bytes);
 }
 
-/* What this process has indexed follows what the walk has found. */
+/* What this process has indexed behind the walk's end follows what the walk has found. */
 static int join_indexes(struct index_job *job)
 {
     const struct index *behind = &job->segment->index;
@@ -236,6 +259,9 @@ static int join_indexes(struct index_job *job)
     }
     for (uint32_t i = 0; i < behind->count; i++) {
         struct index_entry e = behind->entries[i];
+        if (e.position < job->scan.source.limit) {
+            continue;
+        }
         e.max_timestamp = e.max_timestamp > x->max_timestamp ? e.max_timestamp : x->max_timestamp;
         x->entries[x->count++] = e;
     }
@@ -264,6 +290,7 @@ static void scan_done(struct cold_scan *scan, int error)
         job_end(job);
         return;
     }
+    index_unlist(s);
     index_free(&s->index, s->log->set->memory);
     s->index = job->index;
     job->index = (struct index){0};
@@ -281,6 +308,7 @@ static void job_scan(struct index_job *job)
     struct log *log = s->log;
     job->step = INDEX_SCAN;
     uint32_t limit = s->index_from < s->written ? s->index_from : s->written;
+    limit = s->state == SEGMENT_SEALED ? s->size : limit;
     if (segment_open(s) || limit == 0) {
         s->index_whole = s->index_whole || s->index_from == 0;
         job_end(job);
@@ -331,6 +359,7 @@ static void job_loaded(struct index_job *job, int64_t result)
         job_scan(job);
         return;
     }
+    index_unlist(s);
     index_free(&s->index, log->set->memory);
     s->index = x;
     s->index_whole = true;

@@ -215,7 +215,7 @@ struct log *log_set_load(struct log_set *set, const struct checkpoint_log *l)
     }
     uint32_t whole = l->segment_size / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
     s->size = s->written = s->submitted = whole;
-    s->allocated = (uint64_t)whole + (l->unfinished.size ? IO_BLOCK_SIZE : 0);
+    s->allocated = whole; /* with no whole block there may be no file: the checkpoint has it all */
     s->index_whole = l->segment_size == 0;
     s->index_from = l->segment_size;
     s->index.max_timestamp = l->max_timestamp;

@@ -108,7 +108,8 @@ void log_sync_begin(struct log_set *set, void (*done)(struct log_set *set))
     set->sync.count = 0;
     set->sync.left = 1; /* until everything has been started */
     set->in_flight++;
-    if (count > SYNCS_MAX) {
+    if (count > SYNCS_MAX || set->sync.everything) {
+        set->sync.everything = false;
         struct list *node;
         while ((node = list_pop(&set->dirty)) || (node = list_pop(&set->names))) {
         }

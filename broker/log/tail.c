@@ -178,23 +178,28 @@ static size_t chunk_size_next(const struct segment *s, uint32_t need)
     return (size_t)IO_BLOCK_SIZE << chunk_class(size);
 }
 
+/* Where the next chunk would begin. */
+static uint64_t tail_end(const struct segment *s)
+{
+    const struct chunk *last = last_chunk(s);
+    assert(last || s->size % IO_BLOCK_SIZE == 0);
+    return last ? last->position + last->buffer.size : s->size;
+}
+
 bool tail_reserve(struct segment *s, uint32_t size)
 {
     struct log_set *set = s->log->set;
-    struct chunk *last = last_chunk(s);
-    assert(last || s->size % IO_BLOCK_SIZE == 0);
-    uint64_t end = last ? last->position + last->buffer.size : s->size;
-    while (end - s->size < size) {
-        size_t take = chunk_size_next(s, (uint32_t)(size - (end - s->size)));
+    while (tail_end(s) - s->size < size) {
+        size_t take = chunk_size_next(s, (uint32_t)(size - (tail_end(s) - s->size)));
         if (!tail_reclaim(set, take)) {
             return false;
         }
-        struct chunk *c = chunk_new(s, (uint32_t)end, take);
+        /* Reclaiming may have made this segment's own last chunk smaller: its end is asked for anew. */
+        struct chunk *c = chunk_new(s, (uint32_t)tail_end(s), take);
         if (!c) {
             return false;
         }
         list_append(&s->chunks, &c->link);
-        end += take;
     }
     return true;
 }

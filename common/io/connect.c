@@ -262,7 +262,7 @@ void posix_connect(struct io *io, struct io_op *op, struct io_socket **out, cons
         connect_try(p, op);
         return;
     }
-    strcpy(l->host, host);
+    memcpy(l->host, host, strlen(host) + 1);
     int error = lookup_start(l);
     if (error) {
         posix_ready(p, op, error);

@@ -1,4 +1,6 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
 # The long run of the storage explorer: fresh seeds, and every rule left out in turn.
 #   tests/sim/nightly.sh [BUILD_FOLDER] [SECONDS]
 set -eu

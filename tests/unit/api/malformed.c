@@ -116,7 +116,8 @@ Test(malformed, random_damage, .timeout = 120)
         cr_assert_eq(wire_request_header_encode(&header, &out), 0);
         cr_assert_eq(wire_encode(api->request, request, &out, version), 0);
         free(request);
-        for (uint64_t extra = prng_below(&random, 24); extra > 0; extra--) {
+        uint64_t extra = prng_chance(&random, 1, 2) ? prng_below(&random, 24) : 0;
+        for (; extra > 0; extra--) {
             wire_put_u8(&out, (uint8_t)prng_below(&random, prng_chance(&random, 1, 2) ? 4 : 256));
         }
         cr_assert_eq(wire_frame_end(&out), 0);

@@ -505,7 +505,7 @@ Test(loopback, a_hostile_broker_cannot_crash_a_client)
         leat_producer_options o = LEAT_PRODUCER_OPTIONS_INIT;
         struct fake_faults faults = {0};
         o.delivery_timeout_ms = 300;
-        o.max_block_ms = 20;
+        o.max_block_ms = 4;
         leat_producer *p = producer_open(&b, NULL);
         produce_numbers(&b, p, "victim", 0, 3000, 3);
         cr_assert_eq(leat_producer_close(p, 10000, &b.e), 0, "%s", b.e.message);
@@ -513,7 +513,7 @@ Test(loopback, a_hostile_broker_cannot_crash_a_client)
         faults.hostile = true;
         fake_broker_faults(b.broker, &faults);
         leat_consumer *k = consumer_open(&b, "victim", 3, LEAT_EARLIEST, NULL);
-        for (int i = 0; i < 60; i++) {
+        for (int i = 0; i < 40; i++) {
             const leat_record *records;
             leat_record r = LEAT_RECORD_INIT;
             r.topic = i % 4 ? "victim" : "other";

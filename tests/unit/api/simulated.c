@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What needs a slow or a full disk, or a long time: a node on the simulated backend, in virtual
+ * time. */
+#include "broker.h"
+
+#include "config/config.h"
+#include "node.h"
+#include "sim/sim.h"
+
+#include <stdio.h>
+
+#define SECOND_NS UINT64_C(1000000000)
+
+struct world {
+    struct sim *sim;
+    struct sim_node *machine, *client;
+    struct memory memory;
+    struct config *config;
+    struct node_options options;
+    struct node *node;
+    bool ready, ended;
+};
+
+struct peer {
+    struct world *w;
+    struct io_socket *socket;
+    struct io_op connect, receive, send;
+    struct iovec iovec;
+    uint8_t in[1 << 20];
+    size_t in_size;
+    bool connected, closed;
+};
+
+static void on_ready(void *context, const char *line, uint16_t port)
+{
+    ((struct world *)context)->ready = true;
+}
+
+static void on_ended(void *context, int status, const char *line)
+{
+    struct world *w = context;
+    w->ended = true;
+    cr_assert_eq(status, 0, "%s", line);
+}
+
+static void problem(void *context, const char *line)
+{
+    fprintf(stderr, "%s\n", line);
+}
+
+static void client_start(struct io *io, void *argument)
+{
+}
+
+static void run(struct world *w, uint64_t ns)
+{
+    sim_run(w->sim, sim_now(w->sim) + ns);
+    cr_assert(w->ended || sim_node_state(w->machine) == SIM_RUNNING, "%s: %s",
+              sim_state_name(sim_node_state(w->machine)), sim_node_last_line(w->machine));
+}
+
+static void world_open(struct world *w, uint64_t disk_bytes)
+{
+    static const struct config_setting settings[] = {
+        {"--set", "data.dir", "data"},           {"--set", "listeners", "machine:9092"},
+        {"--set", "security.open", "true"},      {"--set", "journal.file.bytes", "1MiB"},
+        {"--set", "journal.bytes.max", "16MiB"}, {"--set", "disk.reserve.bytes", "8MiB"},
+        {"--set", "limits.memory", "128MiB"},
+    };
+    *w = (struct world){0};
+    w->sim = sim_new(&(struct sim_options){.seed = 3, .disk_bytes = disk_bytes});
+    w->machine = sim_node_new(w->sim, "machine");
+    w->client = sim_node_new(w->sim, "client");
+    memory_init(&w->memory, SIZE_MAX);
+    const struct config_input input = {.settings = settings, .setting_count = array_size(settings)};
+    cr_assert_eq(config_load(&w->config, &w->memory, &input, problem, NULL), 0);
+    w->options = (struct node_options){
+        .config = w->config, .shards = 1, .ready = on_ready, .ended = on_ended, .context = w};
+    w->node = node_new(&w->memory, &w->options);
+    cr_assert_not_null(w->node);
+    sim_node_start(w->machine, 1, node_start, w->node);
+    sim_node_start(w->client, 1, client_start, w);
+    run(w, 10 * SECOND_NS);
+    cr_assert(w->ready);
+}
+
+static void world_close(struct world *w)
+{
+    sim_free(w->sim);
+    memory_drop(&w->memory);
+    arena_deinit(client_arena());
+}
+
+/* --- a client on another machine ------------------------------------------------------------------- */
+
+static void received(struct io_op *op, int64_t result)
+{
+    struct peer *p = container_of(op, struct peer, receive);
+    if (result <= 0) {
+        p->closed = true;
+        return;
+    }
+    p->in_size += (size_t)result;
+    cr_assert_lt(p->in_size, sizeof p->in);
+    io_recv(sim_node_shard(p->w->client, 0), &p->receive, p->socket, p->in + p->in_size,
+            sizeof p->in - p->in_size);
+}
+
+static void sent(struct io_op *op, int64_t result)
+{
+    struct peer *p = container_of(op, struct peer, send);
+    cr_assert_gt(result, 0);
+    if ((size_t)result < p->iovec.iov_len) {
+        p->iovec.iov_base = (char *)p->iovec.iov_base + result;
+        p->iovec.iov_len -= (size_t)result;
+        io_send(sim_node_shard(p->w->client, 0), &p->send, p->socket, &p->iovec, 1);
+    }
+}
+
+static void connected(struct io_op *op, int64_t result)
+{
+    struct peer *p = container_of(op, struct peer, connect);
+    cr_assert_eq(result, 0);
+    p->connected = true;
+    io_recv(sim_node_shard(p->w->client, 0), &p->receive, p->socket, p->in, sizeof p->in);
+}
+
+static struct peer *peer_open(struct world *w)
+{
+    struct peer *p = arena_alloc(client_arena(), sizeof *p);
+    p->w = w;
+    p->connect.done = connected;
+    p->receive.done = received;
+    p->send.done = sent;
+    io_connect(sim_node_shard(w->client, 0), &p->connect, &p->socket, "machine", 9092);
+    run(w, SECOND_NS / 10);
+    cr_assert(p->connected);
+    return p;
+}
+
+static void peer_send(struct peer *p, int16_t key, int16_t version, const void *request)
+{
+    const struct wire_request_header header = {key, version, 1, wire_string_of("sim")};
+    struct wire_writer w;
+    wire_writer_init(&w, client_memory(), 16 << 20);
+    wire_frame_begin(&w);
+    cr_assert_eq(wire_request_header_encode(&header, &w), 0);
+    cr_assert_eq(wire_encode(wire_api_find(key)->request, request, &w, version), 0);
+    cr_assert_eq(wire_frame_end(&w), 0);
+    size_t total = wire_writer_total(&w), at = 0;
+    uint8_t *flat = arena_alloc(client_arena(), total);
+    struct iovec piece;
+    while (wire_writer_iovecs(&w, at, &piece, 1) == 1) {
+        memcpy(flat + at, piece.iov_base, piece.iov_len);
+        at += piece.iov_len;
+    }
+    wire_writer_deinit(&w);
+    p->iovec = (struct iovec){flat, total};
+    io_send(sim_node_shard(p->w->client, 0), &p->send, p->socket, &p->iovec, 1);
+}
+
+/* The answer that has come, decoded; NULL: none yet. */
+static void *peer_answer(struct peer *p, int16_t key, int16_t version)
+{
+    if (p->in_size < 4 || p->in_size < 4 + (size_t)get_be32(p->in)) {
+        return NULL;
+    }
+    size_t size = get_be32(p->in);
+    uint8_t *kept = arena_alloc(client_arena(), size);
+    memcpy(kept, p->in + 4, size);
+    cr_assert_eq(p->in_size, 4 + size);
+    /* The receive in flight goes on behind these bytes: a peer asks for few things. */
+    struct reader r = reader_of(kept, size);
+    const struct wire_api *api = wire_api_find(key);
+    int32_t correlation;
+    cr_assert_eq(wire_response_header_decode(api, version, &correlation, &r), 0);
+    void *out = arena_alloc(client_arena(), api->response->body->size);
+    cr_assert_eq(wire_decode(api->response, out, &r, version, client_arena()), 0);
+    return out;
+}
+
+/* On a connection of its own. */
+static void *ask(struct world *w, int16_t key, int16_t version, const void *request)
+{
+    struct peer *p = peer_open(w);
+    peer_send(p, key, version, request);
+    void *answer = NULL;
+    for (int i = 0; i < 1000 && !answer && !p->closed; i++) {
+        run(w, SECOND_NS / 10);
+        answer = peer_answer(p, key, version);
+    }
+    cr_assert_not_null(answer, "no answer to key %d", key);
+    io_socket_close(sim_node_shard(w->client, 0), p->socket);
+    run(w, SECOND_NS / 10);
+    return answer;
+}
+
+static struct metadata_response_topics *metadata(struct world *w, const char *name, bool create)
+{
+    struct metadata_request_topics t = {.name = wire_string_of(name)};
+    struct metadata_request q;
+    metadata_request_init(&q);
+    q.topics = &t;
+    q.topics_count = 1;
+    q.allow_auto_topic_creation = create;
+    return ((struct metadata_response *)ask(w, 3, 4, &q))->topics;
+}
+
+static struct produce_request *produce_request(const char *topic, struct bytes batch,
+                                               int32_t timeout_ms)
+{
+    struct slice *slice = arena_alloc(client_arena(), sizeof *slice);
+    struct produce_request_partition_data *data = arena_alloc(client_arena(), sizeof *data);
+    struct produce_request_topic_data *in = arena_alloc(client_arena(), sizeof *in);
+    struct produce_request *q = arena_alloc(client_arena(), sizeof *q);
+    *slice = (struct slice){batch.data, batch.size, NULL};
+    data->records = (struct wire_records){slice, 1, (uint32_t)batch.size, false};
+    *in = (struct produce_request_topic_data){
+        .name = wire_string_of(topic), .partition_data = data, .partition_data_count = 1};
+    *q = (struct produce_request){.transactional_id = wire_string_null(),
+                                  .acks = -1,
+                                  .timeout_ms = timeout_ms,
+                                  .topic_data = in,
+                                  .topic_data_count = 1};
+    return q;
+}
+
+static int16_t produced(struct world *w, const char *topic, struct bytes batch, int32_t timeout_ms)
+{
+    struct produce_response *a = ask(w, 0, 9, produce_request(topic, batch, timeout_ms));
+    return a->responses[0].partition_responses[0].error_code;
+}
+
+/* --- tests --------------------------------------------------------------------------------------------- */
+
+Test(simulated, a_node_serves_and_stops)
+{
+    struct world w;
+    world_open(&w, 0);
+    cr_assert_eq(metadata(&w, "t", true)->error_code, 0);
+    cr_assert_eq(produced(&w, "t", batch_make(3, 0, 100, NULL), 1000), 0);
+    node_stop(w.node);
+    run(&w, 30 * SECOND_NS);
+    cr_assert(w.ended);
+    world_close(&w);
+}
+
+/* What is not durable when the client's timeout is over is answered with 7, and the frame stays in
+ * place until the log is through with it. */
+Test(simulated, a_produce_that_takes_too_long_is_told_so)
+{
+    struct world w;
+    world_open(&w, 0);
+    metadata(&w, "t", true);
+    sim_faults(w.sim)->write.min_ns = 20 * SECOND_NS;
+    uint64_t began = sim_now(w.sim);
+    cr_assert_eq(produced(&w, "t", batch_make(1, 0, 100, NULL), 2000), 7);
+    cr_assert_lt(sim_now(w.sim) - began, 4 * SECOND_NS);
+    sim_faults(w.sim)->write.min_ns = 1000;
+    run(&w, 60 * SECOND_NS);
+    cr_assert_eq(produced(&w, "t", batch_make(1, 1, 100, NULL), 2000), 0);
+    world_close(&w);
+}
+
+/* Trap 12: the wait for a creation is bounded. */
+Test(simulated, a_creation_that_takes_too_long_is_told_so)
+{
+    struct world w;
+    world_open(&w, 0);
+    sim_faults(w.sim)->write.min_ns = 10 * SECOND_NS;
+    uint64_t began = sim_now(w.sim);
+    cr_assert_eq(metadata(&w, "t", true)->error_code, 5);
+    cr_assert_leq(sim_now(w.sim) - began, 2 * SECOND_NS);
+    sim_faults(w.sim)->write.min_ns = 1000;
+    run(&w, 60 * SECOND_NS);
+    cr_assert_eq(metadata(&w, "t", false)->error_code, 0, "it was created all the same");
+    world_close(&w);
+}
+
+/* The disk fills up: retriable, and deletion still works, after which records are taken again. */
+Test(simulated, a_full_disk_is_a_retriable_error, .timeout = 120)
+{
+    struct world w;
+    world_open(&w, 96 << 20);
+    metadata(&w, "t", true);
+    metadata(&w, "u", true);
+    int16_t error = 0;
+    int taken = 0;
+    for (; taken < 300 && error == 0; taken++) {
+        error = produced(&w, "t", batch_make(1, 0, 500000, NULL), 30000);
+    }
+    cr_assert_eq(error, 56, "KAFKA_STORAGE_ERROR, after %d: %d", taken, error);
+    cr_assert_gt(taken, 10);
+    struct wire_string name = wire_string_of("t");
+    struct delete_topics_request q = {
+        .topic_names = &name, .topic_names_count = 1, .timeout_ms = 10000};
+    struct delete_topics_response *a = ask(&w, 20, 3, &q);
+    cr_assert_eq(a->responses[0].error_code, 0);
+    run(&w, 300 * SECOND_NS);
+    cr_assert_eq(produced(&w, "u", batch_make(1, 0, 500000, NULL), 30000), 0, "by itself");
+    world_close(&w);
+}
+
+/* A long poll costs nothing while it waits, and ends when it said. */
+Test(simulated, long_polls_end_in_time)
+{
+    struct world w;
+    world_open(&w, 0);
+    metadata(&w, "t", true);
+    struct fetch_request_partitions p;
+    struct fetch_request_topics t = {
+        .topic = wire_string_of("t"), .partitions = &p, .partitions_count = 1};
+    struct fetch_request q;
+    fetch_request_init(&q);
+    fetch_request_partitions_init(&p);
+    p.partition_max_bytes = 1000;
+    q.topics = &t;
+    q.topics_count = 1;
+    q.min_bytes = 1;
+    q.max_wait_ms = 3600000;
+    struct peer *peer = peer_open(&w);
+    peer_send(peer, 1, 11, &q);
+    run(&w, 3590 * SECOND_NS);
+    cr_assert(!peer->closed, "a request in progress is not an idle connection");
+    cr_assert_null(peer_answer(peer, 1, 11));
+    run(&w, 20 * SECOND_NS);
+    struct fetch_response *a = peer_answer(peer, 1, 11);
+    cr_assert_not_null(a);
+    cr_assert_eq(a->responses[0].partitions[0].error_code, 0);
+    cr_assert_eq(a->responses[0].partitions[0].records.size, 0);
+    world_close(&w);
+}
