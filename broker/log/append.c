@@ -127,8 +127,9 @@ static bool journaled(const struct log *log, const struct log_append *a)
     return a->waited || !log_mutant(log->set, LOG_MUTANT_UNWAITED_SKIP);
 }
 
-static uint64_t journal_batch(struct log *log, struct segment *s, const struct admission *x,
-                              const struct iovec *pieces, unsigned count, struct log_append *a)
+static uint64_t journal_batch(struct log *log, const struct segment *s, uint32_t position,
+                              const struct admission *x, const struct iovec *pieces, unsigned count,
+                              struct log_append *a)
 {
     struct log_set *set = log->set;
     struct entry e = {.kind = ENTRY_APPEND,
@@ -137,7 +138,7 @@ static uint64_t journal_batch(struct log *log, struct segment *s, const struct a
                       .leader_epoch = x->leader_epoch,
                       .offset = x->base_offset,
                       .segment_base = s->base_offset,
-                      .position = s->size};
+                      .position = position};
     if (log->config.durability == LOG_MEMORY) {
         mapped_append(&set->mapped, &e, pieces, count);
         return 0;
@@ -199,8 +200,11 @@ static int admit(struct log *log, struct log_append *a)
     a->base_offset = x.base_offset;
     a->priv.end_offset = x.base_offset + x.fields.last_offset_delta + 1;
     bool waits = log->config.durability == LOG_FSYNC && journaled(log, a);
-    journal_batch(log, s, &x, pieces, 2, a);
+    /* Last, and followed by no effect on the outside: what a kill leaves in the mapped journal has been
+     * handed to its caller. */
+    uint32_t position = s->size;
     put_batch(log, s, &x, pieces, 2);
+    journal_batch(log, s, position, &x, pieces, 2, a);
     if (!waits) {
         append_done_soon(a, 0);
     }

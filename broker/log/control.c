@@ -127,7 +127,6 @@ static int control_remove(struct log *log, struct log_control *c)
     log->removing = true;
     log_fail_waiting(log, ERR_CLOSED);
     map_remove(&log->set->by_id, bytes_of(log->key, sizeof log->key));
-    list_append(&log->set->removals, &log->removal);
     control_gather(log, c, &e, NULL, 0, r);
     return 1;
 }
@@ -193,7 +192,8 @@ static void truncate_memory(struct log *log, struct segment *s, uint32_t positio
         s->allocated = s->size;
         segment_become(s, SEGMENT_ACTIVE);
     }
-    if (segment_missing(s) && position <= s->missing_from) {
+    /* The cut block comes from the entry. */
+    if (segment_missing(s) && position / IO_BLOCK_SIZE * IO_BLOCK_SIZE <= s->missing_from) {
         s->allocated = s->missing_from;
         s->missing_from = UINT32_MAX;
     }
@@ -386,19 +386,21 @@ static void segment_remove_files(struct segment *s)
     segment_free(s);
 }
 
-/* The segment that the entry cuts. A sealed file that is gone or too short was deleted, or cut
- * further, by an entry that stands behind this one: it is taken as it was then. */
+/* The segment that the entry cuts, as it was then. Files may have gone on since: one that is missing
+ * or too short was deleted, or cut further, by an entry that stands behind this one; one that
+ * begins at the cut was made later. */
 static struct segment *replayed_segment(struct log *log, const struct entry *e)
 {
-    struct segment *s = segment_for_offset(log, e->offset);
-    if (e->segment_base > e->offset || (s && s->base_offset > e->segment_base)) {
+    struct list *before = log->segments.next;
+    while (before != &log->segments &&
+           container_of(before, struct segment, link)->base_offset < e->segment_base) {
+        before = before->next;
+    }
+    if (before == &log->segments || e->segment_base > e->offset) {
         return NULL;
     }
-    if (!s || s->base_offset < e->segment_base) {
-        if (s && s->state == SEGMENT_ACTIVE) {
-            return NULL;
-        }
-        struct list *before = s ? s->link.next : log->segments.next;
+    struct segment *s = container_of(before, struct segment, link);
+    if (s->base_offset > e->segment_base) {
         s = segment_new(log, e->segment_base);
         if (!s) {
             return NULL;
@@ -500,6 +502,10 @@ void log_control(struct log *log, struct log_control *c)
     c->priv.cut = false;
     c->priv.waiter.settled = control_settled;
     list_init(&c->priv.waiter.link);
+    if (c->kind == LOG_REMOVE && !log->removing && list_empty(&log->removal)) {
+        /* From here on its name is taken, also while the entry waits for room. */
+        list_append(&log->set->removals, &log->removal);
+    }
     int verdict = list_empty(&log->set->controls) ? control_try(c) : 0;
     if (verdict < 0) {
         control_fail(c, verdict);

@@ -205,7 +205,7 @@ static int cold_result(struct read_state *st, int error)
     if (error) {
         return error;
     }
-    if (q->slice_count == 0 && q->next_position >= st->segment->written &&
+    if (q->slice_count == 0 && q->next_position >= tail_from(st->segment) &&
         q->next_position < st->segment->size) {
         return read_tail(r, st->segment, q->next_position);
     }

@@ -88,6 +88,12 @@ static void sync_names(struct log_set *set)
         log_directory(log, path);
         struct sync_op *sync = sync_new(set);
         int error = io_file_open(set->io, &sync->directory, path, IO_OPEN_DIRECTORY);
+        if (error < 0 && !log->directory_known) {
+            set->sync.count--; /* it has been removed since */
+            set->sync.left--;
+            set->in_flight--;
+            continue;
+        }
         if (error < 0) {
             io_fatal(set->io, "%s cannot be opened to make its names durable: %s", path,
                      error_text(error_from_errno(error)));

@@ -27,7 +27,7 @@ def skip(why):
 class Broker:
     """with Broker() as b: b.address is "127.0.0.1:PORT"."""
 
-    def __init__(self, *settings, shards=int(os.environ.get("SHARDS", "1"))):
+    def __init__(self, *settings, shards=1):
         self.settings = settings
         self.shards = shards
 

@@ -38,7 +38,7 @@ def read(b, topic, partitions, count):
     return got
 
 
-with Broker() as b:
+def check(b):
     admin = AdminClient({"bootstrap.servers": b.address})
     for topic, future in admin.create_topics([NewTopic(f"c-{codec}", 3, 1) for codec in CODECS]).items():
         future.result(30)
@@ -80,3 +80,8 @@ with Broker() as b:
     c = Consumer({"bootstrap.servers": b.address, "group.id": "unused"})
     same(c.get_watermark_offsets(TopicPartition("c-none", 0), 10), (0, 300), "the watermarks")
     c.close()
+
+
+for shards in (1, 2):
+    with Broker(shards=shards) as broker:
+        check(broker)

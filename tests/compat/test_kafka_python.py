@@ -10,7 +10,8 @@ try:
 except ImportError:
     skip("python3-kafka is not installed")
 
-with Broker() as b:
+
+def check(b):
     codecs = ["none", "gzip"]
     codecs += ["snappy"] if has_snappy() else []
     codecs += ["lz4"] if has_lz4() else []
@@ -58,3 +59,8 @@ with Broker() as b:
     assert "p-gzip" not in admin.list_topics()
     print("ok: a topic is deleted")
     admin.close()
+
+
+for shards in (1, 2):
+    with Broker(shards=shards) as broker:
+        check(broker)

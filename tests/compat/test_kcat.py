@@ -18,7 +18,7 @@ def kcat(b, *arguments, text=None):
     return done.stdout
 
 
-with Broker() as b:
+def check(b):
     lines = "".join(f"key{i}:value {i} {'x' * (i % 200)}\n" for i in range(500))
     for codec in CODECS:
         topic = f"kcat-{codec}"
@@ -45,3 +45,8 @@ with Broker() as b:
             break
         time.sleep(0.05)
     same(sum(count for _, _, count in b.batches("quick")), 500, "acks=0 stores as well")
+
+
+for shards in (1, 2):
+    with Broker(shards=shards) as broker:
+        check(broker)

@@ -149,7 +149,7 @@ Test(admin, create_topics_says_what_is_wrong)
 
 Test(admin, create_partitions_and_delete_topics)
 {
-    struct broker *b = broker_start(2, NULL);
+    struct broker *b = broker_start(1, NULL);
     int client = client_open(b);
     topic_create(client, "t", 1, NULL);
     produce(client, "t", 0, batch_make(1, 0, 10, NULL), -1);
