@@ -269,7 +269,7 @@ static bool receive_exactly(int client, uint8_t *out, size_t size)
     return true;
 }
 
-uint8_t *client_receive_bytes(int client, size_t *size)
+static uint8_t *receive_frame(int client, size_t *size, bool whole)
 {
     uint8_t head[4];
     if (!receive_exactly(client, head, sizeof head)) {
@@ -278,8 +278,22 @@ uint8_t *client_receive_bytes(int client, size_t *size)
     *size = get_be32(head);
     uint8_t *bytes = malloc(*size + 1);
     cr_assert_not_null(bytes);
-    cr_assert(receive_exactly(client, bytes, *size), "an answer was cut off");
+    if (!receive_exactly(client, bytes, *size)) {
+        cr_assert(!whole, "an answer was cut off");
+        free(bytes);
+        return NULL;
+    }
     return bytes;
+}
+
+uint8_t *client_receive_bytes(int client, size_t *size)
+{
+    return receive_frame(client, size, true);
+}
+
+uint8_t *client_receive_part(int client, size_t *size)
+{
+    return receive_frame(client, size, false);
 }
 
 bool client_closed(int client)

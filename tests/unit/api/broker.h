@@ -34,6 +34,9 @@ void client_send_bytes(int client, const void *bytes, size_t size);
 /* The next answer's bytes without its size, to be freed; NULL: the connection was closed. */
 uint8_t *client_receive_bytes(int client, size_t *size);
 
+/* The same, and NULL as well when the connection ends in the middle. */
+uint8_t *client_receive_part(int client, size_t *size);
+
 /* Whether the peer has closed; waits for it. */
 bool client_closed(int client);
 

@@ -3,6 +3,7 @@
 /* Fetch: whole batches, limits, long polls; ListOffsets and OffsetForLeaderEpoch beside it. */
 #include "broker.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 static int64_t now_ms(void)
@@ -294,6 +295,44 @@ Test(fetch, a_reader_that_does_not_read_leaves_others_alone)
         arena_deinit(client_arena());
     }
     client_close(slow);
+    client_close(good);
+    broker_stop(b);
+}
+
+/* Readers that take nothing hold the log's memory: others wait for a moment at most, until what is
+ * lent has been copied or its connection closed (RELIABILITY 6, O4). */
+Test(fetch, many_readers_that_do_not_read_leave_others_alone, .timeout = 60)
+{
+    static const char *const small[] = {"limits.memory=64MiB", NULL};
+    struct broker *b = broker_start(1, small);
+    int slow[8], good = client_open(b);
+    topic_create(good, "t", 1, NULL);
+    for (int i = 0; i < 8; i++) {
+        produce(good, "t", 0, batch_make(1, i, 900000, NULL), -1);
+        slow[i] = client_open(b);
+    }
+    for (int round = 0; round < 6; round++) {
+        for (int i = 0; i < 8; i++) {
+            fetch_send(slow[i], round, "t", 0, round % 8, 0, 0, 1 << 20);
+        }
+    }
+    for (int i = 0; i < 8; i++) {
+        struct fetch_response_partitions *f = fetch(good, "t", 0, i, 10000, 1);
+        cr_assert_eq(f->error_code, 0);
+        cr_assert_gt(records_check(&f->records, i), i, "record %d", i);
+    }
+    for (int i = 0; i < 8; i++) {
+        for (int round = 0; round < 6; round++) {
+            size_t size;
+            uint8_t *answer = client_receive_part(slow[i], &size);
+            if (!answer) {
+                break; /* it was closed, perhaps in the middle of an answer */
+            }
+            cr_assert_eq(get_be32(answer), (uint32_t)round, "in order");
+            free(answer);
+        }
+        client_close(slow[i]);
+    }
     client_close(good);
     broker_stop(b);
 }
