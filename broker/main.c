@@ -41,8 +41,7 @@ struct program {
     int status;
 };
 
-/* --- configuration
- * ------------------------------------------------------------------------------------------- */
+/* --- configuration ---------------------------------------------------------------------------- */
 
 static void to_stderr(void *context, const char *line)
 {
@@ -150,9 +149,7 @@ static int take_accept_loss(struct program *p, int argc, const char **argv)
     return kept;
 }
 
-/* --- running
- * --------------------------------------------------------------------------------------------------
- */
+/* --- running ---------------------------------------------------------------------------------- */
 
 static void stop_signals(sigset_t *set)
 {

@@ -19,8 +19,7 @@ struct io *node_io(struct node *n)
     return n->shards[0].io;
 }
 
-/* --- one step on every shard
- * --------------------------------------------------------------------------- */
+/* --- one step on every shard ------------------------------------------------------------------ */
 
 static void step_returned(struct io_message *message, struct io *io)
 {
@@ -63,8 +62,7 @@ void node_on_shards(struct node *n, void (*step)(struct node_shard *s),
     }
 }
 
-/* --- images
- * -------------------------------------------------------------------------------------------- */
+/* --- images ----------------------------------------------------------------------------------- */
 
 void node_apply_image(struct node_shard *s, const struct image *image)
 {
@@ -124,8 +122,7 @@ static void publish(void *context, const struct image *image)
     }
 }
 
-/* --- the end
- * --------------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static void stop_delivered(struct io_message *message, struct io *io)
 {
@@ -237,8 +234,7 @@ void node_stop(struct node *n)
     }
 }
 
-/* --- the beginning
- * ---------------------------------------------------------------------------------------- */
+/* --- the beginning ---------------------------------------------------------------------------- */
 
 struct node *node_new(struct memory *memory, const struct node_options *options)
 {

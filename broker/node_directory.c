@@ -17,8 +17,7 @@ static int in_data(struct node *n, const char *name)
     return file_path(n->path, n->data, name);
 }
 
-/* --- the clean mark
- * ---------------------------------------------------------------------------------------- */
+/* --- the clean mark --------------------------------------------------------------------------- */
 
 /*     version=1
  *     broker.epoch=<decimal>
@@ -109,9 +108,7 @@ static void format_is_ours(struct node *n)
     file_load(node_io(n), &n->load, n->path, NODE_TEXT_SIZE);
 }
 
-/* --- the format
- * -----------------------------------------------------------------------------------------------
- */
+/* --- the format ------------------------------------------------------------------------------- */
 
 static void format_stored(struct file_store *store, int error)
 {
@@ -221,8 +218,7 @@ static void format_loaded(struct file_load *load, int error)
     }
 }
 
-/* --- the directory
- * ---------------------------------------------------------------------------------------------- */
+/* --- the directory ---------------------------------------------------------------------------- */
 
 /* Makes every level of the path that is missing: 0 or a negative errno. */
 static int make_levels(struct io *io, const char *path)

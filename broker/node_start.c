@@ -28,9 +28,7 @@ static uint64_t shard_memory(const struct node *n)
     return (uint64_t)config_integer(n->config, CONFIG_LIMITS_MEMORY) / n->options.shards;
 }
 
-/* --- ready
- * ------------------------------------------------------------------------------------------------
- */
+/* --- ready ------------------------------------------------------------------------------------ */
 
 static void say_ready(struct node *n)
 {
@@ -82,9 +80,7 @@ static void listen_on_shard(struct node_shard *s)
     node_step_done(s);
 }
 
-/* --- shards
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- shards ----------------------------------------------------------------------------------- */
 
 static void configure_log(void *context, const struct image_topic *topic, struct log_config *out)
 {
@@ -194,9 +190,7 @@ static void shards_open(struct node *n)
     node_on_shards(n, show_image, images_shown);
 }
 
-/* --- logs
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- logs ------------------------------------------------------------------------------------- */
 
 static const char *known(void *context, struct uuid topic_id, int32_t partition)
 {
@@ -256,9 +250,7 @@ static void recover_logs(struct node *n)
     log_recover(node_io(n), &n->recover, &n->log_options, n->options.shards);
 }
 
-/* --- metadata
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- metadata --------------------------------------------------------------------------------- */
 
 static void meta_opened(struct meta_open *o, int error)
 {

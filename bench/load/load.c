@@ -35,8 +35,7 @@ static void make_topic(const struct load_options *o)
     leat_close(client);
 }
 
-/* --- progress
- * ------------------------------------------------------------------------------------- */
+/* --- progress --------------------------------------------------------------------------------- */
 
 struct totals {
     uint64_t sent, acked, failed;
@@ -83,8 +82,7 @@ static void watch(const struct load *load, struct load_cost *cost)
     }
 }
 
-/* --- the report
- * ----------------------------------------------------------------------------------- */
+/* --- the report ------------------------------------------------------------------------------- */
 
 static void latency_row(struct table *t, const char *name, const struct histogram *h)
 {
@@ -191,8 +189,7 @@ static void report_load(const struct load *load, const struct load_cost *cost)
     free(all);
 }
 
-/* --- the command
- * ---------------------------------------------------------------------------------- */
+/* --- the command ------------------------------------------------------------------------------ */
 
 static void check_options(struct load_options *o)
 {

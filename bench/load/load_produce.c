@@ -71,8 +71,7 @@ static void keep_failure(struct load_producer *p, int code, const char *message)
     }
 }
 
-/* --- the schedule
- * --------------------------------------------------------------------------------- */
+/* --- the schedule ----------------------------------------------------------------------------- */
 
 static uint64_t intended(const struct load_producer *p, uint64_t number)
 {
@@ -148,8 +147,7 @@ static void *sender_run(void *argument)
     return NULL;
 }
 
-/* --- reports
- * -------------------------------------------------------------------------------------- */
+/* --- reports ---------------------------------------------------------------------------------- */
 
 static void *reporter_run(void *argument)
 {

@@ -40,8 +40,7 @@ static void *make(struct bench *b, size_t count, size_t size)
     return p;
 }
 
-/* --- the messages --------------------------------------------------------------------------------
- */
+/* --- the messages ----------------------------------------------------------------------------- */
 
 static struct wire_records records_of(struct bench *b)
 {
@@ -179,8 +178,7 @@ static const struct {
     {"Metadata answer", &metadata_response_message, make_metadata_response, 12},
 };
 
-/* --- measuring -----------------------------------------------------------------------------------
- */
+/* --- measuring -------------------------------------------------------------------------------- */
 
 typedef int (*encode_fn)(const struct wire_message *message, const void *in, struct wire_writer *w,
                          int version);

@@ -191,8 +191,7 @@ static void file_fill(struct bench *b, struct io_file *file, uint64_t size, bool
     sync_files(b, &file, 1, false);
 }
 
-/* --- the measurements ----------------------------------------------------------------------------
- */
+/* --- the measurements ------------------------------------------------------------------------- */
 
 static void row_latency(struct table *t, const char *how, size_t size, unsigned in_flight,
                         const struct histogram *h, double seconds)

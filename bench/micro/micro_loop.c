@@ -35,8 +35,7 @@ static _Noreturn void give_up(const char *what)
     exit(1);
 }
 
-/* --- the echo server
- * ------------------------------------------------------------------------------ */
+/* --- the echo server -------------------------------------------------------------------------- */
 
 struct server {
     enum server_kind kind;
@@ -159,8 +158,7 @@ static void *server_run(void *argument)
     return NULL;
 }
 
-/* --- the client
- * ----------------------------------------------------------------------------------- */
+/* --- the client ------------------------------------------------------------------------------- */
 
 static int client_connect(uint16_t port)
 {
@@ -235,8 +233,7 @@ static void measure_echo(struct table *t, enum server_kind kind, size_t size, un
     free(s);
 }
 
-/* --- messages between shards
- * ----------------------------------------------------------------------- */
+/* --- messages between shards ------------------------------------------------------------------ */
 
 struct posts;
 

@@ -143,8 +143,7 @@ json_t *table_json(const struct table *t)
     return out;
 }
 
-/* --- reports -------------------------------------------------------------------------------------
- */
+/* --- reports ---------------------------------------------------------------------------------- */
 
 void report_init(struct report *r, const char *program)
 {

@@ -27,8 +27,7 @@ static void resource_prepare(struct api_request *r, struct admin_op *op, int8_t 
     }
 }
 
-/* --- AlterConfigs
- * ------------------------------------------------------------------------------------ */
+/* --- AlterConfigs ----------------------------------------------------------------------------- */
 
 static void alter_answer(struct admin *a)
 {
@@ -91,8 +90,7 @@ void handle_alter_configs(struct api_request *r)
     admin_go(a, 0);
 }
 
-/* --- IncrementalAlterConfigs
- * --------------------------------------------------------------------------- */
+/* --- IncrementalAlterConfigs ------------------------------------------------------------------ */
 
 static void incremental_answer(struct admin *a)
 {

@@ -39,8 +39,7 @@ static const struct handler handlers[] = {
     {75, handle_describe_topic_partitions},
 };
 
-/* --- requests ------------------------------------------------------------------------------------
- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 bool api_may_log(struct api *api)
 {
@@ -135,8 +134,7 @@ const struct image *api_request_image(struct api_request *r)
     return r->image;
 }
 
-/* --- from the net room
- * ---------------------------------------------------------------------------- */
+/* --- from the net room ------------------------------------------------------------------------ */
 
 static void (*handler_find(int16_t key))(struct api_request *)
 {
@@ -219,8 +217,7 @@ static void sockets_roomy(void *context)
     fetch_resume_all(context);
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------ */
+/* --- life ------------------------------------------------------------------------------------- */
 
 static int api_build(struct api *api)
 {

@@ -22,8 +22,7 @@ static int named_order(const void *a, const void *b)
     return order ? order : (x->name.size > y->name.size) - (x->name.size < y->name.size);
 }
 
-/* --- the answer
- * ------------------------------------------------------------------------------------ */
+/* --- the answer ------------------------------------------------------------------------------- */
 
 static int topic_tell(struct api_request *r, const struct create_topics_request_topics *in,
                       struct create_topics_response_topics *out)
@@ -89,8 +88,7 @@ static void answer(struct admin *a)
     api_respond(r, &response);
 }
 
-/* --- the operations
- * ---------------------------------------------------------------------------------- */
+/* --- the operations --------------------------------------------------------------------------- */
 
 static int assign(struct api_request *r, struct admin_op *op,
                   const struct create_topics_request_topics *in)

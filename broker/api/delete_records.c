@@ -26,8 +26,7 @@ struct deletion {
     bool answered;
 };
 
-/* --- at home
- * ------------------------------------------------------------------------------------------ */
+/* --- at home ---------------------------------------------------------------------------------- */
 
 static void moved(struct log_control *c, int error)
 {
@@ -67,8 +66,7 @@ static void deletion_start(struct share *s)
     share_each(s, part_start);
 }
 
-/* --- the request
- * ---------------------------------------------------------------------------------------- */
+/* --- the request ------------------------------------------------------------------------------ */
 
 static void deletion_answer(struct deletion *d)
 {

@@ -11,8 +11,7 @@ static const uint64_t ms_ns = 1000000, retry_ns = 10 * 1000000;
 
 static void fetch_round(struct fetch *f, enum fetch_state state);
 
-/* --- the answer
- * ------------------------------------------------------------------------------------------ */
+/* --- the answer ------------------------------------------------------------------------------- */
 
 /* What an incremental answer leaves out: a partition of which there is nothing new. */
 static bool part_told(const struct fetch *f, struct fetch_part *part, uint32_t size)
@@ -158,9 +157,7 @@ static void fetch_refuse(struct api_request *r, int error)
     api_respond(r, &response);
 }
 
-/* --- rounds
- * -----------------------------------------------------------------------------------------------
- */
+/* --- rounds ----------------------------------------------------------------------------------- */
 
 static void fetch_decide(struct fetch *f)
 {
@@ -294,8 +291,7 @@ void fetch_resume_all(struct api *api)
     }
 }
 
-/* --- the request
- * -------------------------------------------------------------------------------------------- */
+/* --- the request ------------------------------------------------------------------------------ */
 
 static void part_init(struct fetch *f, const struct fetch_request_partitions *asked,
                       struct wire_string name, struct uuid id, bool new_group)

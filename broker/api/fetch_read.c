@@ -19,8 +19,7 @@ static struct fetch_part *part_first(struct fetch_share *fs)
     return fs->share.first ? container_of(fs->share.first, struct fetch_part, part) : NULL;
 }
 
-/* --- loans
- * -------------------------------------------------------------------------------------------- */
+/* --- loans ------------------------------------------------------------------------------------ */
 
 enum { LOAN_SLICES_FIRST = 8 };
 
@@ -117,8 +116,7 @@ void fetch_share_release(struct fetch *f, struct fetch_share *fs)
     }
 }
 
-/* --- reading
- * ------------------------------------------------------------------------------------------ */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static void read_done(struct log_read *read, int error);
 
@@ -226,8 +224,7 @@ static void read_done(struct log_read *read, int error)
     share_read(fs);
 }
 
-/* --- watching
- * ------------------------------------------------------------------------------------------ */
+/* --- watching --------------------------------------------------------------------------------- */
 
 static void part_woken(struct partition_waiter *w)
 {
@@ -301,8 +298,7 @@ void fetch_share_start(struct share *s)
     share_read(fs);
 }
 
-/* --- cancelling
- * ---------------------------------------------------------------------------------------- */
+/* --- cancelling ------------------------------------------------------------------------------- */
 
 static void cancel_back(struct io_message *m, struct io *io)
 {

@@ -29,8 +29,7 @@ struct metadata {
     struct barrier barrier;
 };
 
-/* --- the answer
- * ----------------------------------------------------------------------------------- */
+/* --- the answer ------------------------------------------------------------------------------- */
 
 void describe_partition(const struct image *image, const struct image_partition *in,
                         struct metadata_response_partitions *out, int32_t *offline)
@@ -185,8 +184,7 @@ static void answer(struct metadata *m)
     api_respond(m->request, &response);
 }
 
-/* --- creation on demand
- * ----------------------------------------------------------------------------- */
+/* --- creation on demand ----------------------------------------------------------------------- */
 
 static void creation_seen(struct barrier *b)
 {

@@ -32,8 +32,7 @@ struct produce {
     bool answered;
 };
 
-/* --- checks
- * ----------------------------------------------------------------------------------------- */
+/* --- checks ----------------------------------------------------------------------------------- */
 
 static const char *check_times(const struct batch_header *h, const struct topic_config *config,
                                int64_t now_ms)
@@ -132,8 +131,7 @@ static void partition_refuse(struct api_request *r,
     }
 }
 
-/* --- the answer
- * --------------------------------------------------------------------------------------- */
+/* --- the answer ------------------------------------------------------------------------------- */
 
 static bool part_over(const struct produce_part *part)
 {
@@ -197,8 +195,7 @@ static void produce_done(struct spread *s)
     net_unhold(&r->net);
 }
 
-/* --- at home
- * ------------------------------------------------------------------------------------------- */
+/* --- at home ---------------------------------------------------------------------------------- */
 
 static void append_done(struct partition_append *a, int error)
 {
@@ -234,8 +231,7 @@ static void produce_start(struct share *s)
     share_each(s, part_start);
 }
 
-/* --- the request
- * ---------------------------------------------------------------------------------------- */
+/* --- the request ------------------------------------------------------------------------------ */
 
 static int32_t count_partitions(const struct produce_request *q)
 {

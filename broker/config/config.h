@@ -67,8 +67,7 @@ enum {
     CONFIG_EXIT_CONFIG = 78, /* EX_CONFIG of sysexits.h */
 };
 
-/* --- keys ----------------------------------------------------------------------------------------
- */
+/* --- keys ------------------------------------------------------------------------------------- */
 
 struct config_key_info {
     const char *name;
@@ -89,8 +88,7 @@ int config_key_find(struct bytes name);
  * double, 7 list. */
 int8_t config_key_kafka_type(enum config_key key);
 
-/* --- loading -------------------------------------------------------------------------------------
- */
+/* --- loading ---------------------------------------------------------------------------------- */
 
 struct config;
 
@@ -121,8 +119,7 @@ int config_load(struct config **out, struct memory *m, const struct config_input
 /* NULL is accepted. */
 void config_free(struct config *c);
 
-/* --- reading -------------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 bool config_bool(const struct config *c, enum config_key key);
 
@@ -166,8 +163,7 @@ void config_print(const struct config *c, config_line_fn *line, void *context);
 /* The reference page of all keys, in Markdown. */
 void config_reference(config_line_fn *line, void *context);
 
-/* --- topics --------------------------------------------------------------------------------------
- */
+/* --- topics ----------------------------------------------------------------------------------- */
 
 struct topic_key_info {
     const char *name;
@@ -220,8 +216,7 @@ enum topic_timestamp_type { TOPIC_TIMESTAMP_CREATE_TIME, TOPIC_TIMESTAMP_LOG_APP
 /* The value as DescribeConfigs shows it. Cut to `size`. */
 void topic_config_format(const struct topic_config *t, enum topic_key key, char *out, size_t size);
 
-/* --- the command line of leatd -------------------------------------------------------------------
- */
+/* --- the command line of leatd ---------------------------------------------------------------- */
 
 enum config_action {
     CONFIG_RUN,

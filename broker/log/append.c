@@ -183,6 +183,9 @@ static int admit(struct log *log, struct log_append *a)
     if (space <= 0) {
         return space;
     }
+    if (log->config.durability == LOG_MEMORY && set->mapped.failed) {
+        return ERR_DISK_FULL;
+    }
     if (!journal_has_room(log, x.size) || !tail_reserve(s, x.size)) {
         log_set_want_checkpoint(set);
         return 0;
@@ -292,6 +295,21 @@ void log_pump(struct log_set *set)
     list_splice(&set->runnable, &blocked);
 }
 
+/* What is larger would wait for ever: it fits into no group, no ring, no tail. */
+static uint64_t batch_limit(const struct log *log)
+{
+    const struct log_options *o = &log->set->options;
+    uint64_t limit = o->journal_file_bytes - JOURNAL_HEADER_SIZE - JOURNAL_CONTROL_RESERVE;
+    uint64_t group = (uint64_t)JOURNAL_PIECES_MAX * JOURNAL_PIECE_SIZE - IO_BLOCK_SIZE;
+    limit = limit < group ? limit : group;
+    uint64_t ring = o->memory_journal_bytes / 2 - IO_BLOCK_SIZE; /* an end of it may be left out */
+    limit = log->config.durability == LOG_MEMORY && ring < limit ? ring : limit;
+    uint64_t tail = o->tail_bytes_max / 2;
+    uint64_t slices = (uint64_t)(LOG_READ_SLICES_MAX - 1) * o->chunk_bytes_max;
+    limit = tail < limit ? tail : limit;
+    return slices < limit ? slices : limit;
+}
+
 void log_append(struct log *log, struct log_append *a)
 {
     assert(log->magic == LOG_MAGIC && log->opened && !log->set->closing);
@@ -303,9 +321,7 @@ void log_append(struct log *log, struct log_append *a)
     a->base_offset = -1;
     list_init(&a->priv.waiter.link);
     struct log_set *set = log->set;
-    uint64_t limit =
-        set->options.journal_file_bytes - JOURNAL_HEADER_SIZE - JOURNAL_CONTROL_RESERVE;
-    if (a->batch.size > limit || log->removing) {
+    if (a->batch.size > batch_limit(log) || log->removing) {
         append_done_soon(a, log->removing ? ERR_CLOSED : ERR_MESSAGE_TOO_LARGE);
         return;
     }

@@ -33,8 +33,7 @@ static uint64_t blocks_up(uint64_t bytes)
     return blocks_down(bytes + IO_BLOCK_SIZE - 1);
 }
 
-/* --- the reader --------------------------------------------------------------------------------
- */
+/* --- the reader ------------------------------------------------------------------------------- */
 
 struct cold_reader *cold_reader_new(struct io *io, const struct cold_options *options)
 {
@@ -294,8 +293,7 @@ void cold_reader_free(struct cold_reader *r)
     memory_free(r->memory, r);
 }
 
-/* --- sources -----------------------------------------------------------------------------------
- */
+/* --- sources ---------------------------------------------------------------------------------- */
 
 void source_open(struct cold_source *s, struct cold_reader *r, void (*wake)(struct cold_source *s))
 {

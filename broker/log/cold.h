@@ -90,8 +90,7 @@ struct cold_source {
     } priv;
 };
 
-/* --- reading ------------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct cold_request {
     struct cold_source source;
@@ -122,8 +121,7 @@ struct cold_request {
  * where it begins. */
 int cold_read(struct cold_reader *r, struct cold_request *q) MUST_CHECK;
 
-/* --- walking over everything -------------------------------------------------------------------
- */
+/* --- walking over everything ------------------------------------------------------------------ */
 
 struct cold_batch {
     struct batch_fields fields;

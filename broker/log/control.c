@@ -53,6 +53,7 @@ static void control_gather(struct log *log, struct log_control *c, struct entry 
         r->sequence = journal_append(&set->journal, e, kept, kept_count, &c->priv.waiter);
     }
     r->kind = c->kind;
+    r->offset = c->offset;
     r->log = log;
     list_init(&r->link);
     list_append(&set->releases, &r->link);
@@ -80,8 +81,7 @@ static bool control_room(const struct log *log, uint32_t size)
     return room;
 }
 
-/* --- start and removal
- * --------------------------------------------------------------------------------- */
+/* --- start and removal ------------------------------------------------------------------------ */
 
 void log_replay_start(struct log *log, int64_t offset)
 {
@@ -131,8 +131,7 @@ static int control_remove(struct log *log, struct log_control *c)
     return 1;
 }
 
-/* --- truncation
- * ------------------------------------------------------------------------------------------ */
+/* --- truncation ------------------------------------------------------------------------------- */
 
 struct truncation {
     struct log_control *control;
@@ -471,8 +470,7 @@ int log_replay_remove(struct log *log)
     return 1;
 }
 
-/* --- the operation
- * ------------------------------------------------------------------------------------- */
+/* --- the operation ---------------------------------------------------------------------------- */
 
 static int control_try(struct log_control *c)
 {
@@ -532,8 +530,7 @@ void log_control_pump(struct log_set *set)
     list_splice(&set->controls, &again);
 }
 
-/* --- after the mark
- * ---------------------------------------------------------------------------------------- */
+/* --- after the mark --------------------------------------------------------------------------- */
 
 static bool segments_idle(struct list *segments)
 {
@@ -546,7 +543,8 @@ static bool segments_idle(struct list *segments)
     return true;
 }
 
-bool log_drop_segments_below(struct log *log, int64_t offset)
+/* False: some of them are in use; they are left for the next call. */
+static bool drop_segments_below(struct log *log, int64_t offset)
 {
     while (log->segments.next != log->segments.prev) {
         struct segment *s = container_of(log->segments.next, struct segment, link);
@@ -568,7 +566,7 @@ static bool release_run(struct release *r)
 {
     struct log *log = r->log;
     if (r->kind == LOG_START) {
-        return log->removing || log_drop_segments_below(log, log->start_offset);
+        return log->removing || drop_segments_below(log, r->offset);
     }
     if (r->kind == LOG_TRUNCATE) {
         if (!segments_idle(&r->doomed)) {

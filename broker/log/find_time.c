@@ -56,8 +56,7 @@ static void search_end(struct time_search *t, int error, int64_t offset, int64_t
     f->done(f, error);
 }
 
-/* --- one batch
- * ------------------------------------------------------------------------------------------ */
+/* --- one batch -------------------------------------------------------------------------------- */
 
 /* The first record of `records` that is late enough. 0, or a negative error. */
 static int search_records(struct time_search *t, const struct batch_header *h, struct bytes records)
@@ -137,8 +136,7 @@ static bool take_batch(struct time_search *t)
     return t->batch != NULL;
 }
 
-/* --- batches of a segment
- * ----------------------------------------------------------------------------------- */
+/* --- batches of a segment --------------------------------------------------------------------- */
 
 static int64_t header_max_timestamp(const struct log_read *r)
 {
@@ -225,9 +223,7 @@ static void search_batches(struct time_search *t)
     search_segment(t);
 }
 
-/* --- segments
- * --------------------------------------------------------------------------------------------------
- */
+/* --- segments --------------------------------------------------------------------------------- */
 
 static void search_indexed(struct time_search *t)
 {

@@ -98,8 +98,7 @@ bool journal_idle(const struct journal *j)
     return !j->gathering && list_empty(&j->flying);
 }
 
-/* --- pieces: aligned buffers that groups are gathered in
- * ------------------------------------------ */
+/* --- pieces: aligned buffers that groups are gathered in -------------------------------------- */
 
 static void *piece_take(struct journal *j)
 {
@@ -166,8 +165,7 @@ static struct journal_group *group_begin(struct journal *j)
     return g;
 }
 
-/* --- where the next group goes
- * --------------------------------------------------------------------- */
+/* --- where the next group goes ---------------------------------------------------------------- */
 
 static bool file_free(const struct journal *j, unsigned index)
 {
@@ -258,8 +256,7 @@ uint64_t journal_append(struct journal *j, struct entry *e, const struct iovec *
     return j->next_sequence++;
 }
 
-/* --- commit and settle
- * ------------------------------------------------------------------------------- */
+/* --- commit and settle ------------------------------------------------------------------------ */
 
 static bool may_fly(const struct journal *j, const struct journal_group *g)
 {
@@ -424,8 +421,7 @@ uint64_t journal_live_bytes(const struct journal *j)
     return bytes;
 }
 
-/* --- growing: one more file, written with zeros in the background
- * ---------------------------------- */
+/* --- growing: one more file, written with zeros in the background ----------------------------- */
 
 static void grow_end(struct journal *j, bool keep)
 {
@@ -489,8 +485,9 @@ static void grow_step(struct io_op *op, int64_t result)
 static void grow_start(struct journal *j)
 {
     uint64_t bytes = (j->file_count + 1) * j->options->journal_file_bytes;
-    if (j->grow.stage != GROW_NOT || j->closing || j->file_count == JOURNAL_FILES_MAX ||
-        bytes > j->options->journal_bytes_max) {
+    uint64_t room = j->options->disk_reserve_bytes + j->options->journal_file_bytes;
+    if (j->set->disk_free < room || j->grow.stage != GROW_NOT || j->closing ||
+        j->file_count == JOURNAL_FILES_MAX || bytes > j->options->journal_bytes_max) {
         return;
     }
     char path[IO_PATH_MAX];

@@ -95,8 +95,7 @@ enum log_mutant {
     LOG_MUTANT_SHARE_BLOCK = 1 << 16,   /* groups share blocks (L2) */
 };
 
-/* --- recovery ----------------------------------------------------------------------------------
- */
+/* --- recovery --------------------------------------------------------------------------------- */
 
 struct log_recovery_summary {
     uint32_t logs;      /* partitions with data */
@@ -122,8 +121,7 @@ void log_recover(struct io *io, struct log_recover *r, const struct log_options 
                  unsigned shards);
 void log_recovery_free(struct io *io, struct log_recovery *recovery);
 
-/* --- the logs of a shard ------------------------------------------------------------------------
- */
+/* --- the logs of a shard ---------------------------------------------------------------------- */
 
 /* Opens shard io_shard(io) of `recovery` (which must live until this returns; shard 0 frees it
  * after all shards have opened). NULL: out of memory or files, said in the log. */
@@ -171,8 +169,7 @@ struct log_waiter {
     void (*settled)(struct log_waiter *w);
 };
 
-/* --- appending ----------------------------------------------------------------------------------
- */
+/* --- appending -------------------------------------------------------------------------------- */
 
 /* One append of one batch, embedded in its owner until done(). */
 struct log_append {
@@ -212,8 +209,7 @@ void log_begin_epoch(struct log *log, int32_t epoch);
  * -1 and -1 if there is none. */
 int64_t log_epoch_end(const struct log *log, int32_t epoch, int32_t *found);
 
-/* --- reading ------------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct log_read {
     int64_t offset;       /* start_offset <= offset < limit */
@@ -254,8 +250,7 @@ struct log_find_time {
 };
 void log_find_time(struct log *log, struct log_find_time *f); /* done() from the loop */
 
-/* --- control: each is an entry of the journal, done when that is durable ------------------------
- */
+/* --- control: each is an entry of the journal, done when that is durable ---------------------- */
 
 enum log_control_kind {
     LOG_TRUNCATE, /* the log ends at `offset` (a batch boundary; else at the batch that contains it)
@@ -281,8 +276,7 @@ void log_control(struct log *log, struct log_control *c);
  * wall clock. */
 void log_retain(struct log *log, int64_t now_ms, unsigned limit);
 
-/* --- what a shard tells about itself -------------------------------------------------------------
- */
+/* --- what a shard tells about itself ---------------------------------------------------------- */
 
 struct log_set_status {
     uint64_t journal_bytes, journal_bytes_live;

@@ -77,9 +77,9 @@ struct segment {
     struct list index_lru;           /* in set.indexes: of a sealed segment, in memory */
     uint32_t *sums; /* of the pieces below sums_position, while it is written behind */
     uint32_t sums_capacity, sums_position;
-    bool sums_broken; /* not all pieces were seen: a walk makes them */
-    uint32_t readers; /* reads that use the file */
-    bool removed;     /* its name is gone */
+    bool sums_broken;      /* not all pieces were seen: a walk makes them */
+    uint32_t readers;      /* reads that use the file */
+    bool removed;          /* its name is gone */
     uint32_t missing_from; /* recovery: what should lie from here on is not in the file; an entry
                             * yet to be replayed has deleted it, or it is damage. Nothing is
                             * written. UINT32_MAX: it is whole */
@@ -149,6 +149,7 @@ struct release {
     struct list link; /* in set.releases, by sequence */
     uint64_t sequence;
     enum log_control_kind kind;
+    int64_t offset; /* a new start: the log's own may be further, and not yet durable */
     struct log *log;
     struct list doomed; /* segments that a truncation took from the log */
 };
@@ -272,8 +273,7 @@ struct log_recovery {
     uint32_t logs;
 };
 
-/* --- set.c
- * ------------------------------------------------------------------------------------------ */
+/* --- set.c ------------------------------------------------------------------------------------ */
 void log_set_progress(
     struct log_set *set); /* something made room: waiting appends are tried again */
 void log_set_settled(struct log_set *set); /* a group has settled: marks, checkpoint */
@@ -292,8 +292,7 @@ void log_set_close_step(struct log_set *set);
 void log_set_free(struct log_set *set);
 struct log *log_set_load(struct log_set *set, const struct checkpoint_log *l) MUST_CHECK;
 
-/* --- tail.c
- * ----------------------------------------------------------------------------------------- */
+/* --- tail.c ----------------------------------------------------------------------------------- */
 /* Whether `size` more bytes find room in the tail now (chunks are taken). */
 bool tail_reserve(struct segment *s, uint32_t size);
 /* Copies to the end of the segment; tail_reserve() was true. */
@@ -319,8 +318,7 @@ void tail_free_lists(struct log_set *set);
 unsigned tail_iovecs(const struct segment *s, uint32_t from, uint32_t to, struct iovec *out,
                      unsigned count, uint32_t *reached);
 
-/* --- segment.c
- * -------------------------------------------------------------------------------------- */
+/* --- segment.c -------------------------------------------------------------------------------- */
 struct segment *segment_new(struct log *log, int64_t base_offset) MUST_CHECK;
 void segment_free(struct segment *s);              /* closes; nothing in flight */
 struct segment *log_active(const struct log *log); /* NULL: none yet */
@@ -344,8 +342,7 @@ int log_segments_load(struct log *log) MUST_CHECK;
 struct segment *segment_for_offset(const struct log *log, int64_t offset);
 int64_t segment_end_offset(const struct segment *s);
 
-/* --- segment_index.c
- * -------------------------------------------------------------------------------- */
+/* --- segment_index.c -------------------------------------------------------------------------- */
 void segment_sums_update(struct segment *s, const struct iovec *iovecs, unsigned count,
                          uint32_t from);
 void segment_index_cut(struct segment *s, uint32_t position); /* the segment was truncated */
@@ -355,41 +352,34 @@ void segment_index_finish(
 /* 1: s->index is as good as it gets; 0: w->settled(w) will be called; or an error. */
 int segment_index_need(struct segment *s, struct log_waiter *w) MUST_CHECK;
 
-/* --- append.c
- * --------------------------------------------------------------------------------------- */
+/* --- append.c --------------------------------------------------------------------------------- */
 /* Replay: the entry's batch is put where the entry says. 1 done, 0 wait for progress, or an error.
  */
 int log_replay_append(struct log *log, const struct entry *e) MUST_CHECK;
 void log_pump(struct log_set *set);
 void log_fail_waiting(struct log *log, int error);
 
-/* --- control.c
- * -------------------------------------------------------------------------------------- */
+/* --- control.c -------------------------------------------------------------------------------- */
 int log_replay_truncate(struct log *log, const struct entry *e) MUST_CHECK;
 void log_replay_start(struct log *log, int64_t offset);
 int log_replay_remove(struct log *log) MUST_CHECK;
 void log_release_marked(struct log_set *set);
 void log_control_pump(struct log_set *set);
-/* False: some of them are in use; they are left for the next call. */
-bool log_drop_segments_below(struct log *log, int64_t offset);
 
-/* --- trash.c
- * ---------------------------------------------------------------------------------------- */
+/* --- trash.c ---------------------------------------------------------------------------------- */
 /* Renames `path` into <root>/trash and removes it in the background. 0 or an error. */
 int trash_put(struct log_set *set, const char *path, struct uuid topic_id,
               int32_t partition) MUST_CHECK;
 void trash_begin(struct log_set *set);   /* what an earlier life left is removed */
 void trash_abandon(struct log_set *set); /* what has not begun is left to the next start */
 
-/* --- sync.c
- * ------------------------------------------------------------------------------------------ */
+/* --- sync.c ----------------------------------------------------------------------------------- */
 void log_names_dirty(struct log *log);
 /* Makes what was written to segments, and their names, durable; then done(), from the loop or at
  * once. */
 void log_sync_begin(struct log_set *set, void (*done)(struct log_set *set));
 
-/* --- checkpoint.c
- * ------------------------------------------------------------------------------------ */
+/* --- checkpoint.c ----------------------------------------------------------------------------- */
 void log_set_want_checkpoint(struct log_set *set);
 void log_set_journal_turned(struct log_set *set);
 void checkpoint_step(struct log_set *set);

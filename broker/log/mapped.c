@@ -42,8 +42,11 @@ static void made(struct io_op *op, int64_t result)
     }
     if (!m->ring) {
         log_error(io_logger(m->io), "log",
-                  "no room for the journal of memory topics in %s: their appends are refused",
+                  "no room for the journal of memory topics in %s: their appends are refused until "
+                  "there is",
                   m->set->options.root);
+        io_file_close(m->io, m->file);
+        m->file = NULL;
         m->failed = true;
     }
     log_set_progress(m->set);
@@ -60,6 +63,13 @@ static void make(struct mapped *m)
     if (io_file_open(m->io, &m->file, path, IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE) < 0) {
         m->file = NULL;
         m->failed = true;
+        return;
+    }
+    bool there = io_file_size(m->io, m->file) >= (int64_t)m->capacity;
+    if (!there && m->set->disk_free < m->set->options.disk_reserve_bytes + m->capacity) {
+        io_file_close(m->io, m->file);
+        m->file = NULL;
+        m->failed = m->set->disk_full = true;
         return;
     }
     m->set->in_flight++;

@@ -25,7 +25,7 @@ struct mapped {
     uint64_t position; /* of the next group; grows for ever, modulo capacity in the file */
     uint64_t tail;     /* of the oldest live group */
     struct io_op op;   /* making the file */
-    bool failed;
+    bool failed;       /* no room for the file: tried again after a second */
 };
 
 void mapped_init(struct mapped *m, struct log_set *set, uint64_t next_sequence);

@@ -86,8 +86,7 @@ static int read_tail(struct log_read *r, struct segment *s, uint32_t position)
     return 1;
 }
 
-/* --- from disk
- * -------------------------------------------------------------------------------------------- */
+/* --- from disk -------------------------------------------------------------------------------- */
 
 static void state_free(struct read_state *st)
 {

@@ -142,8 +142,7 @@ void recovery_finish_progress(struct recovery *r)
     written_behind(r);
 }
 
-/* --- one shard after the other
- * -------------------------------------------------------------------------------- */
+/* --- one shard after the other ---------------------------------------------------------------- */
 
 static void shard_next(struct recovery *r)
 {
@@ -186,8 +185,7 @@ static struct recovery_source *source_of(struct recovery *r, unsigned shard)
     return NULL;
 }
 
-/* --- journal files: two at least, of the size that is configured, written once with zeros
- * ------------------- */
+/* --- journal files: two at least, of the size that is configured, written once with zeros ----- */
 
 static void file_written(struct recovery *r)
 {
@@ -265,8 +263,7 @@ static void file_cut(struct recovery *r)
     io_sync(r->io, &r->op, r->file);
 }
 
-/* --- checkpoint copies
- * ------------------------------------------------------------------------------------------- */
+/* --- checkpoint copies ------------------------------------------------------------------------ */
 
 /* The copy written at step 0 and 1: the older or invalid one first. */
 static unsigned copy_of_step(struct recovery *r, unsigned step)

@@ -91,8 +91,7 @@ void recovery_load(struct recovery *r)
     sync_next(r);
 }
 
-/* --- sync first
- * ------------------------------------------------------------------------------------------ */
+/* --- sync first ------------------------------------------------------------------------------- */
 
 static struct io_file *file_to_sync(struct recovery_source *s, unsigned index)
 {
@@ -129,8 +128,7 @@ static void sync_next(struct recovery *r)
     read_next(r);
 }
 
-/* --- checkpoints
- * ------------------------------------------------------------------------------------------ */
+/* --- checkpoints ------------------------------------------------------------------------------ */
 
 /* The newest is the larger by first live sequence, life, mark (L6). */
 static bool newer(const struct checkpoint_header *a, const struct checkpoint_header *b)
@@ -202,8 +200,7 @@ static void read_next(struct recovery *r)
     choose_life(r);
 }
 
-/* --- the life that counts
- * ----------------------------------------------------------------------------------- */
+/* --- the life that counts --------------------------------------------------------------------- */
 
 static unsigned count_of_life(struct recovery *r, uint64_t life, unsigned shards)
 {
@@ -323,9 +320,7 @@ static void choose_life(struct recovery *r)
     scan_next(r);
 }
 
-/* --- journals
- * ------------------------------------------------------------------------------------------------
- */
+/* --- journals --------------------------------------------------------------------------------- */
 
 static int scan_mapped(struct recovery *r, struct recovery_source *s)
 {
@@ -416,8 +411,7 @@ static void scan_next(struct recovery *r)
     scan_end(r);
 }
 
-/* --- names under topics/
- * ---------------------------------------------------------------------------------------- */
+/* --- names under topics/ ---------------------------------------------------------------------- */
 
 static void directory_name(void *context, const char *name, bool directory)
 {

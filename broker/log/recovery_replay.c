@@ -23,8 +23,7 @@ static const char *known_name(const struct recovery *r, struct uuid topic_id, in
     return r->options.known(r->options.known_context, topic_id, partition);
 }
 
-/* --- directories and checkpointed logs
- * ------------------------------------------------------------------------ */
+/* --- directories and checkpointed logs -------------------------------------------------------- */
 
 int recovery_set_aside(struct recovery *r, const struct recovery_directory *d)
 {
@@ -210,8 +209,7 @@ void recovery_replay(struct recovery *r)
     mark_next(r);
 }
 
-/* --- what is acted upon below is never a torn tail again
- * ---------------------------------------------------- */
+/* --- what is acted upon below is never a torn tail again -------------------------------------- */
 
 static void marked(struct recovery *r)
 {
@@ -252,9 +250,7 @@ static void mark_next(struct recovery *r)
     replay_next(r);
 }
 
-/* --- entries
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- entries ---------------------------------------------------------------------------------- */
 
 /* A control of a `memory` log in the durable journal. After a kill the mapped journal says it in
  * its place; after a power cut what was appended since the checkpoint is gone, and it applies to

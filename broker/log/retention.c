@@ -79,7 +79,5 @@ void log_retain(struct log *log, int64_t now_ms, unsigned limit)
         log->retain.offset = start;
         log->retain.done = retained;
         log_control(log, &log->retain);
-    } else {
-        (void)log_drop_segments_below(log, log->start_offset);
     }
 }

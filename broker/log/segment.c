@@ -159,8 +159,7 @@ int segment_open(struct segment *s)
     return 0;
 }
 
-/* --- writing behind
- * ------------------------------------------------------------------------------------ */
+/* --- writing behind --------------------------------------------------------------------------- */
 
 static uint32_t whole_blocks(uint32_t size)
 {
@@ -293,8 +292,7 @@ bool segment_settled_on_disk(const struct segment *s, uint32_t size)
     return s->state == SEGMENT_SEALED;
 }
 
-/* --- space
- * --------------------------------------------------------------------------------------------- */
+/* --- space ------------------------------------------------------------------------------------ */
 
 static void space_end(struct log *log, int error)
 {
@@ -421,8 +419,9 @@ static int space_start(struct log *log, struct segment *s, uint64_t end)
 {
     struct log_set *set = log->set;
     uint64_t target = space_step(s, end);
-    uint64_t reserve = set->options.disk_reserve_bytes + (target - s->allocated);
-    if (set->disk_free < reserve) {
+    /* The reserve is also there for a start on a full disk. */
+    uint64_t reserve = set->recovering ? 0 : set->options.disk_reserve_bytes;
+    if (set->disk_free < reserve + (target - s->allocated)) {
         set->disk_full = true;
         return ERR_DISK_FULL;
     }
@@ -473,8 +472,7 @@ int log_space(struct log *log, struct segment *s, uint64_t end)
     return space_start(log, s, end);
 }
 
-/* --- what the directory holds
- * --------------------------------------------------------------------------- */
+/* --- what the directory holds ----------------------------------------------------------------- */
 
 struct listing {
     int64_t *bases;

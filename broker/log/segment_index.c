@@ -41,8 +41,7 @@ struct index_job {
 static void job_start(struct index_job *job);
 static void job_done(struct io_op *op, int64_t result);
 
-/* --- sums, while the segment is written behind
- * ---------------------------------------------------------- */
+/* --- sums, while the segment is written behind ------------------------------------------------ */
 
 void segment_sums_update(struct segment *s, const struct iovec *iovecs, unsigned count,
                          uint32_t from)
@@ -87,9 +86,7 @@ static void segment_sums_free(struct segment *s)
     s->sums_capacity = 0;
 }
 
-/* --- jobs
- * --------------------------------------------------------------------------------------------------
- */
+/* --- jobs ------------------------------------------------------------------------------------- */
 
 static void wake_waiters(struct segment *s)
 {
@@ -230,8 +227,7 @@ static void job_write(struct index_job *job, enum index_step step)
     io_write(log->set->io, &job->op, job->file, &job->iovec, 1, 0, 0);
 }
 
-/* --- a walk over the segment
- * ----------------------------------------------------------------------------- */
+/* --- a walk over the segment ------------------------------------------------------------------ */
 
 static int scan_batch(struct cold_scan *scan, const struct cold_batch *b)
 {
@@ -340,9 +336,7 @@ static void job_scan(struct index_job *job)
     cold_scan(log->set->cold, &job->scan);
 }
 
-/* --- loading
- * ------------------------------------------------------------------------------------------------
- */
+/* --- loading ---------------------------------------------------------------------------------- */
 
 static void job_loaded(struct index_job *job, int64_t result)
 {

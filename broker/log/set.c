@@ -358,8 +358,7 @@ struct log_set_status log_set_status(const struct log_set *set)
     };
 }
 
-/* --- the end of a turn
- * ------------------------------------------------------------------------------- */
+/* --- the end of a turn ------------------------------------------------------------------------ */
 
 void log_finish_later(struct log_set *set, struct log_waiter *w)
 {
@@ -433,14 +432,14 @@ static void tick(struct io_op *op, int64_t result)
         }
         set->disk_full = full;
     }
+    set->mapped.failed = false;
     if (set->waiting_appends || !list_empty(&set->controls)) {
         log_set_progress(set);
     }
     io_timer(set->io, &set->tick, io_now(set->io) + TICK_NS);
 }
 
-/* --- closing
- * ------------------------------------------------------------------------------------------- */
+/* --- closing ---------------------------------------------------------------------------------- */
 
 void log_set_close(struct log_set *set, struct log_set_close *c)
 {

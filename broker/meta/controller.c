@@ -26,8 +26,7 @@ int controller_emit(const struct controller *c, const struct meta_op *op,
     return op->validate_only ? 0 : c->emit(c->context, message, version, body);
 }
 
-/* --- placement
- * ------------------------------------------------------------------------------------ */
+/* --- placement -------------------------------------------------------------------------------- */
 
 /* The replicas of new partitions: as the operation assigns them, or one after the other over the
  * brokers that are not fenced. */
@@ -199,8 +198,7 @@ static int emit_partitions(const struct controller *c, const struct meta_op *op,
     return 0;
 }
 
-/* --- topics
- * ---------------------------------------------------------------------------------------- */
+/* --- topics ----------------------------------------------------------------------------------- */
 
 static int check_new_name(const struct controller *c, struct meta_op *op)
 {

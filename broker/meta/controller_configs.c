@@ -104,8 +104,7 @@ static int emit_config(const struct controller *c, const struct meta_op *op,
     return controller_emit(c, op, &config_record_message, 0, &r);
 }
 
-/* --- a new topic
- * ------------------------------------------------------------------------------------ */
+/* --- a new topic ------------------------------------------------------------------------------ */
 
 int controller_check_new_configs(struct meta_op *op)
 {
@@ -150,8 +149,7 @@ int controller_emit_new_configs(const struct controller *c, const struct meta_op
     return error;
 }
 
-/* --- changes
- * ---------------------------------------------------------------------------------------- */
+/* --- changes ---------------------------------------------------------------------------------- */
 
 static const char *current_value(const struct target *t, const char *key)
 {

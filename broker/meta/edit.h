@@ -35,8 +35,7 @@ struct image *image_empty(struct image_home *home) MUST_CHECK;
 struct image *image_fork(const struct image *base) MUST_CHECK;
 void image_seal(struct image *draft);
 
-/* --- edits of a draft: 0, ERR_NO_MEMORY, or ERR_MALFORMED when they do not fit the image
- * ---------- */
+/* --- edits of a draft: 0, ERR_NO_MEMORY, or ERR_MALFORMED when they do not fit the image ------ */
 
 struct image_partition_spec {
     int32_t leader, leader_epoch, partition_epoch;
@@ -86,8 +85,7 @@ void image_set_controller(struct image *draft, int32_t node);
 /* Of the newest record: its offset, leader epoch and timestamp. */
 void image_set_position(struct image *draft, int64_t offset, int32_t epoch, int64_t timestamp);
 
-/* --- reading
- * -------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct image_feature {
     char name[IMAGE_FEATURE_NAME_MAX];

@@ -41,8 +41,7 @@ static void finish_later(struct io *io, struct io_op *op, void (*done)(struct io
     io_timer(io, op, io_now(io));
 }
 
-/* --- loading
- * ------------------------------------------------------------------------------------------ */
+/* --- loading ---------------------------------------------------------------------------------- */
 
 static void load_end(struct file_load *l, int error)
 {
@@ -115,8 +114,7 @@ void file_load(struct io *io, struct file_load *l, const char *path, size_t limi
     io_read(io, &l->priv.op, l->priv.file, l->data, (size_t)size, 0);
 }
 
-/* --- storing
- * ------------------------------------------------------------------------------------------ */
+/* --- storing ---------------------------------------------------------------------------------- */
 
 static void store_end(struct file_store *s)
 {
@@ -226,8 +224,7 @@ void file_store(struct io *io, struct file_store *s, const char *path, const voi
     io_truncate(io, &s->priv.op, s->priv.file, 0);
 }
 
-/* --- directories and removal
- * ------------------------------------------------------------------------- */
+/* --- directories and removal ------------------------------------------------------------------ */
 
 static void directory_synced(struct io_op *op, int64_t result)
 {

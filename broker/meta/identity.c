@@ -55,8 +55,7 @@ int uuid_parse(struct uuid *out, struct bytes text)
     return 0;
 }
 
-/* --- meta.properties
- * --------------------------------------------------------------------------------- */
+/* --- meta.properties -------------------------------------------------------------------------- */
 
 size_t identity_encode(const struct identity *in, char out[static IDENTITY_SIZE_MAX])
 {
@@ -136,8 +135,7 @@ int identity_decode(struct identity *out, struct bytes text)
     return 0;
 }
 
-/* --- the vote
- * ----------------------------------------------------------------------------------------- */
+/* --- the vote --------------------------------------------------------------------------------- */
 
 void vote_encode(const struct vote *in, uint8_t out[static VOTE_SLOT_SIZE])
 {

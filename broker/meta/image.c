@@ -54,8 +54,7 @@ struct image {
     int16_t kraft_version;
 };
 
-/* --- life ----------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 struct image_home *image_home_new(struct memory *memory, const char *cluster_id)
 {
@@ -209,8 +208,7 @@ void image_release(const struct image *image)
     }
 }
 
-/* --- topics --------------------------------------------------------------------------------------
- */
+/* --- topics ----------------------------------------------------------------------------------- */
 
 static struct topic *find_topic(const struct tree_node *root, enum tree_order order,
                                 struct bytes key)
@@ -462,8 +460,7 @@ int image_set_topic_config(struct image *draft, struct bytes name, struct bytes 
     return 0;
 }
 
-/* --- brokers and the rest ------------------------------------------------------------------------
- */
+/* --- brokers and the rest --------------------------------------------------------------------- */
 
 int image_put_broker(struct image *draft, const struct image_broker_spec *spec)
 {
@@ -577,8 +574,7 @@ void image_set_position(struct image *draft, int64_t offset, int32_t epoch, int6
     draft->timestamp = timestamp;
 }
 
-/* --- reading
- * -------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 const struct image_topic *image_topic_by_name(const struct image *image, struct bytes name)
 {

@@ -20,8 +20,7 @@ static void check(const struct meta *m)
     assert(m && m->magic == META_MAGIC);
 }
 
-/* --- committing
- * --------------------------------------------------------------------------------------- */
+/* --- committing ------------------------------------------------------------------------------- */
 
 static void append_done(struct log_append *a, int error)
 {
@@ -61,8 +60,7 @@ void meta_show(struct meta *m, struct image *next)
     }
 }
 
-/* --- answering
- * ---------------------------------------------------------------------------------------- */
+/* --- answering -------------------------------------------------------------------------------- */
 
 static void answer_delivered(struct io_message *message, struct io *io)
 {
@@ -104,8 +102,7 @@ static void answer_all(struct meta *m, struct list *ops, int error)
     }
 }
 
-/* --- deciding
- * ----------------------------------------------------------------------------------------- */
+/* --- deciding --------------------------------------------------------------------------------- */
 
 static int emit(void *context, const struct wire_message *message, int version, const void *body)
 {
@@ -220,8 +217,7 @@ static void turn_end(struct io_turn *turn)
     decide_waiting(container_of(turn, struct meta, turn));
 }
 
-/* --- public
- * -------------------------------------------------------------------------------------------- */
+/* --- public ----------------------------------------------------------------------------------- */
 
 static void arrive(struct meta *m, struct meta_op *op)
 {
@@ -267,8 +263,7 @@ const char *meta_knows(const struct meta *meta, struct uuid topic_id, int32_t pa
     return t && partition >= 0 && partition < t->partition_count ? t->name : NULL;
 }
 
-/* --- stopping
- * ----------------------------------------------------------------------------------------- */
+/* --- stopping --------------------------------------------------------------------------------- */
 
 void meta_free(struct meta *m)
 {

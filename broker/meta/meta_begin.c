@@ -21,8 +21,7 @@
 
 enum { START_CHUNK = 1000 };
 
-/* --- active
- * --------------------------------------------------------------------------------------------- */
+/* --- active ----------------------------------------------------------------------------------- */
 
 static void activate(struct meta *m)
 {
@@ -57,8 +56,7 @@ static void founded(struct meta *m)
     start_vote(m, activate);
 }
 
-/* --- this broker and its partitions
- * ------------------------------------------------------------------------ */
+/* --- this broker and its partitions ----------------------------------------------------------- */
 
 static int emit_registration(struct meta *m)
 {
@@ -187,8 +185,7 @@ static void register_and_grow(struct meta *m)
     meta_append(m, batch, grown);
 }
 
-/* --- the epoch
- * ------------------------------------------------------------------------------------------- */
+/* --- the epoch -------------------------------------------------------------------------------- */
 
 static void epoch_begun(struct meta *m, int error)
 {

@@ -26,8 +26,7 @@
 static const char meta_log_topic[] = "__cluster_metadata";
 static const char accept_hint[] = "to go on with what can be read, start once with --accept-loss";
 
-/* --- the end
- * ------------------------------------------------------------------------------------------ */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static void tell(struct meta *m)
 {
@@ -69,8 +68,7 @@ void start_fail(struct meta *m, int error, const char *format, ...)
     log_set_close(m->logs, &m->log_close);
 }
 
-/* --- replay of the log
- * -------------------------------------------------------------------------------- */
+/* --- replay of the log ------------------------------------------------------------------------ */
 
 static void replay_next(struct meta *m);
 
@@ -185,8 +183,7 @@ static void replay_start(struct meta *m)
     replay_next(m);
 }
 
-/* --- the newest snapshot
- * ------------------------------------------------------------------------------ */
+/* --- the newest snapshot ---------------------------------------------------------------------- */
 
 static void each_snapshot(void *context, const char *name, bool directory)
 {
@@ -284,8 +281,7 @@ static void load_snapshot(struct file_sync *sync, int error)
     io_read(m->io, &s->op, s->file, s->buffer, START_BUFFER_SIZE, 0);
 }
 
-/* --- the log
- * ------------------------------------------------------------------------------------------- */
+/* --- the log ---------------------------------------------------------------------------------- */
 
 static const char *known_log(void *context, struct uuid topic_id, int32_t partition)
 {
@@ -352,8 +348,7 @@ static void recover_log(struct meta *m)
     log_recover(m->io, &s->recover, &m->log_options, 1);
 }
 
-/* --- the vote
- * ------------------------------------------------------------------------------------------ */
+/* --- the vote --------------------------------------------------------------------------------- */
 
 static void vote_copied(struct io_op *op, int64_t result)
 {
@@ -437,8 +432,7 @@ static void vote_loaded(struct file_load *l, int error)
     open_vote(m);
 }
 
-/* --- meta.properties
- * ------------------------------------------------------------------------------------ */
+/* --- meta.properties -------------------------------------------------------------------------- */
 
 static void identity_stored(struct file_store *store, int error)
 {
@@ -551,8 +545,7 @@ static void identity_loaded(struct file_load *l, int error)
     file_load(m->io, l, s->path, VOTE_FILE_SIZE);
 }
 
-/* --- public
- * --------------------------------------------------------------------------------------------- */
+/* --- public ----------------------------------------------------------------------------------- */
 
 static void set_options(struct meta *m, const struct meta_options *options)
 {

@@ -29,8 +29,7 @@ struct node_configs {
     struct node_config nodes[]; /* by node */
 };
 
-/* --- brokers -------------------------------------------------------------------------------------
- */
+/* --- brokers ---------------------------------------------------------------------------------- */
 
 struct broker_set *broker_set_take(struct broker_set *set)
 {
@@ -144,8 +143,7 @@ struct uuid image_broker_incarnation(const struct image_broker *b)
     return container_of(b, struct broker, view)->incarnation;
 }
 
-/* --- configurations of nodes
- * ----------------------------------------------------------------------- */
+/* --- configurations of nodes ------------------------------------------------------------------ */
 
 struct node_configs *node_configs_take(struct node_configs *set)
 {

@@ -10,8 +10,7 @@ enum {
     RESOURCE_BROKER = 4,
 };
 
-/* --- one record
- * -------------------------------------------------------------------------------------- */
+/* --- one record ------------------------------------------------------------------------------- */
 
 static int apply_partition(struct image *draft, const struct partition_record *r)
 {
@@ -195,8 +194,7 @@ int record_apply_bytes(struct image *draft, struct bytes value, struct arena *ar
     return error ? error : record_apply(draft, key, body);
 }
 
-/* --- control records
- * ---------------------------------------------------------------------------------- */
+/* --- control records -------------------------------------------------------------------------- */
 
 int control_kind_read(const struct record *record, enum control_kind *kind)
 {
@@ -253,8 +251,7 @@ int control_apply(struct image *draft, const struct record *record, struct arena
     return ERR_UNSUPPORTED_VERSION;
 }
 
-/* --- a batch
- * ------------------------------------------------------------------------------------------ */
+/* --- a batch ---------------------------------------------------------------------------------- */
 
 static int apply_records(struct image *draft, const struct batch_header *h, const uint8_t *data,
                          struct arena *arena, int64_t *at)
@@ -317,8 +314,7 @@ int records_apply_batch(struct image *draft, const void *data, size_t size, stru
     return 0;
 }
 
-/* --- writing
- * ------------------------------------------------------------------------------------------ */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 void proposal_init(struct proposal *p, struct memory *memory, size_t limit)
 {

@@ -31,8 +31,7 @@ enum control_kind {
     CONTROL_VOTERS = 6,
 };
 
-/* --- reading
- * ---------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* Applies one decoded message (`body` is the struct of `key`): 0, ERR_NO_MEMORY, ERR_MALFORMED when
  * it does not fit the image, ERR_UNSUPPORTED_VERSION. */
@@ -53,8 +52,7 @@ int control_apply(struct image *draft, const struct record *record, struct arena
 int records_apply_batch(struct image *draft, const void *data, size_t size, struct memory *memory,
                         char why[static RECORDS_WHY_SIZE]) MUST_CHECK;
 
-/* --- writing
- * ---------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 /* A batch in the making with the image after it. Operations add to it one after the other; one that
  * fails, or does not fit any more, leaves no trace.

@@ -50,8 +50,7 @@ bool snapshot_name_parse(struct bytes name, struct snapshot_id *out)
     return true;
 }
 
-/* --- writing
- * ----------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 enum stage {
     STAGE_HEADER,
@@ -317,8 +316,7 @@ int snapshot_writer_next(struct snapshot_writer *w, struct bytes *out)
     }
 }
 
-/* --- reading
- * ----------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 void snapshot_reader_init(struct snapshot_reader *r, struct memory *memory, struct image *draft,
                           struct snapshot_id id, struct uuid cluster_id)

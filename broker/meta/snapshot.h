@@ -40,8 +40,7 @@ void snapshot_name(struct snapshot_id id, char out[static SNAPSHOT_NAME_SIZE]);
 /* False when the name is not a snapshot's. */
 bool snapshot_name_parse(struct bytes name, struct snapshot_id *out);
 
-/* --- writing
- * ---------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 struct snapshot_writer {
     struct memory *memory;
@@ -66,8 +65,7 @@ void snapshot_writer_deinit(struct snapshot_writer *w);
 /* The next batch (lent until the next call): 1, 0 behind the footer, ERR_NO_MEMORY. */
 int snapshot_writer_next(struct snapshot_writer *w, struct bytes *out) MUST_CHECK;
 
-/* --- reading
- * ---------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 struct snapshot_reader {
     struct memory *memory;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meta/topic.h"
 
-/* --- lists of nodes
- * -------------------------------------------------------------------------------- */
+/* --- lists of nodes --------------------------------------------------------------------------- */
 
 enum { NODE_LISTS_MAX = 1 << 20 };
 
@@ -71,8 +70,7 @@ void node_list_release(const int32_t *ids)
     }
 }
 
-/* --- sets of configurations ----------------------------------------------------------------------
- */
+/* --- sets of configurations ------------------------------------------------------------------- */
 
 static int compare_key(struct bytes key, const char *other)
 {
@@ -180,8 +178,7 @@ int config_set_with(struct config_set **out, struct memory *m, const struct conf
     return 0;
 }
 
-/* --- topics --------------------------------------------------------------------------------------
- */
+/* --- topics ----------------------------------------------------------------------------------- */
 
 struct topic *topic_new(struct memory *m, struct bytes name, struct uuid id)
 {

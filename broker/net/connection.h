@@ -10,11 +10,12 @@
 
 enum {
     CONNECTION_MAGIC = 0x636f6e6e,
-    CONNECTION_SMALL = 2048,     /* receive buffer of a connection that does little */
-    CONNECTION_BLOCK = 16384,    /* of one that pipelines small requests */
-    CONNECTION_IOVECS = 4,       /* enough for one answer; more are borrowed */
-    NET_IOVECS = 128,            /* of a borrowed set */
-    NET_FRAME_MIN = 8,           /* key, version, correlation id */
+    CONNECTION_SMALL = 2048,  /* receive buffer of a connection that does little */
+    CONNECTION_BLOCK = 16384, /* of one that pipelines small requests */
+    CONNECTION_IOVECS = 4,    /* enough for one answer; more are borrowed */
+    NET_IOVECS = 128,         /* of a borrowed set */
+    NET_HARD_FACTOR = 4,      /* times lent_bytes_max, response_bytes_max: what is not waited for */
+    NET_FRAME_MIN = 8,        /* key, version, correlation id */
     NET_WRITER_LIMIT = 32 << 20, /* raw bytes of one answer */
     NET_WRITER_KEPT = 4096,      /* of a writer's memory that is worth keeping */
     NET_REQUESTS_KEPT = 256,     /* warm request structs */

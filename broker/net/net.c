@@ -103,8 +103,7 @@ bool net_may_log(struct net *net)
     return true;
 }
 
-/* --- accepting -----------------------------------------------------------------------------------
- */
+/* --- accepting -------------------------------------------------------------------------------- */
 
 static void sweep_start(struct net *net)
 {
@@ -160,8 +159,7 @@ static void retry_done(struct io_op *op, int64_t result)
     io_accept(net->io, &net->accept, net->listener, &net->accepted);
 }
 
-/* --- requests ------------------------------------------------------------------------------------
- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 struct net_request *request_new(struct net *net, uint32_t size)
 {
@@ -315,16 +313,15 @@ bool net_crowded(const struct net *net)
     return net->crowded;
 }
 
-/* --- at the end of a turn, and once a second
- * ------------------------------------------------------- */
+/* --- at the end of a turn, and once a second -------------------------------------------------- */
 
-/* Copies the oldest answers until what is lent is within the limit. Connections whose send has to
+/* Copies the oldest answers until what is lent is within the hard limit. Connections whose send has to
  * be cancelled first come back here. */
 static void net_relieve(struct net *net)
 {
     uint64_t lent = net->lent_bytes;
     list_each (node, &net->sending) {
-        if (lent <= net->options.lent_bytes_max) {
+        if (lent <= net->options.lent_bytes_max * NET_HARD_FACTOR) {
             return;
         }
         struct net_connection *c = container_of(node, struct net_connection, sending);
@@ -399,8 +396,7 @@ static void sweep_done(struct io_op *op, int64_t result)
     }
 }
 
-/* --- the end
- * --------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 /* What has not come whole is not waited for. */
 static void connection_close_if_done(struct net_connection *c)

@@ -18,8 +18,10 @@
  *       net_close() is called for it, whatever has become of the connection.
  *   N3  The sum of the bodies that are out never passes request_pool_bytes.
  *   N4  An idle connection holds less than 4 KiB.
- *   N5  Slices lent to sockets never pass lent_bytes_max for longer than it takes to copy the
- * oldest answer to own memory, or to close its connection.
+ *   N5  When slices lent to sockets pass three quarters of lent_bytes_max, net_crowded() asks the
+ *       upper room to lend no more, and a connection that takes nothing for a second has its
+ *       answers copied to own memory, or is closed when they are too large for that. Above four
+ *       times the limit this happens at once, oldest first.
  *
  * A struct net belongs to one shard. Shards listen on the same port side by side. */
 #pragma once

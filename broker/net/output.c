@@ -2,8 +2,8 @@
 
 /* What goes out: at the end of a turn all answers that are ready, in the order of their requests,
  * leave by one send. Slices of the log are released when their answer has left. When sockets hold
- * too much of the log's memory, the answers of the connection that has waited longest are copied to
- * own memory; if even that is too much, the connection is closed. */
+ * too much of the log's memory, the answers of a connection that takes nothing are copied to own
+ * memory; if even that is too much, the connection is closed. */
 #include "net/connection.h"
 
 #include <errno.h>
@@ -132,7 +132,7 @@ static void output_advance(struct net_connection *c, size_t size)
 static bool output_copy(struct net_connection *c)
 {
     struct net *net = c->net;
-    if (c->response_bytes > net->options.response_bytes_max) {
+    if (c->response_bytes > net->options.response_bytes_max * NET_HARD_FACTOR) {
         return false;
     }
     list_each (node, &c->requests) {

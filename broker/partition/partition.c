@@ -83,8 +83,7 @@ uint32_t partition_count(const struct partition_table *t)
     return (uint32_t)map_count(&t->by_key);
 }
 
-/* --- waking
- * --------------------------------------------------------------------------------------- */
+/* --- waking ----------------------------------------------------------------------------------- */
 
 static void partition_stir(struct partition *p)
 {
@@ -128,8 +127,7 @@ void partition_unwait(struct partition_waiter *w)
     list_remove(&w->link);
 }
 
-/* --- life of a partition
- * ---------------------------------------------------------------------------- */
+/* --- life of a partition ---------------------------------------------------------------------- */
 
 static void partition_maybe_free(struct partition *p, struct io *io)
 {
@@ -237,8 +235,7 @@ free_partition:
     return error;
 }
 
-/* --- images
- * ------------------------------------------------------------------------------------------ */
+/* --- images ----------------------------------------------------------------------------------- */
 
 static void topic_remove(struct partition_table *t, const struct image_topic *topic)
 {
@@ -314,8 +311,7 @@ void partition_table_reconfigure(struct partition_table *t)
     }
 }
 
-/* --- retention
- * -------------------------------------------------------------------------------------- */
+/* --- retention -------------------------------------------------------------------------------- */
 
 static uint64_t retention_tick_ns(const struct partition_table *t)
 {
@@ -351,8 +347,7 @@ static void retention_done(struct io_op *op, int64_t result)
     io_timer(t->io, op, io_now(t->io) + tick);
 }
 
-/* --- the table
- * ---------------------------------------------------------------------------------------- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 struct partition_table *partition_table_new(struct io *io, const struct partition_options *options)
 {
@@ -413,8 +408,7 @@ void partition_table_free(struct partition_table *t)
     memory_free(memory, t);
 }
 
-/* --- serving
- * ------------------------------------------------------------------------------------------ */
+/* --- serving ---------------------------------------------------------------------------------- */
 
 int partition_leader(struct partition_table *t, struct uuid topic_id, int32_t partition,
                      int32_t current_epoch, struct partition **out)

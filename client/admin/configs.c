@@ -27,7 +27,9 @@ static struct config_op *config_op(struct call *c)
 static int config_route(struct call *c, int32_t *broker)
 {
     const struct config_op *op = config_op(c);
-    *broker = op->resource == LEAT_RESOURCE_BROKER && *op->name ? atoi(op->name) : CALL_ANY;
+    *broker = op->resource == LEAT_RESOURCE_BROKER && *op->name
+                  ? (int32_t)strtol(op->name, NULL, 10)
+                  : CALL_ANY;
     if (*broker >= 0 && !metadata_broker(c->core, *broker)) {
         metadata_refresh(c->core, NULL);
         error_set(&c->error, ERR_BROKER_NOT_AVAILABLE, "broker %s is not known", op->name);

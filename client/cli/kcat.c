@@ -297,13 +297,14 @@ static int kcat_query(struct cli *cli, const struct kcat *k)
     }
     *partition++ = *time++ = 0;
     long long when = strtoll(time, NULL, 10);
+    int32_t number = (int32_t)strtol(partition, NULL, 10);
     int64_t offset;
     leat_error e;
     cli_connect(cli);
-    if (leat_offset_at(cli->client, topic, atoi(partition), when, &offset, &e)) {
+    if (leat_offset_at(cli->client, topic, number, when, &offset, &e)) {
         cli_fail(cli, &e);
     }
-    printf("%s [%d] offset %lld\n", topic, atoi(partition), (long long)offset);
+    printf("%s [%d] offset %lld\n", topic, number, (long long)offset);
     free(topic);
     return EXIT_DONE;
 }

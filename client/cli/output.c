@@ -100,8 +100,9 @@ static char *cell_text(const json_t *value)
         {
             char *one = cell_text(item);
             size_t used = strlen(text);
-            text = cli_resize(text, used + strlen(one) + 2);
-            sprintf(text + used, "%s%s", index ? "," : "", one);
+            size_t room = strlen(one) + 2;
+            text = cli_resize(text, used + room);
+            snprintf(text + used, room, "%s%s", index ? "," : "", one);
             free(one);
         }
         return text;

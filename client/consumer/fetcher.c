@@ -258,6 +258,8 @@ static void fetch_op_submit(struct fetch_op *op)
     bool records = op->kind == FETCH_RECORDS;
     struct connection *c = core_connection(f->core, op->node->broker_id, records ? f->lane : 0);
     f->requests++;
+    list_init(&op->link);
+    list_append(&f->ops, &op->link);
     op->node->busy[op->kind] = true;
     if (!c) {
         gate_enter(f->gate);
@@ -373,6 +375,7 @@ void fetch_end(struct fetch_op *op)
     assert(f->requests > 0);
     f->requests--;
     op->node->busy[op->kind] = false;
+    list_remove(&op->link);
     memory_free(f->core->memory, op);
     fetcher_closing(f);
     fetcher_soon(f);
@@ -431,6 +434,7 @@ void fetcher_open(struct fetcher *f, struct core *core, struct gate *gate, struc
     f->alarm.ring = fetcher_alarm;
     f->turn.turn_end = fetcher_turn_end;
     list_init(&f->nodes);
+    list_init(&f->ops);
     list_init(&f->assigned);
     list_init(&f->retired);
     list_init(&f->chunks);
@@ -450,5 +454,15 @@ void fetcher_close(struct fetcher *f, void (*closed)(struct fetcher *f))
     f->closed = closed;
     alarm_clear(&f->core->alarms, &f->alarm);
     core_lane_drop(f->core, f->lane);
+    /* What waits in everybody's lane is not waited for. */
+    list_each (node, &f->ops) {
+        struct fetch_op *op = container_of(node, struct fetch_op, link);
+        if (connection_take_back(&op->request)) {
+            leat_error reason;
+            struct answer a = {.error = error_set(&reason, ERR_CLOSED, "the consumer was closed"),
+                               .reason = &reason};
+            op->request.done(&op->request, &a);
+        }
+    }
     fetcher_closing(f);
 }

@@ -78,7 +78,8 @@ struct fetcher {
     struct list nodes;
     struct alarm alarm;
     struct io_turn turn;
-    unsigned requests; /* under way */
+    struct list ops;   /* struct fetch_op under way */
+    unsigned requests; /* how many */
     bool closing;
     void (*closed)(struct fetcher *f);
 

@@ -38,6 +38,7 @@ struct fetch_part {
 };
 
 struct fetch_op {
+    struct list link; /* of fetcher->ops */
     struct request request;
     struct fetcher *fetcher;
     struct fetcher_node *node;

@@ -137,7 +137,7 @@ void call_cancel(struct call *c)
         return;
     }
     c->cancelled = true;
-    if (alarm_is_set(&c->again)) {
+    if (alarm_is_set(&c->again) || connection_take_back(&c->request)) {
         error_set(&c->error, ERR_INTERRUPTED, "the client is being closed");
         call_end(c);
     }

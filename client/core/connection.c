@@ -511,6 +511,57 @@ static int connection_negotiate(struct connection *c, int version)
     return 0;
 }
 
+/* --- taking back --- */
+
+/* Stands where a request was taken back, until its answer comes. */
+struct placeholder {
+    struct request request;
+    struct core *core;
+};
+
+static void placeholder_done(struct request *r, struct answer *a)
+{
+    struct placeholder *p = container_of(r, struct placeholder, request);
+    memory_free(p->core->memory, p);
+}
+
+bool connection_take_back(struct request *r)
+{
+    struct connection *c = r->connection;
+    assert(c);
+    if (c->state == CONNECTION_CLOSING) {
+        return false;
+    }
+    struct placeholder *p = r->started ? memory_alloc(c->core->memory, sizeof *p) : NULL;
+    if (r->started && (!r->sent || !p)) {
+        memory_free(c->core->memory, p);
+        error_set(&c->reason, ERR_CLOSED, "a request to %s:%u was given up", c->host, c->port);
+        connection_close(c);
+        return false;
+    }
+    if (c->sending == r) {
+        c->sending = request_next(c, r);
+    }
+    if (p) {
+        p->core = c->core;
+        p->request = (struct request){.kind = r->kind,
+                                      .done = placeholder_done,
+                                      .deadline_ns = r->deadline_ns,
+                                      .answer_max = r->answer_max,
+                                      .connection = c,
+                                      .correlation_id = r->correlation_id,
+                                      .version = r->version,
+                                      .started = true,
+                                      .sent = true};
+        list_init(&p->request.link);
+        list_append(&r->link, &p->request.link); /* in front of r */
+    }
+    wire_writer_deinit(&r->writer);
+    list_remove(&r->link);
+    r->connection = NULL;
+    return true;
+}
+
 /* --- the end of a turn, the end of a connection --- */
 
 /* No operation is in flight: answers all requests with the reason, and is idle or gone. */

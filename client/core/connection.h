@@ -127,6 +127,10 @@ void connection_drop(struct connection *c);
 /* Takes `r` until its done(). */
 void connection_submit(struct connection *c, struct request *r);
 
+/* Takes a request back that nobody waits for any more: true, and done() will not come; its answer is
+ * swallowed. False when a part of it is being sent: then the connection ends, and done() comes soon. */
+bool connection_take_back(struct request *r) MUST_CHECK;
+
 /* Whether the other side offers an API in a version that `kind` knows: the version, or -1. Before
  * the connection is READY nothing is known, and the answer is -1. */
 int connection_version(const struct connection *c, const struct request_kind *kind);

@@ -335,7 +335,8 @@ LEAT_API int leat_seek(leat_consumer *k, const char *topic, int32_t partition, i
 LEAT_API int leat_consumer_position(leat_consumer *k, const char *topic, int32_t partition,
                                     int64_t *offset, leat_error *e);
 
-/* Holds a partition back (what was fetched ahead of it is dropped), or lets it go on where it was. LEAT_ERR_NOT_FOUND: not assigned. */
+/* Holds a partition back (what was fetched ahead of it is dropped), or lets it go on where it was.
+ * LEAT_ERR_NOT_FOUND: not assigned. */
 LEAT_API int leat_pause(leat_consumer *k, const char *topic, int32_t partition, bool paused,
                         leat_error *e);
 

@@ -187,8 +187,7 @@ Test(admin, create_partitions_and_delete_topics)
     broker_stop(b);
 }
 
-/* --- configurations
- * ---------------------------------------------------------------------------------- */
+/* --- configurations --------------------------------------------------------------------------- */
 
 static struct describe_configs_response_configs *find(int client, int8_t type, const char *resource,
                                                       const char *key)
@@ -317,8 +316,7 @@ Test(configs, of_a_broker_are_honest)
     broker_stop(b);
 }
 
-/* --- describing
- * --------------------------------------------------------------------------------------- */
+/* --- describing ------------------------------------------------------------------------------- */
 
 Test(describe, topic_partitions_in_pages)
 {

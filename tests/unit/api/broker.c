@@ -55,8 +55,7 @@ struct arena *client_arena(void)
     return &test_arena;
 }
 
-/* --- the broker
- * ------------------------------------------------------------------------------------ */
+/* --- the broker ------------------------------------------------------------------------------- */
 
 static void on_ready(void *context, const char *line, uint16_t port)
 {
@@ -104,12 +103,16 @@ static void load_config(struct broker *b)
     size_t count = 0;
     settings[count++] = (struct config_setting){"--set", "data.dir", b->data};
     settings[count++] = (struct config_setting){"--set", "listeners", "127.0.0.1:0"};
-    settings[count++] = (struct config_setting){"--set", "limits.memory", "256MiB"};
+    bool memory = true;
     for (const char *const *s = b->settings; s && *s; s++, count++) {
+        memory = memory && strncmp(*s, "limits.memory=", 14) != 0;
         const char *equals = strchr(*s, '=');
         cr_assert(equals && count < array_size(settings));
         snprintf(keys[count], sizeof keys[count], "%.*s", (int)(equals - *s), *s);
         settings[count] = (struct config_setting){"--set", keys[count], equals + 1};
+    }
+    if (memory) {
+        settings[count++] = (struct config_setting){"--set", "limits.memory", "256MiB"};
     }
     const struct config_input input = {.settings = settings, .setting_count = count};
     cr_assert_eq(config_load(&b->config, &b->memory, &input, problem, NULL), 0);
@@ -220,8 +223,7 @@ uint16_t broker_port(const struct broker *b)
     return b->port;
 }
 
-/* --- bytes
- * ----------------------------------------------------------------------------------------- */
+/* --- bytes ------------------------------------------------------------------------------------ */
 
 int client_open(struct broker *b)
 {
@@ -365,8 +367,7 @@ void client_expect(int client, const char *request, const char *answer)
     free(bytes);
 }
 
-/* --- messages
- * -------------------------------------------------------------------------------------- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 void client_send(int client, int16_t key, int16_t version, int32_t correlation, const void *request)
 {
@@ -417,8 +418,7 @@ void *client_ask(int client, int16_t key, int16_t version, const void *request)
     return client_receive(client, key, version, 4711);
 }
 
-/* --- helpers
- * --------------------------------------------------------------------------------------- */
+/* --- helpers ---------------------------------------------------------------------------------- */
 
 void topic_create(int client, const char *name, int32_t partitions, const char *const *configs)
 {

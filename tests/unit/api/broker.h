@@ -21,8 +21,7 @@ void broker_restart(struct broker *b);
 
 uint16_t broker_port(const struct broker *b);
 
-/* --- clients
- * -------------------------------------------------------------------------------------- */
+/* --- clients ---------------------------------------------------------------------------------- */
 
 enum { CLIENT_TIMEOUT_S = 20 }; /* a receive that waits longer fails the test */
 
@@ -64,8 +63,7 @@ uint8_t *hex_bytes(const char *hex, size_t *size);
 /* Sends the frame that `request` spells (without its size), and compares the whole answer. */
 void client_expect(int client, const char *request, const char *answer);
 
-/* --- helpers
- * --------------------------------------------------------------------------------------- */
+/* --- helpers ---------------------------------------------------------------------------------- */
 
 /* Creates a topic with `partitions` partitions and "key=value" configurations. */
 void topic_create(int client, const char *name, int32_t partitions, const char *const *configs);

@@ -4,6 +4,7 @@
 #include "broker.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <time.h>
 
 static int64_t now_ms(void)
@@ -303,15 +304,18 @@ Test(fetch, a_reader_that_does_not_read_leaves_others_alone)
  * lent has been copied or its connection closed (RELIABILITY 6, O4). */
 Test(fetch, many_readers_that_do_not_read_leave_others_alone, .timeout = 60)
 {
-    static const char *const small[] = {"limits.memory=64MiB", NULL};
+    static const char *const small[] = {"limits.memory=64MiB", "socket.request.max.bytes=8MiB",
+                                        NULL};
     struct broker *b = broker_start(1, small);
     int slow[8], good = client_open(b);
     topic_create(good, "t", 1, NULL);
     for (int i = 0; i < 8; i++) {
         produce(good, "t", 0, batch_make(1, i, 900000, NULL), -1);
         slow[i] = client_open(b);
+        const int bytes = 65536;
+        setsockopt(slow[i], SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
     }
-    for (int round = 0; round < 6; round++) {
+    for (int round = 0; round < 20; round++) {
         for (int i = 0; i < 8; i++) {
             fetch_send(slow[i], round, "t", 0, round % 8, 0, 0, 1 << 20);
         }
@@ -322,7 +326,7 @@ Test(fetch, many_readers_that_do_not_read_leave_others_alone, .timeout = 60)
         cr_assert_gt(records_check(&f->records, i), i, "record %d", i);
     }
     for (int i = 0; i < 8; i++) {
-        for (int round = 0; round < 6; round++) {
+        for (int round = 0; round < 20; round++) {
             size_t size;
             uint8_t *answer = client_receive_part(slow[i], &size);
             if (!answer) {
@@ -337,8 +341,7 @@ Test(fetch, many_readers_that_do_not_read_leave_others_alone, .timeout = 60)
     broker_stop(b);
 }
 
-/* --- ListOffsets
- * ------------------------------------------------------------------------------------- */
+/* --- ListOffsets ------------------------------------------------------------------------------ */
 
 static struct list_offsets_response_partitions *list(int client, int16_t version, int64_t timestamp)
 {

@@ -433,9 +433,7 @@ Test(io_group, shares_a_port_within_the_group_epoll)
     share_a_port(IO_BACKEND_EPOLL);
 }
 
-/* --- the choice
- * ------------------------------------------------------------------------------------------------
- */
+/* --- the choice ------------------------------------------------------------------------------- */
 
 static void count_line(void *context, enum logger_level level, const char *module, const char *line)
 {

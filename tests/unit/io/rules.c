@@ -149,8 +149,7 @@ Test(io_rules, two_receives_of_one_socket_epoll, .signal = SIGABRT)
     receive_twice(IO_BACKEND_EPOLL);
 }
 
-/* --- a heap that is used up
- * ------------------------------------------------------------------------ */
+/* --- a heap that is used up ------------------------------------------------------------------- */
 
 static void no_memory(enum io_backend backend)
 {

@@ -252,8 +252,7 @@ Test(cold, side_by_side_batches_share_a_slice)
     free(t);
 }
 
-/* --- damage -------------------------------------------------------------------------------------
- */
+/* --- damage ----------------------------------------------------------------------------------- */
 
 /* Of three batches every byte of the second is changed in turn. What is served is never it, but for
  * the leader epoch, which no sum covers (the sums file does). */
@@ -363,8 +362,7 @@ Test(cold, an_offset_that_is_not_there_is_damage)
     free(t);
 }
 
-/* --- limits -------------------------------------------------------------------------------------
- */
+/* --- limits ----------------------------------------------------------------------------------- */
 
 Test(cold, a_file_that_grows_is_read_again)
 {
@@ -523,8 +521,7 @@ Test(cold, the_slices_are_an_end)
     free(t);
 }
 
-/* --- failures and closing ------------------------------------------------------------------------
- */
+/* --- failures and closing --------------------------------------------------------------------- */
 
 Test(cold, any_failed_read_is_an_error_and_the_next_try_works)
 {
@@ -655,8 +652,7 @@ Test(cold, closing_waits_for_a_batch_that_is_read_alone)
     free(t);
 }
 
-/* --- everything at once
- * --------------------------------------------------------------------------- */
+/* --- everything at once ----------------------------------------------------------------------- */
 
 enum { FLOCK = 24 };
 

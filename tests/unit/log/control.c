@@ -161,10 +161,8 @@ Test(control, an_append_that_settles_behind_its_truncation_is_not_durable)
     cr_assert_eq(world_until(&w, &p.append.done), true);
     uint8_t *batch = p.append.batch;
     p.append.done = false;
-    p.append.append = (struct log_append){.batch = p.append.append.batch,
-                                          .as_leader = true,
-                                          .waited = true,
-                                          .done = pair_told};
+    p.append.append = (struct log_append){
+        .batch = p.append.append.batch, .as_leader = true, .waited = true, .done = pair_told};
     p.control =
         (struct log_control){.kind = LOG_TRUNCATE, .offset = kept, .done = pair_control_done};
     cr_assert(world_do(&w, 0, give_pair, &p));

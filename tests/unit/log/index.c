@@ -166,8 +166,7 @@ Test(index, without_memory_it_is_only_sparser)
     index_free(&x, &m);
 }
 
-/* --- files --------------------------------------------------------------------------------------
- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 static struct index small_index(struct memory *m)
 {

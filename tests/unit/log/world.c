@@ -124,8 +124,7 @@ static bool do_on_shard(struct world *w, unsigned shard, void (*function)(void *
         return false;
     }
     struct errand *e = calloc(1, sizeof *e);
-    *e = (struct errand){
-        .message.deliver = errand_run, .function = function, .argument = argument};
+    *e = (struct errand){.message.deliver = errand_run, .function = function, .argument = argument};
     struct io *io = sim_node_shard(w->node, shard);
     io_post(io, shard, &e->message);
     bool done = world_until(w, &e->done);
@@ -265,9 +264,8 @@ void world_stop(struct world *w)
 {
     struct closing closings[WORLD_SHARDS] = {0};
     for (unsigned shard = 0; shard < w->shards; shard++) {
-        closings[shard] = (struct closing){.close.done = set_closed,
-                                           .set = w->sets[shard],
-                                           .io = sim_node_shard(w->node, shard)};
+        closings[shard] = (struct closing){
+            .close.done = set_closed, .set = w->sets[shard], .io = sim_node_shard(w->node, shard)};
         cr_assert(do_on_shard(w, shard, close_set, &closings[shard]));
     }
     for (unsigned shard = 0; shard < w->shards; shard++) {
@@ -430,8 +428,7 @@ void world_fill(struct world *w, unsigned slot, const struct batch_spec *spec, u
         }
         for (unsigned i = 0; i < n; i++) {
             int error = world_append_end(&appends[i]);
-            cr_assert_eq(error, 0, "append: %s %s", error_name(error),
-                         sim_node_last_line(w->node));
+            cr_assert_eq(error, 0, "append: %s %s", error_name(error), sim_node_last_line(w->node));
         }
     }
 }
@@ -439,12 +436,16 @@ void world_fill(struct world *w, unsigned slot, const struct batch_spec *spec, u
 void world_load_begin(struct world_load *l, struct world *w, unsigned slots,
                       const struct batch_spec *spec, unsigned count)
 {
-    *l = (struct world_load){.world = w, .count = count};
+    *l = (struct world_load){.world = w};
     l->appends = calloc(count, sizeof *l->appends);
-    for (unsigned i = 0; i < count; i++) {
-        world_log(w, i % slots);
-        append_prepare(w, i % slots, spec, &l->appends[i]);
-        cr_assert(world_do(w, i % slots, append_run, &l->appends[i]));
+    bool runs = true;
+    for (unsigned i = 0; i < count && runs; i++) {
+        struct opening o = {w, i % slots};
+        if (!w->slots[i % slots].log && !world_do(w, i % slots, open_log, &o)) {
+            return;
+        }
+        append_prepare(w, i % slots, spec, &l->appends[l->count++]);
+        runs = world_do(w, i % slots, append_run, &l->appends[i]);
     }
 }
 
@@ -619,9 +620,8 @@ unsigned world_check(struct world *w, unsigned slot)
         index++;
     }
     unsigned first = index;
-    struct log_read r = {.offset = status.start_offset,
-                         .limit_offset = status.end_offset,
-                         .first_whole = true};
+    struct log_read r = {
+        .offset = status.start_offset, .limit_offset = status.end_offset, .first_whole = true};
     while (r.offset < status.end_offset) {
         struct wire_writer out;
         wire_writer_init(&out, &w->memory, 64 << 20);

@@ -12,8 +12,7 @@ void lives_name(unsigned index, char out[static 16])
     snprintf(out, 16, index % 3 == 0 ? "t.%u" : "topic-%u", index);
 }
 
-/* --- checking
- * --------------------------------------------------------------------------------------- */
+/* --- checking --------------------------------------------------------------------------------- */
 
 static void check_topic(struct lives *l, struct told *told, const struct image_topic *t)
 {
@@ -64,8 +63,7 @@ static void check_image(struct lives *l, const struct image *image)
     l->directory_id = l->open.directory_id;
 }
 
-/* --- working
- * ---------------------------------------------------------------------------------------- */
+/* --- working ---------------------------------------------------------------------------------- */
 
 static void stop_shard(struct io_message *message, struct io *io)
 {
@@ -200,8 +198,7 @@ static void answered(struct meta_op *op)
     work(w);
 }
 
-/* --- starting
- * --------------------------------------------------------------------------------------- */
+/* --- starting --------------------------------------------------------------------------------- */
 
 static void worker_started(struct io_message *message, struct io *io)
 {

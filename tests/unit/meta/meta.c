@@ -104,8 +104,7 @@ Test(meta, many_lives_lose_nothing_that_was_acknowledged)
     cr_assert_gt(crashes, 2000, "%u crashes", crashes);
 }
 
-/* --- damage
- * ----------------------------------------------------------------------------------------- */
+/* --- damage ----------------------------------------------------------------------------------- */
 
 /* What a person or a disk does to files between two lives. */
 struct tamper {

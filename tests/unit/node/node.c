@@ -180,8 +180,7 @@ Test(node, without_power_while_it_starts)
 
 static void stop_again(struct sim_alarm *a, struct sim *sim);
 
-/* --- refusals
- * --------------------------------------------------------------------------------------- */
+/* --- refusals --------------------------------------------------------------------------------- */
 
 static void expect_refusal(struct host *h, int status, const char *words)
 {
@@ -286,8 +285,7 @@ Test(node, damage_ends_it_with_its_own_status)
     host_deinit(&h);
 }
 
-/* --- stopping
- * --------------------------------------------------------------------------------------- */
+/* --- stopping --------------------------------------------------------------------------------- */
 
 static void again_delivered(struct io_message *message, struct io *io);
 

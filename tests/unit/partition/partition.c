@@ -42,8 +42,7 @@ struct world {
 
 static struct world world;
 
-/* --- the machine
- * ---------------------------------------------------------------------------------- */
+/* --- the machine ------------------------------------------------------------------------------ */
 
 static void published(void *context, const struct image *image)
 {
@@ -163,8 +162,7 @@ static void in_turn(struct world *w, void (*what)(struct world *w))
     }
 }
 
-/* --- what tests do
- * ---------------------------------------------------------------------------------- */
+/* --- what tests do ---------------------------------------------------------------------------- */
 
 static void op_done(struct meta_op *op)
 {
@@ -260,8 +258,7 @@ static void watch(struct world *w, int n, struct partition *p)
     partition_wait(p, &w->waiters[n]);
 }
 
-/* --- tests
- * --------------------------------------------------------------------------------------------- */
+/* --- tests ------------------------------------------------------------------------------------ */
 
 Test(partition, come_and_go_with_the_image)
 {
