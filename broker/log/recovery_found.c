@@ -88,11 +88,6 @@ static void drop_empty_directories(struct recovery *r)
 
 void recovery_found(struct recovery *r)
 {
-    look_for_missing(r);
-    if (r->ended) {
-        return;
-    }
-    drop_empty_directories(r);
     r->finishing = true;
     written_behind(r);
 }
@@ -106,9 +101,9 @@ static bool all_written(struct recovery *r)
         list_each (n, &log->segments) {
             struct segment *s = container_of(n, struct segment, link);
             if (!segment_settled_on_disk(s, s->size)) {
-                all = false;
                 segment_write_behind(s, true);
             }
+            all = all && segment_settled_on_disk(s, s->size);
         }
     }
     return all;
@@ -130,6 +125,17 @@ static void written_behind(struct recovery *r)
 {
     if (!r->finishing || !all_written(r)) {
         return; /* the set's progress calls again */
+    }
+    if (!r->looked) { /* what is dropped has no write in flight */
+        r->looked = true;
+        look_for_missing(r);
+        if (r->ended) {
+            return;
+        }
+        drop_empty_directories(r);
+        if (!all_written(r)) {
+            return;
+        }
     }
     r->finishing = false;
     const struct log_recovery_summary *summary = &r->request->summary;

@@ -51,7 +51,7 @@ struct recovery {
     unsigned source_count;
     struct list directories;
     struct map directories_by_id;
-    bool finishing, ended;
+    bool finishing, looked, ended;
     bool journals_made; /* the founding checkpoints are durable: journal files come next */
     int error;
     void (*resume)(struct recovery *r); /* replay, after the entry that waits */

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Damage below the durable mark: it is told with the file and what decides, and nothing is changed;
+ * the operator may go on without what is missing. A torn tail above the mark is cut in silence. */
+#include "world.h"
+
+#include "log/log_private.h"
+
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+
+static const struct batch_spec SMALL = {.records = 2, .value_bytes = 300};
+static const struct batch_spec LARGE = {.records = 4, .value_bytes = 2500};
+
+static unsigned count_files(struct world *w)
+{
+    return world_count_files(w, "topics/") * 1000 + world_count_files(w, "aside/") * 100 +
+           world_count_files(w, "trash/");
+}
+
+/* `first`: it is found before anything is written. */
+static void expect_damage(struct world *w, const char *file, bool first)
+{
+    unsigned files = count_files(w);
+    uint64_t before = disk_hash(sim_node_disk(w->node));
+    for (unsigned again = 0; again < 2; again++) {
+        cr_assert_eq(world_start(w, 1), ERR_DAMAGED, "damage of %s is not found", file);
+        const char *said = w->recover.summary.damage;
+        cr_assert_not_null(strstr(said, file), "%s is not named: %s", file, said);
+        cr_assert_not_null(strstr(said, "--accept-loss"), "no way out: %s", said);
+        cr_assert(!first || disk_hash(sim_node_disk(w->node)) == before, "something was changed: %s",
+                  said);
+        cr_assert_eq(count_files(w), files, "files have come or gone: %s", said);
+    }
+}
+
+/* Lives of two logs: checkpointed, then more in the journal alone. */
+static void two_logs(struct world *w, uint64_t seed)
+{
+    world_open(w, seed);
+    world_started(w, 1);
+    world_fill(w, 0, &LARGE, 20);
+    world_fill(w, 1, &SMALL, 20);
+    world_stop(w);
+    world_started(w, 1);
+    world_fill(w, 0, &LARGE, 10);
+    world_fill(w, 1, &SMALL, 10);
+    world_wait_ms(w, 1500); /* an idle second marks the last entry */
+    world_kill(w);
+}
+
+Test(recovery, a_flipped_bit_in_the_journal_below_the_mark)
+{
+    static const uint64_t positions[] = {4096, 4096 + 20, 4096 + 50, 9000, 8192 + 30};
+    for (unsigned i = 0; i < array_size(positions); i++) {
+        struct world w;
+        two_logs(&w, 10 + i);
+        world_flip(&w, "journal-0/durable-0000", positions[i], i);
+        expect_damage(&w, "data/journal-0/durable-0000 at position", true);
+        w.options.accept_loss = true;
+        world_started(&w, 1);
+        cr_assert_neq(w.recover.summary.damage[0], 0, "the loss is not told");
+        w.options.accept_loss = false;
+        for (unsigned slot = 0; slot < 2; slot++) {
+            world_forget_from(&w, slot, world_status(&w, slot).end_offset);
+            cr_assert_geq(world_check(&w, slot), 20, "what the checkpoint holds is lost");
+            world_fill(&w, slot, &SMALL, 3);
+        }
+        world_kill(&w);
+        world_started(&w, 1);
+        world_check(&w, 0);
+        world_check(&w, 1);
+        world_close(&w);
+    }
+}
+
+/* The last group, which no mark covers, may be torn: it is dropped in silence. */
+Test(recovery, a_torn_tail_is_no_damage)
+{
+    struct world w;
+    world_open(&w, 20);
+    world_started(&w, 1);
+    struct world_append a;
+    world_append_begin(&w, 0, &LARGE, &a);
+    cr_assert_eq(world_append_end(&a), 0);
+    world_kill(&w); /* at once: nothing has marked it yet */
+    world_flip(&w, "journal-0/durable-0000", 4096 + 3000, 0);
+    world_started(&w, 1);
+    cr_assert_gt(w.recover.summary.torn_bytes + 1, 0);
+    cr_assert_eq(w.recover.summary.damage[0], 0);
+    cr_assert_eq(world_status(&w, 0).end_offset, 0);
+    world_close(&w);
+}
+
+Test(recovery, one_checkpoint_copy_is_enough)
+{
+    for (unsigned copy = 0; copy < 2; copy++) {
+        struct world w;
+        two_logs(&w, 30 + copy);
+        world_flip(&w, copy ? "journal-0/checkpoint-1" : "journal-0/checkpoint-0", 200, 5);
+        world_started(&w, 1);
+        cr_assert_eq(world_check(&w, 0), 30);
+        cr_assert_eq(world_check(&w, 1), 30);
+        world_close(&w);
+    }
+}
+
+Test(recovery, both_checkpoint_copies_damaged)
+{
+    struct world w;
+    two_logs(&w, 32);
+    world_flip(&w, "journal-0/checkpoint-0", 17, 1);
+    world_flip(&w, "journal-0/checkpoint-1", 300, 7);
+    expect_damage(&w, "data/journal-0/checkpoint-0 and -1", true);
+    w.options.accept_loss = true;
+    world_started(&w, 1);
+    cr_assert_eq(world_status(&w, 0).end_offset, 0);
+    cr_assert_gt(world_count_files(&w, "aside/t0-0.0/"), 6, "the files are not set aside");
+    w.slots[0].count = w.slots[1].count = 0;
+    world_fill(&w, 0, &LARGE, 5);
+    w.options.accept_loss = false;
+    world_kill(&w);
+    world_started(&w, 1);
+    cr_assert_eq(world_check(&w, 0), 5);
+    world_close(&w);
+}
+
+/* Of several shards: a founding checkpoint of another one, which nobody has replaced since, must
+ * not speak for the one that is lost. */
+Test(recovery, both_checkpoint_copies_of_one_shard_damaged)
+{
+    struct world w;
+    world_open(&w, 33);
+    world_started(&w, 2);
+    unsigned slot = log_home(w.slots[0].id, 0, 2) == 1 ? 0 : 1;
+    while (log_home(w.slots[slot].id, 0, 2) != 1) {
+        slot++;
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        world_fill(&w, slot, &LARGE, 30); /* shard 1 makes checkpoints, shard 0 rests */
+    }
+    cr_assert_gt(log_set_status(w.sets[1]).checkpoints, 0);
+    cr_assert_eq(log_set_status(w.sets[0]).checkpoints, 0);
+    world_kill(&w);
+    world_flip(&w, "journal-1/checkpoint-0", 100, 1);
+    world_flip(&w, "journal-1/checkpoint-1", 100, 1);
+    expect_damage(&w, "data/journal-1/checkpoint-0 and -1", true);
+    w.options.accept_loss = true;
+    world_started(&w, 1);
+    world_close(&w);
+}
+
+Test(recovery, a_damaged_partition_file)
+{
+    struct world w;
+    two_logs(&w, 34);
+    world_flip(&w, "topics/t0-0/partition", 20, 1);
+    expect_damage(&w, "data/topics/t0-0", false);
+    world_flip(&w, "topics/t0-0/partition", 20, 1); /* restored: all is there */
+    world_started(&w, 1);
+    cr_assert_eq(world_check(&w, 0), 30);
+    cr_assert_eq(world_check(&w, 1), 30);
+    world_kill(&w);
+    world_flip(&w, "topics/t0-0/partition", 41, 1);
+    w.options.accept_loss = true;
+    world_started(&w, 1);
+    cr_assert_eq(world_check(&w, 1), 30, "another partition suffers");
+    cr_assert_eq(world_status(&w, 0).end_offset, 0);
+    cr_assert_gt(world_count_files(&w, "aside/t0-0.0/"), 3);
+    w.slots[0].count = 0;
+    world_fill(&w, 0, &SMALL, 2);
+    world_kill(&w);
+    w.options.accept_loss = false;
+    world_started(&w, 1);
+    cr_assert_eq(world_check(&w, 0), 2);
+    world_close(&w);
+}
+
+static void remove_file(struct world *w, const char *path)
+{
+    struct disk *d = sim_node_disk(w->node);
+    char full[200];
+    snprintf(full, sizeof full, "data/%s", path);
+    cr_assert_eq(disk_end(d, disk_unlink_begin(d, full)), 0, "%s", path);
+}
+
+Test(recovery, a_missing_segment)
+{
+    struct world w;
+    two_logs(&w, 35);
+    remove_file(&w, "topics/t0-0/00000000000000000072.log"); /* the active one of the checkpoint */
+    cr_assert_eq(world_start(&w, 1), ERR_DAMAGED);
+    cr_assert_not_null(strstr(w.recover.summary.damage, "00000000000000000072.log"), "%s",
+                       w.recover.summary.damage);
+    w.options.accept_loss = true;
+    world_started(&w, 1);
+    cr_assert_eq(world_status(&w, 0).end_offset, 0);
+    cr_assert_eq(world_check(&w, 1), 30);
+    cr_assert_gt(world_count_files(&w, "aside/t0-0.0/"), 3);
+    world_close(&w);
+}
+
+/* An older segment that is gone: the partition goes on, the hole is told to whoever reads it. */
+Test(recovery, a_missing_older_segment)
+{
+    struct world w;
+    two_logs(&w, 36);
+    remove_file(&w, "topics/t0-0/00000000000000000024.log");
+    world_started(&w, 1);
+    struct log_read r = {.offset = 30, .limit_offset = 100, .bytes_max = 50000, .first_whole = true};
+    cr_assert_eq(world_read(&w, 0, &r, NULL), ERR_DAMAGED);
+    r.offset = 60;
+    cr_assert_eq(world_read(&w, 0, &r, NULL), 0);
+    world_fill(&w, 0, &SMALL, 3);
+    world_close(&w);
+}
+
+/* A bit flips in a segment: the read tells it with file and position; all else is served. */
+Test(recovery, a_flipped_bit_in_a_segment)
+{
+    struct world w;
+    FILE *story = tmpfile();
+    world_open_telling(&w, 37, story);
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, 20);
+    world_stop(&w);
+    world_flip(&w, "topics/t0-0/00000000000000000024.log", 11000, 2); /* in the second batch */
+    world_started(&w, 1);
+    struct log_read r = {.offset = 24, .limit_offset = 80, .bytes_max = 50000, .first_whole = true};
+    cr_assert_eq(world_read(&w, 0, &r, NULL), 0);
+    cr_assert_eq(r.next_offset, 28, "what stands before the damage is served");
+    r.offset = 28;
+    cr_assert_eq(world_read(&w, 0, &r, NULL), ERR_DAMAGED);
+    r.offset = 48;
+    cr_assert_eq(world_read(&w, 0, &r, NULL), 0);
+    char said[512];
+    bool named = false;
+    rewind(story);
+    while (fgets(said, sizeof said, story)) {
+        named = named || (strstr(said, "00000000000000000024.log at position") && strstr(said, "error"));
+    }
+    cr_assert(named, "file and position are not told");
+    world_close(&w);
+    fclose(story);
+}
+
+/* A directory of a partition that the metadata does not know is set aside, never deleted (L8). */
+Test(recovery, what_is_not_known_is_set_aside)
+{
+    struct world w;
+    two_logs(&w, 38);
+    w.slots[0].unknown = true;
+    world_started(&w, 1);
+    cr_assert_eq(w.recover.summary.set_aside, 1);
+    cr_assert_eq(world_count_files(&w, "topics/t0-0/"), 0);
+    cr_assert_gt(world_count_files(&w, "aside/t0-0.0/"), 3);
+    cr_assert_eq(world_check(&w, 1), 30);
+    world_kill(&w);
+    world_started(&w, 1);
+    cr_assert_eq(w.recover.summary.set_aside, 0);
+    cr_assert_eq(world_check(&w, 1), 30);
+    world_close(&w);
+}
+
+/* A copy of a directory beside the original: the one with the right name is the partition. */
+Test(recovery, a_copy_of_a_directory_is_not_the_partition)
+{
+    struct world w;
+    two_logs(&w, 39);
+    struct disk *d = sim_node_disk(w.node);
+    uint8_t block[DISK_BLOCK_SIZE];
+    disk_peek(d, disk_find(d, "data/topics/t0-0/partition"), 0, block);
+    for (unsigned i = 0; i < 2; i++) {
+        char path[100];
+        snprintf(path, sizeof path, "data/topics/%s", i ? "t0-0.bak" : "a-copy");
+        cr_assert_eq(disk_mkdir(d, path), 0);
+        snprintf(path + strlen(path), 20, "/partition");
+        struct disk_inode *inode;
+        cr_assert_eq(disk_open(d, &inode, path, DISK_OPEN_CREATE), 0);
+        struct iovec iov = {block, sizeof block};
+        cr_assert_eq(disk_end(d, disk_write_begin(d, inode, &iov, 1, 0, true)), sizeof block);
+        disk_close(d, inode);
+    }
+    world_started(&w, 1);
+    cr_assert_eq(w.recover.summary.set_aside, 2);
+    cr_assert_eq(world_check(&w, 0), 30);
+    world_close(&w);
+}
