@@ -131,6 +131,7 @@ struct log {
         uint8_t *block;
         struct iovec iovec;
         struct segment *segment; /* that the space is for */
+        unsigned tries;          /* for a name that is taken */
         uint64_t target;
         int failed; /* ERR_DISK_FULL and the like, until the next try */
         uint64_t retry_ns;

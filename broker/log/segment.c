@@ -15,7 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SPACE_RETRY_MS = 1000 };
+enum {
+    SPACE_RETRY_MS = 1000,
+    SPACE_NAME_TRIES = 10, /* a second apart */
+};
 
 static void write_done(struct io_op *op, int64_t result);
 
@@ -368,6 +371,9 @@ static int space_partition_file(struct log *log)
     char path[IO_PATH_MAX];
     log_directory(log, path);
     int error = io_mkdir(set->io, path);
+    if (error == -EEXIST && set->shards > 1 && log->space.tries++ < SPACE_NAME_TRIES) {
+        return ERR_EXISTS; /* another shard's log of the name may still be on its way out */
+    }
     if (error == -EEXIST) { /* an attempt that a full disk has ended: nothing of the log is in it */
         error = trash_put(set, path, log->topic_id, log->partition);
         if (error) {
@@ -445,9 +451,10 @@ static int space_start(struct log *log, struct segment *s, uint64_t end)
         if (error) {
             log->space.segment = NULL;
             set->in_flight--;
+            set->disk_free += target - s->allocated;
         }
     }
-    return error;
+    return error == ERR_EXISTS ? 0 : error; /* the tick tries again */
 }
 
 int log_space(struct log *log, struct segment *s, uint64_t end)

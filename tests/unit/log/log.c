@@ -310,7 +310,7 @@ Test(log, batches_of_every_size)
     w.options.read_ahead_bytes = 16 << 10;
     w.options.tail_bytes_max = 2 << 20;
     w.slots[0].config.segment_bytes = 1 << 20;
-    static const uint32_t sizes[] = {1,     100,    4000,   4035,   4036,   8000,   16000,
+    static const uint32_t sizes[] = {1,     100,    4000,   4035,   4036,   8000,  16000,
                                      40000, 100000, 300000, 600000, 700000, 735000};
     for (unsigned life = 0; life < 3; life++) {
         world_started(&w, 1);
@@ -479,7 +479,8 @@ Test(log, a_failed_write_ends_the_node_and_tells_nothing)
         world_open(&w, 200 + seed);
         world_started(&w, 1);
         world_fill(&w, 0, &LARGE, 10);
-        uint32_t *chance = seed % 2 ? &sim_faults(w.sim)->write_error : &sim_faults(w.sim)->sync_error;
+        uint32_t *chance =
+            seed % 2 ? &sim_faults(w.sim)->write_error : &sim_faults(w.sim)->sync_error;
         *chance = seed % 2 ? 100000 : 300000;
         for (unsigned round = 0; world_runs(&w) && round < 40; round++) {
             struct world_load l;

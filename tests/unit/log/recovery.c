@@ -29,8 +29,8 @@ static void expect_damage(struct world *w, const char *file, bool first)
         const char *said = w->recover.summary.damage;
         cr_assert_not_null(strstr(said, file), "%s is not named: %s", file, said);
         cr_assert_not_null(strstr(said, "--accept-loss"), "no way out: %s", said);
-        cr_assert(!first || disk_hash(sim_node_disk(w->node)) == before, "something was changed: %s",
-                  said);
+        cr_assert(!first || disk_hash(sim_node_disk(w->node)) == before,
+                  "something was changed: %s", said);
         cr_assert_eq(count_files(w), files, "files have come or gone: %s", said);
     }
 }
@@ -208,7 +208,8 @@ Test(recovery, a_missing_older_segment)
     two_logs(&w, 36);
     remove_file(&w, "topics/t0-0/00000000000000000024.log");
     world_started(&w, 1);
-    struct log_read r = {.offset = 30, .limit_offset = 100, .bytes_max = 50000, .first_whole = true};
+    struct log_read r = {
+        .offset = 30, .limit_offset = 100, .bytes_max = 50000, .first_whole = true};
     cr_assert_eq(world_read(&w, 0, &r, NULL), ERR_DAMAGED);
     r.offset = 60;
     cr_assert_eq(world_read(&w, 0, &r, NULL), 0);
@@ -238,7 +239,8 @@ Test(recovery, a_flipped_bit_in_a_segment)
     bool named = false;
     rewind(story);
     while (fgets(said, sizeof said, story)) {
-        named = named || (strstr(said, "00000000000000000024.log at position") && strstr(said, "error"));
+        named = named ||
+                (strstr(said, "00000000000000000024.log at position") && strstr(said, "error"));
     }
     cr_assert(named, "file and position are not told");
     world_close(&w);
