@@ -164,6 +164,7 @@ registered_names() { # [ctest options]
 
 sanitizers() {
     export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
+    export LSAN_OPTIONS=suppressions=$root/tests/lsan.supp:print_suppressions=0
     configure_and_build build-asan all -DLEAT_SANITIZE=ON -DLEAT_SLOW_ASSERTS=ON &&
         ctest --test-dir build-asan -LE long -E '^config_reference$' --output-on-failure --timeout 900
 }

@@ -50,7 +50,7 @@ bool group_header_decode(struct group_header *out, uint32_t seed, const uint8_t 
         .sequence = get_be64(data + 16),
         .settled = get_be64(data + 24),
     };
-    if (g.size < GROUP_HEADER_SIZE || g.size > size_max ||
+    if (g.size < GROUP_HEADER_SIZE || g.size > size_max || g.sequence > NUMBER_MAX ||
         g.count > (g.size - GROUP_HEADER_SIZE) / ENTRY_HEADER_SIZE) {
         return false;
     }
@@ -96,7 +96,8 @@ int entry_decode(struct entry *out, struct reader *r)
     };
     memcpy(e.topic_id.bytes, at + 8, sizeof e.topic_id.bytes);
     e.body = reader_take(r, e.body_size);
-    if (!e.body || e.kind < ENTRY_APPEND || e.kind > ENTRY_REMOVE || e.offset < 0) {
+    if (!e.body || e.kind < ENTRY_APPEND || e.kind > ENTRY_REMOVE ||
+        (uint64_t)e.offset > NUMBER_MAX || (uint64_t)e.segment_base > NUMBER_MAX) {
         return ERR_MALFORMED;
     }
     *out = e;
@@ -150,7 +151,9 @@ int checkpoint_header_decode(struct checkpoint_header *out, const uint8_t *data,
         .flags = get_be32(data + 92),
     };
     if (h.size < CHECKPOINT_HEADER_SIZE || h.size > available || h.size > CHECKPOINT_BYTES_MAX ||
-        crc32c(0, data + CRC_FIELDS, h.size - CRC_FIELDS) != get_be32(data + 4)) {
+        crc32c(0, data + CRC_FIELDS, h.size - CRC_FIELDS) != get_be32(data + 4) ||
+        h.life > NUMBER_MAX || h.settled > NUMBER_MAX || h.live > NUMBER_MAX ||
+        h.memory_live > NUMBER_MAX || h.shards == 0) {
         return ERR_MALFORMED;
     }
     memcpy(h.storage_id.bytes, data + 48, 16);
@@ -221,12 +224,16 @@ int checkpoint_log_decode(struct checkpoint_log *out, struct reader *r)
     l.max_timestamp = (int64_t)reader_be64(&in);
     uint32_t epochs_size = reader_be32(&in);
     uint32_t producers_size = reader_be32(&in);
+    if (name_size == 0 || name_size > CHECKPOINT_NAME_MAX) {
+        return ERR_MALFORMED;
+    }
     l.name = take_bytes(&in, name_size);
     l.epochs = take_bytes(&in, epochs_size);
     l.producers = take_bytes(&in, producers_size);
     l.unfinished = take_bytes(&in, l.segment_size % IO_BLOCK_SIZE);
     if (in.failed || reader_left(&in) || l.start_offset < 0 || l.end_offset < l.start_offset ||
-        l.durability > 1 || l.segment_base < 0 || l.segment_base > l.end_offset) {
+        (uint64_t)l.end_offset > NUMBER_MAX || l.durability > 1 || l.segment_base < 0 ||
+        l.segment_base > l.end_offset) {
         return ERR_MALFORMED;
     }
     *out = l;

@@ -18,6 +18,9 @@ enum {
     CHECKPOINT_BYTES_MAX = 1 << 30,
 };
 
+/* No sequence, life or offset comes near to it; sums of two stay in range. */
+#define NUMBER_MAX ((uint64_t)1 << 62)
+
 #define GROUP_MAGIC 0x4c475231u      /* "LGR1" */
 #define JOURNAL_MAGIC 0x4c4a4e31u    /* "LJN1" */
 #define CHECKPOINT_MAGIC 0x4c434b31u /* "LCK1" */
@@ -161,7 +164,7 @@ int checkpoint_header_decode(struct checkpoint_header *out, const uint8_t *data,
  *         76      4  size of the producers' state
  *         80     ..  name, epochs, producers, then (size modulo 4096) bytes: the unfinished block
  */
-enum { CHECKPOINT_LOG_SIZE = 80 };
+enum { CHECKPOINT_LOG_SIZE = 80, CHECKPOINT_NAME_MAX = 249 };
 
 struct checkpoint_log {
     struct uuid topic_id;

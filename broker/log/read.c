@@ -113,8 +113,8 @@ static void say_damage(const struct segment *s, uint32_t position, const char *w
 {
     char path[IO_PATH_MAX];
     segment_path(s, path, ".log");
-    log_error(io_logger(s->log->set->io), "log",
-              "%s at position %u: %s; it is not served; see leat log verify", path, position, what);
+    log_error(io_logger(s->log->set->io), "log", "%s at position %u: %s; it is not served", path,
+              position, what);
 }
 
 static bool batch_sum_holds(const struct segment *s, uint32_t position, uint32_t size)

@@ -324,11 +324,11 @@ static void choose_life(struct recovery *r)
 
 static int scan_mapped(struct recovery *r, struct recovery_source *s)
 {
-    void *ring = s->mapped_size ? io_file_map(r->io, s->mapped_file, s->mapped_size) : NULL;
-    if (!ring) {
+    s->ring = s->mapped_size ? io_file_map(r->io, s->mapped_file, s->mapped_size) : NULL;
+    if (!s->ring) {
         return 0;
     }
-    int error = scan_bytes(&s->mapped_scan, 0, ring, 0, s->mapped_size);
+    int error = scan_bytes(&s->mapped_scan, 0, s->ring, 0, s->mapped_size);
     return error ? error : scan_chain(&s->mapped_scan, s->header.memory_live, 0);
 }
 

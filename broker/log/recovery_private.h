@@ -26,6 +26,7 @@ struct recovery_source {
     struct scan scan;
     struct io_file *mapped_file;
     uint64_t mapped_size;
+    const uint8_t *ring; /* its mapping, NULL: there is none */
     struct scan mapped_scan;
 };
 

@@ -443,10 +443,7 @@ static void mapped_next(struct recovery *r)
 {
     while (r->at_source < r->source_count) {
         struct recovery_source *s = &r->sources[r->at_source];
-        const uint8_t *ring = NULL;
-        if (s->used && s->mapped_scan.chain_count) {
-            ring = io_file_map(r->io, s->mapped_file, s->mapped_size);
-        }
+        const uint8_t *ring = s->used ? s->ring : NULL;
         while (ring && r->at_chain < s->mapped_scan.chain_count) {
             const struct scan_group *g = &s->mapped_scan.groups[s->mapped_scan.chain[r->at_chain]];
             entries_of_group(r, &s->mapped_scan, g, ring + g->position);

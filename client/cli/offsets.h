@@ -2,9 +2,10 @@
 
 /* offsets: where reading starts and stops, in every form that kcat and rpk know.
  *
- *     beginning start earliest oldest    end latest newest    N    -N (the last N)    +N (after the
- * first N) A:B  A:  :B  (B not read)          @TIME  @T1:T2  @T1:end  :end s@MS  e@MS  (kcat: start
- * and stop, given one by one) */
+ *     beginning, start, earliest, oldest      end, latest, newest
+ *     N                an offset              -N  the last N         +N  after the first N
+ *     A:B  A:  :B      B is not read          :end  to the end as it is now
+ *     @TIME  @T1:T2  @T1:end                  s@MS  e@MS  kcat's start and stop, one by one */
 #pragma once
 
 #include "leat/leat.h"

@@ -34,7 +34,7 @@ enum {
     CONNECTION_SENDS_MAX = 16, /* requests gathered into one send */
 };
 
-/* One received message, from its response header on. Given with answer.take. */
+/* One received message, from its response header on. Kept as answer.frame says. */
 struct frame {
     struct list link; /* the owner's */
     size_t size;
@@ -127,8 +127,9 @@ void connection_drop(struct connection *c);
 /* Takes `r` until its done(). */
 void connection_submit(struct connection *c, struct request *r);
 
-/* Takes a request back that nobody waits for any more: true, and done() will not come; its answer is
- * swallowed. False when a part of it is being sent: then the connection ends, and done() comes soon. */
+/* Takes a request back that nobody waits for any more: true, and done() will not come; its answer
+ * is swallowed. False when a part of it is being sent: then the connection ends, and done() comes
+ * soon. */
 bool connection_take_back(struct request *r) MUST_CHECK;
 
 /* Whether the other side offers an API in a version that `kind` knows: the version, or -1. Before

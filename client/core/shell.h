@@ -3,9 +3,8 @@
 /* shell: the one place of the library that knows threads, waiting and the clock of the caller's
  * side.
  *
- * A shell runs one thread with the epoll backend of the seam; everything under core/, producer/ and
- * consumer/ whose name does not say otherwise runs there and nowhere else. The caller's threads
- * hand it tasks and wait at gates:
+ * A shell runs one thread with the epoll backend of the seam: core, senders and fetchers run there
+ * and nowhere else. The caller's threads hand it tasks and wait at gates:
  *
  *     caller's thread --shell_post(task)--> I/O thread: task->run()
  *     caller's thread <--gate_announce()--- I/O thread, inside the gate that both share

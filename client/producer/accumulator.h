@@ -10,11 +10,12 @@
  * now is ERR_BUSY, and the caller waits at the gate for an announcement.
  *
  * Invariants
- *   A1  Batches of a queue leave it in the order of their ordinals; records keep the order of the
- * calls. A2  used_bytes, the memory of unsettled batches, never passes options.buffer_bytes, but
- * for one record that is larger than that alone. A3  Every batch that was created is settled
- * exactly once. A4  A full buffer makes every open batch due: what waits for room never waits for
- * lingering. */
+ *   A1  Batches of a queue leave it in the order of their ordinals, and records keep the order of
+ *       the calls.
+ *   A2  used_bytes, the memory of unsettled batches, never passes options.buffer_bytes, but for one
+ *       record that is larger than that alone.
+ *   A3  Every batch that was created is settled exactly once.
+ *   A4  A full buffer makes every open batch due: what waits for room never waits for lingering. */
 #pragma once
 
 #include "base/map.h"
@@ -57,11 +58,13 @@ struct producer_queue {
     int32_t leader;               /* written inside the gate */
     struct list in_flight, retry; /* by sequence */
     unsigned in_flight_count;
+    unsigned again_count; /* of them not for the first time */
     int64_t producer_id;
     int16_t producer_epoch;
     int32_t next_sequence;
-    bool recovering; /* waits for its answers in flight before it sends again */
-    bool broken;     /* a sequence number was given up: a new id is needed */
+    bool established; /* a batch under producer_id has been acknowledged */
+    bool recovering;  /* waits for its answers in flight before it sends again */
+    bool broken;      /* a sequence number was given up: a new id is needed */
     unsigned failures;
     uint64_t not_before_ns;
 };

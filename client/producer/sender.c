@@ -226,7 +226,7 @@ static bool queue_mend(struct sender *s, struct producer_queue *q)
     q->producer_id = s->producer_id;
     q->producer_epoch = s->producer_epoch;
     q->next_sequence = 0;
-    q->broken = false;
+    q->broken = q->established = false;
     list_each (node, &q->retry) {
         struct producer_batch *b = container_of(node, struct producer_batch, link);
         b->sequenced = b->rejected = false;
@@ -284,8 +284,15 @@ static struct producer_batch *queue_next(struct sender *s, struct producer_queue
     if (q->broken && !queue_mend(s, q)) {
         return queue_retry(q);
     }
+    /* P4: the first batch under an id is answered before the second goes. */
+    if (idempotent && !q->established && q->in_flight_count) {
+        return NULL;
+    }
     struct producer_batch *b = queue_retry(q);
-    b = b ? b : accumulator_take(s->accumulator, q, now, due_ns);
+    /* P5: nothing new goes while an old one is on its way again. */
+    if (!b && !(idempotent && q->again_count)) {
+        b = accumulator_take(s->accumulator, q, now, due_ns);
+    }
     if (b && idempotent) {
         batch_number(q, b);
     }
@@ -319,6 +326,7 @@ static uint32_t node_collect(struct sender *s, struct sender_node *n, uint64_t *
             assert(list_empty(&b->link));
             list_append(&q->in_flight, &b->link);
             q->in_flight_count++;
+            q->again_count += b->attempts > 0;
             b->in_flight = true;
             b->attempts++;
             bytes += b->size;
@@ -493,6 +501,7 @@ void sender_outcome(struct sender *s, struct producer_batch *b, int error, int64
     list_remove(&b->link);
     b->in_flight = false;
     q->in_flight_count--;
+    q->again_count -= b->attempts > 1;
     if (q->in_flight_count == 0) {
         q->recovering = false;
     }
@@ -500,6 +509,7 @@ void sender_outcome(struct sender *s, struct producer_batch *b, int error, int64
         b->base_offset = error ? -1 : base_offset;
         b->timestamp = timestamp;
         error_clear(&b->error);
+        q->established = true;
         q->failures = 0;
         q->not_before_ns = 0;
         sender_settle(s, b);

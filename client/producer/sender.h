@@ -5,15 +5,19 @@
  *
  * Order and duplicates. With idempotence every batch of a partition carries the producer's id and a
  * sequence number; up to five are in flight.
- *   P1  A partition whose oldest unanswered batch failed sends nothing until all its batches in
- * flight are answered; then the failed ones go again, in order, with the same bytes. A broker that
- *       had written one answers as if it had not been sent twice.
+ *   P1  A partition of which a batch failed sends nothing until all its batches in flight are
+ *       answered; then the failed ones go again, in order, with the same bytes. A broker that had
+ *       written one answers as if it had been sent once.
  *   P2  A batch is given up only when the broker refuses it or its delivery timeout has passed. Its
- * number is then a gap: the partition is broken. What is left is sent again under the old numbers
- *       until the broker has said of each whether it is written; what is not gets a new id, counted
- *       from 0.
+ *       number is then a gap: the partition is broken. What is left is sent again under the old
+ *       numbers until the broker has said of each whether it is written; what is not gets a new
+ *       id, counted from 0. (The last number of all is simply used again.)
  *   P3  OUT_OF_ORDER_SEQUENCE for the oldest batch of a partition that is not broken means that the
  *       broker lost what it had acknowledged: fatal, everything fails.
+ *   P4  A broker that knows nothing of an id takes its batches from any number on: so the first
+ *       batch under an id is acknowledged before the second is sent.
+ *   P5  A broker remembers five batches of an id. Nothing new is sent while a batch is on its way
+ *       again: so what may have been written stays among the five until it is acknowledged.
  * Without idempotence a partition has one batch in flight, so that retries keep the order; a lost
  * answer may then cause a duplicate. With acks 0 a batch is delivered when it is sent. */
 #pragma once

@@ -91,7 +91,10 @@ int sim_file_lock(struct io *io, struct io_file *file)
 void *sim_file_map(struct io *io, struct io_file *file, size_t size)
 {
     struct sim_file *f = file_of(file);
-    return disk_map(f->node->disk, f->inode, size);
+    assert(!f->mapped);
+    void *map = disk_map(f->node->disk, f->inode, size);
+    f->mapped = map != NULL;
+    return map;
 }
 
 int sim_file_rename(struct io *io, const char *from, const char *to)

@@ -116,6 +116,7 @@ struct sim_file {
     struct disk_inode *inode;
     bool direct, readable, writable;
     uint32_t in_flight;
+    bool mapped; /* one mapping for each handle */
 };
 
 struct sim_node {

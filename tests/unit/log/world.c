@@ -123,13 +123,14 @@ static bool do_on_shard(struct world *w, unsigned shard, void (*function)(void *
     if (!world_runs(w)) {
         return false;
     }
-    struct errand *e = calloc(1, sizeof *e);
+    struct errand *e =
+        memory_alloc(&w->memory, sizeof *e); /* what the node's end leaves goes with it */
     *e = (struct errand){.message.deliver = errand_run, .function = function, .argument = argument};
     struct io *io = sim_node_shard(w->node, shard);
     io_post(io, shard, &e->message);
     bool done = world_until(w, &e->done);
     if (done) {
-        free(e);
+        memory_free(&w->memory, e);
     }
     return done;
 }
@@ -442,7 +443,7 @@ void world_load_begin(struct world_load *l, struct world *w, unsigned slots,
     for (unsigned i = 0; i < count && runs; i++) {
         struct opening o = {w, i % slots};
         if (!w->slots[i % slots].log && !world_do(w, i % slots, open_log, &o)) {
-            return;
+            return; /* the node has ended */
         }
         append_prepare(w, i % slots, spec, &l->appends[l->count++]);
         runs = world_do(w, i % slots, append_run, &l->appends[i]);
@@ -487,7 +488,7 @@ static void control_run(void *argument)
 
 int world_control(struct world *w, unsigned slot, enum log_control_kind kind, int64_t offset)
 {
-    struct asked *a = calloc(1, sizeof *a);
+    struct asked *a = memory_alloc(&w->memory, sizeof *a);
     a->log = world_log(w, slot);
     a->control = (struct log_control){.kind = kind, .offset = offset, .done = control_done};
     bool done = world_do(w, slot, control_run, a) && world_until(w, &a->done);
@@ -502,7 +503,7 @@ int world_control(struct world *w, unsigned slot, enum log_control_kind kind, in
         w->slots[slot].start = 0;
     }
     if (done) {
-        free(a);
+        memory_free(&w->memory, a);
     }
     return error;
 }
