@@ -102,8 +102,8 @@ static void send_one(struct load_producer *p, uint8_t *value, uint64_t number, u
     atomic_store_explicit(&p->sent, number + 1, memory_order_relaxed);
 }
 
-/* Values for many records, of which half of the bits are random: so no codec finds the last record in
- * the next, and none has nothing to gain. */
+/* Values for many records, half of whose bits are random: so no codec finds one record in the next,
+ * and none has nothing to gain. */
 static uint8_t *make_values(const struct load_producer *p, uint64_t *count)
 {
     uint64_t size = p->load->options.size;

@@ -21,7 +21,7 @@ import tempfile
 import time
 
 PARTS = ["machine", "start", "idle", "restart", "latency", "throughput", "backends"]
-ATTEMPTS = 3
+ATTEMPTS = 2
 OTHERS_MAX = 0.35  # of a core; the kernel's own threads are part of it
 LOADS = {  # the same bytes in flight for every variant
     "64 KiB": ["--request-bytes", "65536", "--in-flight", "64"],
@@ -160,7 +160,7 @@ def own_seconds():
 
 def wait_quiet():
     """Until nobody works, but not for long."""
-    for _ in range(100):
+    for _ in range(30):
         before = busy_seconds()
         time.sleep(0.1)
         if busy_seconds() - before < 0.03:
@@ -173,7 +173,7 @@ def say(text):
         sys.stderr.flush()
 
 
-# --- the parts --------------------------------------------------------------------------------------
+# --- the parts ----------------------------------------------------------------------------------
 
 
 def part_machine(run):
@@ -327,7 +327,7 @@ def part_backends(run):
                       note="broker %.3f s/GB" % run.median(cell + " s/GB"))
 
 
-# --- the report -------------------------------------------------------------------------------------
+# --- the report ---------------------------------------------------------------------------------
 
 
 def stolen_seconds():
@@ -359,10 +359,11 @@ def print_table(run, facts):
                     for k, v in facts.items()))
     rows = [("figure", "median", "least", "most", "unit", "target", "met", "")]
     for f in run.figures:
-        sign = "-" if f["target"] is None else (">= " if f["at_least"] else "<= ") + number(f["target"])
+        sign = ">= " if f["at_least"] else "<= "
+        target = "-" if f["target"] is None else sign + number(f["target"])
         met = {None: "", True: "yes", False: "NO"}[f["met"]]
         rows.append((f["figure"], number(f["value"]), number(f["low"]), number(f["high"]),
-                     f["unit"], sign, met, f["note"]))
+                     f["unit"], target, met, f["note"]))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         cells = [row[0].ljust(widths[0])]
@@ -389,8 +390,9 @@ def main():
     parser.add_argument("--idle-seconds", type=float, default=10)
     parser.add_argument("--log-bytes", type=size_of, default=2 * 2**30)
     parser.add_argument("--only", default=",".join(PARTS), help="of " + ",".join(PARTS))
-    parser.add_argument("--json", default="numbers.json", help="the file that gets all figures")
+    parser.add_argument("--json", help="the file for all figures; default numbers.json in --build")
     run = Run(parser.parse_args())
+    output = run.options.json or os.path.join(run.options.build, "numbers.json")
     wanted = run.options.only.split(",")
     if not set(wanted) <= set(PARTS):
         parser.error("--only: of " + ",".join(PARTS))
@@ -408,7 +410,7 @@ def main():
     facts["stolen"] = (stolen_seconds() - stolen) / (time.monotonic() - begun)
     say("")
     print_table(run, facts)
-    with open(run.options.json, "w") as f:
+    with open(output, "w") as f:
         json.dump({"conditions": facts, "figures": run.figures, "samples": run.samples}, f,
                   indent=2)
         f.write("\n")

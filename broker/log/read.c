@@ -40,7 +40,16 @@ static bool batch_header_in_tail(const struct segment *s, uint32_t position, str
     return true;
 }
 
-/* Collects whole batches from `position`, which is a batch boundary in the tail. */
+static void say_damage(const struct segment *s, uint32_t position, const char *what)
+{
+    char path[IO_PATH_MAX];
+    segment_path(s, path, ".log");
+    log_error(io_logger(s->log->set->io), "log", "%s at position %u: %s; it is not served", path,
+              position, what);
+}
+
+/* Collects whole batches from `position`, which is a batch boundary in the tail. 1, or ERR_DAMAGED:
+ * what a checkpoint carried over into the tail is no batch. */
 static int read_tail(struct log_read *r, struct segment *s, uint32_t position)
 {
     uint32_t from = position, end = position, first_end = 0;
@@ -51,8 +60,15 @@ static int read_tail(struct log_read *r, struct segment *s, uint32_t position)
             break;
         }
         uint32_t size = (uint32_t)f.length + 12;
+        if (f.length < LOG_BATCH_HEADER - 12 || size > s->size - end || f.last_offset_delta < 0 ||
+            f.base_offset < s->base_offset || f.base_offset >= s->log->end_offset) {
+            if (end == from) {
+                say_damage(s, end, "no batch is there");
+                return ERR_DAMAGED;
+            }
+            break; /* the next read meets it */
+        }
         int64_t last = f.base_offset + f.last_offset_delta;
-        assert(size <= s->size - end);
         if (last < r->offset) {
             end += size;
             from = end;
@@ -109,14 +125,6 @@ static void read_end(struct read_state *st, int error)
     r->done(r, error);
 }
 
-static void say_damage(const struct segment *s, uint32_t position, const char *what)
-{
-    char path[IO_PATH_MAX];
-    segment_path(s, path, ".log");
-    log_error(io_logger(s->log->set->io), "log", "%s at position %u: %s; it is not served", path,
-              position, what);
-}
-
 static bool batch_sum_holds(const struct segment *s, uint32_t position, uint32_t size)
 {
     struct slice slices[LOG_READ_SLICES_MAX];
@@ -160,8 +168,8 @@ static void blocks_read(struct io_op *op, int64_t result)
         read_end(st, ERR_DAMAGED);
         return;
     }
-    read_tail(st->read, s, st->batch_position);
-    read_end(st, 0);
+    int verdict = read_tail(st->read, s, st->batch_position);
+    read_end(st, verdict < 0 ? verdict : 0);
 }
 
 /* Reads [block of position, tail) back. 0: started; or an error. */

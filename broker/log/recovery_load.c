@@ -239,19 +239,12 @@ static void nothing_valid(struct recovery *r)
     directory_next(r);
 }
 
-/* A shard of the life that counts whose copies are there, but neither is valid, or which lacks its
- * checkpoint though the life was complete once. False: damage. */
+/* Of a life in which a shard has served, no shard may lack its checkpoint. False: damage. */
 static bool shards_there(struct recovery *r, unsigned shards)
 {
     bool served = false;
     for (unsigned i = 0; i < r->source_count; i++) {
         const struct recovery_source *s = &r->sources[i];
-        bool seen = s->checkpoint_seen[0] || s->checkpoint_seen[1];
-        if (seen && !s->valid && s->shard < shards) {
-            recovery_damage(r, "%s/journal-%u/checkpoint-0 and -1: neither copy is valid",
-                            r->options.root, s->shard);
-            return false;
-        }
         served = served || (s->used && !(s->header.flags & CHECKPOINT_FOUNDING));
     }
     unsigned count = count_of_life(r, r->life, shards);

@@ -78,18 +78,24 @@ int scan_chain(struct scan *s, uint64_t live, uint64_t mark)
         }
     }
     s->live = live;
+    s->damage_position =
+        JOURNAL_HEADER_SIZE; /* a life begins behind the header of the first file */
     uint64_t want = live;
     uint64_t highest_mark = mark;
     for (size_t i = 0; i < s->count; i++) {
         const struct scan_group *g = &s->groups[i];
         /* A checkpoint may have been captured while its last entry's group was gathering. */
         bool first = s->chain_count == 0 && g->sequence < want && g->sequence + g->count > want;
-        if (first || (g->sequence == want && g->count)) {
-            s->chain[s->chain_count++] = (uint32_t)i;
-            want = g->sequence + g->count;
+        bool next = first || (g->sequence == want && g->count);
+        bool before = s->chain_count == 0 && g->sequence + g->count == want;
+        if (next || before) {
             s->damage_file = g->file;
             s->damage_position =
                 g->position + (g->size + (uint64_t)s->step - 1) / s->step * s->step;
+        }
+        if (next) {
+            s->chain[s->chain_count++] = (uint32_t)i;
+            want = g->sequence + g->count;
         }
     }
     for (size_t i = 0; i < s->count; i++) {

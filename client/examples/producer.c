@@ -25,6 +25,7 @@ int main(int argc, char **argv)
         r.value.len = (size_t)snprintf(value, sizeof value, "{\"order\":%d}", i);
         if (leat_produce(producer, &r, NULL, &e)) {
             fprintf(stderr, "%s\n", e.message);
+            break;
         }
     }
     int left = leat_producer_close(producer, 30000, &e);

@@ -313,8 +313,7 @@ static void node_start(struct io *io, void *argument)
 
 static void run_begin(struct run *r)
 {
-    struct sim_options options = {
-        .seed = 1, .memory_bytes = 64 << 20, .disk_bytes = 64 << 20, .catch_asserts = true};
+    struct sim_options options = {.seed = 1, .memory_bytes = 64 << 20, .disk_bytes = 64 << 20};
     r->sim = sim_new(&options);
     r->node = sim_node_new(r->sim, "a");
     r->options = (struct log_options){.root = "data",
@@ -335,11 +334,7 @@ static void run_to_end(struct run *r)
 {
     sim_node_start(r->node, r->shards, node_start, r);
     for (unsigned steps = 0; !r->ended; steps++) {
-        enum sim_state state = sim_node_state(r->node);
-        if (state == SIM_ASSERTED) {
-            die("an assertion failed:", sim_node_last_line(r->node));
-        }
-        if (state != SIM_RUNNING) {
+        if (sim_node_state(r->node) != SIM_RUNNING) {
             die("the node ended:", sim_node_last_line(r->node));
         }
         if (steps == STEPS_MAX || !sim_step(r->sim)) {

@@ -107,24 +107,33 @@ Test(log, crashes_of_recoveries)
     world_close(&w);
 }
 
+static void checkpoint_run(void *argument)
+{
+    log_set_checkpoint(argument);
+}
+
 /* Two segments that are sealed at once may be done in any order: a checkpoint that frees the
  * journal has to wait for both. */
 Test(log, a_checkpoint_waits_for_every_segment_that_is_being_sealed)
 {
-    for (uint64_t seed = 0; seed < 40; seed++) {
+    for (uint64_t seed = 0; seed < 150; seed++) {
         struct world w;
         world_open(&w, 100 + seed);
-        w.slots[0].config.segment_bytes = 16 << 10;
-        w.options.checkpoint_bytes = 32 << 10;
+        w.slots[0].config.segment_bytes = 16 << 10; /* one batch */
         sim_faults(w.sim)->write.tail = 300;
-        sim_faults(w.sim)->write.tail_ns = 20000000;
+        sim_faults(w.sim)->write.tail_ns = 30000000;
         world_started(&w, 1);
-        struct world_load l;
-        sim_crash_after(w.node, 60 + seed * 5, SIM_CRASH_KILL);
-        for (unsigned round = 0; world_runs(&w) && round < 50; round++) {
-            world_load_begin(&l, &w, 1, &LARGE, 30);
+        world_fill(&w, 0, &SMALL, 1);
+        sim_crash_after(w.node, 30 + seed * 2, SIM_CRASH_POWER);
+        for (unsigned round = 0; world_runs(&w) && round < 200; round++) {
+            struct world_load l;
+            world_load_begin(&l, &w, 1, &LARGE, 5);
+            if (world_runs(&w)) {
+                (void)world_do(&w, 0, checkpoint_run, w.sets[0]);
+            }
             world_load_end(&l);
         }
+        cr_assert(!world_runs(&w));
         world_started(&w, 1);
         world_check(&w, 0);
         world_close(&w);

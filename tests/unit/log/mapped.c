@@ -48,6 +48,29 @@ Test(mapped, there_is_no_file_before_the_first_memory_log)
     world_close(&w);
 }
 
+/* Without room for the ring appends are refused; when there is room, they go on. */
+Test(mapped, no_room_for_the_ring)
+{
+    struct world w;
+    memory_world(&w, 7);
+    w.options.memory_journal_bytes = 16 << 20;
+    world_started(&w, 1);
+    struct disk *d = sim_node_disk(w.node);
+    struct disk_space s = disk_space(d);
+    disk_set_capacity(d, s.total_bytes - s.free_bytes + (8 << 20));
+    world_wait_ms(&w, 1100);
+    world_fill(&w, 1, &SMALL, 3);
+    cr_assert_eq(world_append(&w, 0, &SMALL, NULL), ERR_DISK_FULL);
+    cr_assert_eq(world_append(&w, 0, &SMALL, NULL), ERR_DISK_FULL);
+    disk_set_capacity(d, s.total_bytes);
+    world_wait_ms(&w, 1100);
+    world_fill(&w, 0, &SMALL, 3);
+    world_kill(&w);
+    world_started(&w, 1);
+    cr_assert_eq(world_check(&w, 0), 3);
+    world_close(&w);
+}
+
 /* Both kinds of logs side by side, killed in the middle of a load at any operation. */
 Test(mapped, kills_under_a_mixed_load)
 {

@@ -148,6 +148,19 @@ Test(scan, a_hole_is_damage_or_a_torn_tail)
     }
 }
 
+/* The first live group is gone: it stood behind the last one that is not needed any more. */
+Test(scan, a_hole_at_the_beginning)
+{
+    struct journal_bytes *j = journal_new();
+    put(j, 1, 1, SEED, 1, 3, 0, 10);
+    put(j, 1, 5, SEED, 5, 2, 4, 10);
+    run(j, 4, 3);
+    expect_chain(j, 4, true);
+    cr_assert_eq(j->scan.damage_file, 1);
+    cr_assert_eq(j->scan.damage_position, 2 * BLOCK);
+    done(j);
+}
+
 Test(scan, a_mark_alone_shows_the_hole)
 {
     struct journal_bytes *j = journal_new();
@@ -174,6 +187,7 @@ Test(scan, every_bit_of_a_chain)
             run(j, 1, 0);
             /* the mark of group n + 2 covers entry n + 1 */
             expect_chain(j, n + 1, n < 5);
+            cr_assert_eq(j->scan.damage_position, (n + 1) * BLOCK);
             *byte ^= (uint8_t)(1u << bit % 8);
             done(j);
         }
