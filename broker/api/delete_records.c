@@ -123,9 +123,7 @@ static int topic_fill(struct deletion *d, const struct delete_records_request_to
             part->out->error_code = error_to_wire(ERR_UNKNOWN_TOPIC_OR_PARTITION);
             continue;
         }
-        part->part.topic_id = view->topic->id;
-        part->part.partition = index;
-        spread_add(&d->spread, &part->part);
+        spread_add(&d->spread, &part->part, view->topic, index);
     }
     return 0;
 }

@@ -55,9 +55,7 @@ static void partition_put(struct log_dirs *d, const struct image_topic *topic, i
     part->out = &out->partitions[out->partitions_count++];
     describe_log_dirs_response_partitions_init(part->out);
     part->out->partition_index = index;
-    part->part.topic_id = topic->id;
-    part->part.partition = index;
-    spread_add(&d->spread, &part->part);
+    spread_add(&d->spread, &part->part, topic, index);
 }
 
 /* The partitions of a topic, or those in `asked`. */

@@ -316,9 +316,7 @@ static void part_init(struct fetch *f, const struct fetch_request_partitions *as
         part->error = by_id && !view ? ERR_UNKNOWN_TOPIC_ID : ERR_UNKNOWN_TOPIC_OR_PARTITION;
         return;
     }
-    part->part.topic_id = view->topic->id;
-    part->part.partition = asked->partition;
-    spread_add(&f->spread, &part->part);
+    spread_add(&f->spread, &part->part, view->topic, asked->partition);
 }
 
 static void parts_of_request(struct fetch *f)

@@ -136,9 +136,7 @@ static int topic_fill(struct offsets *o, const struct list_offsets_request_topic
         } else if (!time_served(part->in->timestamp, api_version(r))) {
             part->out->error_code = error_to_wire(ERR_UNSUPPORTED_VERSION);
         } else {
-            part->part.topic_id = view->topic->id;
-            part->part.partition = part->in->partition_index;
-            spread_add(&o->spread, &part->part);
+            spread_add(&o->spread, &part->part, view->topic, part->in->partition_index);
         }
     }
     return 0;

@@ -71,9 +71,7 @@ static int topic_fill(struct epoch_ends *e, const struct offset_for_leader_epoch
             part->out->error_code = error_to_wire(ERR_UNKNOWN_TOPIC_OR_PARTITION);
             continue;
         }
-        part->part.topic_id = view->topic->id;
-        part->part.partition = part->in->partition;
-        spread_add(&e->spread, &part->part);
+        spread_add(&e->spread, &part->part, view->topic, part->in->partition);
     }
     return 0;
 }

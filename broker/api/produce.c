@@ -110,8 +110,6 @@ static int check_partition(struct produce *p, const struct topic_view *view, int
         part->out->log_append_time_ms = io_wall_ms(r->api->io);
         batch_set_append_time((void *)(uintptr_t)s->data, s->size, part->out->log_append_time_ms);
     }
-    part->part.topic_id = view->topic->id;
-    part->part.partition = in->index;
     part->acks = p->q.acks;
     part->append.append.batch = bytes_of(s->data, s->size);
     part->append.append.waited = p->q.acks != 0;
@@ -270,7 +268,7 @@ static int check_topic(struct produce *p, const struct produce_request_topic_dat
         if (error) {
             partition_refuse(r, part->out, error, why);
         } else {
-            spread_add(&p->spread, &part->part);
+            spread_add(&p->spread, &part->part, view->topic, in->partition_data[i].index);
         }
     }
     return 0;

@@ -24,10 +24,13 @@ int spread_init(struct spread *s, struct api_request *r, size_t share_size)
     return 0;
 }
 
-void spread_add(struct spread *s, struct part *part)
+void spread_add(struct spread *s, struct part *part, const struct image_topic *topic,
+                int32_t partition)
 {
+    part->topic_id = topic->id;
+    part->partition = partition;
     struct share *share =
-        spread_share(s, log_home(part->topic_id, part->partition, s->shard_count));
+        spread_share(s, log_home(bytes_of_string(topic->name), partition, s->shard_count));
     part->share = share;
     part->next = NULL;
     if (share->last) {

@@ -16,6 +16,7 @@
 
 struct api;
 struct api_request;
+struct image_topic;
 struct share;
 struct spread;
 
@@ -56,8 +57,9 @@ struct spread {
  * share; what follows is zero. */
 int spread_init(struct spread *s, struct api_request *r, size_t share_size) MUST_CHECK;
 
-/* topic_id and partition of `part` are set. */
-void spread_add(struct spread *s, struct part *part);
+/* Sets topic_id and partition of `part`. */
+void spread_add(struct spread *s, struct part *part, const struct image_topic *topic,
+                int32_t partition);
 
 void spread_go(struct spread *s);
 

@@ -39,13 +39,12 @@ static bool must_roll(const struct log *log, const struct segment *s, uint32_t s
 }
 
 /* The segment that the batch goes to: the active one, or the next. NULL: no memory, or the
- * directory cannot be read: a file that a crash left behind the active segment must go before
- * another segment makes it look like one between two. */
+ * directory cannot be read. */
 static struct segment *segment_to_fill(struct log *log, uint32_t size)
 {
     struct segment *s = log_active(log);
     if (s && must_roll(log, s, size)) {
-        if (log_segments_load(log)) {
+        if (log_tidy(log)) {
             return NULL;
         }
         segment_seal(s);
@@ -116,6 +115,9 @@ static void put_batch(struct log *log, struct segment *s, const struct admission
     assert(s->size == position + x->size);
     log->end_offset = x->base_offset + x->fields.last_offset_delta + 1;
     log->size_bytes += x->size;
+    if (x->fields.max_timestamp > s->max_timestamp) {
+        s->max_timestamp = x->fields.max_timestamp;
+    }
     if (x->fields.max_timestamp > log->max_timestamp) {
         log->max_timestamp = x->fields.max_timestamp;
     }
@@ -352,14 +354,15 @@ int log_replay_append(struct log *log, const struct entry *e)
     struct admission x = {.size = e->body_size, .leader_epoch = e->leader_epoch};
     batch_fields_read(&x.fields, e->body);
     x.base_offset = e->offset;
+    if (x.fields.base_offset != e->offset || x.fields.last_offset_delta < 0 ||
+        (uint64_t)e->offset + (uint64_t)x.fields.last_offset_delta >= NUMBER_MAX ||
+        (uint32_t)x.fields.length + 12 != e->body_size) {
+        return ERR_DAMAGED;
+    }
     struct segment *s = log_active(log);
     if (s && s->base_offset != e->segment_base) {
         if (e->segment_base != log->end_offset) {
             return ERR_DAMAGED;
-        }
-        int error = log_segments_load(log);
-        if (error) {
-            return error;
         }
         segment_seal(s);
         s = NULL;
@@ -370,7 +373,7 @@ int log_replay_append(struct log *log, const struct entry *e)
             return ERR_NO_MEMORY;
         }
     }
-    if (s->size != e->position || x.fields.base_offset != e->offset) {
+    if (s->size != e->position) {
         return ERR_DAMAGED;
     }
     int space = log_space(log, s, (uint64_t)s->size + x.size);

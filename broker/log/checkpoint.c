@@ -34,14 +34,18 @@ static void describe(const struct log *log, struct checkpoint_log *l)
         .start_offset = log->start_offset,
         .end_offset = log->end_offset,
         .high_watermark = log->durable_offset,
-        .max_timestamp = log->max_timestamp,
+        .max_timestamp = -1,
         .name = bytes_of_string(log->topic),
     };
     const struct segment *s = log_active(log);
+    for (const struct list *n = log->segments.next; n != &log->segments; n = n->next) {
+        l->segments += container_of(n, struct segment, link) != s;
+    }
     if (s && log->directory_known) { /* else nothing of it is on disk, and nothing in it */
         l->has_segment = true;
         l->segment_base = s->base_offset;
         l->segment_size = s->size;
+        l->max_timestamp = s->max_timestamp;
     }
 }
 
@@ -50,7 +54,21 @@ static size_t log_record_size(const struct log *log)
     struct checkpoint_log l;
     describe(log, &l);
     return CHECKPOINT_LOG_SIZE + l.name.size + epochs_size(&log->epochs) +
-           producers_size(log->producers) + l.segment_size % IO_BLOCK_SIZE;
+           producers_size(log->producers) + (size_t)l.segments * CHECKPOINT_SEGMENT_SIZE +
+           l.segment_size % IO_BLOCK_SIZE;
+}
+
+/* What is sealed, or will be before the checkpoint is written. */
+static void older_segments(const struct log *log, struct writer *w)
+{
+    const struct segment *active = log_active(log);
+    for (const struct list *n = log->segments.next; n != &log->segments; n = n->next) {
+        const struct segment *s = container_of(n, struct segment, link);
+        if (s != active) {
+            struct checkpoint_segment older = {s->base_offset, s->size, s->max_timestamp};
+            checkpoint_segment_encode(&older, w);
+        }
+    }
 }
 
 static void log_record(struct log *log, struct writer *w)
@@ -77,6 +95,7 @@ static void log_record(struct log *log, struct writer *w)
     writer_put(w, l.name.data, l.name.size);
     epochs_encode(&log->epochs, w);
     producers_encode(log->producers, w);
+    older_segments(log, w);
     writer_put(w, block, cut);
     assert(w->failed || w->size - start == checkpoint_log_size(&l));
 }

@@ -100,12 +100,6 @@ static int control_start(struct log *log, struct log_control *c)
         log_finish_later(log->set, &c->priv.waiter);
         return 1;
     }
-    /* Whoever lists the directory later would delete what lies below a start that is not durable.
-     */
-    int error = log_segments_load(log);
-    if (error) {
-        return error;
-    }
     struct release *r = control_room(log, 0) ? release_new(log->set) : NULL;
     if (!r) {
         return 0;
@@ -337,10 +331,6 @@ static int control_truncate(struct log *log, struct log_control *c)
         log_finish_later(set, &c->priv.waiter);
         return 1;
     }
-    int error = log_segments_load(log);
-    if (error) {
-        return error;
-    }
     struct segment *s = segment_for_offset(log, c->offset);
     if (!s || c->offset < log->start_offset) {
         return ERR_OFFSET_OUT_OF_RANGE;
@@ -369,7 +359,7 @@ static int control_truncate(struct log *log, struct log_control *c)
     return 1;
 }
 
-static void segment_remove_files(struct segment *s)
+void segment_remove_files(struct segment *s)
 {
     static const char *const suffixes[] = {".log", ".index", ".sums"};
     for (unsigned i = 0; i < array_size(suffixes); i++) {
@@ -385,36 +375,20 @@ static void segment_remove_files(struct segment *s)
     segment_free(s);
 }
 
-/* The segment that the entry cuts, as it was then. Files may have gone on since: one that is missing
- * or too short was deleted, or cut further, by an entry that stands behind this one; one that
- * begins at the cut was made later. */
+/* The segment that the entry cuts. Its file may have gone on since: missing or too short, it was
+ * deleted or cut further by an entry that stands behind this one. */
 static struct segment *replayed_segment(struct log *log, const struct entry *e)
 {
-    struct list *before = log->segments.next;
-    while (before != &log->segments &&
-           container_of(before, struct segment, link)->base_offset < e->segment_base) {
-        before = before->next;
-    }
-    if (before == &log->segments || e->segment_base > e->offset) {
-        return NULL;
-    }
-    struct segment *s = container_of(before, struct segment, link);
-    if (s->base_offset > e->segment_base) {
-        s = segment_new(log, e->segment_base);
-        if (!s) {
-            return NULL;
+    list_each (node, &log->segments) {
+        struct segment *s = container_of(node, struct segment, link);
+        if (s->base_offset == e->segment_base) {
+            if (s->state == SEGMENT_SEALED) {
+                segment_look(s);
+            }
+            return e->position <= s->size && e->offset >= s->base_offset ? s : NULL;
         }
-        list_remove(&s->link);
-        list_append(before, &s->link);
-        segment_become(s, SEGMENT_SEALED);
     }
-    if (e->position > s->size && s->state == SEGMENT_SEALED) {
-        uint32_t there = s->size / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
-        s->missing_from = s->missing_from < there ? s->missing_from : there;
-        log->size_bytes += e->position - s->size;
-        s->size = s->submitted = s->written = e->position;
-    }
-    return e->position > s->size ? NULL : s;
+    return NULL;
 }
 
 int log_replay_truncate(struct log *log, const struct entry *e)
@@ -423,10 +397,6 @@ int log_replay_truncate(struct log *log, const struct entry *e)
     if (e->offset > log->end_offset || e->offset < log->start_offset ||
         (!kept && !log_mutant(log->set, LOG_MUTANT_NO_KEPT))) {
         return ERR_DAMAGED;
-    }
-    int error = log_segments_load(log);
-    if (error) {
-        return error;
     }
     struct segment *s = replayed_segment(log, e);
     if (!s) {
@@ -543,8 +513,7 @@ static bool segments_idle(struct list *segments)
     return true;
 }
 
-/* False: some of them are in use; they are left for the next call. */
-static bool drop_segments_below(struct log *log, int64_t offset)
+bool log_drop_below(struct log *log, int64_t offset)
 {
     while (log->segments.next != log->segments.prev) {
         struct segment *s = container_of(log->segments.next, struct segment, link);
@@ -566,7 +535,7 @@ static bool release_run(struct release *r)
 {
     struct log *log = r->log;
     if (r->kind == LOG_START) {
-        return log->removing || drop_segments_below(log, r->offset);
+        return log->removing || log_drop_below(log, r->offset);
     }
     if (r->kind == LOG_TRUNCATE) {
         if (!segments_idle(&r->doomed)) {

@@ -252,6 +252,11 @@ static void search_segment(struct time_search *t)
         search_end(t, 0, -1, -1, -1);
         return;
     }
+    if (t->segment->max_timestamp < t->find->timestamp) {
+        t->offset = segment_end_offset(t->segment);
+        search_batches(t); /* none of it: the next one */
+        return;
+    }
     int verdict = segment_index_need(t->segment, &t->index);
     if (verdict < 0) {
         search_end(t, verdict, -1, -1, -1);
@@ -264,9 +269,8 @@ static void search_begin(struct io_op *op, int64_t result)
 {
     struct time_search *t = container_of(op, struct time_search, op);
     struct log *log = t->log;
-    int error = log->removing || log->set->closing ? ERR_CLOSED : log_segments_load(log);
-    if (error) {
-        search_end(t, error, -1, -1, -1);
+    if (log->removing || log->set->closing) {
+        search_end(t, ERR_CLOSED, -1, -1, -1);
         return;
     }
     t->op.done = decoded;

@@ -153,7 +153,7 @@ int checkpoint_header_decode(struct checkpoint_header *out, const uint8_t *data,
     if (h.size < CHECKPOINT_HEADER_SIZE || h.size > available || h.size > CHECKPOINT_BYTES_MAX ||
         crc32c(0, data + CRC_FIELDS, h.size - CRC_FIELDS) != get_be32(data + 4) ||
         h.life > NUMBER_MAX || h.settled > NUMBER_MAX || h.live > NUMBER_MAX ||
-        h.memory_live > NUMBER_MAX || h.shards == 0) {
+        h.memory_live > NUMBER_MAX || h.shards == 0 || h.live == 0 || h.memory_live == 0) {
         return ERR_MALFORMED;
     }
     memcpy(h.storage_id.bytes, data + 48, 16);
@@ -165,7 +165,7 @@ int checkpoint_header_decode(struct checkpoint_header *out, const uint8_t *data,
 size_t checkpoint_log_size(const struct checkpoint_log *l)
 {
     return CHECKPOINT_LOG_SIZE + l->name.size + l->epochs.size + l->producers.size +
-           l->unfinished.size;
+           (size_t)l->segments * CHECKPOINT_SEGMENT_SIZE + l->unfinished.size;
 }
 
 void checkpoint_log_encode_fixed(const struct checkpoint_log *l, struct writer *w)
@@ -185,6 +185,22 @@ void checkpoint_log_encode_fixed(const struct checkpoint_log *l, struct writer *
     writer_be64(w, (uint64_t)l->max_timestamp);
     writer_be32(w, (uint32_t)l->epochs.size);
     writer_be32(w, (uint32_t)l->producers.size);
+    writer_be32(w, l->segments);
+}
+
+void checkpoint_segment_encode(const struct checkpoint_segment *s, struct writer *w)
+{
+    writer_be64(w, (uint64_t)s->base_offset);
+    writer_be32(w, s->size);
+    writer_be64(w, (uint64_t)s->max_timestamp);
+}
+
+struct checkpoint_segment checkpoint_segment_decode(struct reader *r)
+{
+    struct checkpoint_segment s = {.base_offset = (int64_t)reader_be64(r)};
+    s.size = reader_be32(r);
+    s.max_timestamp = (int64_t)reader_be64(r);
+    return s;
 }
 
 void checkpoint_log_encode(const struct checkpoint_log *l, struct writer *w)
@@ -193,6 +209,8 @@ void checkpoint_log_encode(const struct checkpoint_log *l, struct writer *w)
     writer_put(w, l->name.data, l->name.size);
     writer_put(w, l->epochs.data, l->epochs.size);
     writer_put(w, l->producers.data, l->producers.size);
+    assert(l->older.size == (size_t)l->segments * CHECKPOINT_SEGMENT_SIZE);
+    writer_put(w, l->older.data, l->older.size);
     writer_put(w, l->unfinished.data, l->unfinished.size);
 }
 
@@ -200,6 +218,22 @@ static struct bytes take_bytes(struct reader *r, size_t size)
 {
     const uint8_t *at = reader_take(r, size);
     return (struct bytes){at, at ? size : 0};
+}
+
+/* Older segments follow each other, none is empty, and all lie in front of the newest. */
+static bool segments_hold(const struct checkpoint_log *l)
+{
+    struct reader r = reader_of(l->older.data, l->older.size);
+    int64_t before = -1;
+    for (uint32_t i = 0; i < l->segments; i++) {
+        struct checkpoint_segment s = checkpoint_segment_decode(&r);
+        if (s.base_offset <= before || s.size == 0 || s.base_offset >= l->end_offset ||
+            (l->has_segment && s.base_offset >= l->segment_base)) {
+            return false;
+        }
+        before = s.base_offset;
+    }
+    return !r.failed;
 }
 
 int checkpoint_log_decode(struct checkpoint_log *out, struct reader *r)
@@ -224,16 +258,19 @@ int checkpoint_log_decode(struct checkpoint_log *out, struct reader *r)
     l.max_timestamp = (int64_t)reader_be64(&in);
     uint32_t epochs_size = reader_be32(&in);
     uint32_t producers_size = reader_be32(&in);
-    if (name_size == 0 || name_size > CHECKPOINT_NAME_MAX) {
+    l.segments = reader_be32(&in);
+    if (name_size == 0 || name_size > CHECKPOINT_NAME_MAX ||
+        l.segments > size / CHECKPOINT_SEGMENT_SIZE) {
         return ERR_MALFORMED;
     }
     l.name = take_bytes(&in, name_size);
     l.epochs = take_bytes(&in, epochs_size);
     l.producers = take_bytes(&in, producers_size);
+    l.older = take_bytes(&in, (size_t)l.segments * CHECKPOINT_SEGMENT_SIZE);
     l.unfinished = take_bytes(&in, l.segment_size % IO_BLOCK_SIZE);
     if (in.failed || reader_left(&in) || l.start_offset < 0 || l.end_offset < l.start_offset ||
         (uint64_t)l.end_offset > NUMBER_MAX || l.durability > 1 || l.segment_base < 0 ||
-        l.segment_base > l.end_offset) {
+        l.segment_base > l.end_offset || !segments_hold(&l)) {
         return ERR_MALFORMED;
     }
     *out = l;

@@ -159,12 +159,26 @@ int checkpoint_header_decode(struct checkpoint_header *out, const uint8_t *data,
  *         44      8  high watermark
  *         52      8  base offset of the newest segment
  *         60      4  its size in bytes: the end of the log
- *         64      8  its largest timestamp
+ *         64      8  its largest timestamp, -1: none
  *         72      4  size of the epochs
  *         76      4  size of the producers' state
- *         80     ..  name, epochs, producers, then (size modulo 4096) bytes: the unfinished block
- */
-enum { CHECKPOINT_LOG_SIZE = 80, CHECKPOINT_NAME_MAX = 249 };
+ *         80      4  number of older segments
+ *         84     ..  name, epochs, producers, older segments, then (size modulo 4096) bytes: the
+ *                    unfinished block
+ *
+ * An older segment, oldest first; all of it is durable:
+ *
+ *     OFFSET   SIZE  MEANING
+ *          0      8  base offset
+ *          8      4  size in bytes
+ *         12      8  its largest timestamp, -1: none */
+enum { CHECKPOINT_LOG_SIZE = 84, CHECKPOINT_SEGMENT_SIZE = 20, CHECKPOINT_NAME_MAX = 249 };
+
+struct checkpoint_segment {
+    int64_t base_offset;
+    uint32_t size;
+    int64_t max_timestamp;
+};
 
 struct checkpoint_log {
     struct uuid topic_id;
@@ -175,12 +189,16 @@ struct checkpoint_log {
     int64_t segment_base;
     uint32_t segment_size;
     int64_t max_timestamp;
-    struct bytes name, epochs, producers, unfinished; /* borrowed */
+    uint32_t segments;                                       /* older ones */
+    struct bytes name, epochs, producers, older, unfinished; /* borrowed */
 };
 
 size_t checkpoint_log_size(const struct checkpoint_log *l);
 void checkpoint_log_encode(const struct checkpoint_log *l, struct writer *w);
-/* The fixed part alone: of name, epochs, producers and unfinished block only the sizes count. */
+void checkpoint_segment_encode(const struct checkpoint_segment *s, struct writer *w);
+/* The next of l->segments in a reader of l->older. */
+struct checkpoint_segment checkpoint_segment_decode(struct reader *r);
+/* The fixed part alone: of what follows it only the sizes count. */
 void checkpoint_log_encode_fixed(const struct checkpoint_log *l, struct writer *w);
 int checkpoint_log_decode(struct checkpoint_log *out, struct reader *r) MUST_CHECK;
 

@@ -128,8 +128,9 @@ void log_recovery_free(struct io *io, struct log_recovery *recovery);
 struct log_set *log_set_open(struct io *io, const struct log_recovery *recovery,
                              const struct log_options *options) MUST_CHECK;
 
-/* Which shard is home to a partition. */
-unsigned log_home(struct uuid topic_id, int32_t partition, unsigned shards);
+/* Which shard is home to a partition. By name: what follows a removed log under its name meets it
+ * on one shard. */
+unsigned log_home(struct bytes topic, int32_t partition, unsigned shards);
 
 /* Commits, writes behind, checkpoints, closes. No append may follow; those in progress are done
  * first. */

@@ -55,6 +55,7 @@ struct segment {
     int64_t last_append_ms; /* wall clock of its first append in this process, 0: none */
     uint32_t size;          /* bytes of content */
     uint32_t submitted, written;
+    int64_t max_timestamp; /* of its batches, or more: what a truncation cuts is not looked at */
     uint64_t allocated;
     struct io_file *file; /* NULL: not open */
     uint64_t key;         /* identity for the cold reader; never reused */
@@ -70,12 +71,11 @@ struct segment {
     bool index_whole;     /* the index knows the segment from its beginning */
     uint32_t index_from;  /* first position that the index knows, if it is not whole */
     struct index index;
-    bool index_tried;                /* it was looked for, and could not be had */
-    bool index_job;                  /* one is queued or runs */
-    struct list index_waiters;       /* of struct log_waiter */
-    struct log_waiter retain_waiter; /* retention's */
-    struct list index_lru;           /* in set.indexes: of a sealed segment, in memory */
-    uint32_t *sums; /* of the pieces below sums_position, while it is written behind */
+    bool index_tried;          /* it was looked for, and could not be had */
+    bool index_job;            /* one is queued or runs */
+    struct list index_waiters; /* of struct log_waiter */
+    struct list index_lru;     /* in set.indexes: of a sealed segment, in memory */
+    uint32_t *sums;            /* of the pieces below sums_position, while it is written behind */
     uint32_t sums_capacity, sums_position;
     bool sums_broken;      /* not all pieces were seen: a walk makes them */
     uint32_t readers;      /* reads that use the file */
@@ -83,6 +83,7 @@ struct segment {
     uint32_t missing_from; /* recovery: what should lie from here on is not in the file; an entry
                             * yet to be replayed has deleted it, or it is damage. Nothing is
                             * written. UINT32_MAX: it is whole */
+    bool unwritten;        /* recovery: the journal had bytes for it, but it is missing */
 };
 
 static inline bool segment_missing(const struct segment *s)
@@ -112,7 +113,7 @@ struct log {
 
     struct list segments; /* oldest first; the last is the active one */
     unsigned sealing;     /* how many of them are: they may be done in any order */
-    bool segments_known;  /* the directory has been listed */
+    bool tidy;            /* nothing is in the directory that is not the log's */
     bool directory_known;
     bool missing; /* recovery: its directory is gone; only a REMOVE in the journal explains that */
     unsigned holds;     /* unsettled or unmarked TRUNCATE and REMOVE: files are not touched (L7) */
@@ -131,7 +132,6 @@ struct log {
         uint8_t *block;
         struct iovec iovec;
         struct segment *segment; /* that the space is for */
-        unsigned tries;          /* for a name that is taken */
         uint64_t target;
         int failed; /* ERR_DISK_FULL and the like, until the next try */
         uint64_t retry_ns;
@@ -337,9 +337,11 @@ bool segment_reads_idle(struct segment *s, bool before);
 /* 1: `end` bytes of the active segment have their place on disk; 0: being made, log_set_progress()
  * follows; or an error (ERR_DISK_FULL). */
 int log_space(struct log *log, struct segment *s, uint64_t end) MUST_CHECK;
-/* Lists the directory, so that segments that were not touched in this life are known. 0 or an
- * error. */
-int log_segments_load(struct log *log) MUST_CHECK;
+/* Removes files of segments that are not the log's: what a crash left of those that no journal
+ * names. Once for each life. 0 or an error. */
+int log_tidy(struct log *log) MUST_CHECK;
+/* Recovery: the file may lack what the checkpoint counts of it. */
+void segment_look(struct segment *s);
 struct segment *segment_for_offset(const struct log *log, int64_t offset);
 int64_t segment_end_offset(const struct segment *s);
 
@@ -364,6 +366,10 @@ void log_fail_waiting(struct log *log, int error);
 int log_replay_truncate(struct log *log, const struct entry *e) MUST_CHECK;
 void log_replay_start(struct log *log, int64_t offset);
 int log_replay_remove(struct log *log) MUST_CHECK;
+/* Removes segments of which nothing lies at or above `offset`, never the last. False: some of them
+ * are in use; they are left for the next call. */
+bool log_drop_below(struct log *log, int64_t offset);
+void segment_remove_files(struct segment *s); /* frees it */
 void log_release_marked(struct log_set *set);
 void log_control_pump(struct log_set *set);
 

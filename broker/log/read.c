@@ -260,6 +260,10 @@ static int read_disk(struct read_state *st)
         return read_tail(r, s, start.position);
     }
     int error = segment_open(s);
+    if (error == ERR_NOT_FOUND) {
+        say_damage(s, start.position, "the file is missing");
+        return ERR_DAMAGED;
+    }
     if (error) {
         return error;
     }
@@ -334,15 +338,10 @@ int log_read(struct log *log, struct log_read *r)
     }
     struct segment *s = segment_for_offset(log, r->offset);
     if (!s) {
-        int error = log_segments_load(log);
-        s = error ? NULL : segment_for_offset(log, r->offset);
-        if (!s) {
-            log_error(io_logger(log->set->io), "log",
-                      "%s-%d: no segment holds offset %lld (log start %lld): a file is missing",
-                      log->topic, (int)log->partition, (long long)r->offset,
-                      (long long)log->start_offset);
-            return error ? error : ERR_DAMAGED;
-        }
+        log_error(io_logger(log->set->io), "log",
+                  "%s-%d: no segment holds offset %lld (log start %lld)", log->topic,
+                  (int)log->partition, (long long)r->offset, (long long)log->start_offset);
+        return ERR_DAMAGED;
     }
     return read_from(log, r, s);
 }

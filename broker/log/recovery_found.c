@@ -20,41 +20,64 @@ static void copy_next(struct recovery *r);
 static void copy_done(struct recovery *r);
 static void shard_synced(struct recovery *r);
 
-/* A segment that is still missing was deleted by a new start, if all of it lies below; else it is
- * damage, and if the operator goes on without it, so does the whole log. */
-static void missing_segment(struct recovery *r, struct log *log, struct segment *s)
+/* The newest segment, if all of it lies below a new start that has deleted it, is followed by an
+ * empty one. */
+static bool replace_newest(struct log *log)
 {
-    if (segment_end_offset(s) <= log->start_offset) {
-        if (s->link.next == &log->segments && !segment_new(log, log->end_offset)) {
-            recovery_end(r, ERR_NO_MEMORY);
-            return;
-        }
-        log->size_bytes -= s->size;
-        segment_free(s);
-        return;
+    struct segment *s = log_active(log);
+    if (!s || !segment_missing(s) || log->start_offset < log->end_offset) {
+        return true;
     }
+    segment_become(s, SEGMENT_SEALED);
+    return segment_new(log, log->end_offset) != NULL;
+}
+
+/* What is missing of the newest segment is the end of the log: damage, and if the operator goes on
+ * without it, so does the whole log. Of an older one it is told here and to whoever reads it; all
+ * else is served. */
+static void segment_lacks(struct recovery *r, struct log *log, struct segment *s)
+{
     char path[IO_PATH_MAX];
     segment_path(s, path, ".log");
+    if (s->state == SEGMENT_SEALED && !s->unwritten) {
+        log_error(io_logger(r->io), "log",
+                  "%s: %u bytes are durable in it, but it is missing: offsets %" PRId64
+                  " to %" PRId64
+                  " are not served; restore the file, or delete the records up to there",
+                  path, s->size, s->base_offset, segment_end_offset(s) - 1);
+        s->missing_from = UINT32_MAX;
+        return;
+    }
     recovery_damage(r, "%s: %u bytes are durable in it, but it is missing or shorter", path,
-                    s->size / IO_BLOCK_SIZE * IO_BLOCK_SIZE);
-    if (r->options.accept_loss) {
+                    s->size);
+    if (!r->ended) {
         log_free(log);
     }
 }
 
+/* A segment that is still missing was deleted by a new start, if all of it lies below. */
 static void look_for_missing(struct recovery *r)
 {
     list_each (node, &r->set->logs) {
         struct log *log = container_of(node, struct log, link);
+        if (!replace_newest(log)) {
+            recovery_end(r, ERR_NO_MEMORY);
+            return;
+        }
+        bool dropped = log_drop_below(log, log->start_offset);
+        assert(dropped);
+        struct segment *active = log_active(log); /* the last: freeing the log ends the loop */
         list_each (n, &log->segments) {
             struct segment *s = container_of(n, struct segment, link);
-            if (segment_missing(s)) { /* at most one: it was the newest of its checkpoint */
-                missing_segment(r, log, s);
+            if (segment_missing(s)) {
+                segment_lacks(r, log, s);
+                if (r->ended) {
+                    return;
+                }
+            }
+            if (s == active) {
                 break;
             }
-        }
-        if (r->ended) {
-            return;
         }
     }
 }

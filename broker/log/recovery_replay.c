@@ -13,6 +13,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static void mark_next(struct recovery *r);
 static void replay_next(struct recovery *r);
@@ -76,24 +77,48 @@ static bool has_directory(const struct recovery *r, struct uuid topic_id, int32_
     return directory_of(r, topic_id, partition) != NULL;
 }
 
-/* The newest segment should hold what the checkpoint counts of it. If not, it was deleted since by
- * an entry that replay will come to (a truncation, a new start), or it is damage. */
-static void look_for_segment(struct recovery *r, struct log *log)
+static void note_found(void *context, const char *name, bool directory)
 {
-    struct segment *s = log_active(log);
-    if (s && s->written > 0) {
-        int64_t size = segment_open(s) ? -1 : io_file_size(r->io, s->file);
-        if (size < s->written) {
-            s->missing_from = size < 0 ? 0 : (uint32_t)size / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+    const struct log *log = context;
+    if (directory || strlen(name) != 24 || strcmp(name + 20, ".log") != 0) {
+        return;
+    }
+    int64_t base = strtoll(name, NULL, 10);
+    list_each (node, &log->segments) {
+        struct segment *s = container_of(node, struct segment, link);
+        if (s->base_offset == base && s->state == SEGMENT_SEALED) {
+            s->missing_from = UINT32_MAX;
         }
     }
+}
+
+/* The newest segment should hold what the checkpoint counts of it, and the older ones should be
+ * there. If not, they were deleted since by an entry that replay will come to (a truncation, a new
+ * start), or it is damage. */
+static int look_for_segments(struct recovery *r, struct log *log)
+{
+    struct segment *active = log_active(log);
+    if (active) {
+        segment_look(active);
+    }
+    if (list_empty(&log->segments) || log->segments.next == (active ? &active->link : NULL)) {
+        return 0;
+    }
+    list_each (node, &log->segments) {
+        struct segment *s = container_of(node, struct segment, link);
+        s->missing_from = s == active ? s->missing_from : 0;
+    }
+    char path[IO_PATH_MAX];
+    log_directory(log, path);
+    int error = io_list(r->io, path, note_found, log);
+    return error < 0 ? error_from_errno(error) : 0;
 }
 
 /* Whether a newer checkpoint than `s`, a founding one, speaks for the log: that of its home. */
 static bool home_speaks(const struct recovery *r, const struct recovery_source *s,
                         const struct checkpoint_log *l)
 {
-    unsigned home = log_home(l->topic_id, l->partition, s->header.shards);
+    unsigned home = log_home(l->name, l->partition, s->header.shards);
     for (unsigned i = 0; i < r->source_count; i++) {
         if (r->sources[i].used && r->sources[i].shard == home) {
             return &r->sources[i] != s;
@@ -116,11 +141,8 @@ static int load_log(struct recovery *r, const struct recovery_source *s,
         return ERR_NO_MEMORY;
     }
     log->directory_known = has_directory(r, l->topic_id, l->partition);
-    log->missing = l->has_segment && !log->directory_known;
-    if (!log->missing) {
-        look_for_segment(r, log);
-    }
-    return 0;
+    log->missing = (l->has_segment || l->segments > 0) && !log->directory_known;
+    return log->missing ? 0 : look_for_segments(r, log);
 }
 
 static int load_logs(struct recovery *r)
@@ -298,7 +320,6 @@ static int apply(struct recovery *r, const struct entry *e, enum log_durability 
             return ERR_NO_MEMORY;
         }
         log->config.durability = durability;
-        log->segments_known = true;
         log->directory_known = has_directory(r, e->topic_id, e->partition);
     }
     if (log->missing && e->kind != ENTRY_REMOVE) {

@@ -18,25 +18,12 @@ static void retained(struct log_control *c, int error)
     }
 }
 
-static void index_known(struct log_waiter *w)
-{
-    (void)w; /* the next round of retention sees it */
-}
-
-static bool too_old(struct log *log, struct segment *s, int64_t now_ms)
+static bool too_old(const struct log *log, const struct segment *s, int64_t now_ms)
 {
     if (log->config.retention_ms < 0) {
         return false;
     }
-    if (!s->index_whole && !s->index_tried && s->state == SEGMENT_SEALED &&
-        s->index.max_timestamp < 0) {
-        s->retain_waiter.settled = index_known;
-        if (list_empty(&s->index_waiters) && segment_index_need(s, &s->retain_waiter) != 1) {
-            return false;
-        }
-    }
-    return s->index.max_timestamp >= 0 &&
-           s->index.max_timestamp < now_ms - log->config.retention_ms;
+    return s->max_timestamp >= 0 && s->max_timestamp < now_ms - log->config.retention_ms;
 }
 
 static bool too_many(const struct log *log, uint64_t bytes_behind)
@@ -50,8 +37,7 @@ void log_retain(struct log *log, int64_t now_ms, unsigned limit)
     assert(log->magic == LOG_MAGIC);
     if (log->removing || log->retaining || log->controls || log->set->closing ||
         list_empty(&log->segments) ||
-        (log->config.retention_ms < 0 && log->config.retention_bytes < 0) ||
-        log_segments_load(log)) {
+        (log->config.retention_ms < 0 && log->config.retention_bytes < 0) || log_tidy(log)) {
         return;
     }
     producers_expire(log->producers, now_ms - (int64_t)log->set->options.producer_expiration_ms);

@@ -15,10 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-    SPACE_RETRY_MS = 1000,
-    SPACE_NAME_TRIES = 10, /* a second apart */
-};
+enum { SPACE_RETRY_MS = 1000 };
 
 static void write_done(struct io_op *op, int64_t result);
 
@@ -55,6 +52,7 @@ struct segment *segment_new(struct log *log, int64_t base_offset)
     s->base_offset = base_offset;
     s->key = ++log->set->segment_keys;
     s->index.max_timestamp = -1;
+    s->max_timestamp = -1;
     s->index_whole = true;
     s->missing_from = UINT32_MAX;
     s->write.done = write_done;
@@ -211,6 +209,7 @@ void segment_write_behind(struct segment *s, bool all)
         assert(set->recovering);
         segment_become(s, s->state == SEGMENT_SEALING ? SEGMENT_SEALED : s->state);
         s->submitted = s->written = whole_blocks(s->size);
+        s->unwritten = true;
         return;
     }
     bool sealing = s->state == SEGMENT_SEALING;
@@ -371,9 +370,6 @@ static int space_partition_file(struct log *log)
     char path[IO_PATH_MAX];
     log_directory(log, path);
     int error = io_mkdir(set->io, path);
-    if (error == -EEXIST && set->shards > 1 && log->space.tries++ < SPACE_NAME_TRIES) {
-        return ERR_EXISTS; /* another shard's log of the name may still be on its way out */
-    }
     if (error == -EEXIST) { /* an attempt that a full disk has ended: nothing of the log is in it */
         error = trash_put(set, path, log->topic_id, log->partition);
         if (error) {
@@ -454,7 +450,7 @@ static int space_start(struct log *log, struct segment *s, uint64_t end)
             set->disk_free += target - s->allocated;
         }
     }
-    return error == ERR_EXISTS ? 0 : error; /* the tick tries again */
+    return error;
 }
 
 int log_space(struct log *log, struct segment *s, uint64_t end)
@@ -481,130 +477,90 @@ int log_space(struct log *log, struct segment *s, uint64_t end)
 
 /* --- what the directory holds ----------------------------------------------------------------- */
 
+static const char *const suffixes[] = {".log", ".index", ".sums"};
+
+struct leftover {
+    struct list link;
+    char name[32];
+};
+
 struct listing {
-    int64_t *bases;
-    size_t count, capacity;
-    struct memory *memory;
+    const struct log *log;
+    struct list found; /* of struct leftover */
     int error;
 };
+
+static bool segment_named(const struct log *log, int64_t base)
+{
+    for (const struct list *n = log->segments.prev; n != &log->segments; n = n->prev) {
+        if (container_of(n, struct segment, link)->base_offset == base) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static void listing_add(void *context, const char *name, bool directory)
 {
     struct listing *l = context;
     char *end;
-    if (directory || strlen(name) != 24 || strcmp(name + 20, ".log") != 0) {
-        return;
-    }
     int64_t base = strtoll(name, &end, 10);
-    if (end != name + 20 || base < 0) {
+    bool ours = !directory && end == name + 20 && strlen(name) < sizeof((struct leftover *)0)->name;
+    bool known = false;
+    for (unsigned i = 0; ours && i < array_size(suffixes); i++) {
+        known = known || strcmp(end, suffixes[i]) == 0;
+    }
+    if (!known || segment_named(l->log, base)) {
         return;
     }
-    if (l->count == l->capacity) {
-        size_t capacity = l->capacity ? l->capacity * 2 : 16;
-        int64_t *grown = memory_resize(l->memory, l->bases, capacity * sizeof *grown);
-        if (!grown) {
-            l->error = ERR_NO_MEMORY;
-            return;
-        }
-        l->bases = grown;
-        l->capacity = capacity;
+    struct leftover *left = memory_alloc(l->log->set->memory, sizeof *left);
+    if (!left) {
+        l->error = ERR_NO_MEMORY;
+        return;
     }
-    l->bases[l->count++] = base;
+    snprintf(left->name, sizeof left->name, "%s", name);
+    list_init(&left->link);
+    list_append(&l->found, &left->link);
 }
 
-static int compare_bases(const void *a, const void *b)
+/* The names are gone only when their directory is synced: a leftover may come back, and is one
+ * then as well. Under a truncation that is not marked, files of segments that it has taken from the
+ * log are still to be kept (L7): the next call looks. */
+int log_tidy(struct log *log)
 {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-static struct segment *segment_by_base(const struct log *log, int64_t base)
-{
-    list_each (node, &log->segments) {
-        struct segment *s = container_of(node, struct segment, link);
-        if (s->base_offset == base) {
-            return s;
-        }
-    }
-    return NULL;
-}
-
-/* What is on disk, but was neither checkpointed nor named by the journal, never was part of the
- * log. */
-static int leftover_remove(struct log *log, int64_t base)
-{
-    static const char *const suffixes[] = {".log", ".index", ".sums"};
-    for (unsigned i = 0; i < array_size(suffixes); i++) {
-        char path[IO_PATH_MAX];
-        struct segment s = {.log = log, .base_offset = base};
-        segment_path(&s, path, suffixes[i]);
-        int error = trash_put(log->set, path, log->topic_id, log->partition);
-        if (error && error != ERR_NOT_FOUND) {
-            return error;
-        }
-    }
-    log_names_dirty(log); /* the name must not come back beside a newer segment */
-    return 0;
-}
-
-static int sealed_add(struct log *log, int64_t base, struct list *before)
-{
-    struct segment *s = segment_new(log, base);
-    if (!s) {
-        return ERR_NO_MEMORY;
-    }
-    list_remove(&s->link);
-    list_append(before, &s->link); /* in front of `before`: the list is a ring */
-    s->state = SEGMENT_SEALED;
-    s->index_whole = false;
-    s->allocated = 1; /* it is there */
-    int error = segment_open(s);
-    int64_t size = error ? error : io_file_size(log->set->io, s->file);
-    if (size < 0 || size > UINT32_MAX) {
-        segment_free(s);
-        return error ? error : ERR_DAMAGED;
-    }
-    s->size = s->submitted = s->written = (uint32_t)size;
-    s->allocated = s->size;
-    s->index_from = s->size;
-    log->size_bytes += s->size;
-    return 0;
-}
-
-int log_segments_load(struct log *log)
-{
-    if (log->segments_known) {
+    if (log->tidy || log->holds || !log->directory_known) {
         return 0;
     }
     struct log_set *set = log->set;
-    struct listing l = {.memory = set->memory};
+    struct listing l = {.log = log};
+    list_init(&l.found);
     char path[IO_PATH_MAX];
     log_directory(log, path);
-    int error = log->directory_known ? io_list(set->io, path, listing_add, &l) : 0;
+    size_t at = strlen(path);
+    int error = io_list(set->io, path, listing_add, &l);
     error = error < 0 ? error_from_errno(error) : l.error;
-    if (!error && l.count) {
-        qsort(l.bases, l.count, sizeof *l.bases, compare_bases);
+    struct list *node;
+    while ((node = list_pop(&l.found))) {
+        struct leftover *left = container_of(node, struct leftover, link);
+        snprintf(path + at, sizeof path - at, "/%s", left->name);
+        int failed = error ? 0 : trash_put(set, path, log->topic_id, log->partition);
+        error = failed && failed != ERR_NOT_FOUND ? failed : error;
+        memory_free(set->memory, left);
+        log_names_dirty(log);
     }
-    /* What this life has not made, and what does not lie before what it began with, is left over.
-     */
-    const struct segment *first =
-        list_empty(&log->segments) ? NULL : container_of(log->segments.next, struct segment, link);
-    int64_t end = first ? first->base_offset : 0;
-    struct list *before = log->segments.next;
-    for (size_t i = 0; i < l.count && !error; i++) {
-        struct segment *s = segment_by_base(log, l.bases[i]);
-        if (s) {
-            before = s->link.next;
-            continue;
-        }
-        bool newer = l.bases[i] >= end;
-        bool older = i + 1 < l.count && l.bases[i + 1] <= log->start_offset;
-        error =
-            newer || older ? leftover_remove(log, l.bases[i]) : sealed_add(log, l.bases[i], before);
-    }
-    memory_free(set->memory, l.bases);
-    log->segments_known = !error;
+    log->tidy = !error;
     return error;
+}
+
+void segment_look(struct segment *s)
+{
+    if (s->written == 0 || segment_missing(s)) {
+        return;
+    }
+    int64_t size = segment_open(s) ? -1 : io_file_size(s->log->set->io, s->file);
+    if (size < s->written) {
+        s->missing_from = size < 0 ? 0 : (uint32_t)size / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+    }
 }
 
 int64_t segment_end_offset(const struct segment *s)

@@ -133,9 +133,7 @@ static void indexes_trim(struct log_set *set)
         }
         if (!s->index_job && list_empty(&s->index_waiters)) {
             index_unlist(s);
-            int64_t max_timestamp = s->index.max_timestamp;
             index_free(&s->index, set->memory);
-            s->index = (struct index){.max_timestamp = max_timestamp};
             s->index_whole = false;
             s->index_from = s->size;
         }

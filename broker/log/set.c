@@ -38,13 +38,15 @@ void log_options_defaults(struct log_options *o)
     assert(o->groups_in_flight <= JOURNAL_FLIGHT_MAX);
 }
 
-unsigned log_home(struct uuid topic_id, int32_t partition, unsigned shards)
+unsigned log_home(struct bytes topic, int32_t partition, unsigned shards)
 {
-    assert(shards > 0);
+    assert(shards > 0 && topic.size > 0);
+    if (shards == 1) {
+        return 0;
+    }
     uint8_t number[4];
     put_be32(number, (uint32_t)partition);
-    uint32_t hash = crc32c(crc32c(0, topic_id.bytes, sizeof topic_id.bytes), number, sizeof number);
-    return hash % shards;
+    return crc32c(crc32c(0, topic.data, topic.size), number, sizeof number) % shards;
 }
 
 static void log_key(uint8_t key[static 20], struct uuid topic_id, int32_t partition)
@@ -180,8 +182,59 @@ void log_set_free(struct log_set *set)
     io_file_close(set->io, set->checkpoint.files[1]);
     memory_free(set->memory, set->checkpoint.data);
     map_deinit(&set->by_id);
-    list_remove(&set->pump_turn.link);
+    if (set->pump_turn.link.next) { /* else it was never scheduled */
+        list_remove(&set->pump_turn.link);
+    }
     memory_free(set->memory, set);
+}
+
+static bool load_older(struct log *log, const struct checkpoint_log *l)
+{
+    struct reader r = reader_of(l->older.data, l->older.size);
+    for (uint32_t i = 0; i < l->segments; i++) {
+        struct checkpoint_segment c = checkpoint_segment_decode(&r);
+        struct segment *s = segment_new(log, c.base_offset);
+        if (!s) {
+            return false;
+        }
+        segment_become(s, SEGMENT_SEALED);
+        s->size = s->submitted = s->written = c.size;
+        s->allocated = c.size;
+        s->max_timestamp = c.max_timestamp;
+        s->index_whole = false;
+        s->index_from = c.size;
+        log->size_bytes += c.size;
+        if (c.max_timestamp > log->max_timestamp) {
+            log->max_timestamp = c.max_timestamp;
+        }
+    }
+    return true;
+}
+
+static bool load_newest(struct log *log, const struct checkpoint_log *l)
+{
+    struct segment *s = segment_new(log, l->segment_base);
+    if (!s) {
+        return false;
+    }
+    uint32_t whole = l->segment_size / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+    s->size = s->written = s->submitted = whole;
+    s->allocated = whole; /* with no whole block there may be no file: the checkpoint has it all */
+    s->index_whole = l->segment_size == 0;
+    s->index_from = l->segment_size;
+    s->max_timestamp = l->max_timestamp;
+    log->size_bytes += l->segment_size;
+    if (l->max_timestamp > log->max_timestamp) {
+        log->max_timestamp = l->max_timestamp;
+    }
+    if (l->unfinished.size) {
+        if (!tail_reserve(s, IO_BLOCK_SIZE)) {
+            return false;
+        }
+        struct iovec piece = {(void *)l->unfinished.data, l->unfinished.size};
+        tail_put(s, &piece, 1);
+    }
+    return true;
 }
 
 struct log *log_set_load(struct log_set *set, const struct checkpoint_log *l)
@@ -195,7 +248,6 @@ struct log *log_set_load(struct log_set *set, const struct checkpoint_log *l)
     log->start_offset = l->start_offset;
     log->end_offset = l->end_offset;
     log->durable_offset = l->end_offset;
-    log->max_timestamp = l->max_timestamp;
     struct reader epochs = reader_of(l->epochs.data, l->epochs.size);
     struct reader producers = reader_of(l->producers.data, l->producers.size);
     if (epochs_decode(&log->epochs, set->memory, &epochs) ||
@@ -203,30 +255,10 @@ struct log *log_set_load(struct log_set *set, const struct checkpoint_log *l)
         log_free(log);
         return NULL;
     }
-    if (!l->has_segment) {
-        log->segments_known = true;
-        return log;
-    }
-    log->directory_known = true;
-    struct segment *s = segment_new(log, l->segment_base);
-    if (!s) {
+    log->directory_known = l->has_segment || l->segments > 0;
+    if (!load_older(log, l) || (l->has_segment && !load_newest(log, l))) {
         log_free(log);
         return NULL;
-    }
-    uint32_t whole = l->segment_size / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
-    s->size = s->written = s->submitted = whole;
-    s->allocated = whole; /* with no whole block there may be no file: the checkpoint has it all */
-    s->index_whole = l->segment_size == 0;
-    s->index_from = l->segment_size;
-    s->index.max_timestamp = l->max_timestamp;
-    log->size_bytes = l->segment_size;
-    if (l->unfinished.size) {
-        if (!tail_reserve(s, IO_BLOCK_SIZE)) {
-            log_free(log);
-            return NULL;
-        }
-        struct iovec piece = {(void *)l->unfinished.data, l->unfinished.size};
-        tail_put(s, &piece, 1);
     }
     return log;
 }
@@ -261,7 +293,7 @@ struct log_set *log_set_open(struct io *io, const struct log_recovery *recovery,
     for (uint32_t i = 0; i < recovery->logs && !failed; i++) {
         struct checkpoint_log l;
         failed = checkpoint_log_decode(&l, &r) != 0;
-        if (!failed && log_home(l.topic_id, l.partition, set->shards) == set->shard) {
+        if (!failed && log_home(l.name, l.partition, set->shards) == set->shard) {
             failed = log_set_load(set, &l) == NULL;
         }
     }
@@ -291,7 +323,7 @@ struct log *log_open(struct log_set *set, struct uuid topic_id, int32_t partitio
         if (!log) {
             return NULL;
         }
-        log->segments_known = true;
+        log->tidy = true;
         log->config.durability = config->durability;
     }
     assert(!log->opened);

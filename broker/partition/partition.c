@@ -185,7 +185,8 @@ static void partition_lead(struct partition *p, const struct image_partition *se
 static bool placed_here(const struct partition_table *t, const struct image_topic *topic,
                         int32_t index)
 {
-    if (log_home(topic->id, index, io_shard_count(t->io)) != io_shard(t->io)) {
+    struct bytes name = bytes_of_string(topic->name);
+    if (log_home(name, index, io_shard_count(t->io)) != io_shard(t->io)) {
         return false;
     }
     const struct image_partition *seen = &topic->partitions[index];

@@ -220,7 +220,7 @@ static void read_done(struct log_read *read, int error)
 static void next_log(struct run *r)
 {
     struct io *io = sim_node_shard(r->node, 0);
-    while (r->at < LOGS && log_home(log_id(r->at), 0, r->shards) != io_shard(io)) {
+    while (r->at < LOGS && log_home(bytes_of_string(topics[r->at]), 0, r->shards) != io_shard(io)) {
         r->at++;
     }
     if (r->at == LOGS) {

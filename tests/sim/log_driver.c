@@ -26,6 +26,12 @@ static void violation(struct driven *l, const char *what, int error)
 
 /* --- showing ----------------------------------------------------------------------------- */
 
+static bool at_home(const struct driver *d, const struct oracle_log *o)
+{
+    struct bytes name = bytes_of_string(o->topic);
+    return log_home(name, o->partition, d->w->shards) == io_shard(d->io);
+}
+
 static void driven_open(struct driver *d, unsigned slot)
 {
     struct walk *w = d->w;
@@ -143,7 +149,7 @@ static void show_next(struct driver *d)
     struct walk *w = d->w;
     for (; d->showing < WALK_SLOTS; d->showing++) {
         const struct oracle_log *o = &w->logs[d->showing];
-        if (log_home(o->topic_id, o->partition, w->shards) == io_shard(d->io)) {
+        if (at_home(d, o)) {
             driven_open(d, d->showing);
             struct driven *l = &d->logs[d->showing];
             l->read.offset = w->shown[d->showing].start = log_status(l->log).start_offset;
@@ -387,7 +393,7 @@ static void act_open(struct driver *d, struct driven *l)
 {
     struct walk *w = d->w;
     const struct oracle_log *o = &w->logs[l->slot];
-    if (!l->removing && log_home(o->topic_id, o->partition, w->shards) == io_shard(d->io)) {
+    if (!l->removing && at_home(d, o)) {
         driven_open(d, l->slot);
     }
 }

@@ -217,21 +217,27 @@ Test(format, journal_header_golden_bytes)
 /* --- checkpoint --------------------------------------------------------------------------------- */
 
 static const char CHECKPOINT[] =
-    "4c434b31 bb59a54b 00000000000000be"                 /* magic, sum, size */
+    "4c434b31 7092f0cf 00000000000000d6"                 /* magic, sum, size */
     "0000000000000007 00000000000003e8"                  /* life, settled */
     "00000000000003e9 00000000000001f4"                  /* first live sequences */
     "202122232425262728292a2b2c2d2e2f"                   /* storage id */
     "303132333435363738393a3b3c3d3e3f"                   /* boot id */
     "00000001 00000002 00000001 00000002"                /* shard, shards, logs, flags */
-    "0000005e 101112131415161718191a1b1c1d1e1f 00000009" /* size, topic id, partition */
+    "00000076 101112131415161718191a1b1c1d1e1f 00000009" /* size, topic id, partition */
     "01 01 0006"                                         /* durability, segment, name */
     "0000000000000064 00000000000000c8"                  /* start, end */
     "00000000000000be 0000000000000096"                  /* high watermark, segment */
     "00001003 0000018bcfe56800"                          /* its size, largest timestamp */
-    "00000002 00000003"                                  /* sizes of epochs, producers */
-    "6576656e7473 4550 50524f 78797a" /* name, epochs, producers, unfinished block */;
+    "00000002 00000003 00000001"                         /* epochs, producers, older segments */
+    "6576656e7473 4550 50524f"                           /* name, epochs, producers */
+    "0000000000000050 00002007 0000018bcfe50000" /* an older one: base, size, largest timestamp */
+    "78797a" /* unfinished block */;
 
-enum { CHECKPOINT_SAMPLE = CHECKPOINT_HEADER_SIZE + 94 };
+enum { CHECKPOINT_SAMPLE = CHECKPOINT_HEADER_SIZE + 118 };
+
+/* The older segment of the sample. */
+static const uint8_t OLDER[CHECKPOINT_SEGMENT_SIZE] = {0,    0, 0, 0, 0, 0,    0,    0x50, 0, 0,
+                                                       0x20, 7, 0, 0, 1, 0x8b, 0xcf, 0xe5, 0, 0};
 
 static struct checkpoint_log sample_log(void)
 {
@@ -248,6 +254,8 @@ static struct checkpoint_log sample_log(void)
                                    .name = bytes_of_string("events"),
                                    .epochs = bytes_of("EP", 2),
                                    .producers = bytes_of("PRO", 3),
+                                   .segments = 1,
+                                   .older = bytes_of(OLDER, sizeof OLDER),
                                    .unfinished = bytes_of("xyz", 3)};
 }
 
@@ -293,6 +301,10 @@ Test(format, checkpoint_golden_bytes_and_back)
               l.has_segment && l.start_offset == 100 && l.end_offset == 200 &&
               l.high_watermark == 190 && l.segment_base == 150 && l.segment_size == 4099 &&
               l.max_timestamp == 1700000000000);
+    struct reader older = reader_of(l.older.data, l.older.size);
+    struct checkpoint_segment s = checkpoint_segment_decode(&older);
+    cr_assert(l.segments == 1 && !older.failed && s.base_offset == 80 && s.size == 8199 &&
+              s.max_timestamp == 1699999973376);
     cr_assert(bytes_equal(l.name, e.name) && bytes_equal(l.epochs, e.epochs) &&
               bytes_equal(l.producers, e.producers) && bytes_equal(l.unfinished, e.unfinished));
 }
@@ -321,9 +333,9 @@ Test(format, impossible_logs_are_refused)
         uint64_t value;
         const char *what;
     } wrong[] = {
-        {0, 4, 79, "smaller than its fixed part"},
-        {0, 4, 95, "larger than what is there"},
-        {0, 4, 93, "smaller than its parts"},
+        {0, 4, 83, "smaller than its fixed part"},
+        {0, 4, 119, "larger than what is there"},
+        {0, 4, 117, "smaller than its parts"},
         {0, 4, UINT32_MAX, "huge"},
         {24, 1, 2, "no such durability"},
         {26, 2, 7, "a longer name"},
@@ -337,6 +349,11 @@ Test(format, impossible_logs_are_refused)
         {60, 4, 4095, "a larger unfinished block"},
         {72, 4, UINT32_MAX, "huge epochs"},
         {76, 4, UINT32_MAX, "huge producers"},
+        {80, 4, UINT32_MAX, "very many segments"},
+        {80, 4, 0, "a segment more than are counted"},
+        {95, 8, 150, "an older segment where the newest begins"},
+        {95, 8, UINT64_MAX, "an older segment at a negative offset"},
+        {103, 4, 0, "an empty older segment"},
     };
     uint8_t data[CHECKPOINT_SAMPLE];
     for (unsigned i = 0; i < array_size(wrong); i++) {

@@ -133,8 +133,8 @@ Test(recovery, both_checkpoint_copies_of_one_shard_damaged)
     struct world w;
     world_open(&w, 33);
     world_started(&w, 2);
-    unsigned slot = log_home(w.slots[0].id, 0, 2) == 1 ? 0 : 1;
-    while (log_home(w.slots[slot].id, 0, 2) != 1) {
+    unsigned slot = 0;
+    while (world_home(&w, slot) != 1) {
         slot++;
     }
     for (unsigned i = 0; i < 20; i++) {

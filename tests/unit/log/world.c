@@ -135,14 +135,14 @@ static bool do_on_shard(struct world *w, unsigned shard, void (*function)(void *
     return done;
 }
 
-static unsigned home(const struct world *w, unsigned slot)
+unsigned world_home(const struct world *w, unsigned slot)
 {
-    return log_home(w->slots[slot].id, 0, w->shards);
+    return log_home(bytes_of_string(w->slots[slot].topic), 0, w->shards);
 }
 
 bool world_do(struct world *w, unsigned slot, void (*function)(void *argument), void *argument)
 {
-    return do_on_shard(w, home(w, slot), function, argument);
+    return do_on_shard(w, world_home(w, slot), function, argument);
 }
 
 /* --- a life --------------------------------------------------------------------------------- */
@@ -286,7 +286,7 @@ static void open_log(void *argument)
     struct opening *o = argument;
     struct world *w = o->w;
     struct world_slot *s = &w->slots[o->shard];
-    s->log = log_open(w->sets[home(w, o->shard)], s->id, 0, s->topic, &s->config);
+    s->log = log_open(w->sets[world_home(w, o->shard)], s->id, 0, s->topic, &s->config);
 }
 
 struct log *world_log(struct world *w, unsigned slot)
@@ -301,7 +301,7 @@ struct log *world_log(struct world *w, unsigned slot)
 
 struct log_set *world_set(struct world *w, unsigned slot)
 {
-    return w->sets[home(w, slot)];
+    return w->sets[world_home(w, slot)];
 }
 
 struct log_status world_status(struct world *w, unsigned slot)

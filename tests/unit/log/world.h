@@ -77,6 +77,7 @@ struct log_set *world_set(struct world *w, unsigned slot);
 struct log_status world_status(struct world *w, unsigned slot);
 
 /* Runs `function(argument)` inside the node, on the slot's home shard. False: the node ended. */
+unsigned world_home(const struct world *w, unsigned slot);
 bool world_do(struct world *w, unsigned slot, void (*function)(void *argument), void *argument);
 
 /* Until `*flag`. False: the node ended before. */
