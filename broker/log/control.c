@@ -7,17 +7,30 @@
  *
  * In memory the effect is there at once, so that what is appended next follows it in the journal. A
  * TRUNCATE carries the bytes that it keeps of the block that it cuts, whether that block is written
- * or not (L2); it waits for the writes that it overtakes (L3). */
+ * or not (L2); it waits for the writes that it overtakes (L3).
+ *
+ * A control of a `memory` log stands in both journals: a kill is replayed from the mapped one, where
+ * it stands between the appends; after a power cut only checkpoint and durable journal are left.
+ *
+ *     entry gathered in the durable journal -> settled: takes effect, mapped entry, done()
+ *
+ * In this order, appends and other controls of the log waiting meanwhile: a recovery after a kill acts
+ * on what the mapped journal says, and if the power is cut then, the next one must know of it. */
 #include "log/log_private.h"
 
 #include "base/errors.h"
 #include "log/batch_fields.h"
+
+static void memory_settled(struct log_control *c);
 
 /* Entries settle in order: with a truncation everything is durable that stood before it, and what
  * was appended behind it is still to come. */
 static void control_settled(struct log_waiter *w)
 {
     struct log_control *c = container_of(w, struct log_control, priv.waiter);
+    if (c->priv.due) {
+        memory_settled(c);
+    }
     if (c->priv.cut) {
         struct log *log = c->priv.log;
         assert(log->cuts > 0 && log->durable_offset <= c->offset);
@@ -33,18 +46,24 @@ static void control_fail(struct log_control *c, int error)
     log_finish_later(c->priv.log->set, &c->priv.waiter);
 }
 
-/* Gathers the entry and notes what is to follow its mark. That of a `memory` log goes into both
- * journals: a kill is replayed from the mapped one, where it stands between the appends; after a
- * power cut only checkpoint and durable journal are left, and files have been touched. */
+static bool in_memory(const struct log *log)
+{
+    return log->config.durability == LOG_MEMORY;
+}
+
+/* Gathers the entry and notes what is to follow its mark. */
 static void control_gather(struct log *log, struct log_control *c, struct entry *e,
                            const struct iovec *kept, unsigned kept_count, struct release *r)
 {
     struct log_set *set = log->set;
     e->topic_id = log->topic_id;
     e->partition = log->partition;
-    e->memory = log->config.durability == LOG_MEMORY;
+    e->memory = in_memory(log);
     if (e->memory) {
-        mapped_append(&set->mapped, e, kept, kept_count);
+        c->priv.due = true;
+        c->priv.release = r;
+        log->controls++;
+        mapped_promise(&set->mapped, kept_count ? (uint32_t)kept->iov_len : 0);
     }
     if (c->kind == LOG_TRUNCATE && log_mutant(set, LOG_MUTANT_TRUNCATE_QUIET)) {
         r->sequence = 0;
@@ -74,7 +93,7 @@ static bool control_room(const struct log *log, uint32_t size)
 {
     struct log_set *set = log->set;
     bool room = journal_room(&set->journal, size, true) &&
-                (log->config.durability == LOG_FSYNC || mapped_room(&set->mapped, size));
+                (!in_memory(log) || mapped_room_promised(&set->mapped, size));
     if (!room) {
         log_set_want_checkpoint(set);
     }
@@ -105,8 +124,10 @@ static int control_start(struct log *log, struct log_control *c)
         return 0;
     }
     struct entry e = {.kind = ENTRY_LOG_START, .offset = c->offset};
-    log_replay_start(log, c->offset);
-    log_moved(log);
+    if (!in_memory(log)) {
+        log_replay_start(log, c->offset);
+        log_moved(log);
+    }
     control_gather(log, c, &e, NULL, 0, r);
     return 1;
 }
@@ -215,35 +236,54 @@ static bool restore_block(struct segment *s, uint32_t position, const uint8_t *k
     return true;
 }
 
+static struct entry truncate_entry(const struct truncation *t)
+{
+    return (struct entry){.kind = ENTRY_TRUNCATE,
+                          .offset = t->control->offset,
+                          .segment_base = t->segment->base_offset,
+                          .position = t->position};
+}
+
+/* The bytes that the entry keeps of the block that it cuts. */
+static struct iovec truncate_kept(const struct truncation *t)
+{
+    uint32_t cut = t->position % IO_BLOCK_SIZE;
+    return (struct iovec){t->blocks, log_mutant(t->log->set, LOG_MUTANT_NO_KEPT) ? 0 : cut};
+}
+
+static void truncate_effect(struct truncation *t, struct release *r)
+{
+    struct log *log = t->log;
+    truncate_memory(log, t->segment, t->position, t->control->offset, &r->doomed);
+    if (!restore_block(t->segment, t->position, t->blocks)) {
+        io_fatal(log->set->io, "log: no memory to truncate %s-%d: raise limits.memory", log->topic,
+                 (int)log->partition);
+    }
+    checkpoint_recapture(log->set);
+    log_moved(log);
+}
+
+/* 1: the entry is gathered, and the truncation has ended or ends when it is settled; 0: no room. */
 static int truncate_apply(struct truncation *t)
 {
     struct log *log = t->log;
-    struct log_set *set = log->set;
     struct log_control *c = t->control;
-    uint32_t cut = t->position % IO_BLOCK_SIZE;
-    struct release *r = control_room(log, cut) ? release_new(set) : NULL;
+    struct iovec kept = truncate_kept(t);
+    struct release *r =
+        control_room(log, t->position % IO_BLOCK_SIZE) ? release_new(log->set) : NULL;
     if (!r) {
         return 0;
     }
-    uint32_t kept_size = log_mutant(set, LOG_MUTANT_NO_KEPT) ? 0 : cut;
-    struct iovec kept = {t->blocks, kept_size};
-    struct entry e = {.kind = ENTRY_TRUNCATE,
-                      .offset = c->offset,
-                      .segment_base = t->segment->base_offset,
-                      .position = t->position};
-    truncate_memory(log, t->segment, t->position, c->offset, &r->doomed);
-    if (!restore_block(t->segment, t->position, t->blocks)) {
-        io_fatal(set->io, "log: no memory to truncate %s-%d: raise limits.memory", log->topic,
-                 (int)log->partition);
-    }
-    checkpoint_recapture(set);
-    if (log->config.durability == LOG_FSYNC) {
+    struct entry e = truncate_entry(t);
+    if (in_memory(log)) {
+        c->priv.truncation = t;
+    } else {
+        truncate_effect(t, r);
         log->cut_offset = log->cuts && log->cut_offset < c->offset ? log->cut_offset : c->offset;
         log->cuts++;
         c->priv.cut = true;
     }
-    log_moved(log);
-    control_gather(log, c, &e, &kept, kept_size > 0, r);
+    control_gather(log, c, &e, &kept, kept.iov_len > 0, r);
     return 1;
 }
 
@@ -321,7 +361,39 @@ static void truncation_step(struct truncation *t)
     if (have > 0 && truncate_apply(t) == 0) {
         have = ERR_BUSY;
     }
-    truncation_end(t, have < 0 ? have : 0);
+    if (have < 0 || !in_memory(t->log)) {
+        truncation_end(t, have < 0 ? have : 0);
+    }
+}
+
+/* The entry of a control of a `memory` log is durable: now it takes effect. */
+static void memory_settled(struct log_control *c)
+{
+    struct log *log = c->priv.log;
+    struct log_set *set = log->set;
+    struct truncation *t = c->priv.truncation;
+    struct entry e = {.kind = ENTRY_REMOVE};
+    struct iovec kept = {0};
+    if (c->kind == LOG_TRUNCATE) {
+        e = truncate_entry(t);
+        kept = truncate_kept(t);
+        truncate_effect(t, c->priv.release);
+    } else if (c->kind == LOG_START) {
+        e = (struct entry){.kind = ENTRY_LOG_START, .offset = c->offset};
+        log_replay_start(log, c->offset);
+        checkpoint_recapture(set);
+        log_moved(log);
+    }
+    e.topic_id = log->topic_id;
+    e.partition = log->partition;
+    e.memory = true;
+    mapped_keep_promise(&set->mapped, (uint32_t)kept.iov_len);
+    mapped_append(&set->mapped, &e, &kept, kept.iov_len > 0);
+    log->controls--;
+    if (t) {
+        truncation_end(t, 0);
+    }
+    log_set_progress(set);
 }
 
 static int control_truncate(struct log *log, struct log_control *c)
@@ -467,7 +539,8 @@ void log_control(struct log *log, struct log_control *c)
     assert(log->magic == LOG_MAGIC && c->done);
     c->priv.log = log;
     c->priv.error = 0;
-    c->priv.cut = false;
+    c->priv.cut = c->priv.due = false;
+    c->priv.truncation = NULL;
     c->priv.waiter.settled = control_settled;
     list_init(&c->priv.waiter.link);
     if (c->kind == LOG_REMOVE && !log->removing && list_empty(&log->removal)) {

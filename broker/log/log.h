@@ -28,6 +28,8 @@
 struct log;
 struct log_set;
 struct log_recovery;
+struct release;
+struct truncation;
 
 enum {
     LOG_TOPIC_NAME_MAX = 249,
@@ -268,6 +270,9 @@ struct log_control {
         struct log *log;
         int error;
         bool cut; /* a truncation that cuts, not yet settled */
+        bool due; /* of a `memory` log: takes effect when it is settled */
+        struct truncation *truncation;
+        struct release *release;
     } priv;
 };
 void log_control(struct log *log, struct log_control *c);

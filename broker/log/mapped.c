@@ -89,14 +89,41 @@ static uint64_t group_position(const struct mapped *m, uint64_t bytes)
     return in_file + bytes <= m->capacity ? m->position : m->position - in_file + m->capacity;
 }
 
-bool mapped_room(struct mapped *m, uint32_t body_size)
+static bool room(struct mapped *m, uint64_t bytes, uint64_t more)
 {
     if (!m->ring) {
         make(m);
         return false;
     }
-    uint64_t bytes = group_bytes(body_size);
-    return bytes <= m->capacity && group_position(m, bytes) + bytes - m->tail <= m->capacity;
+    uint64_t end = group_position(m, bytes) + bytes + more + m->promised;
+    return bytes <= m->capacity && end - m->tail <= m->capacity;
+}
+
+bool mapped_room(struct mapped *m, uint32_t body_size)
+{
+    return room(m, group_bytes(body_size), 0);
+}
+
+/* Twice its size: when it is written, the end of the file may have to be left out. */
+static uint64_t promise_bytes(uint32_t body_size)
+{
+    return 2 * group_bytes(body_size);
+}
+
+bool mapped_room_promised(struct mapped *m, uint32_t body_size)
+{
+    return room(m, group_bytes(body_size), promise_bytes(body_size));
+}
+
+void mapped_promise(struct mapped *m, uint32_t body_size)
+{
+    m->promised += promise_bytes(body_size);
+}
+
+void mapped_keep_promise(struct mapped *m, uint32_t body_size)
+{
+    assert(m->promised >= promise_bytes(body_size));
+    m->promised -= promise_bytes(body_size);
 }
 
 void mapped_append(struct mapped *m, struct entry *e, const struct iovec *body, unsigned body_count)

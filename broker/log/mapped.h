@@ -24,6 +24,7 @@ struct mapped {
     uint64_t next_sequence;
     uint64_t position; /* of the next group; grows for ever, modulo capacity in the file */
     uint64_t tail;     /* of the oldest live group */
+    uint64_t promised; /* bytes that are left to controls which wait for the durable journal */
     struct io_op op;   /* making the file */
     bool failed;       /* no room for the file: tried again after a second */
 };
@@ -38,6 +39,12 @@ bool mapped_room(struct mapped *m, uint32_t body_size);
 /* Copies an entry; mapped_room() was true. It has the journal's meaning of durable at once. */
 void mapped_append(struct mapped *m, struct entry *e, const struct iovec *body,
                    unsigned body_count);
+
+/* The same for a control, whose entry follows later: its room is promised, then given back right before
+ * mapped_append(). */
+bool mapped_room_promised(struct mapped *m, uint32_t body_size);
+void mapped_promise(struct mapped *m, uint32_t body_size);
+void mapped_keep_promise(struct mapped *m, uint32_t body_size);
 
 /* A checkpoint covers everything below `position` (and `sequence`). */
 void mapped_release(struct mapped *m, uint64_t position);

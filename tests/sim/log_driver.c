@@ -286,8 +286,9 @@ static void control_done(struct log_control *c, int error)
         struct oracle_log *o = &w->logs[l->slot];
         if (error == 0) {
             oracle_told(o, g->op);
-        } else if (error == ERR_BUSY || error == ERR_CLOSED) {
-            oracle_refused(o, g->op);
+        } else if (error == ERR_BUSY || error == ERR_CLOSED ||
+                   (error == ERR_OFFSET_OUT_OF_RANGE && o->retained)) {
+            oracle_refused(o, g->op); /* retention may have been faster */
         } else {
             violation(l, "a control", error);
         }

@@ -278,6 +278,7 @@ Test(cold, no_damaged_batch_is_served)
             reading_prepare(t, &y, x.q.next_offset, 100000);
             y.q.source.from = x.q.next_position;
             y.q.source.from_offset = x.q.next_offset;
+            y.q.limit_offset = t->segment.batches[2].last_offset + 1;
             cr_assert_eq(reading_run(t, &y), ERR_DAMAGED, "byte %u", i);
             cr_assert_not_null(y.q.source.damage);
             cr_assert_eq(y.q.source.damage_position, bad->position, "byte %u: %u (%s), not %u", i,
