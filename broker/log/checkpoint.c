@@ -214,6 +214,15 @@ static void synced(struct log_set *set)
     copy_write(set, set->checkpoint.older);
 }
 
+/* Nothing was told since the capture, and nothing will be. */
+static bool is_last(const struct log_set *set)
+{
+    const struct checkpoint *k = &set->checkpoint;
+    return set->closing && journal_idle(&set->journal) &&
+           k->sequence == set->journal.next_sequence &&
+           k->memory_sequence == set->mapped.next_sequence;
+}
+
 static void copy_write(struct log_set *set, unsigned copy)
 {
     struct checkpoint *k = &set->checkpoint;
@@ -229,7 +238,7 @@ static void copy_write(struct log_set *set, unsigned copy)
         .shard = set->shard,
         .shards = set->shards,
         .logs = k->logs,
-        .flags = set->closing && journal_idle(&set->journal) ? CHECKPOINT_CLEAN : 0,
+        .flags = is_last(set) ? CHECKPOINT_CLEAN : 0,
     };
     checkpoint_header_encode(&h, k->data);
     size_t padded = (k->size + IO_BLOCK_SIZE - 1) / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
