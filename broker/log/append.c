@@ -89,11 +89,13 @@ static int remember(struct log *log, struct segment *s, const struct admission *
         struct producer_batch b = batch_fields_producer(&x->fields);
         b.base_offset = x->base_offset;
         b.last_offset = x->base_offset + x->fields.last_offset_delta;
-        error = producers_update(&log->producers, set->memory, &b, set->options.producers_max);
+        uint32_t limit = set->options.producers_max;
+        int64_t settled = log_mutant(set, LOG_MUTANT_FIVE_ONLY) ? INT64_MAX : log->high_watermark;
+        error = producers_update(&log->producers, set->memory, &b, limit, settled);
         if (error == ERR_BUSY) {
             int64_t oldest = io_wall_ms(set->io) - (int64_t)set->options.producer_expiration_ms;
             producers_expire(log->producers, oldest);
-            error = producers_update(&log->producers, set->memory, &b, set->options.producers_max);
+            error = producers_update(&log->producers, set->memory, &b, limit, settled);
         }
     }
     if (error) {

@@ -33,7 +33,7 @@ static void describe(const struct log *log, struct checkpoint_log *l)
         .durability = log->config.durability == LOG_MEMORY,
         .start_offset = log->start_offset,
         .end_offset = log->end_offset,
-        .high_watermark = log->durable_offset,
+        .high_watermark = log->high_watermark,
         .max_timestamp = -1,
         .name = bytes_of_string(log->topic),
     };

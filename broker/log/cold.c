@@ -12,6 +12,7 @@
 #include "log/cold_private.h"
 
 #include "base/crc32c.h"
+#include "log/epochs.h"
 
 enum {
     COLD_BLOCK_DEFAULT = 512 << 10,
@@ -563,6 +564,10 @@ static const char *header_wrong(const struct cold_source *s, const struct cold_b
     }
     if (expected >= 0 && (s->gaps ? f->base_offset < expected : f->base_offset != expected)) {
         return "the batch does not follow the one before it";
+    }
+    int32_t epoch = s->epochs ? epochs_at(s->epochs, f->base_offset) : -1;
+    if (epoch >= 0 && epoch != f->leader_epoch) {
+        return "the leader epoch of the batch is not that of its offset";
     }
     return NULL;
 }

@@ -18,6 +18,7 @@
 #include "log/batch_fields.h"
 #include "log/log.h"
 
+struct epochs;
 struct cold_block;
 struct cold_reader;
 
@@ -72,6 +73,9 @@ struct cold_source {
     uint32_t limit; /* bytes that are in the file, exclusive */
     bool open;      /* the limit may cut a batch (its end is in the tail); else that is damage */
     bool gaps;      /* compaction has left offsets out; else a gap is damage */
+    /* What the log knows of its epochs, lent; NULL: not compared. A leader epoch is outside its
+     * batch's CRC as well. */
+    const struct epochs *epochs;
 
     /* Out, with ERR_DAMAGED: where, and what is wrong with it (a sentence without full stop). */
     uint32_t damage_position;

@@ -216,6 +216,7 @@ static void truncate_memory(struct log *log, struct segment *s, uint32_t positio
     segment_index_cut(s, position);
     log->end_offset = offset;
     log->durable_offset = offset < log->durable_offset ? offset : log->durable_offset;
+    log->high_watermark = offset < log->high_watermark ? offset : log->high_watermark;
     producers_truncate(log->producers, offset);
     epochs_truncate_end(&log->epochs, offset);
 }

@@ -92,7 +92,8 @@ struct journal {
 
     struct io_turn turn;
     struct io_op idle_timer;
-    bool full; /* a commit waits for the checkpoint */
+    bool full;           /* a commit waits for the checkpoint */
+    uint8_t *last_block; /* LOG_MUTANT_SHARE_BLOCK */
     bool closing;
 
     struct { /* the file that is being added */

@@ -94,7 +94,11 @@ enum log_mutant {
     LOG_MUTANT_NO_MARK_BOOT = 1 << 13,  /* recovery acts before its mark is durable (L7) */
     LOG_MUTANT_NEWER_FIRST = 1 << 14,   /* the newer checkpoint copy is written first (L6) */
     LOG_MUTANT_SOME_DAMAGED = 1 << 15,  /* a hole damages only whom it is seen to (L5) */
-    LOG_MUTANT_SHARE_BLOCK = 1 << 16,   /* groups share blocks (L2) */
+    LOG_MUTANT_SHARE_BLOCK = 1 << 16,   /* a group writes its predecessor's last block again (L2) */
+    LOG_MUTANT_DELETE_UNKNOWN = 1 << 17, /* a directory that the metadata does not know goes (L8) */
+    LOG_MUTANT_NO_ADMISSION = 1 << 18,   /* appends do not wait for space on disk (L9) */
+    LOG_MUTANT_FIVE_ONLY = 1 << 19,      /* five batches of a producer, whatever is settled (L10) */
+    LOG_MUTANT_IGNORE_FAILED = 1 << 20,  /* a failed write or sync is taken for a good one (L11) */
 };
 
 /* --- recovery --------------------------------------------------------------------------------- */
@@ -152,12 +156,17 @@ struct log_status {
     int64_t start_offset;
     int64_t end_offset; /* of the next batch */
     int64_t
-        durable_offset;  /* the counted end (RELIABILITY 3.1): acknowledged up to here, exclusive */
-    uint64_t size_bytes; /* of the segments between */
-    int32_t leader_epoch;  /* of the newest batch or started epoch, -1: none */
-    int64_t max_timestamp; /* largest seen in the log as far as is known, -1: none */
+        durable_offset; /* the counted end (RELIABILITY 3.1): acknowledged up to here, exclusive */
+    int64_t high_watermark; /* as raised by the owner, at most durable_offset */
+    uint64_t size_bytes;    /* of the segments between */
+    int32_t leader_epoch;   /* of the newest batch or started epoch, -1: none */
+    int64_t max_timestamp;  /* largest seen in the log as far as is known, -1: none */
 };
 struct log_status log_status(const struct log *log);
+
+/* Nothing below `offset` will be truncated any more: every replica that counts has it. Until then the
+ * log keeps what a truncation may need. What is lower than before changes nothing. */
+void log_raise_watermark(struct log *log, int64_t offset);
 
 /* Called (from the loop) when durable_offset has grown or start_offset has moved; one listener. */
 struct log_watch {

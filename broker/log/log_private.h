@@ -105,7 +105,7 @@ struct log {
     bool opened;   /* by its owner: log_open() */
     bool removing; /* a REMOVE entry was gathered */
 
-    int64_t start_offset, end_offset, durable_offset;
+    int64_t start_offset, end_offset, durable_offset, high_watermark;
     uint64_t size_bytes; /* of the segments that are known */
     int64_t max_timestamp;
     struct epochs epochs;

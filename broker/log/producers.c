@@ -2,10 +2,11 @@
 
 /* producers: the fold of a log's batches that answers "is this one new, seen, or out of order".
  *
- * Each producer id has one entry with its last five batches, oldest first; its epoch and its next
- * sequence are those of the newest. The entries are found by id through a map and stand in a list
- * ordered by their newest batch's offset, which is the order in which a log is folded: so the
- * encoding depends on what is known alone, not on how it came to be known.
+ * Each producer id has one entry with its last batches, oldest first; its epoch and its next
+ * sequence are those of the newest, and only the last five are looked at. The entries are found by
+ * id through a map and stand in a list ordered by their newest batch's offset, which is the order
+ * in which a log is folded: so the encoding depends on what is known alone, not on how it came to be
+ * known.
  *
  * What a batch (id, epoch, first sequence, last sequence) meets, in this order:
  *
@@ -21,10 +22,11 @@
  * old retry and a gap are the same thing, and its clients handle 45.
  *
  * Invariants
- *   R1  An entry has 1 to PRODUCER_BATCHES batches with growing offsets.
+ *   R1  An entry has 1 to PRODUCER_BATCHES_MAX batches with growing offsets.
  *   R2  The list holds each entry once, and the newest offsets grow along it.
  *   R3  What is known of a producer is a suffix of what the fold of the whole log would know with
- *       endless memory; if it is empty after a truncation, five batches or more were cut.
+ *       endless memory: everything above what was settled, and the last five below it if there were
+ *       so many. So a truncation above it leaves what the fold up to there would have known.
  *
  * Encoding (the checkpoint that holds it has the checksum); tests/unit/log/producers.c proves it.
  *
@@ -35,7 +37,7 @@
  *
  *     OFFSET   SIZE  MEANING (one producer)
  *          0      8  producer id
- *          8      1  number of batches, 1 .. 5
+ *          8      1  number of batches, 1 .. 255
  *          9   n*30  batches, oldest first
  *
  *     OFFSET   SIZE  MEANING (one batch)
@@ -73,8 +75,9 @@ struct seen_batch {
 struct producer {
     struct list link; /* in struct producers.order */
     int64_t id;
-    uint32_t count;
-    struct seen_batch batches[PRODUCER_BATCHES]; /* oldest first */
+    uint32_t count, capacity;
+    struct seen_batch *batches; /* oldest first: `few`, or memory of its own */
+    struct seen_batch few[PRODUCER_BATCHES];
 };
 
 struct producers {
@@ -86,7 +89,7 @@ struct producers {
 
 static const struct seen_batch *producer_newest(const struct producer *p)
 {
-    assert(p->count >= 1 && p->count <= PRODUCER_BATCHES);
+    assert(p->count >= 1 && p->count <= PRODUCER_BATCHES_MAX);
     return &p->batches[p->count - 1];
 }
 
@@ -130,7 +133,8 @@ static struct producer_batch batch_of_seen(int64_t id, const struct seen_batch *
 static const struct seen_batch *producer_find(const struct producer *p,
                                               const struct producer_batch *b)
 {
-    for (uint32_t i = p->count; i-- > 0 && p->batches[i].epoch == b->epoch;) {
+    uint32_t first = p->count > PRODUCER_BATCHES ? p->count - PRODUCER_BATCHES : 0;
+    for (uint32_t i = p->count; i-- > first && p->batches[i].epoch == b->epoch;) {
         if (p->batches[i].first_sequence == b->first_sequence &&
             p->batches[i].last_sequence == b->last_sequence) {
             return &p->batches[i];
@@ -180,6 +184,14 @@ static struct producers *producers_new(struct memory *m)
     return p;
 }
 
+static void producer_give(struct producers *p, struct producer *gone)
+{
+    if (gone->batches != gone->few) {
+        memory_free(p->memory, gone->batches);
+    }
+    pool_give(&p->pool, gone);
+}
+
 void producers_free(struct producers *p, struct memory *m)
 {
     if (!p) {
@@ -187,7 +199,7 @@ void producers_free(struct producers *p, struct memory *m)
     }
     assert(p->memory == m);
     while (!list_empty(&p->order)) {
-        pool_give(&p->pool, container_of(list_pop(&p->order), struct producer, link));
+        producer_give(p, container_of(list_pop(&p->order), struct producer, link));
     }
     map_deinit(&p->by_id);
     pool_deinit(&p->pool);
@@ -202,6 +214,9 @@ static struct producer *producers_add(struct producers *p, int64_t id)
         return NULL;
     }
     added->id = id;
+    added->count = 0;
+    added->batches = added->few;
+    added->capacity = PRODUCER_BATCHES;
     list_init(&added->link);
     if (map_add_number(&p->by_id, (uint64_t)id, added) < 0) {
         pool_give(&p->pool, added);
@@ -215,20 +230,60 @@ static void producers_forget(struct producers *p, struct producer *gone)
     const void *removed = map_remove_number(&p->by_id, (uint64_t)gone->id);
     assert(removed == gone);
     list_remove(&gone->link);
-    pool_give(&p->pool, gone);
+    producer_give(p, gone);
+}
+
+/* How many of the oldest nobody will look at again once a batch that ends at `last` has followed. */
+static uint32_t producer_surplus(const struct producer *p, int64_t last, int64_t settled)
+{
+    uint32_t below = 0;
+    while (below < p->count && seen_last_offset(&p->batches[below]) < settled) {
+        below++;
+    }
+    below += below == p->count && last < settled;
+    uint32_t surplus = below > PRODUCER_BATCHES ? below - PRODUCER_BATCHES : 0;
+    return surplus == 0 && p->count == PRODUCER_BATCHES_MAX ? 1 : surplus;
+}
+
+/* Makes room for a batch that ends at `last`. ERR_NO_MEMORY: nothing has changed. */
+static int producer_reserve(struct producers *p, struct producer *producer, int64_t last,
+                            int64_t settled)
+{
+    uint32_t surplus = producer_surplus(producer, last, settled);
+    uint32_t kept = producer->count - surplus;
+    if (kept == producer->capacity) {
+        uint32_t capacity = producer->capacity * 2;
+        capacity = capacity > PRODUCER_BATCHES_MAX ? PRODUCER_BATCHES_MAX : capacity;
+        struct seen_batch *grown = memory_alloc(p->memory, capacity * sizeof *grown);
+        if (!grown) {
+            return ERR_NO_MEMORY;
+        }
+        memcpy(grown, producer->batches + surplus, kept * sizeof *grown);
+        if (producer->batches != producer->few) {
+            memory_free(p->memory, producer->batches);
+        }
+        producer->batches = grown;
+        producer->capacity = capacity;
+    } else if (kept < PRODUCER_BATCHES && producer->batches != producer->few) {
+        memcpy(producer->few, producer->batches + surplus, kept * sizeof *producer->few);
+        memory_free(p->memory, producer->batches);
+        producer->batches = producer->few;
+        producer->capacity = PRODUCER_BATCHES;
+    } else if (surplus > 0) {
+        memmove(producer->batches, producer->batches + surplus, kept * sizeof *producer->batches);
+    }
+    producer->count = kept;
+    return 0;
 }
 
 static void producer_push(struct producer *p, struct seen_batch b)
 {
-    if (p->count == PRODUCER_BATCHES) {
-        memmove(p->batches, p->batches + 1, (PRODUCER_BATCHES - 1) * sizeof *p->batches);
-        p->count--;
-    }
+    assert(p->count < p->capacity);
     p->batches[p->count++] = b;
 }
 
 int producers_update(struct producers **p, struct memory *m, const struct producer_batch *b,
-                     uint32_t limit)
+                     uint32_t limit, int64_t settled)
 {
     if (!batch_is_idempotent(b)) {
         return 0;
@@ -255,6 +310,9 @@ int producers_update(struct producers **p, struct memory *m, const struct produc
             producers_free(made, m);
             return full ? ERR_BUSY : ERR_NO_MEMORY;
         }
+    }
+    if (producer_reserve(state, producer, b->last_offset, settled)) {
+        return ERR_NO_MEMORY; /* it has batches: neither it nor the state is new */
     }
     producer_push(producer, (struct seen_batch){
                                 .base_offset = b->base_offset,
@@ -403,7 +461,7 @@ static int producer_decode(struct producers *p, struct reader *r)
 {
     int64_t id = (int64_t)reader_be64(r);
     uint32_t count = reader_u8(r);
-    if (r->failed || id < 0 || count < 1 || count > PRODUCER_BATCHES ||
+    if (r->failed || id < 0 || count < 1 || count > reader_left(r) / PRODUCER_BATCH_SIZE ||
         map_get_number(&p->by_id, (uint64_t)id)) {
         return ERR_MALFORMED;
     }
@@ -415,9 +473,10 @@ static int producer_decode(struct producers *p, struct reader *r)
     int64_t last_offset = -1;
     for (uint32_t i = 0; i < count; i++) {
         struct seen_batch b;
-        if (!seen_decode(&b, r) || b.base_offset <= last_offset) {
+        bool sound = seen_decode(&b, r) && b.base_offset > last_offset;
+        if (!sound || producer_reserve(p, producer, 0, 0)) {
             producers_forget(p, producer);
-            return ERR_MALFORMED;
+            return sound ? ERR_NO_MEMORY : ERR_MALFORMED;
         }
         last_offset = seen_last_offset(&b);
         producer_push(producer, b);

@@ -3,18 +3,24 @@
 /* producers: what a log knows of its idempotent producers (KIP-98): pure, a fold of the log's
  * batches.
  *
- * For each producer id: its newest epoch and its last five batches. A batch whose first and last
- * sequence equal one of them is a duplicate; another one must continue the newest sequence (which
+ * For each producer id: its newest epoch, its last five batches, and what a truncation may bring back
+ * to be the last five: all batches above the high watermark and five below it. A batch whose first and last
+ * sequence equal one of the last five is a duplicate; another one must continue the newest sequence (which
  * wraps from 2^31-1 to 0), or begin at 0 in a newer epoch; of an unknown producer any sequence is
  * accepted (its state has expired or was trimmed).
  *
- * The state of a log is encoded into every checkpoint; truncation drops batches above the cut. */
+ * The state of a log is encoded into every checkpoint; truncation, which never goes below the high
+ * watermark, drops batches above the cut, and what is left is the fold of what is left (L10). */
 #pragma once
 
 #include "base/bytes.h"
 #include "base/memory.h"
 
-enum { PRODUCER_BATCHES = 5 };
+enum {
+    PRODUCER_BATCHES = 5,
+    PRODUCER_BATCHES_MAX = 255, /* kept of one producer; of more above the high watermark the oldest
+                                   go, and a truncation may then forget the producer */
+};
 
 struct producers; /* of one log; NULL is an empty one */
 
@@ -34,17 +40,17 @@ struct producer_batch {
 int producers_check(const struct producers *p, const struct producer_batch *b,
                     struct producer_batch *original) MUST_CHECK;
 
-/* Folds a batch that is in the log into the state. *p is made when needed. ERR_NO_MEMORY or
+/* Folds a batch that is in the log into the state; what lies below `settled` is never truncated. *p is
+ * made when needed. ERR_NO_MEMORY or
  * ERR_BUSY (`limit` producers are known: the caller may expire and try once more): nothing changed.
  * Must be called before the batch is appended to anything, so that the append can still be refused.
  * Batches come in the order of the log; one that ends at or below the newest known is ignored, for
  * a replay meets again what its checkpoint had folded in. */
 int producers_update(struct producers **p, struct memory *m, const struct producer_batch *b,
-                     uint32_t limit) MUST_CHECK;
+                     uint32_t limit, int64_t settled) MUST_CHECK;
 
-/* Drops batches that end at or above `offset`. A producer left with none is forgotten. What is left
- * is exact, but may know fewer than five batches of a producer, and none of one that had five or
- * more cut (the fold of an older snapshot would know them). */
+/* Drops batches that end at or above `offset`. A producer left with none is forgotten. If `offset` is
+ * not below what was settled, what is left answers as the fold of the log up to there would. */
 void producers_truncate(struct producers *p, int64_t offset);
 
 /* Forgets producers whose newest batch is older than `timestamp_ms`. */

@@ -162,9 +162,10 @@ static void blocks_read(struct io_op *op, int64_t result)
         return;
     }
     uint32_t size = (uint32_t)f.length + 12;
+    int32_t epoch = epochs_at(&s->log->epochs, f.base_offset);
     if (f.length < LOG_BATCH_HEADER - 12 || size > s->size - st->batch_position ||
-        !batch_sum_holds(s, st->batch_position, size)) {
-        say_damage(s, st->batch_position, "the batch fails its checksum");
+        (epoch >= 0 && epoch != f.leader_epoch) || !batch_sum_holds(s, st->batch_position, size)) {
+        say_damage(s, st->batch_position, "the batch fails its checks");
         read_end(st, ERR_DAMAGED);
         return;
     }
@@ -275,6 +276,7 @@ static int read_disk(struct read_state *st)
                    .from_known = true,
                    .from_offset = start.offset,
                    .limit = sealed ? s->size : s->written,
+                   .epochs = &s->log->epochs,
                    .open = !sealed},
         .offset = r->offset,
         .limit_offset = r->limit_offset,

@@ -141,6 +141,12 @@ void recovery_loaded(struct recovery *r)
 
 void recovery_replayed(struct recovery *r)
 {
+#ifdef LEAT_SIM
+    if (log_mutant(r->set, LOG_MUTANT_BELIEVE_TAIL)) {
+        recovery_believe_tails(r);
+        return;
+    }
+#endif
     recovery_found(r);
 }
 

@@ -264,6 +264,7 @@ static void scans_init(struct recovery *r)
         if (s->used) {
             scan_init(&s->scan, r->memory, group_seed(r->storage_id, life, (struct uuid){{0}}),
                       IO_BLOCK_SIZE, s->header.live);
+            s->scan.skip_holes = log_mutant(r->set, LOG_MUTANT_SOME_DAMAGED);
             scan_init(&s->mapped_scan, r->memory,
                       group_seed(r->storage_id, r->life, io_boot_id(r->io)), MAPPED_ALIGN,
                       s->header.memory_live);

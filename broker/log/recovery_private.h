@@ -70,7 +70,7 @@ struct recovery {
     bool copy_is_new; /* loops over many operations */
     size_t at_chain;
     uint64_t at_position;
-    struct list *at_directory;
+    struct list *at_directory, *at_log;
     bool waiting; /* replay waits for progress */
     uint32_t file_in_buffer;
     struct reader entries; /* of the group that is replayed */
@@ -101,6 +101,9 @@ void recovery_load(struct recovery *r);
 int recovery_set_aside(struct recovery *r, const struct recovery_directory *d) MUST_CHECK;
 void recovery_replay(struct recovery *r);
 void recovery_progress(struct recovery *r);
+
+/* recovery_believe.c: LOG_MUTANT_BELIEVE_TAIL, in the simulator's build only */
+void recovery_believe_tails(struct recovery *r);
 
 /* recovery_found.c: the new life */
 void recovery_found(struct recovery *r);

@@ -30,6 +30,9 @@ int recovery_set_aside(struct recovery *r, const struct recovery_directory *d)
 {
     char from[IO_PATH_MAX], to[IO_PATH_MAX];
     snprintf(from, sizeof from, "%s/topics/%s", r->options.root, d->name);
+    if (log_mutant(r->set, LOG_MUTANT_DELETE_UNKNOWN)) {
+        return trash_put(r->set, from, d->topic_id, d->partition);
+    }
     for (unsigned n = 0;; n++) {
         int size = snprintf(to, sizeof to, "%s/aside/%s.%u", r->options.root, d->name, n);
         if (size <= 0 || (size_t)size >= sizeof to) {

@@ -86,7 +86,8 @@ int scan_chain(struct scan *s, uint64_t live, uint64_t mark)
         const struct scan_group *g = &s->groups[i];
         /* A checkpoint may have been captured while its last entry's group was gathering. */
         bool first = s->chain_count == 0 && g->sequence < want && g->sequence + g->count > want;
-        bool next = first || (g->sequence == want && g->count);
+        bool next = first || (g->sequence == want && g->count) ||
+                    (s->skip_holes && g->sequence > want && g->count);
         bool before = s->chain_count == 0 && g->sequence + g->count == want;
         if (next || before) {
             s->damage_file = g->file;
@@ -106,6 +107,6 @@ int scan_chain(struct scan *s, uint64_t live, uint64_t mark)
         }
     }
     s->next_sequence = want;
-    s->damaged = highest_mark >= want;
+    s->damaged = highest_mark >= want && !s->skip_holes;
     return 0;
 }

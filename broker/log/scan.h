@@ -25,9 +25,10 @@ struct scan {
     struct scan_group *groups;
     size_t count, capacity;
     uint32_t seed;
-    uint32_t step;  /* groups begin at multiples of it */
-    uint64_t floor; /* groups that end below this sequence are of no interest */
-    uint64_t live;  /* where replay begins: entries of the first group below it are skipped */
+    uint32_t step;   /* groups begin at multiples of it */
+    uint64_t floor;  /* groups that end below this sequence are of no interest */
+    bool skip_holes; /* LOG_MUTANT_SOME_DAMAGED: what lies behind a hole is replayed all the same */
+    uint64_t live;   /* where replay begins: entries of the first group below it are skipped */
 
     /* Out of scan_chain(): indexes into groups, in the order of replay. */
     uint32_t *chain;

@@ -248,7 +248,7 @@ static void write_done(struct io_op *op, int64_t result)
 {
     struct segment *s = container_of(op, struct segment, write);
     struct log_set *set = s->log->set;
-    if (result < 0) {
+    if (result < 0 && !log_mutant(set, LOG_MUTANT_IGNORE_FAILED)) {
         char path[IO_PATH_MAX];
         segment_path(s, path, ".log");
         io_fatal(set->io, "%s cannot be written (%s): check the disk, then start again", path,
@@ -467,6 +467,9 @@ int log_space(struct log *log, struct segment *s, uint64_t end)
     }
     if (log->space.stage != SPACE_IDLE) {
         return 0;
+    }
+    if (s->allocated > 0 && log_mutant(log->set, LOG_MUTANT_NO_ADMISSION)) {
+        return 1;
     }
     if (log->space.failed && io_now(log->set->io) < log->space.retry_ns) {
         return log->space.failed;

@@ -248,6 +248,7 @@ struct log *log_set_load(struct log_set *set, const struct checkpoint_log *l)
     log->start_offset = l->start_offset;
     log->end_offset = l->end_offset;
     log->durable_offset = l->end_offset;
+    log->high_watermark = l->high_watermark < l->end_offset ? l->high_watermark : l->end_offset;
     struct reader epochs = reader_of(l->epochs.data, l->epochs.size);
     struct reader producers = reader_of(l->producers.data, l->producers.size);
     if (epochs_decode(&log->epochs, set->memory, &epochs) ||
@@ -353,10 +354,17 @@ struct log_status log_status(const struct log *log)
         .start_offset = log->start_offset,
         .end_offset = log->end_offset,
         .durable_offset = log->durable_offset,
+        .high_watermark = log->high_watermark,
         .size_bytes = log->size_bytes,
         .leader_epoch = epochs_latest(&log->epochs),
         .max_timestamp = log->max_timestamp,
     };
+}
+
+void log_raise_watermark(struct log *log, int64_t offset)
+{
+    assert(log->magic == LOG_MAGIC && offset <= log->durable_offset);
+    log->high_watermark = offset > log->high_watermark ? offset : log->high_watermark;
 }
 
 void log_watch(struct log *log, struct log_watch *w)

@@ -28,7 +28,7 @@ static void synced(struct io_op *op, int64_t result)
 {
     struct sync_op *sync = container_of(op, struct sync_op, op);
     struct log_set *set = sync->set;
-    if (result < 0) {
+    if (result < 0 && !log_mutant(set, LOG_MUTANT_IGNORE_FAILED)) {
         io_fatal(set->io,
                  "segments under %s/topics cannot be made durable (%s): nothing more is "
                  "acknowledged; check the disk, then start again",

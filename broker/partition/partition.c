@@ -98,6 +98,7 @@ static void log_moved_here(struct log_watch *w, struct log *log)
     struct partition *p = container_of(w, struct partition, watch);
     assert(p->magic == PARTITION_MAGIC && p->log == log);
     if (p->table && !p->removing) {
+        log_raise_watermark(log, partition_high_watermark(p));
         partition_stir(p);
     }
 }

@@ -56,6 +56,7 @@ static void live(struct sim_storage *st, uint64_t crash_after)
         sim_storage_violation(st, "%s", sim_node_last_line(st->node));
         break;
     case SIM_FATAL:
+        st->stats->fatal++;
         if (!st->options->fatal_allowed) {
             sim_storage_violation(st, "io_fatal: %s", sim_node_last_line(st->node));
         }
@@ -91,6 +92,17 @@ static uint64_t recovery_point(struct sim_storage *st)
     return prng_between(&st->crash, 1, 1u << prng_between(&st->crash, 1, RECOVERY_BITS));
 }
 
+/* A crash, and rot with it; not twice. Damage is judged by what is visible, so nothing visible may be
+ * lost afterwards: only a power cut settles what is. */
+static void crash_and_damage(struct sim_storage *st, struct disk *d)
+{
+    if (crash(st, d) && !st->damaged && st->scenario->damage &&
+        prng_chance(&st->crash, st->options->damaged, 1000)) {
+        st->damaged = st->scenario->damage(st, st->scenario->context, d);
+        st->stats->damaged += st->damaged;
+    }
+}
+
 /* Recovers and judges one crash image of `from`. */
 static void probe(struct sim_storage *st, struct disk *from)
 {
@@ -100,11 +112,7 @@ static void probe(struct sim_storage *st, struct disk *from)
     st->probing = true;
     st->stats->images++;
     struct disk *image = disk_copy(from);
-    /* Damage is judged by what is visible, so nothing visible may be lost afterwards. */
-    st->damaged = crash(st, image) && st->scenario->damage &&
-                  prng_chance(&st->crash, st->options->damaged, 1000) &&
-                  st->scenario->damage(st, st->scenario->context, image);
-    st->stats->damaged += st->damaged;
+    crash_and_damage(st, image);
     struct disk *kept = sim_node_swap_disk(st->node, image);
     for (int i = 0; i < CRASHES_IN_A_ROW && !st->violation[0]; i++) {
         live(st, i + 1 < CRASHES_IN_A_ROW ? recovery_point(st) : 0);
@@ -117,7 +125,7 @@ static void probe(struct sim_storage *st, struct disk *from)
             break;
         }
         st->stats->recovery_crashes++;
-        (void)crash(st, sim_node_disk(st->node));
+        crash_and_damage(st, sim_node_disk(st->node));
     }
     disk_free(sim_node_swap_disk(st->node, kept));
     sim_node_set_boot(st->node, boot);

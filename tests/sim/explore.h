@@ -50,7 +50,7 @@ struct sim_storage_options {
 };
 
 struct sim_storage_stats {
-    uint64_t walks, lives, crashes, recovery_crashes, images, damaged, operations, stops;
+    uint64_t walks, lives, crashes, recovery_crashes, images, damaged, operations, stops, fatal;
     uint64_t events, virtual_ns;
 };
 

@@ -44,10 +44,12 @@ static void put_record(struct writer *w, struct prng *random, int32_t index, siz
     put_varint(w, 0);
 }
 
-size_t batch_build(struct prng *random, bool large, uint8_t out[static BATCH_BYTES_MAX])
+size_t batch_build(struct prng *random, const struct batch_wish *wish,
+                   uint8_t out[static BATCH_BYTES_MAX])
 {
     struct writer w = writer_of(out, BATCH_BYTES_MAX);
-    int32_t records = (int32_t)prng_between(random, 1, 4);
+    int32_t records = wish->records ? wish->records : (int32_t)prng_between(random, 1, 4);
+    bool idempotent = wish->producer >= 0;
     uint64_t timestamp = prng_below(random, 1u << 30);
     writer_be64(&w, 0);
     writer_be32(&w, 0);
@@ -58,14 +60,14 @@ size_t batch_build(struct prng *random, bool large, uint8_t out[static BATCH_BYT
     writer_be32(&w, (uint32_t)(records - 1));
     writer_be64(&w, timestamp);
     writer_be64(&w, timestamp);
-    writer_be64(&w, UINT64_MAX);
-    writer_be16(&w, UINT16_MAX);
-    writer_be32(&w, UINT32_MAX);
+    writer_be64(&w, (uint64_t)wish->producer);
+    writer_be16(&w, idempotent ? 0 : UINT16_MAX);
+    writer_be32(&w, idempotent ? (uint32_t)wish->sequence : UINT32_MAX);
     writer_be32(&w, (uint32_t)records);
     assert(w.size == LOG_BATCH_HEADER);
     for (int32_t i = 0; i < records; i++) {
         put_record(&w, random, i,
-                   large ? prng_between(random, 1000, 9000) : prng_between(random, 16, 700));
+                   wish->large ? prng_between(random, 1000, 9000) : prng_between(random, 16, 700));
     }
     assert(!w.failed);
     put_be32(out + 8, (uint32_t)(w.size - 12));
@@ -116,7 +118,9 @@ bool batch_parse(const struct slice *slices, uint32_t count, struct oracle_state
         struct oracle_item item = {.base = (int64_t)get_be64(b),
                                    .last = (int64_t)get_be64(b) + (int32_t)get_be32(b + 23),
                                    .epoch = (int32_t)get_be32(b + 12),
-                                   .crc = batch_crc(b)};
+                                   .crc = batch_crc(b),
+                                   .producer = (int64_t)get_be64(b + 43),
+                                   .sequence = (int32_t)get_be32(b + 53)};
         if (out->count > 0 && item.base != out->items[out->count - 1].last + 1) {
             snprintf(why, why_size, "a read jumps from %" PRId64 " to %" PRId64,
                      out->items[out->count - 1].last + 1, item.base);

@@ -18,7 +18,9 @@ static const struct {
     {"no-sync-first", LOG_MUTANT_NO_SYNC_FIRST}, {"no-kept", LOG_MUTANT_NO_KEPT},
     {"no-mark-run", LOG_MUTANT_NO_MARK_RUN},     {"no-mark-boot", LOG_MUTANT_NO_MARK_BOOT},
     {"newer-first", LOG_MUTANT_NEWER_FIRST},     {"some-damaged", LOG_MUTANT_SOME_DAMAGED},
-    {"share-block", LOG_MUTANT_SHARE_BLOCK},
+    {"share-block", LOG_MUTANT_SHARE_BLOCK},     {"delete-unknown", LOG_MUTANT_DELETE_UNKNOWN},
+    {"no-admission", LOG_MUTANT_NO_ADMISSION},   {"five-only", LOG_MUTANT_FIVE_ONLY},
+    {"ignore-failed", LOG_MUTANT_IGNORE_FAILED},
 };
 
 uint32_t log_crash_mutant(const char *name)
@@ -35,6 +37,9 @@ const char *log_crash_mutant_name(unsigned index)
 {
     return index < array_size(mutants) ? mutants[index].name : NULL;
 }
+
+/* Of a million. */
+enum { FAULT_WRITES = 3000, FAULT_SYNCS = 6000 };
 
 /* --- judging ----------------------------------------------------------------------------- */
 
@@ -72,7 +77,12 @@ static void judge_all(struct walk *w)
     for (unsigned i = 0; i < WALK_SLOTS && !w->st.probing && !w->st.violation[0]; i++) {
         oracle_adopt(&w->logs[i], &w->shown[i]);
     }
+    aside_judge(w);
     w->serving = true;
+    if (w->faults) {
+        sim_faults(w->st.sim)->write_error = FAULT_WRITES;
+        sim_faults(w->st.sim)->sync_error = FAULT_SYNCS;
+    }
     sim_storage_recovered(&w->st);
 }
 
@@ -213,6 +223,8 @@ static unsigned life(struct sim_storage *st, void *context)
     w->steps_left = prng_between(&st->random, 20, 400);
     w->shards = prng_chance(&st->random, 2, 3) ? 1 : (unsigned)prng_between(&st->random, 1, 3);
     memset(&w->summary, 0, sizeof w->summary);
+    aside_note(w);
+    sim_faults(st->sim)->write_error = sim_faults(st->sim)->sync_error = 0;
     return w->shards;
 }
 
@@ -230,7 +242,8 @@ static void draw_options(struct walk *w, struct prng *random)
         [LOG_ACT_APPEND] = 600, [LOG_ACT_TRUNCATE] = 60,   [LOG_ACT_START] = 20,
         [LOG_ACT_REMOVE] = 10,  [LOG_ACT_RECREATE] = 10,   [LOG_ACT_EPOCH] = 40,
         [LOG_ACT_READ] = 60,    [LOG_ACT_CHECKPOINT] = 30, [LOG_ACT_RETAIN] = 20,
-        [LOG_ACT_PAUSE] = 20,   [LOG_ACT_CLOSE] = 3,
+        [LOG_ACT_RETRY] = 40,   [LOG_ACT_WATERMARK] = 20,  [LOG_ACT_PAUSE] = 20,
+        [LOG_ACT_CLOSE] = 3,
     };
     for (unsigned i = 0; i < LOG_ACTIONS; i++) {
         w->weights[i] = scaled(random, weights[i]);
@@ -244,6 +257,8 @@ static void draw_options(struct walk *w, struct prng *random)
         w->weights[LOG_ACT_RETAIN] = 0;
     }
     w->large = (uint32_t)prng_below(random, 400);
+    w->disk_full = w->options->disk_full || (!w->options->plain && prng_chance(random, 1, 6));
+    w->faults = !w->options->plain && prng_chance(random, 1, 6);
     w->log_options = (struct log_options){
         .root = "/data",
         .journal_file_bytes = (uint64_t)131072 << prng_below(random, 2),
@@ -256,10 +271,11 @@ static void draw_options(struct walk *w, struct prng *random)
         .read_bytes_max = 1048576,
         .read_ahead_bytes = 32768,
         .write_behind_bytes = (uint32_t)4096 << prng_below(random, 4),
-        .disk_reserve_bytes = 1048576,
+        .disk_reserve_bytes = 2097152, /* the journals of four shards, as with the defaults */
         .files_max = 32,
         .checkpoint_bytes = (uint64_t)32768 << prng_below(random, 3),
-        .producers_max = 100,
+        .producer_expiration_ms = (uint64_t)1 << 60, /* timestamps are random */
+        .producers_max = 100000,
         .mutants = w->options->mutants,
         .known = known,
         .known_context = w,
@@ -334,7 +350,8 @@ int log_crash_walk(const struct log_crash_options *options, struct log_crash_sta
         .damaged = 300,
         .life_ns_max = 3600 * 1000000000ull,
         .memory_bytes = 64u << 20,
-        .disk_bytes = options->disk_full ? 6u << 20 : 64u << 20,
+        .fatal_allowed = w->faults,
+        .disk_bytes = w->disk_full ? prng_between(&random, 60, 110) << 16 : 64u << 20,
         .story = options->story,
     };
     int result = sim_storage_walk(&w->st, &scenario, &storage, &stats->storage);

@@ -21,7 +21,9 @@ enum log_action {
     LOG_ACT_READ,
     LOG_ACT_CHECKPOINT,
     LOG_ACT_RETAIN,
-    LOG_ACT_PAUSE, /* long enough for idle work */
+    LOG_ACT_RETRY,     /* an idempotent producer's batch once more */
+    LOG_ACT_WATERMARK, /* the high watermark follows the durable end */
+    LOG_ACT_PAUSE,     /* long enough for idle work */
     LOG_ACT_CLOSE,
     LOG_ACTIONS,
 };
@@ -31,7 +33,7 @@ struct log_crash_options {
     uint32_t mutants; /* enum log_mutant */
     bool memory_logs;
     bool damage;
-    bool disk_full;
+    bool disk_full; /* every walk; else some */
     bool plain; /* one segment for each log, never removed: appends, truncations, starts, epochs */
     FILE *story;
 };
@@ -39,7 +41,8 @@ struct log_crash_options {
 struct log_crash_stats {
     struct sim_storage_stats storage;
     uint64_t actions[LOG_ACTIONS];
-    uint64_t judged, clean, torn, replayed, damage_found, damage_silent, checkpoints, disk_full;
+    uint64_t judged, clean, torn, replayed, damage_found, damage_silent, disk_full;
+    uint64_t duplicates, set_aside;
 };
 
 /* One walk. 0, or -1 and `why`. */

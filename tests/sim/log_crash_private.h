@@ -8,7 +8,7 @@
 
 #include "base/errors.h"
 
-enum { BATCH_BYTES_MAX = 40000, WALK_SLOTS = 4 };
+enum { BATCH_BYTES_MAX = 40000, WALK_SLOTS = 4, WALK_UNKNOWN_MAX = 16 };
 
 enum damage_kind { DAMAGE_NONE, DAMAGE_JOURNAL, DAMAGE_SEGMENT, DAMAGE_CHECKPOINT };
 
@@ -32,7 +32,10 @@ struct walk {
     uint32_t weights[LOG_ACTIONS];
     uint64_t pace_ns;
     uint64_t segment_bytes;
-    uint32_t large; /* of 1000 batches: of several blocks */
+    uint32_t large;                        /* of 1000 batches: of several blocks */
+    bool disk_full, faults;                /* the disk is small; writes and syncs fail */
+    struct uuid unknown[WALK_UNKNOWN_MAX]; /* directories that the metadata does not know */
+    unsigned unknown_count;
     int32_t epoch[WALK_SLOTS];
 
     /* one life */
@@ -85,8 +88,19 @@ struct log_config walk_config(const struct walk *w, unsigned slot);
 /* log_driver.c */
 void driver_begin(struct driver *d); /* the set is open: shows its logs, then acts */
 
+/* log_aside.c */
+void aside_note(struct walk *w);  /* before a recovery: whom the metadata does not know */
+void aside_judge(struct walk *w); /* after it: all of them are set aside */
+
 /* log_batch.c */
-size_t batch_build(struct prng *random, bool large, uint8_t out[static BATCH_BYTES_MAX]);
+struct batch_wish {
+    bool large;
+    int32_t records;  /* 0: any number */
+    int64_t producer; /* -1: none */
+    int32_t sequence;
+};
+size_t batch_build(struct prng *random, const struct batch_wish *wish,
+                   uint8_t out[static BATCH_BYTES_MAX]);
 /* Reads whole batches from slices into a state; false: malformed or its sum is wrong. */
 bool batch_parse(const struct slice *slices, uint32_t count, struct oracle_state *out,
                  int64_t *next, char *why, size_t why_size);

@@ -5,6 +5,8 @@
  * in the walk's oracle at the moment it happens. */
 #include "log_crash_private.h"
 
+#include "log/producers.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -168,6 +170,7 @@ struct given_append {
     struct driven *l;
     uint32_t incarnation, openings, op;
     bool appended;
+    bool retry; /* `item` is in the log already */
     struct oracle_item item;
     uint8_t batch[];
 };
@@ -198,6 +201,16 @@ static void given_appended(struct log_append *a)
     if (!same_log(g)) {
         return;
     }
+    if (g->retry) {
+        if (!a->duplicate || a->base_offset != g->item.base) {
+            sim_storage_violation(
+                &w->st,
+                "%s: the batch of producer %" PRId64 " at %" PRId64 " is taken again, at %" PRId64,
+                w->logs[g->l->slot].topic, g->item.producer, g->item.base, a->base_offset);
+        }
+        w->stats->duplicates++;
+        return;
+    }
     if (a->base_offset != w->logs[g->l->slot].live.end) {
         sim_storage_violation(&w->st, "%s appends at %" PRId64 ", ends at %" PRId64,
                               w->logs[g->l->slot].topic, a->base_offset,
@@ -211,7 +224,8 @@ static void given_appended(struct log_append *a)
 
 static bool may_fail(const struct walk *w, int error)
 {
-    return error == ERR_CLOSED || (error == ERR_DISK_FULL && w->options->disk_full);
+    return error == ERR_CLOSED || (error == ERR_DISK_FULL && w->disk_full) ||
+           (error == ERR_DISK_FAILED && w->faults);
 }
 
 static void given_done(struct log_append *a, int error)
@@ -222,7 +236,7 @@ static void given_done(struct log_append *a, int error)
     l->in_flight -= same_opening(g);
     l->unappended -= same_opening(g) && !g->appended;
     if (error == 0 && g->appended) {
-        if (same_log(g)) {
+        if (same_log(g) && !g->retry) {
             oracle_told(&w->logs[l->slot], g->op);
         }
     } else if (error == 0 || g->appended || !may_fail(w, error)) {
@@ -233,27 +247,70 @@ static void given_done(struct log_append *a, int error)
     given_free(g);
 }
 
-static void act_append(struct driver *d, struct driven *l)
+/* The newest batch of the producer, and how many of it are newer than `item`. */
+static const struct oracle_item *newest_of(const struct oracle_state *s,
+                                           const struct oracle_item *item, unsigned *newer)
+{
+    const struct oracle_item *newest = item;
+    *newer = 0;
+    for (const struct oracle_item *i = item + 1; i < s->items + s->count; i++) {
+        if (i->producer == item->producer) {
+            newest = i;
+            (*newer)++;
+        }
+    }
+    return newest;
+}
+
+/* A batch of a producer somewhere among the last ones, or NULL. */
+static const struct oracle_item *some_of_a_producer(struct driver *d, const struct oracle_state *s)
+{
+    uint64_t back = prng_between(chance(d), 1, 12);
+    const struct oracle_item *item = back <= s->count ? &s->items[s->count - back] : NULL;
+    return item && item->producer >= 0 ? item : NULL;
+}
+
+/* An idempotent batch now and then: the next of a producer that is there, or the first of a new one. */
+static struct batch_wish next_wish(struct driver *d, const struct driven *l)
 {
     struct walk *w = d->w;
-    struct oracle_log *o = &w->logs[l->slot];
-    if (l->in_flight >= IN_FLIGHT_MAX || o->live.count >= ORACLE_ITEMS_MAX) {
-        return;
+    struct batch_wish wish = {.large = prng_chance(chance(d), w->large, 1000), .producer = -1};
+    if (l->unappended > 0 || prng_chance(chance(d), 1, 3)) {
+        return wish;
     }
+    const struct oracle_state *s = &w->logs[l->slot].live;
+    const struct oracle_item *item = some_of_a_producer(d, s);
+    unsigned newer;
+    if (item) {
+        item = newest_of(s, item, &newer);
+        wish.producer = item->producer;
+        wish.sequence = item->sequence + (int32_t)(item->last - item->base) + 1;
+    } else {
+        wish.producer = (int64_t)++w->ids;
+    }
+    return wish;
+}
+
+static struct given_append *given_new(struct driver *d, struct driven *l,
+                                      const struct batch_wish *wish, bool leader)
+{
+    struct walk *w = d->w;
     static uint8_t batch[BATCH_BYTES_MAX];
-    size_t size = batch_build(chance(d), prng_chance(chance(d), w->large, 1000), batch);
+    size_t size = batch_build(chance(d), wish, batch);
     struct given_append *g = memory_alloc(io_memory(d->io), sizeof *g + size);
     if (!g) {
-        return;
+        return NULL;
     }
-    bool leader = l->unappended > 0 || prng_chance(chance(d), 3, 4);
     g->l = l;
     g->incarnation = w->incarnation[l->slot];
     g->openings = l->openings;
-    g->item = (struct oracle_item){
-        .last = batch_records(batch) - 1, .epoch = w->epoch[l->slot], .crc = batch_crc(batch)};
+    g->item = (struct oracle_item){.last = batch_records(batch) - 1,
+                                   .epoch = w->epoch[l->slot],
+                                   .crc = batch_crc(batch),
+                                   .producer = wish->producer,
+                                   .sequence = wish->producer >= 0 ? wish->sequence : -1};
     if (!leader) {
-        batch_place(batch, o->live.end, w->epoch[l->slot]);
+        batch_place(batch, w->logs[l->slot].live.end, w->epoch[l->slot]);
     }
     memcpy(g->batch, batch, size);
     g->append = (struct log_append){
@@ -266,7 +323,50 @@ static void act_append(struct driver *d, struct driven *l)
     };
     l->unappended++;
     l->in_flight++;
-    log_append(l->log, &g->append);
+    return g;
+}
+
+static void act_append(struct driver *d, struct driven *l)
+{
+    const struct oracle_log *o = &d->w->logs[l->slot];
+    if (l->in_flight >= IN_FLIGHT_MAX || o->live.count >= ORACLE_ITEMS_MAX) {
+        return;
+    }
+    struct batch_wish wish = next_wish(d, l);
+    bool leader = l->unappended > 0 || prng_chance(chance(d), 3, 4);
+    struct given_append *g = given_new(d, l, &wish, leader);
+    if (g) {
+        log_append(l->log, &g->append);
+    }
+}
+
+/* A producer that has got no answer sends once more: one of its last five batches, which the log
+ * must know, whatever has crashed or been truncated since. */
+static void act_retry(struct driver *d, struct driven *l)
+{
+    const struct oracle_state *s = &d->w->logs[l->slot].live;
+    const struct oracle_item *item = some_of_a_producer(d, s);
+    unsigned newer = 0;
+    if (!item || l->unappended > 0 || l->in_flight >= IN_FLIGHT_MAX ||
+        (newest_of(s, item, &newer), newer >= PRODUCER_BATCHES)) {
+        return;
+    }
+    struct batch_wish wish = {.records = (int32_t)(item->last - item->base) + 1,
+                              .producer = item->producer,
+                              .sequence = item->sequence};
+    struct given_append *g = given_new(d, l, &wish, true);
+    if (g) {
+        g->retry = true;
+        g->item = *item;
+        log_append(l->log, &g->append);
+    }
+}
+
+static void act_watermark(struct driver *d, struct driven *l)
+{
+    struct log_status s = log_status(l->log);
+    log_raise_watermark(l->log, (int64_t)prng_between(chance(d), (uint64_t)s.high_watermark,
+                                                      (uint64_t)s.durable_offset));
 }
 
 /* --- controls ---------------------------------------------------------------------------- */
@@ -336,7 +436,9 @@ static void look_whether_blocked(struct driven *l)
 static void act_truncate(struct driver *d, struct driven *l)
 {
     struct oracle_log *o = &d->w->logs[l->slot];
-    int64_t start = log_status(l->log).start_offset;
+    struct log_status status = log_status(l->log);
+    int64_t start = status.start_offset;
+    start = start < status.high_watermark ? status.high_watermark : start;
     if (l->unappended > 0 || o->live.end <= start) {
         return;
     }
@@ -562,6 +664,12 @@ static void act(struct driver *d)
         break;
     case LOG_ACT_RETAIN:
         act_retain(d, l);
+        break;
+    case LOG_ACT_RETRY:
+        act_retry(d, l);
+        break;
+    case LOG_ACT_WATERMARK:
+        act_watermark(d, l);
         break;
     case LOG_ACT_CLOSE:
         w->closing = true;

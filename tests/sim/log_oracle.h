@@ -19,6 +19,8 @@ struct oracle_item {
     int64_t base, last;
     int32_t epoch;
     uint32_t crc;
+    int64_t producer; /* -1: none */
+    int32_t sequence;
 };
 
 struct oracle_state {

@@ -32,7 +32,8 @@ static const char *const action_names[LOG_ACTIONS] = {
     [LOG_ACT_APPEND] = "append", [LOG_ACT_TRUNCATE] = "truncate",     [LOG_ACT_START] = "start",
     [LOG_ACT_REMOVE] = "remove", [LOG_ACT_RECREATE] = "recreate",     [LOG_ACT_EPOCH] = "epoch",
     [LOG_ACT_READ] = "read",     [LOG_ACT_CHECKPOINT] = "checkpoint", [LOG_ACT_RETAIN] = "retain",
-    [LOG_ACT_PAUSE] = "pause",   [LOG_ACT_CLOSE] = "close",
+    [LOG_ACT_RETRY] = "retry",   [LOG_ACT_WATERMARK] = "watermark",   [LOG_ACT_PAUSE] = "pause",
+    [LOG_ACT_CLOSE] = "close",
 };
 
 static void print_stats(const struct log_crash_stats *s, double seconds)
@@ -44,10 +45,11 @@ static void print_stats(const struct log_crash_stats *s, double seconds)
            t->walks, t->lives, t->crashes, t->recovery_crashes, t->images, t->damaged, t->stops,
            t->operations, (double)t->virtual_ns / 1e9, seconds);
     printf("judged %" PRIu64 ": %" PRIu64 " clean, %" PRIu64 " with a torn tail, %" PRIu64
-           " entries replayed; damage found %" PRIu64 ", survived %" PRIu64 "; disk full %" PRIu64
-           "\n",
-           s->judged, s->clean, s->torn, s->replayed, s->damage_found, s->damage_silent,
-           s->disk_full);
+           " entries replayed; damage found %" PRIu64 ", survived %" PRIu64 "\n",
+           s->judged, s->clean, s->torn, s->replayed, s->damage_found, s->damage_silent);
+    printf("refused for a full disk %" PRIu64 ", ended by failed writes %" PRIu64
+           ", duplicates known %" PRIu64 ", directories set aside %" PRIu64 "\n",
+           s->disk_full, t->fatal, s->duplicates, s->set_aside);
     for (unsigned i = 0; i < LOG_ACTIONS; i++) {
         printf("%s %" PRIu64 "%s", action_names[i], s->actions[i],
                i + 1 < LOG_ACTIONS ? ", " : "\n");

@@ -4,6 +4,7 @@
  * model, many requests at once in random order, failures, budgets, damage, files that grow. */
 #include "fake_io.h"
 #include "log/cold.h"
+#include "log/epochs.h"
 #include "segment_model.h"
 
 #include "base/crc32c.h"
@@ -54,6 +55,10 @@ static void reading_done(struct cold_request *q, int error)
     x->error = error;
 }
 
+/* Of the model's batches. */
+static struct epoch_entry epoch_entries[] = {{3, 0}};
+static const struct epochs epochs = {.entries = epoch_entries, .count = 1};
+
 static void reading_prepare(const struct bench *t, struct reading *x, int64_t offset,
                             uint32_t bytes_max)
 {
@@ -61,6 +66,7 @@ static void reading_prepare(const struct bench *t, struct reading *x, int64_t of
                                            .key = 7,
                                            .from_known = true,
                                            .from_offset = t->segment.base_offset,
+                                           .epochs = &epochs,
                                            .limit = t->segment.size},
                                 .offset = offset,
                                 .limit_offset = INT64_MAX,
@@ -254,8 +260,8 @@ Test(cold, side_by_side_batches_share_a_slice)
 
 /* --- damage ----------------------------------------------------------------------------------- */
 
-/* Of three batches every byte of the second is changed in turn. What is served is never it, but for
- * the leader epoch, which no sum covers (the sums file does). */
+/* Of three batches every byte of the second is changed in turn. What is served is never it, not even
+ * with another leader epoch, which the batch's own sum does not cover. */
 Test(cold, no_damaged_batch_is_served)
 {
     struct bench *t = malloc(sizeof *t);
@@ -270,21 +276,17 @@ Test(cold, no_damaged_batch_is_served)
         struct reading x;
         reading_prepare(t, &x, 1000, 100000);
         cr_assert_eq(reading_run(t, &x), 0, "what is good in front of it is served");
-        if (i >= 12 && i < 16) {
-            cr_assert_gt(x.q.next_offset, bad->last_offset);
-        } else {
-            cr_assert_eq(x.q.size, bad->position, "byte %u was not noticed", i);
-            struct reading y;
-            reading_prepare(t, &y, x.q.next_offset, 100000);
-            y.q.source.from = x.q.next_position;
-            y.q.source.from_offset = x.q.next_offset;
-            y.q.limit_offset = t->segment.batches[2].last_offset + 1;
-            cr_assert_eq(reading_run(t, &y), ERR_DAMAGED, "byte %u", i);
-            cr_assert_not_null(y.q.source.damage);
-            cr_assert_eq(y.q.source.damage_position, bad->position, "byte %u: %u (%s), not %u", i,
-                         y.q.source.damage_position, y.q.source.damage, bad->position);
-            cr_assert_eq(y.q.slice_count, 0);
-        }
+        cr_assert_eq(x.q.size, bad->position, "byte %u was not noticed", i);
+        struct reading y;
+        reading_prepare(t, &y, x.q.next_offset, 100000);
+        y.q.source.from = x.q.next_position;
+        y.q.source.from_offset = x.q.next_offset;
+        y.q.limit_offset = t->segment.batches[2].last_offset + 1;
+        cr_assert_eq(reading_run(t, &y), ERR_DAMAGED, "byte %u", i);
+        cr_assert_not_null(y.q.source.damage);
+        cr_assert_eq(y.q.source.damage_position, bad->position, "byte %u: %u (%s), not %u", i,
+                     y.q.source.damage_position, y.q.source.damage, bad->position);
+        cr_assert_eq(y.q.slice_count, 0);
         reading_release(&x);
         *byte ^= flip;
         fake_io_run(&t->fake);

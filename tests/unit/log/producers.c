@@ -28,7 +28,7 @@ static struct producer_batch batch(int64_t id, int epoch, int32_t first, int32_t
 
 static void add(struct producers **p, struct memory *m, struct producer_batch b)
 {
-    cr_assert_eq(producers_update(p, m, &b, LIMIT), 0);
+    cr_assert_eq(producers_update(p, m, &b, LIMIT, INT64_MAX), 0);
 }
 
 static int check(const struct producers *p, struct producer_batch b)
@@ -87,6 +87,36 @@ Test(producers, what_is_older_than_the_last_five_is_out_of_order)
     finish(p, &m);
 }
 
+/* Above what is settled everything is kept, so that a truncation brings the fold up to there back; the
+ * last five alone count as duplicates all the same. */
+Test(producers, a_truncation_brings_older_batches_back)
+{
+    struct memory m;
+    memory_init(&m, 1 << 20);
+    struct producers *p = NULL;
+    for (int i = 0; i < 40; i++) {
+        struct producer_batch b = batch(7, 0, i, 1, i);
+        cr_assert_eq(producers_update(&p, &m, &b, LIMIT, 10), 0);
+    }
+    cr_assert_eq(producers_size(p), 5 + 9 + 35 * 30, "five of the ten below, thirty above");
+    cr_assert_eq(check(p, batch(7, 0, 34, 1, 0)), ERR_OUT_OF_ORDER_SEQUENCE);
+    producers_truncate(p, 10);
+    cr_assert_eq(check(p, batch(7, 0, 10, 1, 0)), 0);
+    for (int i = 5; i < 10; i++) {
+        cr_assert_eq(check(p, batch(7, 0, i, 1, 0)), 1, "batch %d", i);
+    }
+    cr_assert_eq(check(p, batch(7, 0, 4, 1, 0)), ERR_OUT_OF_ORDER_SEQUENCE);
+    for (int i = 10; i < 600; i++) {
+        struct producer_batch b = batch(7, 0, i, 1, i);
+        cr_assert_eq(producers_update(&p, &m, &b, LIMIT, 10), 0);
+    }
+    cr_assert_eq(producers_size(p), 5 + 9 + 255 * 30, "there is a limit");
+    struct producer_batch last = batch(7, 0, 600, 1, 600);
+    cr_assert_eq(producers_update(&p, &m, &last, LIMIT, INT64_MAX), 0);
+    cr_assert_eq(producers_size(p), 5 + 9 + 5 * 30);
+    finish(p, &m);
+}
+
 Test(producers, the_sequence_wraps_to_zero)
 {
     struct memory m;
@@ -137,9 +167,9 @@ Test(producers, batches_without_sequence_are_not_its_business)
     struct producer_batch b = batch(-1, -1, 0, 1, 0);
     b.first_sequence = b.last_sequence = -1;
     cr_assert_eq(check(p, b), 0);
-    cr_assert_eq(producers_update(&p, &m, &b, LIMIT), 0);
+    cr_assert_eq(producers_update(&p, &m, &b, LIMIT, INT64_MAX), 0);
     b.producer_id = 5; /* a control batch has an id but no sequence */
-    cr_assert_eq(producers_update(&p, &m, &b, LIMIT), 0);
+    cr_assert_eq(producers_update(&p, &m, &b, LIMIT, INT64_MAX), 0);
     cr_assert_null(p);
 }
 
@@ -165,20 +195,20 @@ Test(producers, the_limit_refuses_new_producers_only)
     memory_init(&m, 1 << 20);
     struct producers *p = NULL;
     struct producer_batch b = batch(1, 0, 0, 1, 0);
-    cr_assert_eq(producers_update(&p, &m, &b, 0), ERR_BUSY);
+    cr_assert_eq(producers_update(&p, &m, &b, 0, INT64_MAX), ERR_BUSY);
     cr_assert_null(p);
     cr_assert_eq(m.used_bytes, 0);
-    cr_assert_eq(producers_update(&p, &m, &b, 1), 0);
+    cr_assert_eq(producers_update(&p, &m, &b, 1, INT64_MAX), 0);
     b = batch(2, 0, 0, 1, 1);
-    cr_assert_eq(producers_update(&p, &m, &b, 1), ERR_BUSY);
+    cr_assert_eq(producers_update(&p, &m, &b, 1, INT64_MAX), ERR_BUSY);
     b = batch(1, 0, 1, 1, 2);
-    cr_assert_eq(producers_update(&p, &m, &b, 1), 0);
+    cr_assert_eq(producers_update(&p, &m, &b, 1, INT64_MAX), 0);
     producers_expire(p, 1002);
     cr_assert_eq(producers_count(p), 1, "its newest batch is not older");
     producers_expire(p, 1003);
     cr_assert_eq(producers_count(p), 0);
     b = batch(2, 0, 0, 1, 3);
-    cr_assert_eq(producers_update(&p, &m, &b, 1), 0);
+    cr_assert_eq(producers_update(&p, &m, &b, 1, INT64_MAX), 0);
     finish(p, &m);
 }
 
@@ -193,7 +223,7 @@ Test(producers, no_memory_changes_nothing)
         struct writer w = writer_of(before, sizeof before);
         producers_encode(p, &w);
         m.budget_bytes = m.used_bytes;
-        int error = producers_update(&p, &m, &b, LIMIT);
+        int error = producers_update(&p, &m, &b, LIMIT, INT64_MAX);
         cr_assert(error == 0 || error == ERR_NO_MEMORY);
         if (error < 0) {
             struct writer w2 = writer_of(after, sizeof after);
@@ -234,7 +264,7 @@ static int model_check(const struct model *m, const struct producer_batch *b, in
     if (!newest) {
         return 0;
     }
-    for (int n = 0; n < window; n++) {
+    for (int n = 0; n < window && n < PRODUCER_BATCHES; n++) {
         const struct producer_batch *seen = model_nth(m, b->producer_id, n);
         if (!seen || seen->epoch != b->epoch) {
             break;
@@ -260,7 +290,9 @@ struct history {
     struct memory memory;
     struct model model;
     struct producers *state;
-    int window[IDS]; /* how many of a producer's batches the state still knows: 0 .. 5 */
+    int window[IDS];  /* how many of a producer's batches the state still knows */
+    int64_t settled;  /* nothing below it is truncated */
+    int brought_back; /* truncations that showed a batch which five others had hidden */
     int duplicates, refusals, appends;
 };
 
@@ -315,21 +347,31 @@ static void history_append(struct history *h)
         b.last_offset = b.base_offset + (span < 0 ? span + INT32_MAX + 1LL : span);
         h->model.end = b.last_offset + 1;
         h->model.batches[h->model.count++] = b;
-        cr_assert_eq(producers_update(&h->state, &h->memory, &b, LIMIT), 0);
-        h->window[b.producer_id] += h->window[b.producer_id] < PRODUCER_BATCHES;
+        cr_assert_eq(producers_update(&h->state, &h->memory, &b, LIMIT, h->settled), 0);
+        h->window[b.producer_id]++;
         h->appends++;
     }
 }
 
 static void history_truncate(struct history *h)
 {
-    int64_t offset = h->model.end - (int64_t)prng_below(&h->random, 30);
+    int64_t offset =
+        h->model.end - (int64_t)prng_below(&h->random, prng_chance(&h->random, 1, 3) ? 400 : 30);
+    offset = offset < h->settled ? h->settled : offset;
+    int gone[IDS] = {0};
     producers_truncate(h->state, offset);
     while (h->model.count && h->model.batches[h->model.count - 1].last_offset >= offset) {
         int64_t id = h->model.batches[--h->model.count].producer_id;
         h->window[id] -= h->window[id] > 0;
+        h->brought_back += ++gone[id] == PRODUCER_BATCHES && h->window[id] > 0;
     }
-    h->model.end = offset > 0 ? offset : 0;
+    h->model.end = offset < h->model.end ? offset : h->model.end;
+}
+
+static void history_settle(struct history *h)
+{
+    int64_t left = h->model.end - h->settled;
+    h->settled += left > 0 ? (int64_t)prng_below(&h->random, (uint64_t)left / 2 + 1) : 0;
 }
 
 static void history_expire(struct history *h)
@@ -348,7 +390,7 @@ static void history_expire(struct history *h)
  * encoding, which is also the fixpoint test. */
 static void history_compare(struct history *h)
 {
-    uint8_t bytes[8192], again[8192];
+    uint8_t bytes[65536], again[65536];
     struct writer w = writer_of(bytes, sizeof bytes);
     producers_encode(h->state, &w);
     cr_assert_not(w.failed);
@@ -366,7 +408,9 @@ static void history_compare(struct history *h)
     for (uint32_t i = 0; i < known; i++) {
         int64_t id = (int64_t)reader_be64(&r);
         int count = reader_u8(&r);
-        cr_assert_eq(count, h->window[id], "producer %ld", (long)id);
+        int five = h->window[id] < PRODUCER_BATCHES ? h->window[id] : PRODUCER_BATCHES;
+        cr_assert(count >= five && count <= h->window[id], "producer %ld: %d of %d", (long)id,
+                  count, h->window[id]);
         for (int n = count; n-- > 0;) {
             const struct producer_batch *b = model_nth(&h->model, id, n);
             cr_assert_eq((int16_t)reader_be16(&r), b->epoch);
@@ -400,7 +444,7 @@ static void history_compare(struct history *h)
 Test(producers, random_histories_agree_with_the_model)
 {
     struct history *h = malloc(sizeof *h);
-    int duplicates = 0, refusals = 0, appends = 0;
+    int duplicates = 0, refusals = 0, appends = 0, brought_back = 0;
     for (uint64_t seed = 1; seed <= 200; seed++) {
         *h = (struct history){.random = prng_of(seed)};
         memory_init(&h->memory, 1 << 20);
@@ -410,8 +454,10 @@ Test(producers, random_histories_agree_with_the_model)
                 history_append(h);
             } else if (what < 95) {
                 history_truncate(h);
-            } else if (what < 97) {
+            } else if (what < 96) {
                 history_expire(h);
+            } else if (what < 98) {
+                history_settle(h);
             } else {
                 history_compare(h);
             }
@@ -421,11 +467,13 @@ Test(producers, random_histories_agree_with_the_model)
         duplicates += h->duplicates;
         refusals += h->refusals;
         appends += h->appends;
+        brought_back += h->brought_back;
     }
     free(h);
     cr_assert_gt(duplicates, 1000, "the histories did not reach the rules");
     cr_assert_gt(refusals, 1000);
     cr_assert_gt(appends, 10000);
+    cr_assert_gt(brought_back, 50);
 }
 
 /* Any bytes give an error, or a state whose encoding is those very bytes. */
@@ -484,7 +532,7 @@ Test(producers, decoding_refuses_what_no_fold_makes)
         {ONE, UINT64_MAX, 8, "a negative id"},
         {TWO, 1, 8, "an id twice"},
         {ONE + 8, 0, 1, "a producer without batches"},
-        {ONE + 8, 6, 1, "a producer with six"},
+        {ONE + 8, 255, 1, "more batches than bytes"},
         {ONE + FIRST, 0xffff, 2, "a negative epoch"},
         {ONE + FIRST + 2, UINT32_MAX, 4, "a negative first sequence"},
         {ONE + FIRST + 6, UINT32_MAX, 4, "a negative last sequence"},
