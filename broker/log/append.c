@@ -184,6 +184,7 @@ static int admit(struct log *log, struct log_append *a)
         return ERR_NO_MEMORY;
     }
     int space = log_space(log, s, (uint64_t)s->size + x.size);
+    space = space <= 0 ? space : checkpoint_room(set);
     if (space <= 0) {
         return space;
     }
@@ -210,6 +211,7 @@ static int admit(struct log *log, struct log_append *a)
     /* Last, and followed by no effect on the outside: what a kill leaves in the mapped journal has been
      * handed to its caller. */
     uint32_t position = s->size;
+    checkpoint_promise(set);
     put_batch(log, s, &x, pieces, 2);
     journal_batch(log, s, position, &x, pieces, 2, a);
     if (!waits) {

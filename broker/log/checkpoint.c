@@ -100,19 +100,24 @@ static void log_record(struct log *log, struct writer *w)
     assert(w->failed || w->size - start == checkpoint_log_size(&l));
 }
 
+static size_t padded_size(size_t size)
+{
+    return (size + IO_BLOCK_SIZE - 1) / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+}
+
 int checkpoint_capture(struct log_set *set, uint8_t **data, size_t *size, size_t *capacity,
                        uint32_t *logs)
 {
     size_t need = CHECKPOINT_HEADER_SIZE;
     uint32_t count = 0;
     list_each (node, &set->logs) {
-        struct log *log = container_of(node, struct log, link);
+        const struct log *log = container_of(node, struct log, link);
         if (!log->removing) {
             need += log_record_size(log);
             count++;
         }
     }
-    size_t padded = (need + IO_BLOCK_SIZE - 1) / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+    size_t padded = padded_size(need);
     if (need > CHECKPOINT_BYTES_MAX) {
         return ERR_TOO_LARGE;
     }
@@ -141,7 +146,8 @@ int checkpoint_capture(struct log_set *set, uint8_t **data, size_t *size, size_t
 
 bool checkpoint_idle(const struct log_set *set)
 {
-    return set->checkpoint.stage == CHECKPOINT_IDLE && !set->checkpoint.wanted;
+    const struct checkpoint *k = &set->checkpoint;
+    return k->stage == CHECKPOINT_IDLE && !k->wanted && !k->space.busy;
 }
 
 /* Every segment of which captured blocks are not in the file yet is written, then waited for. */
@@ -173,6 +179,11 @@ static void capture(struct log_set *set)
     if (error) {
         log_warn(io_logger(set->io), "log", "checkpoint put off: %s", error_text(error));
         k->stage = CHECKPOINT_IDLE;
+        return;
+    }
+    if (padded_size(k->size) > k->allocated) {
+        k->stage = CHECKPOINT_IDLE;
+        checkpoint_defer(set);
         return;
     }
     k->sequence = set->journal.next_sequence;
@@ -241,8 +252,8 @@ static void copy_write(struct log_set *set, unsigned copy)
         .flags = is_last(set) ? CHECKPOINT_CLEAN : 0,
     };
     checkpoint_header_encode(&h, k->data);
-    size_t padded = (k->size + IO_BLOCK_SIZE - 1) / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
-    k->iovec = (struct iovec){k->data, padded};
+    k->iovec = (struct iovec){k->data, padded_size(k->size)};
+    assert(k->iovec.iov_len <= k->allocated);
     k->op.done = copy_written;
     set->in_flight++;
     io_write(set->io, &k->op, k->files[copy], &k->iovec, 1, 0, IO_WRITE_DURABLE);
@@ -305,7 +316,8 @@ void checkpoint_step(struct log_set *set)
 
 void log_set_want_checkpoint(struct log_set *set)
 {
-    if (!set->recovering && set->checkpoint.stage == CHECKPOINT_IDLE) {
+    const struct checkpoint *k = &set->checkpoint;
+    if (!set->recovering && k->stage == CHECKPOINT_IDLE && !k->wanted && !k->deferred) {
         set->checkpoint.wanted = true;
         io_turn_end(set->io, &set->pump_turn);
     }

@@ -15,7 +15,9 @@
  *     entry gathered in the durable journal -> settled: takes effect, mapped entry, done()
  *
  * In this order, appends and other controls of the log waiting meanwhile: a recovery after a kill acts
- * on what the mapped journal says, and if the power is cut then, the next one must know of it. */
+ * on what the mapped journal says, and if the power is cut then, the next one must know of it. Before
+ * the first append of a life there is no mapped journal, and on a full disk it cannot be made: then the
+ * entry stands alone. */
 #include "log/log_private.h"
 
 #include "base/errors.h"
@@ -63,7 +65,11 @@ static void control_gather(struct log *log, struct log_control *c, struct entry 
         c->priv.due = true;
         c->priv.release = r;
         log->controls++;
-        mapped_promise(&set->mapped, kept_count ? (uint32_t)kept->iov_len : 0);
+        e->alone = !mapped_in_use(&set->mapped);
+        c->priv.alone = e->alone;
+        if (!e->alone) {
+            mapped_promise(&set->mapped, kept_count ? (uint32_t)kept->iov_len : 0);
+        }
     }
     if (c->kind == LOG_TRUNCATE && log_mutant(set, LOG_MUTANT_TRUNCATE_QUIET)) {
         r->sequence = 0;
@@ -93,7 +99,8 @@ static bool control_room(const struct log *log, uint32_t size)
 {
     struct log_set *set = log->set;
     bool room = journal_room(&set->journal, size, true) &&
-                (!in_memory(log) || mapped_room_promised(&set->mapped, size));
+                (!in_memory(log) || !mapped_in_use(&set->mapped) ||
+                 mapped_room_promised(&set->mapped, size));
     if (!room) {
         log_set_want_checkpoint(set);
     }
@@ -388,8 +395,10 @@ static void memory_settled(struct log_control *c)
     e.topic_id = log->topic_id;
     e.partition = log->partition;
     e.memory = true;
-    mapped_keep_promise(&set->mapped, (uint32_t)kept.iov_len);
-    mapped_append(&set->mapped, &e, &kept, kept.iov_len > 0);
+    if (!c->priv.alone) {
+        mapped_keep_promise(&set->mapped, (uint32_t)kept.iov_len);
+        mapped_append(&set->mapped, &e, &kept, kept.iov_len > 0);
+    }
     log->controls--;
     if (t) {
         truncation_end(t, 0);

@@ -67,7 +67,7 @@ void entry_header_encode(const struct entry *e, uint8_t out[static ENTRY_HEADER_
 {
     put_be32(out, e->body_size);
     out[4] = (uint8_t)e->kind;
-    out[5] = e->memory;
+    out[5] = (uint8_t)(e->memory | e->alone << 1);
     memset(out + 6, 0, 2);
     memcpy(out + 8, e->topic_id.bytes, sizeof e->topic_id.bytes);
     put_be32(out + 24, (uint32_t)e->partition);
@@ -88,6 +88,7 @@ int entry_decode(struct entry *out, struct reader *r)
         .body_size = get_be32(at),
         .kind = (enum entry_kind)at[4],
         .memory = at[5] & 1,
+        .alone = at[5] & 2,
         .partition = (int32_t)get_be32(at + 24),
         .leader_epoch = (int32_t)get_be32(at + 28),
         .offset = (int64_t)get_be64(at + 32),

@@ -76,7 +76,8 @@ enum entry_kind {
  *     OFFSET   SIZE  MEANING
  *          0      4  size of the body
  *          4      1  kind (enum entry_kind)
- *          5      1  1: of a `memory` log, whose controls stand in both journals; else zero
+ *          5      1  of a control of a `memory` log: 1, it stands in both journals, or 3, it stands in
+ *                    the durable one alone; else zero
  *          6      2  reserved, zero
  *          8     16  topic id
  *         24      4  partition
@@ -88,7 +89,7 @@ enum entry_kind {
  *         56     ..  body */
 struct entry {
     enum entry_kind kind;
-    bool memory;
+    bool memory, alone;
     struct uuid topic_id;
     int32_t partition;
     int32_t leader_epoch;

@@ -278,8 +278,9 @@ struct log_control {
         struct log_waiter waiter;
         struct log *log;
         int error;
-        bool cut; /* a truncation that cuts, not yet settled */
-        bool due; /* of a `memory` log: takes effect when it is settled */
+        bool cut;   /* a truncation that cuts, not yet settled */
+        bool due;   /* of a `memory` log: takes effect when it is settled */
+        bool alone; /* and stands in the durable journal only */
         struct truncation *truncation;
         struct release *release;
     } priv;

@@ -190,6 +190,15 @@ struct checkpoint {
     unsigned older; /* which copy is written first */
     uint8_t *data;
     size_t size, capacity;
+    uint64_t allocated; /* of each copy's file */
+    uint64_t bound;     /* no checkpoint of the logs as they are is larger */
+    bool deferred;      /* one did not fit */
+    struct {            /* both copies are being made larger */
+        struct io_op op;
+        unsigned copy;
+        uint64_t target, retry_ns;
+        bool busy, failed;
+    } space;
     uint32_t logs;
     uint64_t sequence, memory_sequence; /* captured: everything below is in it */
     uint64_t memory_position;           /* of the mapped journal at the capture */
@@ -396,3 +405,11 @@ void checkpoint_path(char out[static IO_PATH_MAX], const char *root, unsigned sh
 /* Encodes all logs (with room for the header) into *data; ERR_NO_MEMORY. */
 int checkpoint_capture(struct log_set *set, uint8_t **data, size_t *size, size_t *capacity,
                        uint32_t *logs) MUST_CHECK;
+
+/* --- checkpoint_space.c ----------------------------------------------------------------------- */
+/* Whether one more append will find its place in the next checkpoint: 1; 0: room is being made,
+ * log_set_progress() follows; or ERR_DISK_FULL. */
+int checkpoint_room(struct log_set *set) MUST_CHECK;
+void checkpoint_promise(struct log_set *set); /* the append is in */
+void checkpoint_defer(struct log_set *set);   /* until there is room */
+void checkpoint_try_again(struct log_set *set);

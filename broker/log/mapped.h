@@ -40,6 +40,12 @@ bool mapped_room(struct mapped *m, uint32_t body_size);
 void mapped_append(struct mapped *m, struct entry *e, const struct iovec *body,
                    unsigned body_count);
 
+/* Whether an append of this life may stand in it. */
+static inline bool mapped_in_use(const struct mapped *m)
+{
+    return m->ring != NULL;
+}
+
 /* The same for a control, whose entry follows later: its room is promised, then given back right before
  * mapped_append(). */
 bool mapped_room_promised(struct mapped *m, uint32_t body_size);

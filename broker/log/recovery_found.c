@@ -318,8 +318,8 @@ static void copy_renamed(struct recovery *r)
 static void copy_done(struct recovery *r)
 {
     if (r->result < 0) {
-        io_fatal(r->io, "%s: a checkpoint cannot be written: check the disk, then start again",
-                 r->options.root);
+        io_fatal(r->io, "%s: a checkpoint cannot be written (%s): check the disk, then start again",
+                 r->options.root, error_text(error_from_errno(r->result)));
     }
     unsigned copy = copy_of_step(r, r->at_copy);
     io_file_close(r->io, r->file);

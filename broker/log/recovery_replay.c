@@ -284,7 +284,7 @@ static bool memory_control_skipped(const struct recovery *r, const struct log *l
                                    const struct entry *e)
 {
     const struct checkpoint_header *h = &r->sources[r->at_source].header;
-    return !log || uuid_equal(h->boot_id, io_boot_id(r->io)) ||
+    return !log || (uuid_equal(h->boot_id, io_boot_id(r->io)) && !e->alone) ||
            (e->kind == ENTRY_TRUNCATE && e->offset >= log->end_offset);
 }
 

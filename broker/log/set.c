@@ -274,6 +274,11 @@ static int open_checkpoint_files(struct log_set *set)
         if (error < 0) {
             return error_from_errno(error);
         }
+        int64_t size = io_file_size(set->io, set->checkpoint.files[copy]);
+        uint64_t there = size < 0 ? 0 : (uint64_t)size / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+        if (copy == 0 || there < set->checkpoint.allocated) {
+            set->checkpoint.allocated = there;
+        }
     }
     return 0;
 }
@@ -473,6 +478,7 @@ static void tick(struct io_op *op, int64_t result)
         set->disk_full = full;
     }
     set->mapped.failed = false;
+    checkpoint_try_again(set);
     if (set->waiting_appends || !list_empty(&set->controls)) {
         log_set_progress(set);
     }

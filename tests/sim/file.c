@@ -144,6 +144,17 @@ static const char *const kind_names[] = {
     [SIM_UNLINK] = "unlink",
 };
 
+static bool is_slow(struct sim_shard *s, const struct sim_file *f)
+{
+    char path[SIM_LINE_MAX];
+    const char *name = s->node->sim->faults.slow_name;
+    if (!name || !f) {
+        return false;
+    }
+    disk_path(s->node->disk, f->inode, path, sizeof path);
+    return strstr(path, name) != NULL;
+}
+
 static void begin(struct sim_op *o, struct sim_file *f, const struct sim_latency *latency,
                   unsigned flags)
 {
@@ -162,7 +173,7 @@ static void begin(struct sim_op *o, struct sim_file *f, const struct sim_latency
                   flags & IO_WRITE_DURABLE ? " durable" : "", path, (unsigned long long)o->position,
                   (unsigned long long)o->size);
     }
-    sim_op_after(o, latency, SIM_STREAM_DISK);
+    sim_op_after(o, is_slow(s, f) ? &sim->faults.slow : latency, SIM_STREAM_DISK);
 }
 
 static void end(struct sim_op *o, int64_t result)

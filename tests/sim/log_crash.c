@@ -52,6 +52,17 @@ static enum oracle_grace grace_of(const struct walk *w, const struct oracle_log 
                                                                                   : ORACLE_STRICT;
 }
 
+/* Other programs take the rest of the disk, the reserve as well. */
+static void others_fill(struct walk *w)
+{
+    struct disk *d = sim_node_disk(w->st.node);
+    struct disk_space s = disk_space(d);
+    uint64_t left = prng_below(&w->st.random, 262144);
+    if (left < s.free_bytes) {
+        disk_set_capacity(d, s.total_bytes - s.free_bytes + left);
+    }
+}
+
 static void judge_all(struct walk *w)
 {
     char why[400];
@@ -79,6 +90,9 @@ static void judge_all(struct walk *w)
     }
     aside_judge(w);
     w->serving = true;
+    if (w->disk_full && prng_chance(&w->st.random, 1, 3)) {
+        others_fill(w);
+    }
     if (w->faults) {
         sim_faults(w->st.sim)->write_error = FAULT_WRITES;
         sim_faults(w->st.sim)->sync_error = FAULT_SYNCS;
@@ -180,7 +194,7 @@ static void recovered(struct log_recover *r, int error)
         sim_storage_violation(&w->st, "recovery failed: %s", error_name(error));
         return;
     }
-    if (w->st.stopped && !w->st.damaged && r->summary.replayed_entries > 0) {
+    if (w->st.stopped && !w->st.damaged && !w->disk_full && r->summary.replayed_entries > 0) {
         sim_storage_violation(&w->st, "a clean stop left %llu entries to replay",
                               (unsigned long long)r->summary.replayed_entries);
     }
@@ -224,6 +238,7 @@ static unsigned life(struct sim_storage *st, void *context)
     w->shards = prng_chance(&st->random, 2, 3) ? 1 : (unsigned)prng_between(&st->random, 1, 3);
     memset(&w->summary, 0, sizeof w->summary);
     aside_note(w);
+    disk_set_capacity(sim_node_disk(st->node), w->disk_bytes);
     sim_faults(st->sim)->write_error = sim_faults(st->sim)->sync_error = 0;
     return w->shards;
 }
@@ -311,6 +326,11 @@ static void prepare(struct sim_storage *st, void *context)
     f->write = drawn(&st->random, 30000);
     f->sync = drawn(&st->random, 60000);
     f->name = drawn(&st->random, 20000);
+    if (prng_chance(&st->random, 1, 3)) { /* what other operations overtake */
+        static const char *const names[] = {"/checkpoint-", "/durable-", ".log"};
+        f->slow_name = names[prng_below(&st->random, array_size(names))];
+        f->slow = drawn(&st->random, 1000000);
+    }
     f->crash.kill_lost = prng_chance(&st->random, 1, 2) ? 250 : 0;
     f->crash.kill_torn = prng_chance(&st->random, 1, 4) ? 100 : 0;
     struct disk *d = sim_node_disk(st->node);
@@ -351,7 +371,8 @@ int log_crash_walk(const struct log_crash_options *options, struct log_crash_sta
         .life_ns_max = 3600 * 1000000000ull,
         .memory_bytes = 64u << 20,
         .fatal_allowed = w->faults,
-        .disk_bytes = w->disk_full ? prng_between(&random, 60, 110) << 16 : 64u << 20,
+        .disk_bytes = w->disk_bytes =
+            w->disk_full ? prng_between(&random, 60, 110) << 16 : 64u << 20,
         .story = options->story,
     };
     int result = sim_storage_walk(&w->st, &scenario, &storage, &stats->storage);

@@ -32,7 +32,8 @@ struct walk {
     uint32_t weights[LOG_ACTIONS];
     uint64_t pace_ns;
     uint64_t segment_bytes;
-    uint32_t large;                        /* of 1000 batches: of several blocks */
+    uint32_t large; /* of 1000 batches: of several blocks */
+    uint64_t disk_bytes;
     bool disk_full, faults;                /* the disk is small; writes and syncs fail */
     struct uuid unknown[WALK_UNKNOWN_MAX]; /* directories that the metadata does not know */
     unsigned unknown_count;

@@ -43,6 +43,8 @@ struct sim_faults {
     struct sim_latency read, write, sync, name; /* name: allocate, truncate, unlink */
     struct sim_latency turn, work, post;        /* turn: from the first thing ready to its turn */
     struct sim_latency link;                    /* one way between two machines */
+    const char *slow_name;   /* operations on files with this in their path ... */
+    struct sim_latency slow; /* ... take this time instead; NULL: none */
     struct disk_crash crash;
     uint32_t read_error, write_error, sync_error;
     uint32_t write_misdirected, write_lost;

@@ -170,7 +170,12 @@ Test(format, entries_golden_and_back)
     cr_assert(data[4] == 2 && data[5] == 1 && data[6] == 0 && data[7] == 0);
     r = reader_of(data, sizeof data);
     cr_assert_eq(entry_decode(&back, &r), 0);
-    cr_assert(back.memory);
+    cr_assert(back.memory && !back.alone);
+    e.alone = true;
+    entry_header_encode(&e, data);
+    r = reader_of(data, sizeof data);
+    cr_assert_eq(entry_decode(&back, &r), 0);
+    cr_assert(back.memory && back.alone && data[5] == 3);
 }
 
 Test(format, impossible_entries_are_refused)
