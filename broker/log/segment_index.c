@@ -34,6 +34,7 @@ struct index_job {
     struct iovec iovec;
     struct cold_scan scan;
     struct index index; /* of the scan */
+    uint32_t *sums;     /* the same */
     uint32_t cuts;      /* of the segment when it began */
     bool damaged;
 };
@@ -153,6 +154,7 @@ static void job_end(struct index_job *job)
     struct segment *s = job->segment;
     struct log_set *set = s->log->set;
     index_free(&job->index, set->memory);
+    memory_free(set->memory, job->sums);
     memory_free(set->memory, job->buffer);
     io_file_close(set->io, job->file);
     s->index_job = false;
@@ -289,6 +291,12 @@ static void scan_done(struct cold_scan *scan, int error)
     s->index = job->index;
     job->index = (struct index){0};
     s->index_whole = true;
+    if (job->sums) {
+        segment_sums_free(s);
+        s->sums = job->sums;
+        s->sums_broken = false;
+        job->sums = NULL;
+    }
     if (job->keep && s->state == SEGMENT_SEALED && !job->damaged) {
         job_write(job, INDEX_WRITE);
     } else {
@@ -309,11 +317,8 @@ static void job_scan(struct index_job *job)
         return;
     }
     uint32_t pieces = s->size / SUMS_PIECE + 1;
-    bool sums = s->state == SEGMENT_SEALED && limit == s->size;
-    if (sums) {
-        segment_sums_free(s);
-        s->sums = memory_alloc(log->set->memory, pieces * sizeof *s->sums);
-        s->sums_broken = s->sums == NULL;
+    if (s->state == SEGMENT_SEALED && limit == s->size) {
+        job->sums = memory_alloc(log->set->memory, pieces * sizeof *job->sums);
     }
     job->index = (struct index){.max_timestamp = -1};
     job->scan = (struct cold_scan){
@@ -327,7 +332,7 @@ static void job_scan(struct index_job *job)
         .bytes_per_second = list_empty(&s->index_waiters) ? SCAN_BYTES_PER_SECOND : 0,
         .batch = scan_batch,
         .done = scan_done,
-        .sums = sums ? s->sums : NULL,
+        .sums = job->sums,
         .topic_id = log->topic_id,
         .partition = log->partition,
         .base_offset = s->base_offset,

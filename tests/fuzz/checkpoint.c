@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_log(const struct checkpoint_log *l, const uint8_t *bytes, size_t size)
 {
-    const struct bytes parts[] = {l->name, l->epochs, l->producers, l->unfinished};
+    const struct bytes parts[] = {l->name, l->epochs, l->producers, l->older, l->unfinished};
     for (unsigned i = 0; i < array_size(parts); i++) {
         assert(parts[i].size == 0 ||
                (parts[i].data >= bytes && parts[i].data + parts[i].size <= bytes + size));
@@ -36,7 +36,7 @@ static void decode_raw(const uint8_t *data, size_t size)
         uint8_t *again = malloc(checkpoint_log_size(&l));
         struct writer w = writer_of(again, checkpoint_log_size(&l));
         checkpoint_log_encode(&l, &w);
-        assert(!w.failed);
+        assert(!w.failed && w.size == checkpoint_log_size(&l));
         free(again);
     }
     struct uuid topic_id, storage_id;

@@ -35,6 +35,7 @@ struct disk_crash {
     uint32_t garbage;        /* power cut: an unsynced block is noise */
     uint32_t torn;           /* power cut: an unsynced block mixes two versions */
     uint32_t names_in_order; /* power cut: names are lost only from the newest backwards */
+    uint32_t power_lost;     /* power cut: a submitted write did not reach the device */
     uint32_t kill_lost;      /* kill: a submitted write did not reach the kernel */
     uint32_t kill_torn;      /* kill: a submitted write is done by some sectors only */
 };

@@ -160,7 +160,7 @@ static struct disk_op *flight_pick(struct disk *d, struct prng *random)
 static void flight_land(struct disk *d, struct disk_op *op, const struct disk_crash *how,
                         bool power, struct prng *random)
 {
-    if (op->error || (!power && prng_chance(random, how->kill_lost, 1000))) {
+    if (op->error || prng_chance(random, power ? how->power_lost : how->kill_lost, 1000)) {
         return;
     }
     bool torn = !power && prng_chance(random, how->kill_torn, 1000);

@@ -297,6 +297,20 @@ static void draw_options(struct walk *w, struct prng *random)
     };
 }
 
+/* Little journal, much to write, slow checkpoints: its space is wanted while a checkpoint is being
+ * written. */
+static void draw_narrow(struct walk *w, struct prng *random)
+{
+    w->narrow = prng_chance(random, 1, 8);
+    if (w->narrow) {
+        w->weights[LOG_ACT_APPEND] = 3000;
+        w->large = 700;
+        w->log_options.journal_file_bytes = 131072;
+        w->log_options.journal_bytes_max = 262144;
+        w->log_options.checkpoint_bytes = 32768;
+    }
+}
+
 static void make_logs(struct walk *w, struct prng *random)
 {
     for (unsigned i = 0; i < WALK_SLOTS; i++) {
@@ -326,11 +340,16 @@ static void prepare(struct sim_storage *st, void *context)
     f->write = drawn(&st->random, 30000);
     f->sync = drawn(&st->random, 60000);
     f->name = drawn(&st->random, 20000);
-    if (prng_chance(&st->random, 1, 3)) { /* what other operations overtake */
+    const struct walk *w = context;
+    if (w->narrow) {
+        f->slow_name = "/checkpoint-";
+        f->slow = drawn(&st->random, 2000000);
+    } else if (prng_chance(&st->random, 1, 3)) { /* what other operations overtake */
         static const char *const names[] = {"/checkpoint-", "/durable-", ".log"};
         f->slow_name = names[prng_below(&st->random, array_size(names))];
         f->slow = drawn(&st->random, 1000000);
     }
+    f->crash.power_lost = prng_chance(&st->random, 1, 2) ? 400 : 0;
     f->crash.kill_lost = prng_chance(&st->random, 1, 2) ? 250 : 0;
     f->crash.kill_torn = prng_chance(&st->random, 1, 4) ? 100 : 0;
     struct disk *d = sim_node_disk(st->node);
@@ -352,6 +371,7 @@ int log_crash_walk(const struct log_crash_options *options, struct log_crash_sta
     w->options = options;
     w->stats = stats;
     draw_options(w, &random);
+    draw_narrow(w, &random);
     make_logs(w, &random);
     const struct sim_storage_scenario scenario = {
         .life = life,

@@ -34,6 +34,7 @@ struct walk {
     uint64_t segment_bytes;
     uint32_t large; /* of 1000 batches: of several blocks */
     uint64_t disk_bytes;
+    bool narrow;
     bool disk_full, faults;                /* the disk is small; writes and syncs fail */
     struct uuid unknown[WALK_UNKNOWN_MAX]; /* directories that the metadata does not know */
     unsigned unknown_count;

@@ -173,6 +173,27 @@ static void judge_journal_block(const struct found *f, unsigned index, uint32_t 
     }
 }
 
+/* A copy is newer than the other one of its shard: the checkpoint was being written. */
+static bool between_copies(const struct found *f)
+{
+    for (unsigned i = 0; i < f->file_count; i++) {
+        const struct checkpoint_header *best = newest(f, f->files[i].shard);
+        if (f->files[i].kind == DAMAGE_CHECKPOINT && f->checkpoint_valid[i] && best &&
+            best->life == f->checkpoints[i].life && best->live > f->checkpoints[i].live) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What of a file means something: room for a larger checkpoint does not. */
+static uint32_t blocks_of(const struct found *f, unsigned index)
+{
+    return f->checkpoint_valid[index]
+               ? (uint32_t)((f->checkpoints[index].size + DISK_BLOCK_SIZE - 1) / DISK_BLOCK_SIZE)
+               : f->files[index].blocks;
+}
+
 /* Rather a block of a group, and of the last one; rather the checkpoint that counts. */
 static bool choose_block(const struct found *f, enum damage_kind kind, struct prng *random,
                          unsigned *at, uint32_t *block)
@@ -195,7 +216,7 @@ static bool choose_block(const struct found *f, enum damage_kind kind, struct pr
         bool counts = kind != DAMAGE_CHECKPOINT || !last || h == newest(f, f->files[i].shard);
         if (f->files[i].kind == kind && counts && prng_below(random, ++count) == 0) {
             *at = i;
-            *block = (uint32_t)prng_below(random, f->files[i].blocks);
+            *block = (uint32_t)prng_below(random, blocks_of(f, i));
         }
     }
     return count > 0;
@@ -216,6 +237,7 @@ bool damage_apply(struct walk *w, struct disk *d)
     static const enum damage_kind kinds[] = {DAMAGE_JOURNAL, DAMAGE_JOURNAL, DAMAGE_SEGMENT,
                                              DAMAGE_CHECKPOINT};
     enum damage_kind kind = kinds[prng_below(random, array_size(kinds))];
+    kind = between_copies(f) && prng_chance(random, 1, 2) ? DAMAGE_CHECKPOINT : kind;
     unsigned at = 0;
     uint32_t block = 0;
     bool found = choose_block(f, kind, random, &at, &block);

@@ -118,6 +118,33 @@ Test(control, truncated_records_do_not_come_back_from_the_read_cache)
     world_close(&w);
 }
 
+/* A segment that was sealed after a recovery is walked over for its index and sums. A truncation
+ * opens it again, and it is written to while the walk goes on: what the walk makes is its own. */
+Test(control, a_truncation_into_a_segment_that_is_walked_over)
+{
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct world w;
+        world_open(&w, 900 + seed);
+        w.slots[0].config.segment_bytes = 200 << 10;
+        world_started(&w, 1);
+        world_fill(&w, 0, &LARGE, 10);
+        world_kill(&w);
+        sim_faults(w.sim)->read.mean_ns = 20000000;
+        world_started(&w, 1);
+        unsigned segments = world_count_files(&w, "topics/t0-0/");
+        while (world_count_files(&w, "topics/t0-0/") == segments) {
+            world_fill(&w, 0, &LARGE, 1);
+        }
+        world_wait_ms(&w, 1 + seed);
+        cr_assert_eq(world_control(&w, 0, LOG_TRUNCATE, 20), 0);
+        world_forget_from(&w, 0, 20);
+        world_fill(&w, 0, &LARGE, 40);
+        world_wait_ms(&w, 2000);
+        world_check(&w, 0);
+        world_close(&w);
+    }
+}
+
 /* A group that settles after a truncation was given does not lift the durable end again. */
 struct pair {
     struct world *world;
