@@ -10,7 +10,7 @@ enum { LOGGER_LINE_SIZE = 1024 };
 void logger_write(const struct logger *lg, enum logger_level level, const char *module,
                   const char *format, ...)
 {
-    if (!lg || level < lg->level) {
+    if (!lg || level < __atomic_load_n(&lg->level, __ATOMIC_RELAXED)) {
         return;
     }
     char line[LOGGER_LINE_SIZE];
@@ -19,6 +19,12 @@ void logger_write(const struct logger *lg, enum logger_level level, const char *
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
     lg->sink(lg->context, level, module, line);
+}
+
+void logger_set_level(struct logger *lg, enum logger_level level)
+{
+    assert(level <= LOGGER_ERROR);
+    __atomic_store_n(&lg->level, level, __ATOMIC_RELAXED);
 }
 
 const char *logger_level_name(enum logger_level level)

@@ -15,7 +15,7 @@
 enum logger_level { LOGGER_DEBUG, LOGGER_INFO, LOGGER_WARN, LOGGER_ERROR };
 
 struct logger {
-    enum logger_level level; /* lines below it are dropped */
+    enum logger_level level; /* lines below it are dropped; logger_set_level() changes it */
     /* `line` is NUL-terminated, without a line end, lent for the call. */
     void (*sink)(void *context, enum logger_level level, const char *module, const char *line);
     void *context;
@@ -24,6 +24,9 @@ struct logger {
 /* Lines longer than 1023 bytes are cut. `lg` may be NULL: then nothing is written. */
 void logger_write(const struct logger *lg, enum logger_level level, const char *module,
                   const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* While other threads write: those see the new level soon. */
+void logger_set_level(struct logger *lg, enum logger_level level);
 
 const char *logger_level_name(enum logger_level level);
 
