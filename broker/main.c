@@ -10,6 +10,7 @@
 #include "io/stderr_sink.h"
 #include "meta/files.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,6 +25,13 @@ struct program;
 struct stop_request {
     struct io_message message;
     struct program *program;
+};
+
+struct first_read {
+    struct io_op op;
+    uint8_t byte[1];
+    int64_t result;
+    bool done;
 };
 
 struct program {
@@ -60,29 +68,69 @@ static void file_loaded(struct file_load *load, int error)
     p->loaded = true;
 }
 
-/* Reads the configuration file into p->memory: 0 or ERR_*. */
+static void read_done(struct io_op *op, int64_t result)
+{
+    struct first_read *f = container_of(op, struct first_read, op);
+    f->result = result;
+    f->done = true;
+}
+
+static void no_name(void *context, const char *name, bool directory)
+{
+}
+
+/* Why `path` cannot be read, in words; NULL when it can. A pipe has no size to be read by. */
+static const char *why_unreadable(struct io *io, const char *path)
+{
+    struct first_read first = {.op.done = read_done};
+    struct io_file *file;
+    int error = io_file_open(io, &file, path, IO_OPEN_READ);
+    if (error) {
+        const char *reason = strerrordesc_np(-error);
+        return error == -ENOENT ? "no such file" : reason ? reason : "it cannot be opened";
+    }
+    io_read(io, &first.op, file, first.byte, sizeof first.byte, 0);
+    while (!first.done) {
+        io_run_once(io, 1000000000);
+    }
+    bool sized = first.result <= 0 || io_file_size(io, file) > 0;
+    io_file_close(io, file);
+    if (io_list(io, path, no_name, NULL) == 0) {
+        return "it is a directory: name a file";
+    }
+    return first.result < 0 || !sized ? "it is not a regular file: copy it to one" : NULL;
+}
+
+/* Reads the configuration file into p->memory: 0 or ERR_*, said on stderr. */
 static int read_file(struct program *p, const char *path, struct bytes *out)
 {
     const struct io_options options = {.shards = 1, .workers = 1, .memory_bytes = TEMPORARY_MEMORY};
     struct io_group *group;
     char reason[IO_REASON_SIZE];
     if (io_group_open_epoll(&group, &options, reason) != 0) {
+        fprintf(stderr, "leatd: %s\n", reason);
         return ERR_DISK_FAILED;
     }
     struct io *io = io_group_shard(group, 0);
-    p->load.done = file_loaded;
-    file_load(io, &p->load, path, CONFIG_FILE_MAX);
-    while (!p->loaded) {
-        io_run_once(io, 1000000000);
+    const char *why = why_unreadable(io, path);
+    if (!why) {
+        p->load.done = file_loaded;
+        file_load(io, &p->load, path, CONFIG_FILE_MAX);
+        while (!p->loaded) {
+            io_run_once(io, 1000000000);
+        }
+        why = !p->load_error                   ? NULL
+              : p->load_error == ERR_TOO_LARGE ? "it is larger than 1 MiB"
+                                               : error_text(p->load_error);
     }
-    int error = p->load_error;
-    if (!error) {
-        char *copy = memory_string(&p->memory, (const char *)p->load.data, p->load.size);
+    char *copy = why ? NULL : memory_string(&p->memory, (const char *)p->load.data, p->load.size);
+    if (copy) {
         *out = (struct bytes){(const uint8_t *)copy, p->load.size};
-        error = copy ? 0 : ERR_NO_MEMORY;
+    } else {
+        fprintf(stderr, "leatd: --config %s: %s\n", path, why ? why : "out of memory");
     }
     io_group_close(group);
-    return error;
+    return copy ? 0 : ERR_BAD_CONFIG;
 }
 
 static int load_config(struct program *p)
@@ -97,8 +145,6 @@ static int load_config(struct program *p)
     if (a->file) {
         int error = read_file(p, a->file, &input.file);
         if (error) {
-            fprintf(stderr, "leatd: %s: %s\n", a->file,
-                    error == ERR_NOT_FOUND ? "no such file" : error_text(error));
             return error;
         }
     }
@@ -218,15 +264,16 @@ static unsigned disabled_features(const struct config *c)
     return disabled;
 }
 
+static_assert(LOGGER_DEBUG == 0 && LOGGER_INFO == 1 && LOGGER_WARN == 2 && LOGGER_ERROR == 3,
+              "the order of logging.level's choices");
+
 static int open_group(struct program *p, unsigned shards)
 {
     static const enum io_backend backends[] = {IO_BACKEND_AUTO, IO_BACKEND_URING, IO_BACKEND_EPOLL};
-    static const enum logger_level levels[] = {LOGGER_DEBUG, LOGGER_INFO, LOGGER_WARN,
-                                               LOGGER_ERROR};
     const struct config *c = p->config;
     char reason[IO_REASON_SIZE];
     uint64_t files;
-    p->logger = stderr_logger(levels[config_integer(c, CONFIG_LOGGING_LEVEL)],
+    p->logger = stderr_logger((enum logger_level)config_integer(c, CONFIG_LOGGING_LEVEL),
                               config_integer(c, CONFIG_LOGGING_FORMAT) == 1);
     const struct io_options options = {
         .backend = backends[config_integer(c, CONFIG_IO_BACKEND)],
@@ -247,10 +294,9 @@ static int open_group(struct program *p, unsigned shards)
 
 static int run(struct program *p)
 {
-    unsigned shards = (unsigned)config_integer(p->config, CONFIG_SHARDS);
+    unsigned shards = config_shards(p->config);
     sigset_t set;
     pthread_t signals;
-    shards = shards ? shards : NODE_SHARDS_DEFAULT;
     stop_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
@@ -261,6 +307,7 @@ static int run(struct program *p)
         .config = p->config,
         .shards = shards,
         .accept_loss = p->accept_loss,
+        .logger = &p->logger,
         .ready = ready,
         .ended = ended,
         .context = p,

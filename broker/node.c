@@ -113,6 +113,11 @@ static void publish(void *context, const struct image *image)
         image_release(n->image);
     }
     n->image = image;
+    if (n->options.logger) {
+        logger_set_level(n->options.logger,
+                         (enum logger_level)api_broker_number(
+                             n->config, image, n->meta_options.node_id, CONFIG_LOGGING_LEVEL));
+    }
     if (n->state == NODE_SERVING) {
         image_take(image);
         node_apply_image(&n->shards[0], image);
@@ -248,7 +253,6 @@ struct node *node_new(struct memory *memory, const struct node_options *options)
     n->memory = memory;
     n->options = *options;
     n->config = options->config;
-    n->listener = config_listener(n->config, 0);
     n->meta_options.publish = publish;
     n->meta_options.publish_context = n;
     for (unsigned i = 0; i < options->shards; i++) {
@@ -264,11 +268,6 @@ static void shard_begun(struct io_message *message, struct io *io)
     struct node *n = s->node;
     assert(io == node_io(n));
     if (++n->shards_begun < n->options.shards) {
-        return;
-    }
-    if (config_listener_count(n->config) > 1) {
-        node_fail(n, NODE_EXIT_CONFIG, "listeners: this version serves one, and %zu are configured",
-                  config_listener_count(n->config));
         return;
     }
     node_open_directory(n, node_start_rooms);

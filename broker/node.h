@@ -27,8 +27,8 @@ enum {
     NODE_EXIT_OK = 0,
     NODE_EXIT_FAILURE = 1,
     NODE_EXIT_DAMAGE = 74, /* EX_IOERR: data is damaged, the operator decides */
-    NODE_EXIT_BUSY = 75,   /* EX_TEMPFAIL: another process holds the data directory */
-    NODE_EXIT_CONFIG = 78, /* EX_CONFIG: the directory is not this node's */
+    NODE_EXIT_BUSY = 75,   /* EX_TEMPFAIL: another process holds the data directory or a port */
+    NODE_EXIT_CONFIG = 78, /* EX_CONFIG: a directory or an address that cannot be this node's */
     NODE_LINE_SIZE = 1024,
 };
 
@@ -37,6 +37,8 @@ struct node_options {
     const struct config *config;
     unsigned shards;
     bool accept_loss; /* go on when damage is found */
+    /* Whose level follows logging.level when that changes while the node runs; NULL: none. */
+    struct logger *logger;
     uint64_t
         started_ns; /* io_clock() when the process began, for the ready line; 0: node_start() */
     /* The node serves: one line for people. Shard 0. */
@@ -56,6 +58,3 @@ void node_start(struct io *io, void *node);
 /* Stops gracefully; the second call stops at once, as a kill would, but with status 1. While the
  * node starts, the first one waits until it has started. */
 void node_stop(struct node *node);
-
-/* The default for `shards: 0`. */
-enum { NODE_SHARDS_DEFAULT = 1 };

@@ -242,20 +242,39 @@ static int make_levels(struct io *io, const char *path)
     return error;
 }
 
+/* What the system says of the directory, and what to do. */
+static void fail_directory(struct node *n, int error)
+{
+    const char *reason = strerrordesc_np(-error), *advice;
+    if (error == -ENOTDIR) {
+        advice = "name a directory with --data";
+    } else if (error == -EACCES || error == -EPERM) {
+        advice = "leatd must be able to read, write and make files there";
+    } else if (error == -EROFS) {
+        advice = "the file system is mounted for reading alone";
+    } else {
+        advice = "name another directory with --data";
+    }
+    node_fail(n, NODE_EXIT_CONFIG, "data.dir: %s cannot be used: %s; %s", n->data,
+              reason ? reason : "it is refused", advice);
+}
+
 static bool take_lock(struct node *n)
 {
     struct io *io = node_io(n);
     int error = in_data(n, "lock");
-    if (!error) {
-        error = io_file_open(io, &n->lock, n->path, IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE);
-    }
+    assert(!error); /* node_open_directory() has measured the path */
+    error = io_file_open(io, &n->lock, n->path, IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE);
     if (error) {
         n->lock = NULL;
-        node_fail(n, NODE_EXIT_CONFIG, "%s cannot be used: its file lock cannot be opened: %s",
-                  n->data, error_text(error_from_errno(error)));
+        fail_directory(n, error);
         return false;
     }
     error = io_file_lock(io, n->lock);
+    if (error && error != -EWOULDBLOCK) {
+        fail_directory(n, error);
+        return false;
+    }
     if (error) {
         node_fail(n, NODE_EXIT_BUSY,
                   "%s is in use by another leatd; stop it, or name another directory with --data",
@@ -278,8 +297,7 @@ void node_open_directory(struct node *n, void (*done)(struct node *n))
     snprintf(n->data, sizeof n->data, "%s", path);
     int error = make_levels(io, n->data);
     if (error) {
-        node_fail(n, NODE_EXIT_CONFIG, "data.dir: %s cannot be made: %s", n->data,
-                  error_text(error_from_errno(error)));
+        fail_directory(n, error);
         return;
     }
     if (!take_lock(n)) {

@@ -29,6 +29,8 @@ struct node_shard {
     struct api *api;
     const struct image *image; /* applied */
     bool failed;               /* the step of node_on_shards() did not succeed */
+    size_t listener;           /* which one could not listen, */
+    int listen_error;          /* and the negative errno */
 
     struct io_message message; /* of node_on_shards() */
     void (*step)(struct node_shard *s);
@@ -47,7 +49,6 @@ struct node {
     struct memory *memory;
     struct node_options options;
     const struct config *config;
-    const struct config_listener *listener;
     char data[IO_PATH_MAX], meta_root[IO_PATH_MAX];
     uint64_t started_ns;
     unsigned stops_asked;
@@ -57,8 +58,10 @@ struct node {
 
     /* directory */
     struct io_file *lock;
-    struct io_listener *reserved; /* holds a port that the system chose until the apis listen */
-    uint16_t port;
+    /* Hold ports that the system chose until the apis listen. */
+    struct io_listener *reserved[CONFIG_LISTENERS_MAX];
+    uint16_t ports[CONFIG_LISTENERS_MAX];
+    struct image_endpoint endpoints[CONFIG_LISTENERS_MAX]; /* advertised */
     char path[IO_PATH_MAX];
     char text[NODE_TEXT_SIZE];
     struct file_load load;

@@ -5,6 +5,7 @@
  * what to do. */
 #include "node_private.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -41,27 +42,54 @@ static void say_ready(struct node *n)
     } else {
         snprintf(replayed, sizeof replayed, " (%" PRIu64 " KiB replayed)", (bytes + 1023) / 1024);
     }
-    snprintf(line, sizeof line,
-             "leatd %s ready: %s:%u, %" PRIu32 " partition%s recovered%s, %s, %u shard%s, data in "
-             "%s, %" PRIu64 " ms",
-             LEAT_VERSION, n->listener->host, (unsigned)n->port, r->logs, r->logs == 1 ? "" : "s",
-             bytes ? replayed : "", io_backend_name(node_io(n)), n->options.shards,
-             n->options.shards == 1 ? "" : "s", n->data, ms);
+    int used = snprintf(line, sizeof line, "leatd %s ready: ", LEAT_VERSION);
+    for (size_t i = 0; i < config_listener_count(n->config); i++) {
+        const char *host = config_listener(n->config, i)->host;
+        used += snprintf(line + used, sizeof line - (size_t)used,
+                         strchr(host, ':') ? "[%s]:%u, " : "%s:%u, ", host, (unsigned)n->ports[i]);
+        used = used < NODE_LINE_SIZE ? used : NODE_LINE_SIZE - 1;
+    }
+    snprintf(line + used, sizeof line - (size_t)used,
+             "%" PRIu32 " partition%s recovered%s, %s, %u shard%s, data in %s, %" PRIu64 " ms",
+             r->logs, r->logs == 1 ? "" : "s", bytes ? replayed : "", io_backend_name(node_io(n)),
+             n->options.shards, n->options.shards == 1 ? "" : "s", n->data, ms);
     if (r->set_aside) {
         log_warn(io_logger(node_io(n)), "node",
                  "directories that the metadata does not know were set aside: count=%" PRIu32
                  " in=%s/trash",
                  r->set_aside, n->data);
     }
-    n->options.ready(n->options.context, line, n->port);
+    n->options.ready(n->options.context, line, n->ports[0]);
+}
+
+/* One line: which address, what the system says, what to do. */
+static void fail_listening(struct node *n, size_t index, int error)
+{
+    const struct config_listener *l = config_listener(n->config, index);
+    bool busy = error == -EADDRINUSE, mine = busy || error == -EMFILE || error == -ENOMEM;
+    const char *reason = strerrordesc_np(-error), *advice;
+    if (busy) {
+        advice = "stop the program that listens there, or choose another address";
+    } else if (error == -EACCES) {
+        advice = "ports below 1024 need a privilege: choose another";
+    } else {
+        advice = mine ? "raise the limit of files or memory" : "name an address of this machine";
+    }
+    node_fail(n,
+              busy   ? NODE_EXIT_BUSY
+              : mine ? NODE_EXIT_FAILURE
+                     : NODE_EXIT_CONFIG,
+              "listeners: cannot listen on %s:%u (%s): %s; %s (--listen HOST:PORT)", l->host,
+              (unsigned)n->ports[index], l->name, reason ? reason : "it is refused", advice);
 }
 
 static void serving(struct node *n)
 {
-    if (n->step_failed) {
-        node_fail(n, NODE_EXIT_FAILURE, "port %u of %s cannot be listened on by every shard",
-                  (unsigned)n->port, n->listener->host);
-        return;
+    for (unsigned i = 0; i < n->options.shards; i++) {
+        if (n->shards[i].failed) {
+            fail_listening(n, n->shards[i].listener, n->shards[i].listen_error);
+            return;
+        }
     }
     n->state = NODE_SERVING;
     say_ready(n);
@@ -73,9 +101,16 @@ static void serving(struct node *n)
 
 static void listen_on_shard(struct node_shard *s)
 {
+    struct node *n = s->node;
     uint16_t port;
-    if (io_shard(s->io) != 0) { /* shard 0 listens already */
-        s->failed = api_listen(s->api, s->node->port, &port) != 0;
+    /* Shard 0 listens already. */
+    for (size_t i = 0; i < config_listener_count(n->config) && io_shard(s->io) != 0; i++) {
+        int error = s->failed ? 0 : api_listen(s->api, n->ports[i], &port);
+        if (error) {
+            s->failed = true;
+            s->listener = i;
+            s->listen_error = error;
+        }
     }
     node_step_done(s);
 }
@@ -90,6 +125,7 @@ static void configure_log(void *context, const struct image_topic *topic, struct
     api_topic_config(n->config, s->image, n->meta_options.node_id, topic, &t);
     /* Durability is fixed at creation, so it never follows a default: who did not choose memory, or
      * was not given it then, has fsync. */
+    int64_t interval = topic_config_number(&t, TOPIC_INDEX_INTERVAL_BYTES);
     bool memory = topic_config_is_own(&t, TOPIC_DURABILITY) &&
                   topic_config_number(&t, TOPIC_DURABILITY) == TOPIC_DURABILITY_MEMORY;
     *out = (struct log_config){
@@ -97,7 +133,8 @@ static void configure_log(void *context, const struct image_topic *topic, struct
         .segment_ms = topic_config_number(&t, TOPIC_SEGMENT_MS),
         .retention_ms = topic_config_number(&t, TOPIC_RETENTION_MS),
         .retention_bytes = topic_config_number(&t, TOPIC_RETENTION_BYTES),
-        .index_interval_bytes = (uint32_t)topic_config_number(&t, TOPIC_INDEX_INTERVAL_BYTES),
+        /* 0 stands for the log's default there, and in Kafka for an entry with every batch. */
+        .index_interval_bytes = interval > 0 ? (uint32_t)interval : 1,
         .durability = memory ? LOG_MEMORY : LOG_FSYNC,
     };
 }
@@ -117,13 +154,32 @@ static bool make_partitions(struct node_shard *s)
     return s->partitions != NULL;
 }
 
+/* A whole number over the shards, so that the parts make the whole. */
+static uint32_t shard_part(const struct node_shard *s, enum config_key key)
+{
+    uint64_t whole = (uint64_t)config_integer(s->node->config, key);
+    unsigned shards = s->node->options.shards;
+    return (uint32_t)(whole / shards + (io_shard(s->io) < whole % shards ? 1 : 0));
+}
+
+/* Four of the largest requests have room. */
+static uint64_t request_pool(const struct node *n)
+{
+    uint64_t four = 4 * (uint64_t)config_integer(n->config, CONFIG_SOCKET_REQUEST_MAX_BYTES);
+    uint64_t most = four > 64 * MIB_BYTES ? four : 64 * MIB_BYTES;
+    static_assert((int)CONFIG_REQUEST_PART == 4 * (int)MEMORY_PART_REQUESTS,
+                  "the configuration knows what a request may take");
+    return at_most(shard_memory(n) / MEMORY_PART_REQUESTS, most);
+}
+
 static bool make_api(struct node_shard *s)
 {
     struct node *n = s->node;
     const struct config *c = n->config;
+    static_assert((int)CONFIG_FETCH_PART == MEMORY_PART_TAIL * TAIL_PER_LENT,
+                  "the configuration knows what a fetch may take");
     const struct api_options options = {
         .node_id = n->meta_options.node_id,
-        .host = n->listener->host,
         .data_dir = n->data,
         .meta = n->meta,
         .partitions = s->partitions,
@@ -132,13 +188,14 @@ static bool make_api(struct node_shard *s)
         .peers = n->apis,
         .null_mode = config_bool(c, CONFIG_NULL_MODE),
         .connections_max =
-            (uint32_t)(config_integer(c, CONFIG_LIMITS_CONNECTIONS) / n->options.shards + 1),
+            (uint32_t)((config_integer(c, CONFIG_LIMITS_CONNECTIONS) + n->options.shards - 1) /
+                       n->options.shards),
         .request_bytes_max = (uint32_t)config_integer(c, CONFIG_SOCKET_REQUEST_MAX_BYTES),
-        .request_pool_bytes = at_most(shard_memory(n) / MEMORY_PART_REQUESTS, 64 * MIB_BYTES),
+        .request_pool_bytes = request_pool(n),
         .lent_bytes_max = n->log_options.tail_bytes_max / TAIL_PER_LENT,
         .requests_max = (uint32_t)config_integer(c, CONFIG_LIMITS_REQUESTS),
         .idle_ms = (uint64_t)config_integer(c, CONFIG_CONNECTIONS_MAX_IDLE_MS),
-        .fetch_sessions_max = (uint32_t)config_integer(c, CONFIG_FETCH_SESSIONS),
+        .fetch_sessions_max = shard_part(s, CONFIG_FETCH_SESSIONS),
     };
     s->api = api_start(s->io, &options);
     return s->api != NULL;
@@ -162,17 +219,16 @@ static void show_image(struct node_shard *s)
 
 static void images_shown(struct node *n)
 {
-    if (n->reserved) {
-        io_listener_close(node_io(n), n->reserved);
-        n->reserved = NULL;
-    }
-    int error = api_listen(n->shards[0].api, n->port, &n->port);
-    if (error) {
-        node_fail(n, NODE_EXIT_FAILURE,
-                  "cannot listen on %s:%u: the address is in use, or not one of this machine; "
-                  "--listen HOST:PORT chooses another",
-                  n->listener->host, (unsigned)n->port);
-        return;
+    for (size_t i = 0; i < config_listener_count(n->config); i++) {
+        if (n->reserved[i]) {
+            io_listener_close(node_io(n), n->reserved[i]);
+            n->reserved[i] = NULL;
+        }
+        int error = api_listen(n->shards[0].api, n->ports[i], &n->ports[i]);
+        if (error) {
+            fail_listening(n, i, error);
+            return;
+        }
     }
     node_on_shards(n, listen_on_shard, serving);
 }
@@ -231,9 +287,6 @@ static void recover_logs(struct node *n)
     const struct config *c = n->config;
     uint64_t memory = shard_memory(n);
     uint64_t journal = (uint64_t)config_integer(c, CONFIG_JOURNAL_BYTES_MAX) / n->options.shards;
-    if (config_is_default(c, CONFIG_JOURNAL_BYTES_MAX)) {
-        journal = at_most(journal, 128 * MIB_BYTES); /* more is only more to replay */
-    }
     n->log_options = (struct log_options){
         .root = n->data,
         .journal_file_bytes = (uint64_t)config_integer(c, CONFIG_JOURNAL_FILE_BYTES),
@@ -268,20 +321,26 @@ static void meta_opened(struct meta_open *o, int error)
     recover_logs(n);
 }
 
-/* The port is registered before anything listens, so one that the system chooses is held meanwhile.
+/* Ports are registered before anything listens, so those that the system chooses are held meanwhile.
  */
-static bool choose_port(struct node *n)
+static bool choose_ports(struct node *n)
 {
-    n->port = n->listener->port;
-    if (n->port != 0) {
-        return true;
-    }
-    int error = io_listen(node_io(n), &n->reserved, n->listener->host, 0, &n->port);
-    if (error) {
-        n->reserved = NULL;
-        node_fail(n, NODE_EXIT_FAILURE, "cannot listen on %s: %s", n->listener->host,
-                  error_text(error_from_errno(error)));
-        return false;
+    for (size_t i = 0; i < config_listener_count(n->config); i++) {
+        const struct config_listener *l = config_listener(n->config, i);
+        n->ports[i] = l->port;
+        if (l->port == 0) {
+            int error = io_listen(node_io(n), &n->reserved[i], l->host, 0, &n->ports[i]);
+            if (error) {
+                n->reserved[i] = NULL;
+                fail_listening(n, i, error);
+                return false;
+            }
+        }
+        n->endpoints[i] = (struct image_endpoint){
+            .name = l->name,
+            .host = l->advertised_host,
+            .port = l->advertised_port ? l->advertised_port : n->ports[i],
+        };
     }
     return true;
 }
@@ -308,15 +367,15 @@ void node_start_rooms(struct node *n)
         node_fail(n, NODE_EXIT_FAILURE, "%s cannot be made: %s", n->meta_root, error_text(error));
         return;
     }
-    if (!choose_port(n)) {
+    if (!choose_ports(n)) {
         return;
     }
     struct meta_options *m = &n->meta_options;
     m->root = n->meta_root;
     m->node_id = (int32_t)config_integer(c, CONFIG_NODE_ID);
     m->rack = rack[0] ? rack : NULL;
-    m->host = n->listener->advertised_host;
-    m->port = n->listener->advertised_port ? n->listener->advertised_port : n->port;
+    m->endpoints = n->endpoints;
+    m->endpoint_count = (uint32_t)config_listener_count(c);
     m->num_partitions = (int32_t)config_integer(c, CONFIG_NUM_PARTITIONS);
     m->default_replication_factor = (int16_t)config_integer(c, CONFIG_DEFAULT_REPLICATION_FACTOR);
     m->topics_max = TOPICS_MAX;

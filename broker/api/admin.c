@@ -54,6 +54,16 @@ void admin_refuse(struct admin_op *op, int error, const char *why)
     op->why = why;
 }
 
+void admin_note_ignored(struct admin_op *op, const char *key)
+{
+    struct api *api = op->admin->request->api;
+    const char *why = op->op.topic ? topic_key_ignored(bytes_of_string(key)) : NULL;
+    if (why && api_may_log(api)) {
+        log_warn(io_logger(api->io), "api", "configuration ignored: topic=%s key=%s reason=\"%s\"",
+                 op->op.topic, key, why);
+    }
+}
+
 char *admin_string(struct api_request *r, struct wire_string s)
 {
     if (s.size < 0 || (s.size > 0 && memchr(s.data, 0, (size_t)s.size))) {

@@ -38,6 +38,9 @@ struct admin *admin_new(struct api_request *r, size_t count, enum meta_kind kind
 /* Finds an error in an operation before it is submitted. */
 void admin_refuse(struct admin_op *op, int error, const char *why);
 
+/* Says in the log, now and then, that a configuration which op->op.topic is given is not kept. */
+void admin_note_ignored(struct admin_op *op, const char *key);
+
 /* A copy that ends with NUL. NULL for a null string, one that holds a NUL itself, or no memory. */
 char *admin_string(struct api_request *r, struct wire_string s);
 

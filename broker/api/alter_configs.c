@@ -61,6 +61,8 @@ static int alter_prepare(struct api_request *r, struct admin_op *op,
         changes[i].value = admin_string(r, in->configs[i].value);
         if (!changes[i].key || !changes[i].value) {
             admin_refuse(op, ERR_INVALID_REQUEST, "names and values of configurations are texts");
+        } else {
+            admin_note_ignored(op, changes[i].key);
         }
     }
     op->op.replace_all = true;
@@ -130,6 +132,8 @@ static int incremental_prepare(struct api_request *r, struct admin_op *op,
         changes[i].value = changes[i].op == META_CONFIG_DELETE ? NULL : admin_string(r, c->value);
         if (!changes[i].key || (changes[i].op != META_CONFIG_DELETE && !changes[i].value)) {
             admin_refuse(op, ERR_INVALID_REQUEST, "names and values of configurations are texts");
+        } else {
+            admin_note_ignored(op, changes[i].key);
         }
     }
     op->op.changes = changes;

@@ -227,7 +227,6 @@ static int api_build(struct api *api)
     io_random(api->io, &seed, sizeof seed);
     topics_init(&api->topics, memory, seed, o);
     struct net_options net = {
-        .host = o->host,
         .connections_max = o->connections_max,
         .request_bytes_max = o->request_bytes_max,
         .request_pool_bytes = o->request_pool_bytes,
@@ -261,8 +260,6 @@ struct api *api_start(struct io *io, const struct api_options *options)
     api->io = io;
     api->options = *options;
     struct api_options *o = &api->options;
-    o->fetch_bytes_max = o->fetch_bytes_max ? o->fetch_bytes_max : 8 << 20;
-    o->fetch_sessions_max = o->fetch_sessions_max ? o->fetch_sessions_max : 1000;
     o->fetch_session_partitions_max =
         o->fetch_session_partitions_max ? o->fetch_session_partitions_max : 100000;
     list_init(&api->fetches);
@@ -280,7 +277,10 @@ struct api *api_start(struct io *io, const struct api_options *options)
 int api_listen(struct api *api, uint16_t port, uint16_t *port_out)
 {
     assert(api->image); /* what would it answer from? */
-    return net_listen(api->net, port, port_out);
+    const struct config_listener *l = config_listener(api->options.config, api->listeners);
+    int error = net_listen(api->net, l->host, port, port_out);
+    api->listeners += error ? 0 : 1;
+    return error;
 }
 
 void api_publish(struct api *api, const struct image *image)
@@ -289,6 +289,12 @@ void api_publish(struct api *api, const struct image *image)
     image_take(image);
     api->image = image;
     topics_publish(&api->topics, image);
+    const struct api_options *o = &api->options;
+    uint64_t most =
+        (uint64_t)api_broker_number(o->config, image, o->node_id, CONFIG_FETCH_MAX_BYTES);
+    /* One answer never takes more than all sockets together may. */
+    most = o->lent_bytes_max && most > o->lent_bytes_max ? o->lent_bytes_max : most;
+    api->fetch_bytes_max = (uint32_t)most;
     if (old) {
         image_release(old);
     }

@@ -9,7 +9,7 @@
  *
  * Order at start, on every shard: log_set_open(), partition_table_new(), api_start(); then on the
  * image's way to each shard: partition_table_apply(), api_publish(); when all shards are that far,
- * api_listen() on shard 0, and with the port that it got on the others.
+ * api_listen() for each listener on shard 0, and with the port that it got on the others.
  *
  * Order at stop: api_stop() on all shards and wait for all; then api_free() on each; then
  * partition_table_free(), log_set_close(), meta_close(). */
@@ -17,21 +17,19 @@
 
 #include "base/errors.h"
 #include "base/uuid.h"
+#include "config/config.h"
 #include "io/io.h"
 
 struct api;
-struct config;
 struct image;
 struct image_topic;
 struct log_set;
 struct meta;
 struct partition_table;
-struct topic_config;
 
 /* Zero means the default beside it. Everything pointed to is lent until api_free(). */
 struct api_options {
     int32_t node_id;
-    const char *host; /* to listen on */
     const char *data_dir;
     struct meta *meta;
     struct partition_table *partitions; /* of this shard */
@@ -52,15 +50,16 @@ struct api_options {
     uint64_t lent_bytes_max;     /* slices in sockets: 24 MiB, a quarter of the log's tail */
     uint32_t requests_max;       /* of one connection in progress: 64 */
     uint64_t idle_ms;            /* connections.max.idle.ms: 600000 */
-    uint32_t fetch_bytes_max;    /* of one answer: 8 MiB */
-    uint32_t fetch_sessions_max; /* 1000 */
+    uint32_t fetch_sessions_max; /* 0: none, every fetch is answered in full */
     uint32_t fetch_session_partitions_max; /* of all sessions: 100000 */
 };
 
 /* NULL: out of memory, said in the log. */
 struct api *api_start(struct io *io, const struct api_options *options) MUST_CHECK;
 
-/* Begins to accept on `port` (0: any). *port_out is what it got. */
+/* Begins to accept on the configuration's next listener, at `port` (0: any). *port_out is what it
+ * got. Clients that come there are told the addresses that are advertised under its name. 0 or a
+ * negative errno. */
 int api_listen(struct api *api, uint16_t port, uint16_t *port_out) MUST_CHECK;
 
 /* A new image, after partition_table_apply() of it. A reference is taken. */
@@ -82,6 +81,11 @@ void api_free(struct api *api);
  */
 void api_topic_config(const struct config *config, const struct image *image, int32_t node_id,
                       const struct image_topic *topic, struct topic_config *out);
+
+/* A number of the broker's configuration as it is in force: for this node, for all nodes (both of
+ * the image), or the configuration's. `image` NULL: none of the first two. */
+int64_t api_broker_number(const struct config *config, const struct image *image, int32_t node_id,
+                          enum config_key key);
 
 struct api_status {
     uint32_t connections;

@@ -34,7 +34,8 @@ static int topic_tell(struct api_request *r, const struct create_topics_request_
                           : in->assignments_count > 0 ? in->assignments_count
                           : in->num_partitions > 0
                               ? in->num_partitions
-                              : (int32_t)config_integer(config, CONFIG_NUM_PARTITIONS);
+                              : (int32_t)api_broker_number(config, image, r->api->options.node_id,
+                                                           CONFIG_NUM_PARTITIONS);
     out->replication_factor =
         topic && topic->partition_count > 0 ? (int16_t)topic->partitions[0].replica_count
         : in->assignments_count > 0         ? (int16_t)in->assignments[0].broker_ids_count
@@ -143,6 +144,7 @@ static int topic_prepare(struct api_request *r, struct admin_op *op,
             admin_refuse(op, ERR_INVALID_CONFIG, "names and values of configurations are texts");
             return 0;
         }
+        admin_note_ignored(op, changes[i].key);
     }
     op->op.changes = changes;
     op->op.change_count = (uint32_t)in->configs_count;

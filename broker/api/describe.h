@@ -17,6 +17,11 @@ enum {
 void describe_partition(const struct image *image, const struct image_partition *in,
                         struct metadata_response_partitions *out, int32_t *offline);
 
+/* What a broker advertises to who comes through the listener of this request; NULL: it has none of
+ * that name. */
+const struct image_endpoint *describe_endpoint(const struct api_request *r,
+                                               const struct image_broker *b);
+
 /* Brokers that are not fenced. */
 int describe_brokers(struct api_request *r, struct metadata_response_brokers **out,
                      int32_t *count) MUST_CHECK;

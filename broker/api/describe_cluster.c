@@ -36,9 +36,10 @@ void handle_describe_cluster(struct api_request *r)
     }
     for (uint32_t i = 0; i < image_broker_count(image); i++) {
         const struct image_broker *b = image_broker_at(image, i);
-        if (!b->fenced || q->include_fenced_brokers) {
+        const struct image_endpoint *e = describe_endpoint(r, b);
+        if (e && (!b->fenced || q->include_fenced_brokers)) {
             response.brokers[response.brokers_count++] = (struct describe_cluster_response_brokers){
-                b->id, wire_string_of(b->host), b->port, wire_string_of(b->rack), b->fenced};
+                b->id, wire_string_of(e->host), e->port, wire_string_of(b->rack), b->fenced};
         }
     }
     api_respond(r, &response);

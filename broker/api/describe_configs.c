@@ -133,17 +133,6 @@ int configs_of_topic(struct api_request *r, const struct image_topic *topic,
     return out->configs && !b.failed ? 0 : ERR_NO_MEMORY;
 }
 
-/* Keys that can change while the broker runs are those that give topics their defaults. */
-static bool key_dynamic(enum config_key key)
-{
-    for (int i = 0; i < TOPIC_KEY_COUNT; i++) {
-        if (topic_key_info((enum topic_key)i)->broker_key == key) {
-            return (config_key_info(key)->flags & KEY_DYNAMIC) != 0;
-        }
-    }
-    return false;
-}
-
 int configs_of_broker(struct api_request *r, int32_t node, const struct wire_string *keys,
                       int32_t key_count, struct configs_wanted wanted,
                       struct describe_configs_response_results *out)
@@ -167,7 +156,7 @@ int configs_of_broker(struct api_request *r, int32_t node, const struct wire_str
         } else {
             broker_values(&b, (enum config_key)i, c, list);
         }
-        c->read_only = !key_dynamic((enum config_key)i);
+        c->read_only = !config_key_dynamic((enum config_key)i);
         finish(&b, c, list, (enum config_key)i, info->text);
     }
     return out->configs && !b.failed ? 0 : ERR_NO_MEMORY;

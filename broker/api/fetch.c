@@ -224,7 +224,7 @@ static void fetch_round(struct fetch *f, enum fetch_state state)
     struct api *api = f->request->api;
     assert(state == FETCH_READING || state == FETCH_WATCHING);
     uint32_t most = f->q.max_bytes > 0 ? (uint32_t)f->q.max_bytes : 0;
-    most = most < api->options.fetch_bytes_max ? most : api->options.fetch_bytes_max;
+    most = most < api->fetch_bytes_max ? most : api->fetch_bytes_max;
     f->budget = net_crowded(api->net) ? 1 : most;
     f->state = state;
     for (unsigned i = 0; i < f->spread.shard_count; i++) {

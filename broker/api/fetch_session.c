@@ -21,7 +21,7 @@ struct fetch_sessions {
 struct fetch_sessions *fetch_sessions_new(struct io *io, uint32_t sessions_max,
                                           uint32_t partitions_max)
 {
-    assert(sessions_max > 0 && partitions_max > 0);
+    assert(partitions_max > 0);
     struct fetch_sessions *s = memory_alloc(io_memory(io), sizeof *s);
     if (!s) {
         return NULL;

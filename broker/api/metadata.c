@@ -118,6 +118,18 @@ static int fill_asked(struct metadata *m, const struct metadata_request_topics *
     return topic ? fill_topic(r, topic, m->q->include_topic_authorized_operations, out) : 0;
 }
 
+const struct image_endpoint *describe_endpoint(const struct api_request *r,
+                                               const struct image_broker *b)
+{
+    const char *name = config_listener(r->api->options.config, r->net.listener)->name;
+    for (uint32_t i = 0; i < b->endpoint_count; i++) {
+        if (strcmp(b->endpoints[i].name, name) == 0) {
+            return &b->endpoints[i];
+        }
+    }
+    return NULL;
+}
+
 int describe_brokers(struct api_request *r, struct metadata_response_brokers **out, int32_t *count)
 {
     const struct image *image = r->api->image;
@@ -130,9 +142,10 @@ int describe_brokers(struct api_request *r, struct metadata_response_brokers **o
     *count = 0;
     for (uint32_t i = 0; i < image_broker_count(image); i++) {
         const struct image_broker *b = image_broker_at(image, i);
-        if (!b->fenced) {
+        const struct image_endpoint *e = describe_endpoint(r, b);
+        if (!b->fenced && e) {
             brokers[(*count)++] = (struct metadata_response_brokers){
-                b->id, wire_string_of(b->host), b->port, wire_string_of(b->rack)};
+                b->id, wire_string_of(e->host), e->port, wire_string_of(b->rack)};
         }
     }
     return 0;

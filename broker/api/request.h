@@ -36,15 +36,17 @@ struct api {
     struct io *io;
     struct api_options options;
     struct net *net;
+    unsigned listeners; /* that api_listen() has begun to serve */
     const struct image *image;
     struct topics topics;
     struct deadlines deadlines;
     struct fetch_sessions *sessions;
     struct producer_ids *producer_ids;
-    struct list fetches; /* of struct fetch: those that wait */
-    struct list crowded; /* of struct fetch: those that wait for sockets to empty */
-    uint32_t creations;  /* topics being created on demand */
-    int64_t null_offset; /* what null mode hands out */
+    uint32_t fetch_bytes_max; /* of one answer, as the image says */
+    struct list fetches;      /* of struct fetch: those that wait */
+    struct list crowded;      /* of struct fetch: those that wait for sockets to empty */
+    uint32_t creations;       /* topics being created on demand */
+    int64_t null_offset;      /* what null mode hands out */
     struct api_stop *stop;
     struct net_stop net_stop;
     struct api_status status;

@@ -8,23 +8,30 @@
 
 enum { TOPICS_CACHED_MAX = 16384, TOPICS_ARENA_MAX = 16 << 20 };
 
+int64_t api_broker_number(const struct config *config, const struct image *image, int32_t node_id,
+                          enum config_key key)
+{
+    const char *name = config_key_info(key)->name;
+    const int32_t nodes[] = {node_id, -1};
+    int64_t number;
+    for (size_t i = 0; image && i < array_size(nodes); i++) {
+        const char *value = image_broker_config(image, nodes[i], name);
+        /* A value that another version wrote and this one refuses is passed over. */
+        if (value && config_value_number(key, bytes_of_string(value), &number)) {
+            return number;
+        }
+    }
+    return config_integer(config, key);
+}
+
 void api_topic_config(const struct config *config, const struct image *image, int32_t node_id,
                       const struct image_topic *topic, struct topic_config *out)
 {
     char why[CONFIG_WHY_SIZE];
     topic_config_init(out, config);
     for (int i = 0; i < TOPIC_KEY_COUNT; i++) {
-        const struct topic_key_info *info = topic_key_info((enum topic_key)i);
-        const char *name = config_key_info(info->broker_key)->name;
-        const char *value = image ? image_broker_config(image, node_id, name) : NULL;
-        if (!value && image) {
-            value = image_broker_config(image, -1, name);
-        }
-        /* A value that an older or newer version wrote and this one refuses leaves the default. */
-        if (value && topic_config_set(out, (enum topic_key)i, bytes_of_string(value), why,
-                                      sizeof why) == 0) {
-            out->own &= ~(UINT64_C(1) << i);
-        }
+        enum config_key key = topic_key_info((enum topic_key)i)->broker_key;
+        out->numbers[i] = api_broker_number(config, image, node_id, key);
     }
     if (topic) {
         /* Fixed at creation: the topic names it unless it is the table's first choice. */

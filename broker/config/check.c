@@ -48,6 +48,33 @@ bool config_split_address(struct bytes text, char host[static CONFIG_HOST_SIZE],
     return true;
 }
 
+/* What is wrong with a text that config_split_address() does not take. */
+static const char *address_problem(struct bytes text)
+{
+    const uint8_t *colon = text.size ? memrchr(text.data, ':', text.size) : NULL;
+    size_t digits = 0;
+    if (!colon) {
+        return "has no port";
+    }
+    for (const uint8_t *at = colon + 1; at < text.data + text.size; at++) {
+        if (*at < '0' || *at > '9') {
+            return "is not HOST:PORT";
+        }
+        digits++;
+    }
+    if (digits == 0) {
+        return "has no port";
+    }
+    bool too_large = digits > 5 || (digits == 5 && memcmp(colon + 1, "65535", 5) > 0);
+    if (too_large) {
+        return "has a port above 65535";
+    }
+    if (memchr(text.data, ':', (size_t)(colon - text.data)) && text.data[0] != '[') {
+        return "needs brackets around its IPv6 address, as in [::1]:9092";
+    }
+    return "is not HOST:PORT";
+}
+
 void loader_listeners_begin(struct loader *l, struct config_place place)
 {
     l->config->listener_count = 0;
@@ -89,9 +116,15 @@ void loader_listeners_add(struct loader *l, const struct listener_draft *draft)
         memcpy(listener.name, draft->name.data, draft->name.size);
         listener.name[draft->name.size] = 0;
     }
+    if (draft->address.size == 0) {
+        loader_report(l, LEVEL_ERROR, draft->place, "write address: 127.0.0.1:9092",
+                      "listeners: an entry has no address");
+        return;
+    }
     if (!config_split_address(draft->address, listener.host, &listener.port)) {
         loader_report(l, LEVEL_ERROR, draft->place, "write address: 127.0.0.1:9092",
-                      "listeners: '%s' is not HOST:PORT", config_quote(draft->address, quoted));
+                      "listeners: '%s' %s", config_quote(draft->address, quoted),
+                      address_problem(draft->address));
         return;
     }
     memcpy(listener.advertised_host, listener.host, sizeof listener.host);
@@ -100,8 +133,8 @@ void loader_listeners_add(struct loader *l, const struct listener_draft *draft)
         !config_split_address(draft->advertised, listener.advertised_host,
                               &listener.advertised_port)) {
         loader_report(l, LEVEL_ERROR, draft->place, "write advertised: broker-1.example:9092",
-                      "listeners: advertised '%s' is not HOST:PORT",
-                      config_quote(draft->advertised, quoted));
+                      "listeners: advertised '%s' %s", config_quote(draft->advertised, quoted),
+                      address_problem(draft->advertised));
         return;
     }
     c->listener_places[c->listener_count] = draft->place;
@@ -174,6 +207,56 @@ static void check_order(struct loader *l, enum config_level level, enum config_k
                   small_text, config_key_info(large)->name, large_text);
 }
 
+/* What a key may be at most follows from other keys. A default is lowered to it, so that what is
+ * shown is what acts; a value that was asked for is an error. */
+static void settle(struct loader *l, enum config_key key, int64_t most, const char *raise)
+{
+    struct config_entry *entry = &l->config->entries[key];
+    if (entry->scalar.number <= most) {
+        return;
+    }
+    if (entry->place.source == SOURCE_DEFAULT) {
+        entry->scalar.number = most;
+        return;
+    }
+    char shown[CONFIG_QUOTE_SIZE], limit[CONFIG_QUOTE_SIZE];
+    const struct config_key_info *info = config_key_info(key);
+    config_scalar_pretty(info, &entry->scalar, shown, sizeof shown);
+    config_scalar_pretty(info, &(struct config_scalar){.number = most}, limit, sizeof limit);
+    loader_report(l, LEVEL_ERROR, entry->place, raise,
+                  "%s: %s is above %s, which the memory of a shard allows", info->name, shown,
+                  limit);
+}
+
+/* Enough for a request of the default message.max.bytes. */
+#define SHARE_LEAST (33 * MIB)
+
+static void settle_shares(struct loader *l)
+{
+    const struct config *c = l->config;
+    int64_t memory = config_integer(c, CONFIG_LIMITS_MEMORY), shards = config_shards(c);
+    int64_t share = memory / shards;
+    if (share < SHARE_LEAST) {
+        bool many = c->entries[CONFIG_LIMITS_MEMORY].place.source == SOURCE_DEFAULT;
+        char shown[CONFIG_QUOTE_SIZE];
+        config_scalar_pretty(config_key_info(CONFIG_LIMITS_MEMORY),
+                             &c->entries[CONFIG_LIMITS_MEMORY].scalar, shown, sizeof shown);
+        loader_report(l, LEVEL_ERROR, c->entries[many ? CONFIG_SHARDS : CONFIG_LIMITS_MEMORY].place,
+                      "raise limits.memory or lower shards",
+                      "limits.memory: %s for %lld shards is less than %dMiB for each", shown,
+                      (long long)shards, (int)(SHARE_LEAST / MIB));
+        return;
+    }
+    settle(l, CONFIG_SOCKET_REQUEST_MAX_BYTES, share / CONFIG_REQUEST_PART,
+           "a request may take a 32nd of a shard's memory: raise limits.memory");
+    settle(l, CONFIG_FETCH_MAX_BYTES, share / CONFIG_FETCH_PART,
+           "a fetch may take a twentieth of a shard's memory: raise limits.memory");
+    if (config_is_default(c, CONFIG_JOURNAL_BYTES_MAX)) {
+        /* More is only more to replay. */
+        settle(l, CONFIG_JOURNAL_BYTES_MAX, shards * 128 * MIB, NULL);
+    }
+}
+
 void loader_check(struct loader *l)
 {
     const struct config *c = l->config;
@@ -188,12 +271,10 @@ void loader_check(struct loader *l)
         loader_report(l, LEVEL_ERROR, c->entries[CONFIG_DATA_DIR].place, NULL,
                       "data.dir: a directory must be given");
     }
+    settle_shares(l);
     check_order(l, LEVEL_ERROR, CONFIG_MESSAGE_MAX_BYTES, CONFIG_LOG_SEGMENT_BYTES);
     check_order(l, LEVEL_ERROR, CONFIG_MESSAGE_MAX_BYTES, CONFIG_SOCKET_REQUEST_MAX_BYTES);
-    check_order(l, LEVEL_ERROR, CONFIG_SOCKET_REQUEST_MAX_BYTES, CONFIG_LIMITS_MEMORY);
     check_order(l, LEVEL_ERROR, CONFIG_JOURNAL_FILE_BYTES, CONFIG_JOURNAL_BYTES_MAX);
-    check_order(l, LEVEL_ERROR, CONFIG_GROUP_MIN_SESSION_TIMEOUT_MS,
-                CONFIG_GROUP_MAX_SESSION_TIMEOUT_MS);
     check_order(l, LEVEL_WARNING, CONFIG_MIN_INSYNC_REPLICAS, CONFIG_DEFAULT_REPLICATION_FACTOR);
     if (config_bool(c, CONFIG_NULL_MODE)) {
         loader_report(l, LEVEL_WARNING, c->entries[CONFIG_NULL_MODE].place, NULL,

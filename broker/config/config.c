@@ -28,10 +28,11 @@ int64_t config_integer(const struct config *c, enum config_key key)
     return entry_of(c, key)->scalar.number;
 }
 
-double config_real(const struct config *c, enum config_key key)
+unsigned config_shards(const struct config *c)
 {
-    assert(config_key_info(key)->type == CONFIG_TYPE_REAL);
-    return entry_of(c, key)->scalar.real;
+    enum { BY_DEFAULT = 1 }; /* what measures best on the machines that it was measured on */
+    int64_t shards = config_integer(c, CONFIG_SHARDS);
+    return shards > 0 ? (unsigned)shards : BY_DEFAULT;
 }
 
 const char *config_text(const struct config *c, enum config_key key)

@@ -39,7 +39,6 @@ enum config_type {
     CONFIG_TYPE_INTEGER,
     CONFIG_TYPE_BYTES,
     CONFIG_TYPE_DURATION,
-    CONFIG_TYPE_REAL,
     CONFIG_TYPE_TEXT,
     CONFIG_TYPE_CHOICE,
     CONFIG_TYPE_ITEMS,
@@ -49,10 +48,8 @@ enum config_type {
 enum config_key_flags {
     KEY_KAFKA = 1 << 0,
     KEY_DYNAMIC = 1 << 1,
-    KEY_INERT = 1 << 2,
-    KEY_LATER = 1 << 3,
-    KEY_TEST = 1 << 4,
-    TOPIC_FIXED = 1 << 5,
+    KEY_TEST = 1 << 2,
+    TOPIC_FIXED = 1 << 3,
 };
 
 enum {
@@ -84,9 +81,27 @@ const struct config_key_info *config_key_info(enum config_key key);
 /* The key of this name, or -1. */
 int config_key_find(struct bytes name);
 
-/* Kafka's number of the value's type for DescribeConfigs: 1 bool, 2 string, 3 int, 5 long, 6
- * double, 7 list. */
+/* Why a key that Kafka has is none here, or what to write instead; NULL if nothing is known of it.
+ */
+const char *config_key_foreign(struct bytes name);
+
+/* Kafka's number of the value's type for DescribeConfigs: 1 bool, 2 string, 3 int, 5 long, 7 list.
+ */
 int8_t config_key_kafka_type(enum config_key key);
+
+/* Whether the key can change while the broker runs. */
+static inline bool config_key_dynamic(enum config_key key)
+{
+    return (config_key_info(key)->flags & KEY_DYNAMIC) != 0;
+}
+
+/* Checks a value for a scalar key and writes it as DescribeConfigs shows it (bare, without a unit)
+ * to `out`, cut to `size`: 0, or ERR_INVALID_CONFIG with a sentence in `why`. */
+int config_value_normal(enum config_key key, struct bytes value, char *out, size_t size,
+                        char why[static CONFIG_WHY_SIZE]) MUST_CHECK;
+
+/* The number of a value that config_value_normal() takes; false: it takes none such. */
+bool config_value_number(enum config_key key, struct bytes value, int64_t *out) MUST_CHECK;
 
 /* --- loading ---------------------------------------------------------------------------------- */
 
@@ -126,7 +141,12 @@ bool config_bool(const struct config *c, enum config_key key);
 /* Of INTEGER, BYTES, and DURATION in the unit of its name; of CHOICE the place among its choices.
  */
 int64_t config_integer(const struct config *c, enum config_key key);
-double config_real(const struct config *c, enum config_key key);
+
+/* Shards, at least 1: what 0 stands for is decided here. */
+unsigned config_shards(const struct config *c);
+
+/* What the largest request and the largest fetch may take of a shard's memory. */
+enum { CONFIG_REQUEST_PART = 32, CONFIG_FETCH_PART = 20 };
 
 /* Of TEXT and CHOICE; valid as long as the configuration. */
 const char *config_text(const struct config *c, enum config_key key);
@@ -175,6 +195,9 @@ struct topic_key_info {
 const struct topic_key_info *topic_key_info(enum topic_key key);
 int topic_key_find(struct bytes name);
 
+/* Why a key that Kafka's topics have is accepted and not kept here; NULL: it is not one of these. */
+const char *topic_key_ignored(struct bytes name);
+
 /* Checks a value for a topic's key: 0, or ERR_INVALID_CONFIG with a sentence in `why`
  * (CONFIG_WHY_SIZE bytes are enough). */
 int topic_config_check(enum topic_key key, struct bytes value, char *why, size_t size) MUST_CHECK;
@@ -183,7 +206,6 @@ int topic_config_check(enum topic_key key, struct bytes value, char *why, size_t
 struct topic_config {
     uint64_t own;                     /* bit per enum topic_key: set by the topic */
     int64_t numbers[TOPIC_KEY_COUNT]; /* BOOL, numbers, and the place among the choices */
-    double ratio;                     /* TOPIC_MIN_CLEANABLE_RATIO */
 };
 
 static_assert(TOPIC_KEY_COUNT <= 64, "one bit per key");
@@ -220,10 +242,10 @@ void topic_config_format(const struct topic_config *t, enum topic_key key, char 
 
 enum config_action {
     CONFIG_RUN,
-    CONFIG_CHECK, /* --check-config: load, report, exit */
-    CONFIG_PRINT, /* --print-config: load, print, exit */
-    CONFIG_SAY,   /* --help, --version: print `message` on stdout, exit 0 */
-    CONFIG_USAGE, /* a wrong command line: print `message` on stderr, exit 2 */
+    CONFIG_CHECK,  /* --check-config: load, report, exit */
+    CONFIG_PRINT,  /* --print-config: load, print, exit */
+    CONFIG_SAY,    /* --help, --version: print `message` on stdout, exit 0 */
+    CONFIG_USAGE,  /* a wrong command line: print `message` on stderr, exit 2 */
 };
 
 struct config_arguments {

@@ -23,77 +23,6 @@ static const struct topic_key_info topic_infos[] = {
 static_assert(array_size(key_infos) == CONFIG_KEY_COUNT, "every key has its entry");
 static_assert(array_size(topic_infos) == TOPIC_KEY_COUNT, "every topic key has its entry");
 
-static const struct config_foreign foreign[] = {
-    {"advertised.listeners", false, "write advertised: HOST:PORT in the entry of listeners"},
-    {"alter.config.policy.class.name", true, "there are no plug-ins"},
-    {"authorizer.class.name", false, "authorization is not in this version"},
-    {"auto.leader.rebalance.enable", true, "a single node leads everything"},
-    {"background.threads", true, "shards decides about threads"},
-    {"broker.id", false, "the key is node.id"},
-    {"broker.id.generation.enable", true, "node.id is given or 1"},
-    {"cluster.id", true, "the data directory holds the cluster id"},
-    {"compression.gzip.level", true, "batches are never compressed anew"},
-    {"compression.lz4.level", true, "batches are never compressed anew"},
-    {"compression.zstd.level", true, "batches are never compressed anew"},
-    {"control.plane.listener.name", true, "there is one kind of listener"},
-    {"controlled.shutdown.enable", true, "every stop is controlled"},
-    {"controller.listener.names", true, "the controller needs no listener of its own"},
-    {"controller.quorum.bootstrap.servers", false, "the key is peers"},
-    {"controller.quorum.voters", false,
-     "voters stand in the metadata log; the key to begin is peers"},
-    {"create.topic.policy.class.name", true, "there are no plug-ins"},
-    {"delete.topic.enable", true, "topics can always be deleted"},
-    {"group.max.size", true, "groups are not in this version"},
-    {"host.name", false, "write address: HOST:PORT in the entry of listeners"},
-    {"inter.broker.listener.name", true, "peer.listener is for other nodes"},
-    {"inter.broker.protocol.version", true, "nodes agree on versions by themselves"},
-    {"listener.name.", false, "security of listeners is not in this version"},
-    {"listener.security.protocol.map", false, "each entry of listeners says what it needs"},
-    {"log.cleaner.", true, "compaction is not in this version"},
-    {"log.dir", false, "the key is data.dir"},
-    {"log.dirs", false, "the key is data.dir, exactly one directory"},
-    {"log.flush.offset.checkpoint.interval.ms", true, "checkpoints are continuous"},
-    {"log.flush.scheduler.interval.ms", true, "durability decides when records are flushed"},
-    {"log.flush.start.offset.checkpoint.interval.ms", true, "checkpoints are continuous"},
-    {"log.message.format.version", true, "there is one message format"},
-    {"log.message.timestamp.difference.max.ms", false,
-     "the keys are log.message.timestamp.before.max.ms and log.message.timestamp.after.max.ms"},
-    {"log.retention.hours", false, "the key is log.retention.ms, which takes 168h and 7d as well"},
-    {"log.retention.minutes", false, "the key is log.retention.ms, which takes 90m as well"},
-    {"log.roll.hours", false, "the key is log.roll.ms, which takes 168h and 7d as well"},
-    {"log.roll.jitter.hours", false, "the key is log.roll.jitter.ms, which takes 1h as well"},
-    {"max.connections", false, "the key is limits.connections"},
-    {"max.connections.per.ip", true, "limits.connections bounds all connections"},
-    {"max.connections.per.ip.overrides", true, "limits.connections bounds all connections"},
-    {"metadata.log.dir", true, "the metadata log stands in data.dir"},
-    {"metadata.log.", true, "the metadata log looks after itself"},
-    {"metric.reporters", true, "there are no plug-ins"},
-    {"metrics.", true, "there are no plug-ins"},
-    {"num.io.threads", true, "shards decides about threads"},
-    {"num.network.threads", true, "shards decides about threads"},
-    {"num.recovery.threads.per.data.dir", true, "every shard recovers its own part"},
-    {"num.replica.fetchers", true, "replication needs no threads of its own"},
-    {"offsets.topic.", true, "groups are not in this version"},
-    {"password.encoder.", true, "there are no secrets in the configuration"},
-    {"port", false, "write address: HOST:PORT in the entry of listeners"},
-    {"process.roles", true, "every node is broker and controller"},
-    {"queued.max.request.bytes", true, "limits.memory bounds what waits"},
-    {"queued.max.requests", true, "limits.requests.per.connection bounds what waits"},
-    {"quota.", true, "quotas are not in this version"},
-    {"remote.log.", true, "tiered storage is not in this version"},
-    {"replica.", true, "replication is not in this version"},
-    {"reserved.broker.max.id", true, "node.id is given or 1"},
-    {"sasl.", false, "authentication is not in this version; its keys are security.sasl.*"},
-    {"security.inter.broker.protocol", false, "security of listeners is not in this version"},
-    {"security.providers", true, "there are no plug-ins"},
-    {"socket.listen.backlog.size", true, "the system's limit is used"},
-    {"socket.receive.buffer.bytes", true, "the system's buffers grow by themselves"},
-    {"socket.send.buffer.bytes", true, "the system's buffers grow by themselves"},
-    {"ssl.", false, "TLS is not in this version; its keys are security.tls.*"},
-    {"transaction.state.log.", true, "transactions are not in this version"},
-    {"zookeeper.", true, "ZooKeeper is not needed"},
-};
-
 const struct config_key_info *config_key_info(enum config_key key)
 {
     assert((size_t)key < array_size(key_infos));
@@ -136,8 +65,6 @@ int8_t config_key_kafka_type(enum config_key key)
     case CONFIG_TYPE_BYTES:
     case CONFIG_TYPE_DURATION:
         return info->most <= INT32_MAX ? 3 : 5;
-    case CONFIG_TYPE_REAL:
-        return 6;
     case CONFIG_TYPE_TEXT:
         return 2;
     case CONFIG_TYPE_CHOICE:
@@ -149,12 +76,21 @@ int8_t config_key_kafka_type(enum config_key key)
     return 0;
 }
 
+static bool name_continues(const char *name, struct bytes path)
+{
+    return strlen(name) > path.size && name[path.size] == '.' &&
+           memcmp(name, path.data, path.size) == 0;
+}
+
 bool config_key_is_prefix(struct bytes path)
 {
     for (size_t i = 0; i < array_size(key_infos); i++) {
-        const char *name = key_infos[i].name;
-        if (strlen(name) > path.size && name[path.size] == '.' &&
-            memcmp(name, path.data, path.size) == 0) {
+        if (name_continues(key_infos[i].name, path)) {
+            return true;
+        }
+    }
+    for (size_t i = 0; config_foreign_at(i); i++) {
+        if (name_continues(config_foreign_at(i)->name, path)) {
             return true;
         }
     }
@@ -175,19 +111,6 @@ bool config_key_matches_variable(enum config_key key, struct bytes name)
         }
     }
     return true;
-}
-
-const struct config_foreign *config_foreign_find(struct bytes name)
-{
-    for (size_t i = 0; i < array_size(foreign); i++) {
-        size_t size = strlen(foreign[i].name);
-        bool family = foreign[i].name[size - 1] == '.';
-        if ((family ? name.size > size : name.size == size) &&
-            memcmp(name.data, foreign[i].name, size) == 0) {
-            return &foreign[i];
-        }
-    }
-    return NULL;
 }
 
 static size_t least_of(size_t a, size_t b)

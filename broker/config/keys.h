@@ -2,16 +2,17 @@
 
 /* keys: the one table of what can be configured.
  *
- * The parser, --print-config, DescribeConfigs, the defaults of topics and
- * docs/reference/configuration.md are made from it. A key that Kafka has too carries Kafka's name
- * only if meaning and unit are Kafka's (KEY_KAFKA); where they differ the name is ours.
+ * The parser, --print-config, --config-schema, DescribeConfigs, the defaults of topics and
+ * docs/reference/configuration.md are made from it. A key stands here only if it acts; what Kafka
+ * has and leat does not is listed in foreign.c with the reason. A key that Kafka has too carries
+ * Kafka's name only if meaning and unit are Kafka's (KEY_KAFKA); where they differ the name is ours.
  *
  * Columns: identifier, name, type, default, least, most, choices, flags, sentence.
- *   type      BOOL, INTEGER, BYTES, DURATION (in the unit that the name ends with), REAL, TEXT,
- * CHOICE, ITEMS (a list of texts), LISTENERS choices   of CHOICE and of restricted ITEMS, separated
- * by '|' flags     KEY_DYNAMIC   can change while the broker runs KEY_INERT     is kept and shown,
- * but nothing in this version acts on it KEY_LATER     belongs to something this version does not
- * have: only the default is accepted KEY_TEST      for tests and measurements only */
+ *   type     BOOL, INTEGER, BYTES, DURATION (in milliseconds, names end with .ms), TEXT, CHOICE,
+ *            ITEMS (a list of texts), LISTENERS
+ *   choices  of CHOICE and of restricted ITEMS, separated by '|'
+ *   flags    KEY_DYNAMIC  can change while the broker runs, and then is a metadata record
+ *            KEY_TEST     for tests and measurements only */
 #pragma once
 
 #define KIB (INT64_C(1) << 10)
@@ -25,9 +26,6 @@
     CONFIG_KEYS_NETWORK(X)                                                                         \
     CONFIG_KEYS_TOPICS(X)                                                                          \
     CONFIG_KEYS_LOG(X)                                                                             \
-    CONFIG_KEYS_COMPACTION(X)                                                                      \
-    CONFIG_KEYS_COORDINATORS(X)                                                                    \
-    CONFIG_KEYS_CLUSTER(X)                                                                         \
     CONFIG_KEYS_SECURITY(X)
 
 #define CONFIG_KEYS_NODE(X)                                                                        \
@@ -67,11 +65,13 @@
     X(CONNECTIONS_MAX_IDLE_MS, "connections.max.idle.ms", DURATION, "10m", 1000, NO_MOST, NULL,    \
       KEY_KAFKA, "A connection without a request for so long is closed.")                          \
     X(SOCKET_REQUEST_MAX_BYTES, "socket.request.max.bytes", BYTES, "100MiB", 64 * KIB, GIB, NULL,  \
-      KEY_KAFKA, "A larger request closes its connection.")                                        \
-    X(FETCH_MAX_BYTES, "fetch.max.bytes", BYTES, "55MiB", KIB, GIB, NULL, KEY_KAFKA | KEY_DYNAMIC, \
-      "The most that one fetch returns, whatever it asks for.")                                    \
+      KEY_KAFKA, "A larger request closes its connection; a 32nd of a shard's memory is the end.") \
+    X(FETCH_MAX_BYTES, "fetch.max.bytes", BYTES, "8MiB", KIB, 24 * MIB, NULL,                      \
+      KEY_KAFKA | KEY_DYNAMIC,                                                                     \
+      "The most that one fetch returns, whatever it asks for; a twentieth of a shard's memory is " \
+      "the end.")                                                                                  \
     X(FETCH_SESSIONS, "max.incremental.fetch.session.cache.slots", INTEGER, "1000", 0, 1000000,    \
-      NULL, KEY_KAFKA, "Incremental fetch sessions kept.")
+      NULL, KEY_KAFKA, "Incremental fetch sessions kept; 0 answers every fetch in full.")
 
 #define CONFIG_KEYS_TOPICS(X)                                                                      \
     X(NUM_PARTITIONS, "num.partitions", INTEGER, "1", 1, 10000, NULL, KEY_KAFKA | KEY_DYNAMIC,     \
@@ -88,26 +88,19 @@
     X(MESSAGE_MAX_BYTES, "message.max.bytes", BYTES, "1048588", 0, INT32_MAX, NULL,                \
       KEY_KAFKA | KEY_DYNAMIC, "The largest record batch that is accepted, compressed.")           \
     X(COMPRESSION_TYPE, "compression.type", CHOICE, "producer", 0, 0, "producer",                  \
-      KEY_KAFKA | KEY_DYNAMIC, "The producer's codec is kept; batches are never compressed anew.") \
-    X(UNCLEAN_ELECTION, "unclean.leader.election.enable", BOOL, "false", 0, 1, NULL,               \
-      KEY_KAFKA | KEY_DYNAMIC | KEY_INERT,                                                         \
-      "Whether a replica that misses acknowledged records may lead when no other can.")
+      KEY_KAFKA | KEY_DYNAMIC, "The producer's codec is kept; batches are never compressed anew.")
 
 #define CONFIG_KEYS_LOG(X)                                                                         \
     X(LOG_SEGMENT_BYTES, "log.segment.bytes", BYTES, "1GiB", MIB, INT32_MAX, NULL,                 \
       KEY_KAFKA | KEY_DYNAMIC, "A segment of about this size is closed and a new one begun.")      \
     X(LOG_ROLL_MS, "log.roll.ms", DURATION, "7d", 1, NO_MOST, NULL, KEY_KAFKA | KEY_DYNAMIC,       \
       "A segment is closed after so long, even if it is small.")                                   \
-    X(LOG_ROLL_JITTER_MS, "log.roll.jitter.ms", DURATION, "0", 0, NO_MOST, NULL,                   \
-      KEY_KAFKA | KEY_DYNAMIC | KEY_INERT, "How far log.roll.ms may vary at random.")              \
     X(LOG_RETENTION_MS, "log.retention.ms", DURATION, "7d", -1, NO_MOST, NULL,                     \
       KEY_KAFKA | KEY_DYNAMIC, "Segments whose newest record is older are removed; -1 keeps all.") \
     X(LOG_RETENTION_BYTES, "log.retention.bytes", BYTES, "-1", -1, NO_MOST, NULL,                  \
       KEY_KAFKA | KEY_DYNAMIC, "A larger partition loses its oldest segments; -1 keeps all.")      \
-    X(LOG_RETENTION_CHECK_INTERVAL_MS, "log.retention.check.interval.ms", DURATION, "5m", 1,       \
+    X(LOG_RETENTION_CHECK_INTERVAL_MS, "log.retention.check.interval.ms", DURATION, "5m", 1000,    \
       NO_MOST, NULL, KEY_KAFKA, "How often retention looks at a partition.")                       \
-    X(LOG_SEGMENT_DELETE_DELAY_MS, "log.segment.delete.delay.ms", DURATION, "1m", 0, NO_MOST,      \
-      NULL, KEY_KAFKA | KEY_DYNAMIC, "Removed files wait so long before they are deleted.")        \
     X(LOG_CLEANUP_POLICY, "log.cleanup.policy", CHOICE, "delete", 0, 0, "delete",                  \
       KEY_KAFKA | KEY_DYNAMIC, "What happens to old records: they are removed by age and size.")   \
     X(LOG_MESSAGE_TIMESTAMP_TYPE, "log.message.timestamp.type", CHOICE, "CreateTime", 0, 0,        \
@@ -120,18 +113,9 @@
       NO_MOST, NULL, KEY_KAFKA | KEY_DYNAMIC, "How far a producer's time may lie in the future.")  \
     X(LOG_INDEX_INTERVAL_BYTES, "log.index.interval.bytes", BYTES, "4KiB", 0, INT32_MAX, NULL,     \
       KEY_KAFKA | KEY_DYNAMIC, "Bytes of a segment between two entries of its offset index.")      \
-    X(LOG_INDEX_SIZE_MAX_BYTES, "log.index.size.max.bytes", BYTES, "10MiB", 4, INT32_MAX, NULL,    \
-      KEY_KAFKA | KEY_DYNAMIC | KEY_INERT, "The largest index file in Kafka; ours need no limit.") \
-    X(LOG_PREALLOCATE, "log.preallocate", BOOL, "false", 0, 1, NULL,                               \
-      KEY_KAFKA | KEY_DYNAMIC | KEY_INERT, "Space is always preallocated in steps.")               \
-    X(LOG_FLUSH_INTERVAL_MESSAGES, "log.flush.interval.messages", INTEGER, "9223372036854775807",  \
-      1, NO_MOST, NULL, KEY_KAFKA | KEY_DYNAMIC | KEY_INERT,                                       \
-      "Durability decides when records are flushed, not their number.")                            \
-    X(LOG_FLUSH_INTERVAL_MS, "log.flush.interval.ms", DURATION, "9223372036854775807", 0, NO_MOST, \
-      NULL, KEY_KAFKA | KEY_DYNAMIC | KEY_INERT,                                                   \
-      "Durability decides when records are flushed, not their age.")                               \
     X(JOURNAL_BYTES_MAX, "journal.bytes.max", BYTES, "512MiB", 16 * MIB, 64 * GIB, NULL, 0,        \
-      "What the journals of all shards may take on disk together.")                                \
+      "What the journals of all shards may take on disk together; by default at most 128MiB a "    \
+      "shard.")                                                                                    \
     X(JOURNAL_FILE_BYTES, "journal.file.bytes", BYTES, "8MiB", MIB, GIB, NULL, 0,                  \
       "The size of one journal file; files are recycled.")                                         \
     X(DISK_RESERVE_BYTES, "disk.reserve.bytes", BYTES, "64MiB", 0, NO_MOST, NULL, 0,               \
@@ -139,61 +123,10 @@
     X(PRODUCER_ID_EXPIRATION_MS, "producer.id.expiration.ms", DURATION, "1d", 1, INT32_MAX, NULL,  \
       KEY_KAFKA, "An idempotent producer that is silent for so long is forgotten.")
 
-#define CONFIG_KEYS_COMPACTION(X)                                                                  \
-    X(CLEANER_DELETE_RETENTION_MS, "log.cleaner.delete.retention.ms", DURATION, "1d", 0, NO_MOST,  \
-      NULL, KEY_KAFKA | KEY_DYNAMIC | KEY_INERT, "How long compaction keeps tombstones.")          \
-    X(CLEANER_MIN_LAG_MS, "log.cleaner.min.compaction.lag.ms", DURATION, "0", 0, NO_MOST, NULL,    \
-      KEY_KAFKA | KEY_DYNAMIC | KEY_INERT, "How long compaction leaves a record alone.")           \
-    X(CLEANER_MAX_LAG_MS, "log.cleaner.max.compaction.lag.ms", DURATION, "9223372036854775807", 1, \
-      NO_MOST, NULL, KEY_KAFKA | KEY_DYNAMIC | KEY_INERT,                                          \
-      "After how long compaction must have seen a record.")                                        \
-    X(CLEANER_MIN_RATIO, "log.cleaner.min.cleanable.ratio", REAL, "0.5", 0, 1, NULL,               \
-      KEY_KAFKA | KEY_DYNAMIC | KEY_INERT,                                                         \
-      "The dirty share of a log that makes it worth compaction.")
-
-#define CONFIG_KEYS_COORDINATORS(X)                                                                \
-    X(GROUP_INITIAL_REBALANCE_DELAY_MS, "group.initial.rebalance.delay.ms", DURATION, "3s", 0,     \
-      INT32_MAX, NULL, KEY_KAFKA | KEY_INERT, "How long an empty group waits for more members.")   \
-    X(GROUP_MIN_SESSION_TIMEOUT_MS, "group.min.session.timeout.ms", DURATION, "6s", 1, INT32_MAX,  \
-      NULL, KEY_KAFKA | KEY_INERT, "The shortest session timeout that a member may ask for.")      \
-    X(GROUP_MAX_SESSION_TIMEOUT_MS, "group.max.session.timeout.ms", DURATION, "30m", 1, INT32_MAX, \
-      NULL, KEY_KAFKA | KEY_INERT, "The longest session timeout that a member may ask for.")       \
-    X(OFFSETS_RETENTION_MINUTES, "offsets.retention.minutes", DURATION, "10080", 1, INT32_MAX,     \
-      NULL, KEY_KAFKA | KEY_INERT, "How long the offsets of an empty group are kept.")             \
-    X(TRANSACTION_MAX_TIMEOUT_MS, "transaction.max.timeout.ms", DURATION, "15m", 1, INT32_MAX,     \
-      NULL, KEY_KAFKA | KEY_INERT, "The longest transaction timeout that a producer may ask for.") \
-    X(TRANSACTIONAL_ID_EXPIRATION_MS, "transactional.id.expiration.ms", DURATION, "7d", 1,         \
-      INT32_MAX, NULL, KEY_KAFKA | KEY_INERT,                                                      \
-      "A transactional id unused for so long is forgotten.")
-
-#define CONFIG_KEYS_CLUSTER(X)                                                                     \
-    X(PEER_LISTENER_ADDRESS, "peer.listener.address", TEXT, "", 0, 0, NULL, KEY_LATER,             \
-      "Where other nodes connect for replication and votes.")                                      \
-    X(PEER_LISTENER_ADVERTISED, "peer.listener.advertised", TEXT, "", 0, 0, NULL, KEY_LATER,       \
-      "The HOST:PORT that other nodes are told.")                                                  \
-    X(PEERS, "peers", ITEMS, "[]", 0, 0, NULL, KEY_LATER,                                          \
-      "Addresses to ask at the first start; none founds a cluster of one.")                        \
-    X(ADMIN_ADDRESS, "admin.address", TEXT, "", 0, 0, NULL, KEY_LATER,                             \
-      "Where metrics, health and the web console are served.")                                     \
-    X(ADMIN_CONSOLE, "admin.console", CHOICE, "off", 0, 0, "off|read|write", KEY_LATER,            \
-      "What the web console may do.")
-
 #define CONFIG_KEYS_SECURITY(X)                                                                    \
     X(SECURITY_OPEN, "security.open", BOOL, "false", 0, 1, NULL, 0,                                \
       "Says openly that anyone who reaches a listener may use it. Without TLS and "                \
-      "authentication only loopback addresses are served unless this is set.")                     \
-    X(SECURITY_TLS_CERT, "security.tls.cert", TEXT, "", 0, 0, NULL, KEY_LATER,                     \
-      "File with the certificate chain.")                                                          \
-    X(SECURITY_TLS_KEY, "security.tls.key", TEXT, "", 0, 0, NULL, KEY_LATER,                       \
-      "File with the private key.")                                                                \
-    X(SECURITY_TLS_CA, "security.tls.ca", TEXT, "", 0, 0, NULL, KEY_LATER,                         \
-      "File with the authorities that client certificates are checked against.")                   \
-    X(SECURITY_TLS_CLIENT_AUTH, "security.tls.client_auth", CHOICE, "none", 0, 0,                  \
-      "none|requested|required", KEY_LATER, "Whether clients show a certificate.")                 \
-    X(SECURITY_SASL_MECHANISMS, "security.sasl.mechanisms", ITEMS, "[]", 0, 0, NULL, KEY_LATER,    \
-      "Mechanisms that clients may authenticate with.")                                            \
-    X(SECURITY_SUPERUSERS, "security.superusers", ITEMS, "[]", 0, 0, NULL, KEY_LATER,              \
-      "Principals that may do everything.")
+      "authentication only loopback addresses are served unless this is set.")
 
 /* Keys of a topic. Type, limits and choices are those of the broker's key that gives the default.
  * Columns: identifier, name, broker's key, flags (TOPIC_FIXED: given at creation only), sentence.
@@ -202,20 +135,10 @@
     X(CLEANUP_POLICY, "cleanup.policy", LOG_CLEANUP_POLICY, 0, "What happens to old records.")     \
     X(COMPRESSION_TYPE, "compression.type", COMPRESSION_TYPE, 0,                                   \
       "The producer's codec is kept as it is.")                                                    \
-    X(DELETE_RETENTION_MS, "delete.retention.ms", CLEANER_DELETE_RETENTION_MS, 0,                  \
-      "How long compaction keeps tombstones.")                                                     \
     X(DURABILITY, "durability", DEFAULT_DURABILITY, TOPIC_FIXED,                                   \
       "What acknowledged means: fsync, on stable storage; memory, out of the process.")            \
-    X(FILE_DELETE_DELAY_MS, "file.delete.delay.ms", LOG_SEGMENT_DELETE_DELAY_MS, 0,                \
-      "Removed files wait so long before they are deleted.")                                       \
-    X(FLUSH_MESSAGES, "flush.messages", LOG_FLUSH_INTERVAL_MESSAGES, 0,                            \
-      "Kept and shown; durability decides when records are flushed.")                              \
-    X(FLUSH_MS, "flush.ms", LOG_FLUSH_INTERVAL_MS, 0,                                              \
-      "Kept and shown; durability decides when records are flushed.")                              \
     X(INDEX_INTERVAL_BYTES, "index.interval.bytes", LOG_INDEX_INTERVAL_BYTES, 0,                   \
       "Bytes of a segment between two entries of its offset index.")                               \
-    X(MAX_COMPACTION_LAG_MS, "max.compaction.lag.ms", CLEANER_MAX_LAG_MS, 0,                       \
-      "After how long compaction must have seen a record.")                                        \
     X(MAX_MESSAGE_BYTES, "max.message.bytes", MESSAGE_MAX_BYTES, 0,                                \
       "The largest record batch that is accepted, compressed.")                                    \
     X(MESSAGE_TIMESTAMP_AFTER, "message.timestamp.after.max.ms", LOG_MESSAGE_TIMESTAMP_AFTER, 0,   \
@@ -224,24 +147,13 @@
       0, "How far a producer's time may lie in the past.")                                         \
     X(MESSAGE_TIMESTAMP_TYPE, "message.timestamp.type", LOG_MESSAGE_TIMESTAMP_TYPE, 0,             \
       "Whose time a record carries: the producer's or that of its append.")                        \
-    X(MIN_CLEANABLE_RATIO, "min.cleanable.dirty.ratio", CLEANER_MIN_RATIO, 0,                      \
-      "The dirty share of the log that makes it worth compaction.")                                \
-    X(MIN_COMPACTION_LAG_MS, "min.compaction.lag.ms", CLEANER_MIN_LAG_MS, 0,                       \
-      "How long compaction leaves a record alone.")                                                \
     X(MIN_INSYNC_REPLICAS, "min.insync.replicas", MIN_INSYNC_REPLICAS, 0,                          \
       "In-sync replicas without which acks=all is refused.")                                       \
-    X(PREALLOCATE, "preallocate", LOG_PREALLOCATE, 0, "Space is always preallocated in steps.")    \
     X(RETENTION_BYTES, "retention.bytes", LOG_RETENTION_BYTES, 0,                                  \
       "A larger partition loses its oldest segments; -1 keeps all.")                               \
     X(RETENTION_MS, "retention.ms", LOG_RETENTION_MS, 0,                                           \
       "Segments whose newest record is older are removed; -1 keeps all.")                          \
     X(SEGMENT_BYTES, "segment.bytes", LOG_SEGMENT_BYTES, 0,                                        \
       "A segment of about this size is closed and a new one begun.")                               \
-    X(SEGMENT_INDEX_BYTES, "segment.index.bytes", LOG_INDEX_SIZE_MAX_BYTES, 0,                     \
-      "Kept and shown; index files need no limit here.")                                           \
-    X(SEGMENT_JITTER_MS, "segment.jitter.ms", LOG_ROLL_JITTER_MS, 0,                               \
-      "How far segment.ms may vary at random.")                                                    \
     X(SEGMENT_MS, "segment.ms", LOG_ROLL_MS, 0,                                                    \
-      "A segment is closed after so long, even if it is small.")                                   \
-    X(UNCLEAN_ELECTION, "unclean.leader.election.enable", UNCLEAN_ELECTION, 0,                     \
-      "Whether a replica that misses acknowledged records may lead when no other can.")
+      "A segment is closed after so long, even if it is small.")

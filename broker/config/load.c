@@ -22,27 +22,6 @@ const char *loader_string(struct loader *l, struct bytes text)
     return copy;
 }
 
-/* What the flags of a key say about giving it at all. */
-static bool loader_may_set(struct loader *l, enum config_key key, bool is_standard,
-                           struct config_place place)
-{
-    const struct config_key_info *info = config_key_info(key);
-    if (place.source == SOURCE_DEFAULT) {
-        return true;
-    }
-    if ((info->flags & KEY_LATER) && !is_standard) {
-        loader_report(l, LEVEL_ERROR, place, NULL,
-                      "%s: this version does not have that yet; only the default is accepted",
-                      info->name);
-        return false;
-    }
-    if ((info->flags & KEY_INERT) && !is_standard) {
-        loader_report(l, LEVEL_NOTE, place, NULL,
-                      "%s is kept and shown, but nothing in this version acts on it", info->name);
-    }
-    return true;
-}
-
 static void set_scalar(struct loader *l, enum config_key key, struct bytes text,
                        struct config_place place)
 {
@@ -51,10 +30,6 @@ static void set_scalar(struct loader *l, enum config_key key, struct bytes text,
     char why[CONFIG_WHY_SIZE], hint[CONFIG_WHY_SIZE];
     if (config_scalar_parse(info, text, &entry.scalar, why, hint) != 0) {
         loader_report(l, LEVEL_ERROR, place, hint, "%s: %s", info->name, why);
-        return;
-    }
-    bool is_standard = bytes_equal(text, bytes_of_string(info->standard));
-    if (!loader_may_set(l, key, is_standard, place)) {
         return;
     }
     if (info->type == CONFIG_TYPE_TEXT || info->type == CONFIG_TYPE_CHOICE) {
@@ -75,9 +50,6 @@ void loader_set_items(struct loader *l, enum config_key key, const struct bytes 
             loader_report(l, LEVEL_ERROR, place, NULL, "%s: %s", info->name, why);
             return;
         }
-    }
-    if (!loader_may_set(l, key, count == 0, place)) {
-        return;
     }
     const char **copies = arena_array(&l->config->arena, count + 1, sizeof *copies);
     if (!copies) {
@@ -164,6 +136,8 @@ void loader_report_unknown(struct loader *l, struct bytes name, struct config_pl
                  config_key_info(key)->name);
     } else if (nearest) {
         snprintf(hint, sizeof hint, "did you mean %s?", nearest);
+    } else {
+        snprintf(hint, sizeof hint, "leatd --print-config lists all keys");
     }
     loader_report(l, LEVEL_ERROR, place, hint, "unknown key '%s'", config_quote(name, quoted));
 }

@@ -11,13 +11,8 @@ static const struct {
     enum config_key first;
     const char *title;
 } sections[] = {
-    {CONFIG_NODE_ID, "Node"},
-    {CONFIG_LISTENERS, "Network"},
-    {CONFIG_NUM_PARTITIONS, "Topics"},
-    {CONFIG_LOG_SEGMENT_BYTES, "Log and journal"},
-    {CONFIG_CLEANER_DELETE_RETENTION_MS, "Compaction"},
-    {CONFIG_GROUP_INITIAL_REBALANCE_DELAY_MS, "Groups and transactions"},
-    {CONFIG_PEER_LISTENER_ADDRESS, "Cluster and administration"},
+    {CONFIG_NODE_ID, "Node"},           {CONFIG_LISTENERS, "Network"},
+    {CONFIG_NUM_PARTITIONS, "Topics"},  {CONFIG_LOG_SEGMENT_BYTES, "Log and journal"},
     {CONFIG_SECURITY_OPEN, "Security"},
 };
 
@@ -32,8 +27,6 @@ static const char *type_name(enum config_type type)
         return "size";
     case CONFIG_TYPE_DURATION:
         return "duration";
-    case CONFIG_TYPE_REAL:
-        return "fraction";
     case CONFIG_TYPE_TEXT:
         return "text";
     case CONFIG_TYPE_CHOICE:
@@ -69,8 +62,6 @@ static void limits_text(const struct config_key_info *info, char *out, size_t si
         } else {
             snprintf(out, size, "%s to %s", least, most);
         }
-    } else if (info->type == CONFIG_TYPE_REAL) {
-        snprintf(out, size, "%d to %d", (int)info->least, (int)info->most);
     }
 }
 
@@ -87,10 +78,9 @@ static void reference_key(const struct config_key_info *info, config_line_fn *li
 {
     char line[LINE_SIZE], limits[LINE_SIZE / 2];
     limits_text(info, limits, sizeof limits);
-    snprintf(line, sizeof line, "| `%s` | %s | %s | %s | %s%s%s%s%s |", info->name,
+    snprintf(line, sizeof line, "| `%s` | %s | %s | %s | %s%s%s%s |", info->name,
              type_name(info->type), standard_text(info), limits, info->text,
-             info->flags & KEY_INERT ? " *No effect in this version.*" : "",
-             info->flags & KEY_LATER ? " *Not in this version: only the default is accepted.*" : "",
+             info->flags & KEY_DYNAMIC ? " *Can change while the broker runs.*" : "",
              info->flags & KEY_TEST ? " *For tests and measurements.*" : "",
              info->flags & KEY_KAFKA ? " (Kafka)" : "");
     line_fn(context, line);
@@ -122,6 +112,42 @@ static void reference_topics(config_line_fn *line_fn, void *context)
     }
 }
 
+static void reference_foreign(config_line_fn *line_fn, void *context)
+{
+    static const char *const head[] = {
+        "",
+        "## Keys of Kafka that are ignored",
+        "",
+        "Ignored with a note when they stand in a configuration, since nothing depends on them; a "
+        "name that ends",
+        "with a dot is all keys that begin so. Topics accept the second list from tools that copy "
+        "every",
+        "configuration, do not keep it, and do not show it.",
+        "",
+        "| key of a broker | why |",
+        "|---|---|",
+    };
+    char line[LINE_SIZE];
+    for (size_t i = 0; i < array_size(head); i++) {
+        line_fn(context, head[i]);
+    }
+    for (size_t i = 0; config_foreign_at(i); i++) {
+        if (config_foreign_at(i)->harmless) {
+            snprintf(line, sizeof line, "| `%s` | %s |", config_foreign_at(i)->name,
+                     config_foreign_at(i)->text);
+            line_fn(context, line);
+        }
+    }
+    line_fn(context, "");
+    line_fn(context, "| key of a topic | why |");
+    line_fn(context, "|---|---|");
+    for (size_t i = 0; topic_ignored_at(i); i++) {
+        snprintf(line, sizeof line, "| `%s` | %s |", topic_ignored_at(i)->name,
+                 topic_ignored_at(i)->text);
+        line_fn(context, line);
+    }
+}
+
 static void reference_usage(config_line_fn *line_fn, void *context)
 {
     char line[LINE_SIZE];
@@ -147,8 +173,7 @@ void config_reference(config_line_fn *line_fn, void *context)
         "key. Sizes take",
         "`KiB`, `MiB`, `GiB`, `TiB` (powers of 1024) and `KB`, `MB`, `GB`, `TB` (powers of 1000); "
         "durations take",
-        "`ms`, `s`, `m`, `h`, `d`, `w`. A bare number is in bytes, or in the unit that the name "
-        "ends with. Values",
+        "`ms`, `s`, `m`, `h`, `d`, `w`. A bare number is in bytes, or in milliseconds. Values",
         "come from the defaults, the file, the environment and the command line, each stronger "
         "than "
         "the one before.",
@@ -176,4 +201,5 @@ void config_reference(config_line_fn *line_fn, void *context)
         }
     }
     reference_topics(line_fn, context);
+    reference_foreign(line_fn, context);
 }

@@ -27,30 +27,9 @@ int topic_config_check(enum topic_key key, struct bytes value, char *why, size_t
     return topic_config_parse(key, value, &ignored, why, size);
 }
 
-static void topic_config_store(struct topic_config *t, enum topic_key key,
-                               struct config_scalar value)
-{
-    t->numbers[key] = value.number;
-    if (key == TOPIC_MIN_CLEANABLE_RATIO) {
-        t->ratio = value.real;
-    }
-}
-
 static void topic_config_inherit(struct topic_config *t, enum topic_key key, const struct config *c)
 {
-    enum config_key from = topic_key_info(key)->broker_key;
-    struct config_scalar value = {0};
-    switch (config_key_info(from)->type) {
-    case CONFIG_TYPE_BOOL:
-        value.number = config_bool(c, from);
-        break;
-    case CONFIG_TYPE_REAL:
-        value.real = config_real(c, from);
-        break;
-    default:
-        value.number = config_integer(c, from);
-    }
-    topic_config_store(t, key, value);
+    t->numbers[key] = config_integer(c, topic_key_info(key)->broker_key);
 }
 
 void topic_config_init(struct topic_config *t, const struct config *c)
@@ -67,7 +46,7 @@ int topic_config_set(struct topic_config *t, enum topic_key key, struct bytes va
     struct config_scalar parsed = {0};
     int error = topic_config_parse(key, value, &parsed, why, size);
     if (!error) {
-        topic_config_store(t, key, parsed);
+        t->numbers[key] = parsed.number;
         t->own |= UINT64_C(1) << key;
     }
     return error;
@@ -81,6 +60,6 @@ void topic_config_unset(struct topic_config *t, enum topic_key key, const struct
 
 void topic_config_format(const struct topic_config *t, enum topic_key key, char *out, size_t size)
 {
-    struct config_scalar value = {.number = topic_config_number(t, key), .real = t->ratio};
+    struct config_scalar value = {.number = topic_config_number(t, key)};
     config_scalar_format(config_key_info(topic_key_info(key)->broker_key), &value, out, size);
 }

@@ -3,14 +3,13 @@
 /* One value: from text to number and back.
  *
  * Numbers may carry a unit. For sizes B, KiB, MiB, GiB, TiB (powers of 1024) and KB, MB, GB, TB
- * (powers of 1000); for durations ms, s, m, h, d, w. A bare number is in bytes, or in the unit that
- * the key's name ends with, as in Kafka. What looks like a unit but can mean two things (1G) is
+ * (powers of 1000); for durations ms, s, m, h, d, w. A bare number is in bytes, or in
+ * milliseconds, as in Kafka. What looks like a unit but can mean two things (1G) is
  * refused with a hint. */
 #include "config/value.h"
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { TEXT_MAX = 1024 };
 
@@ -48,25 +47,6 @@ const char *config_quote(struct bytes text, char out[static CONFIG_QUOTE_SIZE])
     }
     snprintf(out + shown, CONFIG_QUOTE_SIZE - shown, "%s", text.size > SHOWN ? "..." : "");
     return out;
-}
-
-static bool ends_with(const char *name, const char *end)
-{
-    size_t size = strlen(name), end_size = strlen(end);
-    return size >= end_size && strcmp(name + size - end_size, end) == 0;
-}
-
-/* Milliseconds of the unit that a duration's name ends with. */
-static int64_t name_unit(const struct config_key_info *info)
-{
-    if (info->type != CONFIG_TYPE_DURATION) {
-        return 1;
-    }
-    if (ends_with(info->name, ".minutes")) {
-        return 60000;
-    }
-    assert(ends_with(info->name, ".ms"));
-    return 1;
 }
 
 static bool is_digit(uint8_t c)
@@ -130,10 +110,6 @@ static int parse_number(const struct config_key_info *info, struct bytes text, i
         if (__builtin_mul_overflow(number, factor, &number)) {
             return refuse(why, "%s is too large", config_quote(text, quoted));
         }
-        if (number % name_unit(info) != 0) {
-            return refuse(why, "%s is not a whole number of minutes", config_quote(text, quoted));
-        }
-        number /= name_unit(info);
     }
     *out = negative ? -number : number;
     return 0;
@@ -181,31 +157,6 @@ static int parse_bool(struct bytes text, int64_t *out, char *why, char *hint)
         }
     }
     return refuse(why, "'%s' is neither true nor false", config_quote(text, quoted));
-}
-
-static int parse_real(const struct config_key_info *info, struct bytes text, double *out, char *why)
-{
-    char quoted[CONFIG_QUOTE_SIZE], digits[32], *end = NULL;
-    double value = 0;
-    bool plain = text.size > 0 && text.size < sizeof digits;
-    for (size_t i = 0; plain && i < text.size; i++) {
-        plain = is_digit(text.data[i]) || text.data[i] == '.';
-    }
-    if (plain) {
-        memcpy(digits, text.data, text.size);
-        digits[text.size] = 0;
-        value = strtod(digits, &end);
-        plain = *end == 0;
-    }
-    if (!plain) {
-        return refuse(why, "'%s' is not a number", config_quote(text, quoted));
-    }
-    if (value < (double)info->least || value > (double)info->most) {
-        return refuse(why, "%s is not between %d and %d", config_quote(text, quoted),
-                      (int)info->least, (int)info->most);
-    }
-    *out = value;
-    return 0;
 }
 
 struct bytes config_choice(const char *choices, size_t index)
@@ -290,8 +241,6 @@ int config_scalar_parse(const struct config_key_info *info, struct bytes text,
     case CONFIG_TYPE_BYTES:
     case CONFIG_TYPE_DURATION:
         return parse_bounded(info, text, &out->number, why, hint);
-    case CONFIG_TYPE_REAL:
-        return parse_real(info, text, &out->real, why);
     case CONFIG_TYPE_CHOICE:
         return parse_choice(info, text, &out->number, why);
     case CONFIG_TYPE_TEXT:
@@ -307,8 +256,6 @@ void config_scalar_format(const struct config_key_info *info, const struct confi
 {
     if (info->type == CONFIG_TYPE_BOOL) {
         snprintf(out, size, "%s", value->number ? "true" : "false");
-    } else if (info->type == CONFIG_TYPE_REAL) {
-        snprintf(out, size, "%g", value->real);
     } else if (info->type == CONFIG_TYPE_CHOICE) {
         struct bytes choice = config_choice(info->choices, (size_t)value->number);
         snprintf(out, size, "%.*s", (int)choice.size, (const char *)choice.data);
@@ -320,10 +267,9 @@ void config_scalar_format(const struct config_key_info *info, const struct confi
 void config_scalar_pretty(const struct config_key_info *info, const struct config_scalar *value,
                           char *out, size_t size)
 {
-    int64_t number;
+    int64_t number = value->number;
     bool sizes = info->type == CONFIG_TYPE_BYTES;
-    bool overflow = __builtin_mul_overflow(value->number, name_unit(info), &number);
-    if ((!sizes && info->type != CONFIG_TYPE_DURATION) || overflow || number <= 0) {
+    if ((!sizes && info->type != CONFIG_TYPE_DURATION) || number <= 0) {
         config_scalar_format(info, value, out, size);
         return;
     }
@@ -336,4 +282,29 @@ void config_scalar_pretty(const struct config_key_info *info, const struct confi
         }
     }
     config_scalar_format(info, value, out, size);
+}
+
+int config_value_normal(enum config_key key, struct bytes value, char *out, size_t size,
+                        char why[static CONFIG_WHY_SIZE])
+{
+    const struct config_key_info *info = config_key_info(key);
+    struct config_scalar scalar = {0};
+    char hint[CONFIG_WHY_SIZE];
+    assert(info->type <= CONFIG_TYPE_CHOICE && info->type != CONFIG_TYPE_TEXT);
+    int error = config_scalar_parse(info, value, &scalar, why, hint);
+    if (!error) {
+        config_scalar_format(info, &scalar, out, size);
+    }
+    return error;
+}
+
+bool config_value_number(enum config_key key, struct bytes value, int64_t *out)
+{
+    struct config_scalar scalar = {0};
+    char why[CONFIG_WHY_SIZE], hint[CONFIG_WHY_SIZE];
+    if (config_scalar_parse(config_key_info(key), value, &scalar, why, hint) != 0) {
+        return false;
+    }
+    *out = scalar.number;
+    return true;
 }

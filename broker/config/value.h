@@ -8,7 +8,6 @@
 /* What a text means for a key of a scalar type. */
 struct config_scalar {
     int64_t number; /* BOOL, numbers, the place among the choices */
-    double real;
 };
 
 /* Reads `text` as a value of `info`: 0, or ERR_INVALID_CONFIG with a sentence in `why` and a hint
@@ -32,7 +31,7 @@ struct bytes config_choice(const char *choices, size_t index);
 /* The key that `name` is probably meant to be, or NULL. */
 const char *config_key_nearest(struct bytes name);
 
-/* Whether some key starts with `path` and a dot. */
+/* Whether some key, or one of Kafka's that is known, starts with `path` and a dot. */
 bool config_key_is_prefix(struct bytes path);
 
 /* Whether the environment variable `name` (without LEAT_) is the key. */
@@ -47,6 +46,15 @@ struct config_foreign {
 
 /* NULL if nothing is known of the name. */
 const struct config_foreign *config_foreign_find(struct bytes name);
+
+/* A key of Kafka's topics that is accepted and not kept. */
+struct topic_ignored {
+    const char *name, *text;
+};
+
+/* NULL behind the last. */
+const struct config_foreign *config_foreign_at(size_t index);
+const struct topic_ignored *topic_ignored_at(size_t index);
 
 /* Copies at most 60 characters of outside text so that it can stand in a message. */
 enum { CONFIG_QUOTE_SIZE = 80 };

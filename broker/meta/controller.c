@@ -252,7 +252,7 @@ static int place_topic(const struct controller *c, struct meta_op *op, struct pl
         int error = check_assignments(op, c->image, place->factor);
         return error ? error : check_room(op, c, place->count);
     }
-    place->count = op->partitions == -1 ? c->limits->num_partitions : op->partitions;
+    place->count = op->partitions == -1 ? controller_num_partitions(c) : op->partitions;
     place->factor = op->replication_factor == -1 ? c->limits->default_replication_factor
                                                  : op->replication_factor;
     if (place->count < 1) {

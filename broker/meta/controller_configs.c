@@ -26,53 +26,56 @@ struct target {
 
 /* A key of the table, as the target knows it. */
 struct key {
-    enum topic_key topic_key; /* checks the value, also for brokers */
-    enum config_key broker_key;
-    bool fixed; /* given at creation only */
+    enum config_key broker_key; /* checks the value, also of a topic's key */
+    bool fixed;                 /* given at creation only */
+    bool ignored;               /* a key of Kafka's that is accepted and not kept */
 };
 
 static int find_topic_key(struct meta_op *op, const char *name, struct key *out)
 {
     int found = topic_key_find(bytes_of_string(name));
+    if (found < 0 && topic_key_ignored(bytes_of_string(name))) {
+        *out = (struct key){.ignored = true};
+        return 0;
+    }
     if (found < 0) {
         return controller_refuse(op, ERR_INVALID_CONFIG, "Unknown topic config name: %.100s", name);
     }
     const struct topic_key_info *info = topic_key_info((enum topic_key)found);
     *out = (struct key){
-        .topic_key = (enum topic_key)found,
         .broker_key = info->broker_key,
         .fixed = (info->flags & TOPIC_FIXED) != 0,
     };
     return 0;
 }
 
-/* Of the keys that may change while a broker runs, those that give a topic's key its default. */
 static int find_broker_key(struct meta_op *op, const char *name, struct key *out)
 {
     int found = config_key_find(bytes_of_string(name));
+    const char *foreign = config_key_foreign(bytes_of_string(name));
+    if (found < 0 && foreign) {
+        return controller_refuse(op, ERR_INVALID_CONFIG, "%.60s has no effect here: %.100s.", name,
+                                 foreign);
+    }
     if (found < 0) {
         return controller_refuse(op, ERR_INVALID_CONFIG, "Unknown broker config name: %.100s",
                                  name);
     }
-    if (config_key_info((enum config_key)found)->flags & KEY_DYNAMIC) {
-        for (int i = 0; i < TOPIC_KEY_COUNT; i++) {
-            if (topic_key_info((enum topic_key)i)->broker_key == (enum config_key)found) {
-                *out = (struct key){
-                    .topic_key = (enum topic_key)i,
-                    .broker_key = (enum config_key)found,
-                };
-                return 0;
-            }
-        }
+    if (!config_key_dynamic((enum config_key)found)) {
+        return controller_refuse(op, ERR_INVALID_REQUEST,
+                                 "Cannot update %.100s while the broker runs; set it in the "
+                                 "configuration file.",
+                                 name);
     }
-    return controller_refuse(op, ERR_INVALID_REQUEST,
-                             "Cannot update %.100s while the broker runs; set it in the "
-                             "configuration file.",
-                             name);
+    *out = (struct key){.broker_key = (enum config_key)found};
+    return 0;
 }
 
-static int check_value(struct meta_op *op, const char *name, const struct key *key,
-                       const char *value)
+enum { LIST_SIZE = 1024 };
+
+/* Checks a value and writes it without a unit, as clients expect numbers to be shown. */
+static int normal_value(struct meta_op *op, const char *name, const struct key *key,
+                        const char *value, char out[static LIST_SIZE])
 {
     char why[CONFIG_WHY_SIZE];
     size_t size = strlen(value);
@@ -80,8 +83,8 @@ static int check_value(struct meta_op *op, const char *name, const struct key *k
         return controller_refuse(op, ERR_INVALID_CONFIG, "The value of %s is longer than %d bytes.",
                                  name, (int)CONFIG_VALUE_MAX);
     }
-    int error = topic_config_check(key->topic_key, bytes_of(value, size), why, sizeof why);
-    return error ? controller_refuse(op, error, "%.190s", why) : 0;
+    int error = config_value_normal(key->broker_key, bytes_of(value, size), out, LIST_SIZE, why);
+    return error ? controller_refuse(op, error, "%.60s: %.130s", name, why) : 0;
 }
 
 static int emit_config(const struct controller *c, const struct meta_op *op,
@@ -104,6 +107,20 @@ static int emit_config(const struct controller *c, const struct meta_op *op,
     return controller_emit(c, op, &config_record_message, 0, &r);
 }
 
+int32_t controller_num_partitions(const struct controller *c)
+{
+    const char *name = config_key_info(CONFIG_NUM_PARTITIONS)->name;
+    const int32_t nodes[] = {c->limits->node_id, -1};
+    int64_t number;
+    for (size_t i = 0; i < array_size(nodes); i++) {
+        const char *value = image_broker_config(c->image, nodes[i], name);
+        if (value && config_value_number(CONFIG_NUM_PARTITIONS, bytes_of_string(value), &number)) {
+            return (int32_t)number;
+        }
+    }
+    return c->limits->num_partitions;
+}
+
 /* --- a new topic ------------------------------------------------------------------------------ */
 
 int controller_check_new_configs(struct meta_op *op)
@@ -123,7 +140,10 @@ int controller_check_new_configs(struct meta_op *op)
                                      "Null value not supported for topic configs: %s",
                                      op->changes[i].key);
         }
-        error = check_value(op, op->changes[i].key, &key, op->changes[i].value);
+        char value[LIST_SIZE];
+        error = key.ignored
+                    ? 0
+                    : normal_value(op, op->changes[i].key, &key, op->changes[i].value, value);
         if (error) {
             return error;
         }
@@ -131,7 +151,7 @@ int controller_check_new_configs(struct meta_op *op)
     return 0;
 }
 
-int controller_emit_new_configs(const struct controller *c, const struct meta_op *op)
+int controller_emit_new_configs(const struct controller *c, struct meta_op *op)
 {
     const struct image_topic fresh = {.name = op->topic};
     const struct target target = {.image = c->image, .topic = &fresh};
@@ -139,8 +159,18 @@ int controller_emit_new_configs(const struct controller *c, const struct meta_op
     bool chosen = false;
     int error = 0;
     for (uint32_t i = 0; i < op->change_count && !error; i++) {
-        chosen = chosen || strcmp(op->changes[i].key, durability) == 0;
-        error = emit_config(c, op, &target, op->changes[i].key, op->changes[i].value);
+        const struct meta_config_change *change = &op->changes[i];
+        struct key key;
+        char value[LIST_SIZE];
+        error = find_topic_key(op, change->key, &key);
+        if (error || key.ignored) {
+            continue;
+        }
+        chosen = chosen || strcmp(change->key, durability) == 0;
+        error = normal_value(op, change->key, &key, change->value, value);
+        if (!error) {
+            error = emit_config(c, op, &target, change->key, value);
+        }
     }
     /* Durability is fixed at creation: it may not follow a default that changes later. */
     if (!error && !chosen && c->limits->memory_by_default) {
@@ -193,8 +223,6 @@ static bool list_copy(char *out, size_t size, struct bytes from, struct bytes fi
     return true;
 }
 
-enum { LIST_SIZE = 1024 };
-
 static int change_list(struct meta_op *op, const struct target *target, const struct key *key,
                        const struct meta_config_change *change, char out[static LIST_SIZE])
 {
@@ -219,13 +247,13 @@ static int change_list(struct meta_op *op, const struct target *target, const st
 static int change_key(const struct controller *c, struct meta_op *op, const struct target *target,
                       const struct meta_config_change *change)
 {
-    char list[LIST_SIZE];
+    char list[LIST_SIZE], normal[LIST_SIZE];
     struct key key;
     const char *next = change->value, *old = current_value(target, change->key);
     bool delete = change->op == META_CONFIG_DELETE && !op->replace_all;
     int error = target->topic ? find_topic_key(op, change->key, &key)
                               : find_broker_key(op, change->key, &key);
-    if (error) {
+    if (error || key.ignored) {
         return error;
     }
     if (delete) {
@@ -238,7 +266,8 @@ static int change_key(const struct controller *c, struct meta_op *op, const stru
         next = list;
     }
     if (!error && next) {
-        error = check_value(op, change->key, &key, next);
+        error = normal_value(op, change->key, &key, next, normal);
+        next = normal;
     }
     if (error) {
         return error;

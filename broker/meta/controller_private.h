@@ -16,6 +16,10 @@ int controller_emit(const struct controller *c, const struct meta_op *op,
 
 /* The configurations that a new topic is given. */
 int controller_check_new_configs(struct meta_op *op) MUST_CHECK;
-int controller_emit_new_configs(const struct controller *c, const struct meta_op *op) MUST_CHECK;
+int controller_emit_new_configs(const struct controller *c, struct meta_op *op) MUST_CHECK;
+
+/* num.partitions as it is in force: as this node or all nodes were told at run time, or as it is
+ * configured. */
+int32_t controller_num_partitions(const struct controller *c);
 
 int controller_alter_configs(const struct controller *c, struct meta_op *op) MUST_CHECK;

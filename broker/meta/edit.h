@@ -52,13 +52,18 @@ struct image_partition_change {
     int32_t replica_count, isr_count;
 };
 
+struct image_endpoint_spec {
+    struct bytes name, host;
+    uint16_t port;
+};
+
 struct image_broker_spec {
     int32_t id;
     int64_t epoch;
     struct uuid incarnation;
-    struct bytes rack; /* data NULL: none */
-    struct bytes host;
-    uint16_t port;
+    struct bytes rack;                           /* data NULL: none */
+    const struct image_endpoint_spec *endpoints; /* 1 to IMAGE_ENDPOINTS_MAX */
+    uint32_t endpoint_count;
     bool fenced;
 };
 

@@ -493,13 +493,19 @@ int image_set_fenced(struct image *draft, int32_t id, int64_t epoch, bool fenced
         return ERR_MALFORMED;
     }
     const char *rack = b->rack;
+    struct image_endpoint_spec endpoints[IMAGE_ENDPOINTS_MAX];
+    for (uint32_t i = 0; i < b->endpoint_count; i++) {
+        const struct image_endpoint *e = &b->endpoints[i];
+        endpoints[i] = (struct image_endpoint_spec){bytes_of_string(e->name),
+                                                    bytes_of_string(e->host), e->port};
+    }
     struct image_broker_spec spec = {
         .id = id,
         .epoch = epoch,
         .incarnation = image_broker_incarnation(b),
         .rack = rack ? bytes_of_string(rack) : (struct bytes){0},
-        .host = bytes_of_string(b->host),
-        .port = b->port,
+        .endpoints = endpoints,
+        .endpoint_count = b->endpoint_count,
         .fenced = fenced,
     };
     return image_put_broker(draft, &spec);

@@ -14,7 +14,7 @@
 
 struct image;
 
-enum { IMAGE_CONFIGS_MAX = 64 };
+enum { IMAGE_CONFIGS_MAX = 64, IMAGE_ENDPOINTS_MAX = 16 };
 
 struct image_partition {
     int32_t leader;       /* node id, -1: none */
@@ -39,12 +39,17 @@ struct image_topic {
     bool internal;
 };
 
+struct image_endpoint { /* what a broker advertises under a listener's name */
+    const char *name, *host;
+    uint16_t port;
+};
+
 struct image_broker {
     int32_t id;
-    int64_t epoch;    /* metadata offset of its registration */
-    const char *rack; /* NULL: none */
-    const char *host;
-    uint16_t port;
+    int64_t epoch;                          /* metadata offset of its registration */
+    const char *rack;                       /* NULL: none */
+    const struct image_endpoint *endpoints; /* at least one */
+    uint32_t endpoint_count;
     bool fenced;
 };
 

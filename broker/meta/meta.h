@@ -27,9 +27,9 @@ struct meta;
 struct meta_options {
     const char *root; /* <data>/meta, exists, durably */
     int32_t node_id;
-    const char *rack; /* NULL: none */
-    const char *host; /* advertised */
-    uint16_t port;
+    const char *rack;                       /* NULL: none */
+    const struct image_endpoint *endpoints; /* advertised, 1 to IMAGE_ENDPOINTS_MAX */
+    uint32_t endpoint_count;
     int32_t num_partitions; /* for topics that name no number */
     int16_t default_replication_factor;
     int32_t topics_max, partitions_max; /* of the node: 100000, 200000 */

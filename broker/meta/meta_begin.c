@@ -68,19 +68,21 @@ static int emit_registration(struct meta *m)
                                                    METADATA_VERSION};
         proposal_emit(p, &feature_level_record_message, 0, &level);
     }
-    struct register_broker_record_end_points end_point = {
-        .name = wire_string_of("PLAINTEXT"),
-        .host = wire_string_of(m->options.host),
-        .port = m->options.port,
-    };
+    struct register_broker_record_end_points end_points[IMAGE_ENDPOINTS_MAX];
+    for (uint32_t i = 0; i < m->options.endpoint_count; i++) {
+        register_broker_record_end_points_init(&end_points[i]);
+        end_points[i].name = wire_string_of(m->options.endpoints[i].name);
+        end_points[i].host = wire_string_of(m->options.endpoints[i].host);
+        end_points[i].port = m->options.endpoints[i].port;
+    }
     struct register_broker_record r;
     register_broker_record_init(&r);
     m->broker_epoch = proposal_next_offset(p);
     r.broker_id = m->options.node_id;
     r.incarnation_id = incarnation;
     r.broker_epoch = m->broker_epoch;
-    r.end_points = &end_point;
-    r.end_points_count = 1;
+    r.end_points = end_points;
+    r.end_points_count = (int32_t)m->options.endpoint_count;
     r.rack = wire_string_of(m->options.rack);
     r.fenced = true;
     proposal_emit(p, &register_broker_record_message, 2, &r);
@@ -200,9 +202,9 @@ static void epoch_begun(struct meta *m, int error)
 static int encode_voters(struct meta *m, struct wire_writer *out)
 {
     struct voters_record_endpoints end_point = {
-        .name = wire_string_of("PLAINTEXT"),
-        .host = wire_string_of(m->options.host),
-        .port = m->options.port,
+        .name = wire_string_of(m->options.endpoints[0].name),
+        .host = wire_string_of(m->options.endpoints[0].host),
+        .port = m->options.endpoints[0].port,
     };
     struct voters_record_voters voter;
     voters_record_voters_init(&voter);

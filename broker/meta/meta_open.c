@@ -549,6 +549,7 @@ static void identity_loaded(struct file_load *l, int error)
 
 static void set_options(struct meta *m, const struct meta_options *options)
 {
+    assert(options->endpoint_count > 0 && options->endpoint_count <= IMAGE_ENDPOINTS_MAX);
     m->options = *options;
     if (!m->options.journal_file_bytes) {
         m->options.journal_file_bytes = META_JOURNAL_FILE_BYTES;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meta/nodes.h"
 
-enum { NODE_CONFIGS_MAX = IMAGE_BROKERS_MAX + 1 };
+enum { NODE_CONFIGS_MAX = IMAGE_BROKERS_MAX + 1, TEXT_MAX = 255 };
 
 struct broker {
     struct image_broker view;
     struct uuid incarnation;
     uint32_t references;
-    char text[]; /* host, rack */
+    struct image_endpoint endpoints[]; /* and behind them their texts, and the rack */
 };
 
 struct broker_set {
@@ -66,25 +66,51 @@ static uint32_t broker_place(const struct broker_set *set, int32_t id)
     return at;
 }
 
+/* Copies a text behind the others and ends it with NUL. */
+static const char *text_put(char **at, struct bytes text)
+{
+    char *copy = *at;
+    if (text.size) {
+        memcpy(copy, text.data, text.size);
+    }
+    copy[text.size] = 0;
+    *at += text.size + 1;
+    return copy;
+}
+
+static bool endpoints_fit(const struct image_broker_spec *spec)
+{
+    bool fit = spec->endpoint_count > 0 && spec->endpoint_count <= IMAGE_ENDPOINTS_MAX;
+    for (uint32_t i = 0; fit && i < spec->endpoint_count; i++) {
+        fit = spec->endpoints[i].name.size <= TEXT_MAX && spec->endpoints[i].host.size <= TEXT_MAX;
+    }
+    return fit;
+}
+
 static struct broker *broker_new(struct memory *m, const struct image_broker_spec *spec)
 {
-    struct broker *b = memory_alloc(m, sizeof *b + spec->host.size + spec->rack.size + 2);
+    uint32_t count = spec->endpoint_count;
+    size_t size = spec->rack.size + 1;
+    for (uint32_t i = 0; i < count; i++) {
+        size += spec->endpoints[i].name.size + spec->endpoints[i].host.size + 2;
+    }
+    struct broker *b = memory_alloc(m, sizeof *b + count * sizeof b->endpoints[0] + size);
     if (!b) {
         return NULL;
     }
-    char *rack = b->text + spec->host.size + 1;
-    if (spec->host.size) {
-        memcpy(b->text, spec->host.data, spec->host.size);
-    }
-    if (spec->rack.size) {
-        memcpy(rack, spec->rack.data, spec->rack.size);
+    char *at = (char *)&b->endpoints[count];
+    for (uint32_t i = 0; i < count; i++) {
+        const struct image_endpoint_spec *e = &spec->endpoints[i];
+        b->endpoints[i].name = text_put(&at, e->name);
+        b->endpoints[i].host = text_put(&at, e->host);
+        b->endpoints[i].port = e->port;
     }
     b->view = (struct image_broker){
         .id = spec->id,
         .epoch = spec->epoch,
-        .rack = spec->rack.data ? rack : NULL,
-        .host = b->text,
-        .port = spec->port,
+        .rack = spec->rack.data ? text_put(&at, spec->rack) : NULL,
+        .endpoints = b->endpoints,
+        .endpoint_count = count,
         .fenced = spec->fenced,
     };
     b->incarnation = spec->incarnation;
@@ -97,8 +123,8 @@ int broker_set_with(struct broker_set **out, struct memory *m, const struct brok
     uint32_t at = broker_place(base, spec->id), count = broker_set_count(base);
     bool known = at < count && base->brokers[at]->view.id == spec->id;
     uint32_t next_count = count + (known ? 0 : 1);
-    if (spec->id < 0 || next_count > IMAGE_BROKERS_MAX || spec->host.size > 255 ||
-        spec->rack.size > 255 || (known && spec->epoch < base->brokers[at]->view.epoch)) {
+    if (spec->id < 0 || next_count > IMAGE_BROKERS_MAX || !endpoints_fit(spec) ||
+        spec->rack.size > TEXT_MAX || (known && spec->epoch < base->brokers[at]->view.epoch)) {
         return ERR_MALFORMED;
     }
     struct broker *b = broker_new(m, spec);

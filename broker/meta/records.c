@@ -97,8 +97,14 @@ static int apply_config(struct image *draft, const struct config_record *r)
 
 static int apply_register(struct image *draft, const struct register_broker_record *r)
 {
-    if (r->end_points_count < 1) {
+    struct image_endpoint_spec endpoints[IMAGE_ENDPOINTS_MAX];
+    if (r->end_points_count < 1 || r->end_points_count > IMAGE_ENDPOINTS_MAX) {
         return ERR_MALFORMED;
+    }
+    for (int32_t i = 0; i < r->end_points_count; i++) {
+        const struct register_broker_record_end_points *e = &r->end_points[i];
+        endpoints[i] = (struct image_endpoint_spec){wire_string_bytes(e->name),
+                                                    wire_string_bytes(e->host), e->port};
     }
     struct bytes rack = {0};
     if (r->rack.size >= 0) {
@@ -109,8 +115,8 @@ static int apply_register(struct image *draft, const struct register_broker_reco
         .epoch = r->broker_epoch,
         .incarnation = r->incarnation_id,
         .rack = rack,
-        .host = wire_string_bytes(r->end_points[0].host),
-        .port = r->end_points[0].port,
+        .endpoints = endpoints,
+        .endpoint_count = (uint32_t)r->end_points_count,
         .fenced = r->fenced,
     };
     return image_put_broker(draft, &spec);

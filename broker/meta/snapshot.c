@@ -138,18 +138,20 @@ static int put_footer(struct snapshot_writer *w)
 static int put_broker(struct snapshot_writer *w)
 {
     const struct image_broker *b = image_broker_at(w->image, w->index);
-    struct register_broker_record_end_points end_point = {
-        .name = wire_string_of("PLAINTEXT"),
-        .host = wire_string_of(b->host),
-        .port = b->port,
-    };
+    struct register_broker_record_end_points end_points[IMAGE_ENDPOINTS_MAX];
+    for (uint32_t i = 0; i < b->endpoint_count; i++) {
+        register_broker_record_end_points_init(&end_points[i]);
+        end_points[i].name = wire_string_of(b->endpoints[i].name);
+        end_points[i].host = wire_string_of(b->endpoints[i].host);
+        end_points[i].port = b->endpoints[i].port;
+    }
     struct register_broker_record r;
     register_broker_record_init(&r);
     r.broker_id = b->id;
     r.incarnation_id = image_broker_incarnation(b);
     r.broker_epoch = b->epoch;
-    r.end_points = &end_point;
-    r.end_points_count = 1;
+    r.end_points = end_points;
+    r.end_points_count = (int32_t)b->endpoint_count;
     r.rack = wire_string_of(b->rack);
     r.fenced = b->fenced;
     return put(w, &register_broker_record_message, 2, &r);

@@ -23,7 +23,7 @@ static const uint64_t second_ns = UINT64_C(1000000000);
 static void connection_turn(struct io_turn *t);
 static void receive_done(struct io_op *op, int64_t result);
 
-void connection_open(struct net *net, struct io_socket *socket)
+void connection_open(struct net *net, unsigned listener, struct io_socket *socket)
 {
     struct net_connection *c = NULL;
     if (net->connection_count < net->options.connections_max && !net->stopping) {
@@ -40,6 +40,7 @@ void connection_open(struct net *net, struct io_socket *socket)
     }
     c->magic = CONNECTION_MAGIC;
     c->net = net;
+    c->listener = (uint8_t)listener;
     c->socket = socket;
     c->receive.done = receive_done;
     c->send.done = output_done;
@@ -147,6 +148,7 @@ static enum take connection_take(struct net_connection *c)
     }
     list_remove(&c->credit);
     r->connection = c;
+    r->listener = c->listener;
     list_append(&c->requests, &r->link);
     c->request_count++;
     c->start += WIRE_FRAME_SIZE_BYTES;

@@ -65,8 +65,9 @@ struct net_connection {
     uint32_t start, end;      /* bytes of `buffer` not yet taken */
     struct net_request *body; /* the request whose body is coming in, the last of `requests` */
     uint32_t body_received;
-    bool closing; /* the socket is closed; gone when both operations are idle */
-    bool deaf;    /* nothing more is read */
+    uint8_t listener; /* which one it came to */
+    bool closing;     /* the socket is closed; gone when both operations are idle */
+    bool deaf;        /* nothing more is read */
     bool in_parse;
     bool busy;                   /* pipelines: worth a block */
     bool shrink;                 /* the receive was cancelled to give the block back */
@@ -84,13 +85,19 @@ struct net_connection {
 };
 static_assert(sizeof(struct net_connection) < 4096, "N4: an idle connection holds less than 4 KiB");
 
+struct net_listener {
+    struct net *net;
+    struct io_listener *socket;
+    struct io_socket *accepted;
+    struct io_op accept, retry;
+};
+
 struct net {
     struct io *io;
     struct net_options options;
-    char host[256];
-    struct io_listener *listener;
-    struct io_socket *accepted;
-    struct io_op accept, retry, sweep;
+    struct net_listener listeners[NET_LISTENERS_MAX];
+    unsigned listener_count;
+    struct io_op sweep;
     struct list connections;
     struct list waiting; /* connections that wait for credit, first come first served */
     struct list sending; /* connections with answers, the oldest first */
@@ -110,7 +117,7 @@ struct net {
 };
 
 /* connection.c */
-void connection_open(struct net *net, struct io_socket *socket);
+void connection_open(struct net *net, unsigned listener, struct io_socket *socket);
 void connection_close(struct net_connection *c); /* also twice; goes in a turn end */
 void connection_parse(struct net_connection *c); /* takes frames, then reads on */
 void connection_shrink(struct net_connection *c);

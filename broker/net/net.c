@@ -50,10 +50,6 @@ struct net *net_new(struct io *io, const struct net_options *options)
     net->io = io;
     net->options = *options;
     options_complete(&net->options);
-    snprintf(net->host, sizeof net->host, "%s", options->host);
-    net->options.host = net->host;
-    net->accept.done = accept_done;
-    net->retry.done = retry_done;
     net->sweep.done = sweep_done;
     net->stop_timer.done = stop_timer_done;
     net->turn.turn_end = net_turn;
@@ -72,13 +68,23 @@ struct net *net_new(struct io *io, const struct net_options *options)
     return net;
 }
 
+static bool listeners_idle(const struct net *net)
+{
+    bool idle = true;
+    for (unsigned i = 0; i < net->listener_count; i++) {
+        const struct net_listener *l = &net->listeners[i];
+        idle = idle && !l->socket && io_op_idle(&l->accept) && io_op_idle(&l->retry);
+    }
+    return idle;
+}
+
 void net_free(struct net *net)
 {
     if (!net) {
         return;
     }
     assert(net->connection_count == 0 && net->request_count == 0);
-    assert(!net->listener && io_op_idle(&net->sweep) && io_op_idle(&net->accept));
+    assert(io_op_idle(&net->sweep) && listeners_idle(net));
     struct list *node;
     while ((node = list_pop(&net->free_requests))) {
         struct net_request *r = container_of(node, struct net_request, link);
@@ -112,26 +118,30 @@ static void sweep_start(struct net *net)
     }
 }
 
-int net_listen(struct net *net, uint16_t port, uint16_t *port_out)
+int net_listen(struct net *net, const char *host, uint16_t port, uint16_t *port_out)
 {
-    assert(!net->listener && !net->stopping);
-    int error = io_listen(net->io, &net->listener, net->host, port, port_out);
+    assert(net->listener_count < NET_LISTENERS_MAX && !net->stopping);
+    struct net_listener *l = &net->listeners[net->listener_count];
+    int error = io_listen(net->io, &l->socket, host, port, port_out);
     if (error) {
-        log_error(io_logger(net->io), "net", "cannot listen: address=%s:%u error=\"%s\"", net->host,
-                  port, error_text(error_from_errno(error)));
-        net->listener = NULL;
-        return error_from_errno(error);
+        l->socket = NULL;
+        return error;
     }
-    io_accept(net->io, &net->accept, net->listener, &net->accepted);
+    l->net = net;
+    l->accept.done = accept_done;
+    l->retry.done = retry_done;
+    net->listener_count++;
+    io_accept(net->io, &l->accept, l->socket, &l->accepted);
     return 0;
 }
 
 static void accept_done(struct io_op *op, int64_t result)
 {
-    struct net *net = container_of(op, struct net, accept);
+    struct net_listener *l = container_of(op, struct net_listener, accept);
+    struct net *net = l->net;
     if (net->stopping) {
         if (result == 0) {
-            io_socket_close(net->io, net->accepted);
+            io_socket_close(net->io, l->accepted);
         }
         net_maybe_stopped(net);
         return;
@@ -141,22 +151,22 @@ static void accept_done(struct io_op *op, int64_t result)
             log_warn(io_logger(net->io), "net", "cannot accept: error=\"%s\"",
                      error_text(error_from_errno(result)));
         }
-        io_timer(net->io, &net->retry, io_now(net->io) + ACCEPT_RETRY_MS * ms_ns);
+        io_timer(net->io, &l->retry, io_now(net->io) + ACCEPT_RETRY_MS * ms_ns);
         return;
     }
-    connection_open(net, net->accepted);
+    connection_open(net, (unsigned)(l - net->listeners), l->accepted);
     sweep_start(net);
-    io_accept(net->io, &net->accept, net->listener, &net->accepted);
+    io_accept(net->io, &l->accept, l->socket, &l->accepted);
 }
 
 static void retry_done(struct io_op *op, int64_t result)
 {
-    struct net *net = container_of(op, struct net, retry);
-    if (net->stopping) {
-        net_maybe_stopped(net);
+    struct net_listener *l = container_of(op, struct net_listener, retry);
+    if (l->net->stopping) {
+        net_maybe_stopped(l->net);
         return;
     }
-    io_accept(net->io, &net->accept, net->listener, &net->accepted);
+    io_accept(l->net->io, &l->accept, l->socket, &l->accepted);
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -411,11 +421,12 @@ void net_stop(struct net *net, struct net_stop *s, uint64_t timeout_ms)
     assert(!net->stopping && s->done);
     net->stopping = true;
     net->stop = s;
-    if (net->listener) {
-        io_listener_close(net->io, net->listener);
-        net->listener = NULL;
+    for (unsigned i = 0; i < net->listener_count; i++) {
+        struct net_listener *l = &net->listeners[i];
+        io_listener_close(net->io, l->socket);
+        l->socket = NULL;
+        io_cancel(net->io, &l->retry);
     }
-    io_cancel(net->io, &net->retry);
     io_cancel(net->io, &net->sweep);
     io_timer(net->io, &net->stop_timer, io_now(net->io) + timeout_ms * ms_ns);
     list_each (node, &net->connections) {
@@ -436,8 +447,8 @@ static void stop_turn(struct io_turn *t)
         struct net_connection *c = container_of(node, struct net_connection, link);
         connection_close_if_done(c);
     }
-    if (net->connection_count > 0 || net->request_count > 0 || !io_op_idle(&net->accept) ||
-        !io_op_idle(&net->retry) || !io_op_idle(&net->sweep)) {
+    if (net->connection_count > 0 || net->request_count > 0 || !listeners_idle(net) ||
+        !io_op_idle(&net->sweep)) {
         return;
     }
     if (!io_op_idle(&net->stop_timer)) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* net: listener, connections and frames of one shard.
+/* net: listeners, connections and frames of one shard.
  *
  * It knows sizes and order, and nothing of what the bytes mean. A frame that has come whole goes up
  * as a struct net_request; the upper room fills the request's writer and calls net_respond(), at
@@ -41,6 +41,7 @@ struct net_request {
     struct wire_writer response;       /* empty: begin with wire_frame_begin() */
     struct net_connection *connection; /* NULL: the connection has gone, nobody waits */
     struct net *net;
+    unsigned listener;   /* whose connection it came on, as net_listen() was called, from 0 */
     uint64_t arrived_ns; /* io_now() when the frame was whole */
     uint8_t state;       /* net's */
     uint32_t reserved;   /* net's: bytes of the pool */
@@ -49,7 +50,6 @@ struct net_request {
 
 /* Zero means the default beside it. */
 struct net_options {
-    const char *host;            /* lent until net_new() returns */
     uint32_t connections_max;    /* of this shard: 10000 */
     uint32_t request_bytes_max;  /* of a frame: 100 MiB; never more than a quarter of the pool */
     uint64_t request_pool_bytes; /* 64 MiB */
@@ -82,9 +82,11 @@ struct net_options {
 /* NULL: out of memory. Listens only after net_listen(). */
 struct net *net_new(struct io *io, const struct net_options *options) MUST_CHECK;
 
-/* Begins to accept on `port` (0: any); *port_out is what it got. ERR_* by errno, said in the log.
- */
-int net_listen(struct net *net, uint16_t port, uint16_t *port_out) MUST_CHECK;
+enum { NET_LISTENERS_MAX = 16 };
+
+/* Begins to accept on one more address, NET_LISTENERS_MAX at most; port 0: any, *port_out is what it
+ * got. `host` is lent for the call. 0 or a negative errno. */
+int net_listen(struct net *net, const char *host, uint16_t port, uint16_t *port_out) MUST_CHECK;
 
 /* The answer stands whole (wire_frame_end() was called) in r->response. A latched error in the
  * writer closes the connection. */

@@ -20,6 +20,7 @@
 
 struct broker {
     unsigned shards;
+    char shards_text[12];
     char root[64], data[80];
     const char *const *settings;
     struct memory memory;
@@ -62,6 +63,7 @@ static void on_ready(void *context, const char *line, uint16_t port)
     struct broker *b = context;
     pthread_mutex_lock(&b->lock);
     b->port = port;
+    snprintf(b->line, sizeof b->line, "%s", line);
     pthread_cond_signal(&b->changed);
     pthread_mutex_unlock(&b->lock);
 }
@@ -101,6 +103,8 @@ static void load_config(struct broker *b)
     struct config_setting settings[32];
     static char keys[32][64];
     size_t count = 0;
+    snprintf(b->shards_text, sizeof b->shards_text, "%u", b->shards);
+    settings[count++] = (struct config_setting){"--set", "shards", b->shards_text};
     settings[count++] = (struct config_setting){"--set", "data.dir", b->data};
     settings[count++] = (struct config_setting){"--set", "listeners", "127.0.0.1:0"};
     bool memory = true;
@@ -133,6 +137,7 @@ static void launch(struct broker *b)
     cr_assert_eq(io_group_open_epoll(&b->group, &io, reason), 0, "%s", reason);
     const struct node_options node = {.config = b->config,
                                       .shards = b->shards,
+                                      .logger = &b->logger,
                                       .ready = on_ready,
                                       .ended = on_ended,
                                       .context = b};
@@ -225,12 +230,34 @@ uint16_t broker_port(const struct broker *b)
 
 /* --- bytes ------------------------------------------------------------------------------------ */
 
+uint16_t broker_port_at(const struct broker *b, unsigned index)
+{
+    const char *at = strstr(b->line, "ready: ");
+    for (; at && index > 0; index--) {
+        at = strstr(at, ", ");
+        at = at ? at + 2 : NULL;
+    }
+    at = at ? strstr(at, "127.0.0.1:") : NULL;
+    cr_assert_not_null(at, "%s", b->line);
+    return (uint16_t)strtoul(strchr(at, ':') + 1, NULL, 10);
+}
+
+int broker_logger_level(const struct broker *b)
+{
+    return (int)__atomic_load_n(&b->logger.level, __ATOMIC_RELAXED);
+}
+
 int client_open(struct broker *b)
+{
+    return client_open_port(b->port);
+}
+
+int client_open_port(uint16_t port)
 {
     int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     cr_assert_geq(client, 0);
     struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons(b->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     const struct timeval limit = {.tv_sec = CLIENT_TIMEOUT_S};
     const int one = 1;
     setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);

@@ -21,11 +21,18 @@ void broker_restart(struct broker *b);
 
 uint16_t broker_port(const struct broker *b);
 
+/* Of the index-th listener, from the ready line. */
+uint16_t broker_port_at(const struct broker *b, unsigned index);
+
+/* What the node's logger drops lines below. */
+int broker_logger_level(const struct broker *b);
+
 /* --- clients ---------------------------------------------------------------------------------- */
 
 enum { CLIENT_TIMEOUT_S = 20 }; /* a receive that waits longer fails the test */
 
 int client_open(struct broker *b);
+int client_open_port(uint16_t port);
 void client_close(int client);
 
 void client_send_bytes(int client, const void *bytes, size_t size);

@@ -304,8 +304,7 @@ Test(fetch, a_reader_that_does_not_read_leaves_others_alone)
  * lent has been copied or its connection closed (RELIABILITY 6, O4). */
 Test(fetch, many_readers_that_do_not_read_leave_others_alone, .timeout = 60)
 {
-    static const char *const small[] = {"limits.memory=64MiB", "socket.request.max.bytes=8MiB",
-                                        NULL};
+    static const char *const small[] = {"limits.memory=64MiB", NULL};
     struct broker *b = broker_start(1, small);
     int slow[8], good = client_open(b);
     topic_create(good, "t", 1, NULL);

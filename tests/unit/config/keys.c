@@ -58,7 +58,6 @@ Test(keys, topic_keys_follow_scalar_broker_keys)
         enum config_type type = config_key_info(info->broker_key)->type;
         cr_assert(type != CONFIG_TYPE_TEXT && type < CONFIG_TYPE_ITEMS, "%s", info->name);
         cr_assert_eq(topic_key_find(bytes_of_string(info->name)), i);
-        cr_assert_eq(type == CONFIG_TYPE_REAL, i == TOPIC_MIN_CLEANABLE_RATIO);
     }
 }
 
@@ -68,17 +67,62 @@ Test(keys, kafka_types_are_kafkas)
         enum config_key key;
         int type;
     } expected[] = {
-        {CONFIG_LOG_RETENTION_MS, 5},           {CONFIG_LOG_RETENTION_BYTES, 5},
-        {CONFIG_LOG_SEGMENT_BYTES, 3},          {CONFIG_MESSAGE_MAX_BYTES, 3},
-        {CONFIG_MIN_INSYNC_REPLICAS, 3},        {CONFIG_UNCLEAN_ELECTION, 1},
-        {CONFIG_CLEANER_MIN_RATIO, 6},          {CONFIG_LOG_CLEANUP_POLICY, 7},
-        {CONFIG_LOG_MESSAGE_TIMESTAMP_TYPE, 2}, {CONFIG_LOG_FLUSH_INTERVAL_MESSAGES, 5},
-        {CONFIG_LOG_INDEX_INTERVAL_BYTES, 3},   {CONFIG_COMPRESSION_TYPE, 2},
+        {CONFIG_LOG_RETENTION_MS, 5},         {CONFIG_LOG_RETENTION_BYTES, 5},
+        {CONFIG_LOG_SEGMENT_BYTES, 3},        {CONFIG_MESSAGE_MAX_BYTES, 3},
+        {CONFIG_MIN_INSYNC_REPLICAS, 3},      {CONFIG_AUTO_CREATE_TOPICS_ENABLE, 1},
+        {CONFIG_LOG_CLEANUP_POLICY, 7},       {CONFIG_LOG_MESSAGE_TIMESTAMP_TYPE, 2},
+        {CONFIG_LOG_INDEX_INTERVAL_BYTES, 3}, {CONFIG_COMPRESSION_TYPE, 2},
     };
     for (size_t i = 0; i < array_size(expected); i++) {
         cr_assert_eq(config_key_kafka_type(expected[i].key), expected[i].type, "%s",
                      config_key_info(expected[i].key)->name);
     }
+}
+
+/* What Kafka has and leat does not is never a key of ours as well: one of the two would lie. */
+Test(keys, foreign_and_ignored_names_are_no_keys)
+{
+    size_t refused = 0, harmless = 0;
+    for (size_t i = 0; config_foreign_at(i); i++) {
+        const struct config_foreign *f = config_foreign_at(i);
+        struct bytes name = bytes_of_string(f->name);
+        bool family = name.data[name.size - 1] == '.';
+        cr_assert_eq(config_key_find(name), -1, "%s", f->name);
+        cr_assert_gt(strlen(f->text), 10u, "%s", f->name);
+        cr_assert_eq(family, config_foreign_find(name) != f, "%s", f->name);
+        refused += !f->harmless;
+        harmless += f->harmless;
+    }
+    cr_assert_gt(refused, 10u);
+    cr_assert_gt(harmless, 10u);
+    for (size_t i = 0; topic_ignored_at(i); i++) {
+        struct bytes name = bytes_of_string(topic_ignored_at(i)->name);
+        cr_assert_eq(topic_key_find(name), -1);
+        cr_assert_str_eq(topic_key_ignored(name), topic_ignored_at(i)->text);
+    }
+    cr_assert_null(topic_key_ignored(bytes_of_string("retention.ms")));
+    cr_assert_null(config_key_foreign(bytes_of_string("log.retention.ms")));
+    cr_assert_str_eq(config_key_foreign(bytes_of_string("log.cleaner.threads")),
+                     "compaction is not in this version");
+}
+
+/* Every topic's key can change at run time, or is fixed; and so its default at the broker. */
+Test(keys, values_are_normalised)
+{
+    char out[64], why[CONFIG_WHY_SIZE];
+    int64_t number = 7;
+    cr_assert_eq(
+        config_value_normal(CONFIG_LOG_RETENTION_MS, bytes_of_string("7d"), out, sizeof out, why),
+        0);
+    cr_assert_str_eq(out, "604800000");
+    cr_assert_eq(
+        config_value_normal(CONFIG_LOGGING_LEVEL, bytes_of_string("loud"), out, sizeof out, why),
+        ERR_INVALID_CONFIG);
+    cr_assert_str_eq(why, "'loud' is not one of: debug, info, warn, error");
+    cr_assert(config_value_number(CONFIG_LOGGING_LEVEL, bytes_of_string("warn"), &number));
+    cr_assert_eq(number, 2);
+    cr_assert_not(config_value_number(CONFIG_FETCH_MAX_BYTES, bytes_of_string("1GiB"), &number));
+    cr_assert_eq(number, 2, "a refused value is not written");
 }
 
 Test(keys, nearest_name)

@@ -15,15 +15,13 @@ static struct loading *broker(const char *file)
 
 Test(topic, values_come_from_the_broker_until_the_topic_sets_them)
 {
-    struct loading *l = broker("log.retention.ms: 1h\ndefault.durability: memory\n"
-                               "log.cleaner.min.cleanable.ratio: 0.25\n");
+    struct loading *l = broker("log.retention.ms: 1h\ndefault.durability: memory\n");
     struct topic_config t;
     char why[CONFIG_WHY_SIZE], shown[64];
     topic_config_init(&t, l->config);
     cr_assert_eq(t.own, 0u);
     cr_assert_eq(topic_config_number(&t, TOPIC_RETENTION_MS), 3600000);
     cr_assert_eq(topic_config_number(&t, TOPIC_DURABILITY), TOPIC_DURABILITY_MEMORY);
-    cr_assert_eq(t.ratio, 0.25);
     cr_assert_eq(topic_config_number(&t, TOPIC_SEGMENT_BYTES), 1 << 30);
     cr_assert_eq(
         topic_config_set(&t, TOPIC_RETENTION_MS, bytes_of_string("60000"), why, sizeof why), 0);
@@ -33,9 +31,7 @@ Test(topic, values_come_from_the_broker_until_the_topic_sets_them)
     cr_assert_str_eq(shown, "60000");
     topic_config_format(&t, TOPIC_DURABILITY, shown, sizeof shown);
     cr_assert_str_eq(shown, "memory");
-    topic_config_format(&t, TOPIC_MIN_CLEANABLE_RATIO, shown, sizeof shown);
-    cr_assert_str_eq(shown, "0.25");
-    topic_config_format(&t, TOPIC_FLUSH_MESSAGES, shown, sizeof shown);
+    topic_config_format(&t, TOPIC_MESSAGE_TIMESTAMP_BEFORE, shown, sizeof shown);
     cr_assert_str_eq(shown, "9223372036854775807");
     topic_config_format(&t, TOPIC_CLEANUP_POLICY, shown, sizeof shown);
     cr_assert_str_eq(shown, "delete");

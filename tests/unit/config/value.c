@@ -47,7 +47,7 @@ Test(value, sizes)
     expect_refused(CONFIG_LOG_RETENTION_BYTES, "9000000TiB", "9000000TiB is too large");
 }
 
-Test(value, durations_are_in_the_unit_of_the_name)
+Test(value, durations)
 {
     expect(CONFIG_LOG_RETENTION_MS, "7d", 604800000);
     expect(CONFIG_LOG_RETENTION_MS, "1w", 604800000);
@@ -55,9 +55,6 @@ Test(value, durations_are_in_the_unit_of_the_name)
     expect(CONFIG_LOG_RETENTION_MS, "15m", 900000);
     expect(CONFIG_LOG_RETENTION_MS, "1500", 1500);
     expect(CONFIG_LOG_RETENTION_MS, "20ms", 20);
-    expect(CONFIG_OFFSETS_RETENTION_MINUTES, "7d", 10080);
-    expect(CONFIG_OFFSETS_RETENTION_MINUTES, "10080", 10080);
-    expect_refused(CONFIG_OFFSETS_RETENTION_MINUTES, "90s", "90s is not a whole number of minutes");
     expect_refused(CONFIG_LOG_RETENTION_MS, "7 days", "'7 days' has an unknown unit");
     expect_refused(CONFIG_CONNECTIONS_MAX_IDLE_MS, "10ms", "10ms is below the minimum 1s");
 }
@@ -80,19 +77,6 @@ Test(value, numbers_booleans_choices)
                    "compact,delete: compaction is not in this version, only delete is accepted");
     expect_refused(CONFIG_COMPRESSION_TYPE, "zstd",
                    "zstd: batches are kept as they were sent, only producer is accepted");
-}
-
-Test(value, fractions)
-{
-    struct config_scalar value = {0};
-    char why[CONFIG_WHY_SIZE];
-    cr_assert_eq(parse(CONFIG_CLEANER_MIN_RATIO, "0.25", &value, why), 0);
-    cr_assert_eq(value.real, 0.25);
-    static const char *const wrong[] = {"", "1.1", "-0.1", "nan", "0x1p-2", "1e-1", "0.1.2", "inf"};
-    for (size_t i = 0; i < array_size(wrong); i++) {
-        cr_assert_neq(parse(CONFIG_CLEANER_MIN_RATIO, wrong[i], &value, why), 0, "%s", wrong[i]);
-    }
-    cr_assert_eq(value.real, 0.25);
 }
 
 Test(value, formats_come_back_as_the_same_value)

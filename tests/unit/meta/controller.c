@@ -531,3 +531,60 @@ Test(controller, alter_broker_configs)
     cr_assert_str_eq(image_broker_config(b.image, -1, "log.retention.ms"), "9000");
     bench_close(&b);
 }
+
+Test(controller, num_partitions_follows_what_nodes_were_told)
+{
+    struct bench b;
+    bench_open(&b, 1);
+    struct meta_op all = {.kind = META_ALTER_CONFIGS,
+                          .broker = -1,
+                          CONFIGS({"num.partitions", "7", META_CONFIG_SET})};
+    struct meta_op own = {
+        .kind = META_ALTER_CONFIGS, .broker = 1, CONFIGS({"num.partitions", "4", META_CONFIG_SET})};
+    static const struct {
+        const char *topic;
+        int32_t partitions;
+    } expected[] = {{"configured", 3}, {"all", 7}, {"own", 4}};
+    for (size_t i = 0; i < array_size(expected); i++) {
+        struct meta_op *told = i == 1 ? &all : i == 2 ? &own : NULL;
+        cr_assert(!told || bench_run(&b, told) == 0);
+        struct meta_op create = {.kind = META_CREATE_TOPIC,
+                                 .topic = expected[i].topic,
+                                 .partitions = -1,
+                                 .replication_factor = -1};
+        cr_assert_eq(bench_run(&b, &create), 0, "%s", create.why);
+        const struct image_topic *t =
+            image_topic_by_name(b.image, bytes_of_string(expected[i].topic));
+        cr_assert_eq(t->partition_count, expected[i].partitions, "%s", expected[i].topic);
+    }
+    bench_close(&b);
+}
+
+Test(controller, configurations_are_kept_bare_or_not_at_all)
+{
+    struct bench b;
+    bench_open(&b, 1);
+    struct meta_op create = {
+        .kind = META_CREATE_TOPIC,
+        .topic = "t",
+        .partitions = 1,
+        .replication_factor = 1,
+        CONFIGS({"retention.ms", "7d", META_CONFIG_SET}, {"flush.messages", "1", META_CONFIG_SET})};
+    cr_assert_eq(bench_run(&b, &create), 0, "%s", create.why);
+    struct meta_op alter = {.kind = META_ALTER_CONFIGS,
+                            .topic = "t",
+                            CONFIGS({"segment.bytes", "2MiB", META_CONFIG_SET},
+                                    {"preallocate", "true", META_CONFIG_SET})};
+    cr_assert_eq(bench_run(&b, &alter), 0, "%s", alter.why);
+    const struct image_topic *t = image_topic_by_name(b.image, bytes_of_string("t"));
+    cr_assert_eq(t->config_count, 2u);
+    cr_assert_str_eq(image_topic_config(t, "retention.ms"), "604800000");
+    cr_assert_str_eq(image_topic_config(t, "segment.bytes"), "2097152");
+    struct meta_op foreign = {.kind = META_ALTER_CONFIGS,
+                              .broker = 1,
+                              CONFIGS({"log.cleaner.threads", "2", META_CONFIG_SET})};
+    cr_assert_eq(bench_run(&b, &foreign), ERR_INVALID_CONFIG);
+    cr_assert_str_eq(foreign.why,
+                     "log.cleaner.threads has no effect here: compaction is not in this version.");
+    bench_close(&b);
+}

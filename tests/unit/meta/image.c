@@ -419,12 +419,16 @@ Test(image, brokers)
     memory_init(&memory, 16 << 20);
     struct image_home *home = image_home_new(&memory, "c");
     struct image *draft = image_empty(home);
+    const struct image_endpoint_spec endpoints[] = {
+        {bytes_of_string("plain"), bytes_of_string("h"), 1},
+        {bytes_of_string(""), bytes_of_string("other"), 65535},
+    };
     for (int32_t id = 9; id > 0; id -= 2) {
         struct image_broker_spec spec = {.id = id,
                                          .epoch = 10 + id,
-                                         .host = bytes_of_string("h"),
+                                         .endpoints = endpoints,
+                                         .endpoint_count = 2,
                                          .rack = bytes_of_string("r"),
-                                         .port = 1,
                                          .fenced = true};
         cr_assert_eq(image_put_broker(draft, &spec), 0);
     }
@@ -436,7 +440,15 @@ Test(image, brokers)
     cr_assert_eq(image_set_fenced(draft, 5, 15, false), 0);
     cr_assert_not(image_broker_by_id(draft, 5)->fenced);
     cr_assert_str_eq(image_broker_by_id(draft, 5)->rack, "r");
-    struct image_broker_spec older = {.id = 5, .epoch = 14, .host = bytes_of_string("x")};
+    const struct image_broker *five = image_broker_by_id(draft, 5);
+    cr_assert_eq(five->endpoint_count, 2);
+    cr_assert_str_eq(five->endpoints[0].name, "plain");
+    cr_assert_str_eq(five->endpoints[1].host, "other");
+    cr_assert_eq(five->endpoints[1].port, 65535);
+    struct image_broker_spec older = {
+        .id = 5, .epoch = 14, .endpoints = endpoints, .endpoint_count = 1};
+    struct image_broker_spec none = {.id = 5, .epoch = 20};
+    cr_assert_eq(image_put_broker(draft, &none), ERR_MALFORMED, "no address at all");
     cr_assert_eq(image_put_broker(draft, &older), ERR_MALFORMED, "epochs do not fall");
     cr_assert_null(image_broker_by_id(draft, 4));
     image_release(draft);

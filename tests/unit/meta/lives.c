@@ -278,11 +278,12 @@ void lives_init(struct lives *l, uint64_t seed, unsigned shards)
     l->choices = prng_of(seed);
     l->broker_epoch = -1;
     l->ops_per_life = 60;
+    static const struct image_endpoint endpoint = {"plain", "one", 9092};
     l->options = (struct meta_options){
         .root = "/data/meta",
         .node_id = 1,
-        .host = "one",
-        .port = 9092,
+        .endpoints = &endpoint,
+        .endpoint_count = 1,
         .num_partitions = 1,
         .default_replication_factor = 1,
         .topics_max = 1000,

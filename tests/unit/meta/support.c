@@ -30,8 +30,13 @@ char *image_text(const struct image *image)
     for (uint32_t i = 0; i < image_broker_count(image); i++) {
         const struct image_broker *b = image_broker_at(image, i);
         uuid_text(image_broker_incarnation(b), id);
-        fprintf(out, "broker %" PRId32 " epoch %" PRId64 " %s:%u rack %s fenced %d %s\n", b->id,
-                b->epoch, b->host, b->port, b->rack ? b->rack : "(none)", b->fenced, id);
+        fprintf(out, "broker %" PRId32 " epoch %" PRId64 " rack %s fenced %d %s", b->id, b->epoch,
+                b->rack ? b->rack : "(none)", b->fenced, id);
+        for (uint32_t k = 0; k < b->endpoint_count; k++) {
+            const struct image_endpoint *e = &b->endpoints[k];
+            fprintf(out, " %s=%s:%u", e->name, e->host, e->port);
+        }
+        fprintf(out, "\n");
     }
     for (uint32_t i = 0; i < image_configured_count(image); i++) {
         const struct image_config *configs;
@@ -76,12 +81,14 @@ void bench_open(struct bench *b, int brokers)
     proposal_init(&b->proposal, &b->memory, 900 << 10);
     struct image *first = image_empty(b->home);
     for (int i = 1; i <= brokers; i++) {
+        const struct image_endpoint_spec endpoint = {bytes_of_string("PLAINTEXT"),
+                                                     bytes_of_string("host"), 9092};
         struct image_broker_spec spec = {
             .id = i,
             .epoch = 0,
             .incarnation = id_of((uint64_t)i),
-            .host = bytes_of_string("host"),
-            .port = 9092,
+            .endpoints = &endpoint,
+            .endpoint_count = 1,
         };
         cr_assert_eq(image_put_broker(first, &spec), 0);
     }

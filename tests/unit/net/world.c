@@ -86,7 +86,7 @@ static void server_start(struct io *io, void *argument)
     struct world *w = argument;
     w->net = net_new(io, &w->options);
     cr_assert_not_null(w->net);
-    cr_assert_eq(net_listen(w->net, 0, &w->port), 0);
+    cr_assert_eq(net_listen(w->net, "server", 0, &w->port), 0);
     cr_assert_neq(w->port, 0);
 }
 
@@ -97,7 +97,6 @@ static void client_start(struct io *io, void *argument)
 void world_open(struct world *w, const struct net_options *options)
 {
     *w = (struct world){.options = options ? *options : (struct net_options){0}};
-    w->options.host = "server";
     w->options.request_size = sizeof(struct server_request);
     w->options.request = on_request;
     w->options.abandoned = on_abandoned;

@@ -111,10 +111,11 @@ static void start(struct io *io, void *argument)
     cr_assert(error == 0 || error == -EEXIST);
     error = io_mkdir(io, "data/meta");
     cr_assert(error == 0 || error == -EEXIST);
+    static const struct image_endpoint endpoint = {"plain", "machine", 9092};
     w->meta_options = (struct meta_options){.root = "data/meta",
                                             .node_id = 1,
-                                            .host = "machine",
-                                            .port = 9092,
+                                            .endpoints = &endpoint,
+                                            .endpoint_count = 1,
                                             .num_partitions = 1,
                                             .default_replication_factor = 1,
                                             .topics_max = 1000,
