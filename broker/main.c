@@ -164,6 +164,8 @@ static int act_on_arguments(struct program *p)
     case CONFIG_USAGE:
         fprintf(stderr, "%s\n", p->arguments.message);
         return CONFIG_EXIT_USAGE;
+    case CONFIG_SCHEMA:
+        return config_schema(to_stdout, NULL) == 0 && fflush(stdout) == 0 ? 0 : NODE_EXIT_FAILURE;
     default:
         break;
     }

@@ -183,6 +183,9 @@ void config_print(const struct config *c, config_line_fn *line, void *context);
 /* The reference page of all keys, in Markdown. */
 void config_reference(config_line_fn *line, void *context);
 
+/* The table as JSON Schema: 0, or ERR_NO_MEMORY after some lines. */
+int config_schema(config_line_fn *line, void *context) MUST_CHECK;
+
 /* --- topics ----------------------------------------------------------------------------------- */
 
 struct topic_key_info {
@@ -244,6 +247,7 @@ enum config_action {
     CONFIG_RUN,
     CONFIG_CHECK,  /* --check-config: load, report, exit */
     CONFIG_PRINT,  /* --print-config: load, print, exit */
+    CONFIG_SCHEMA, /* --config-schema: print the schema of all keys, exit */
     CONFIG_SAY,    /* --help, --version: print `message` on stdout, exit 0 */
     CONFIG_USAGE,  /* a wrong command line: print `message` on stderr, exit 2 */
 };

@@ -18,6 +18,7 @@ const char config_usage[] =
     "  --set KEY=VALUE        any key; stronger than file and environment; repeatable\n"
     "  --check-config [FILE]  report every problem of the configuration and exit\n"
     "  --print-config         print every value with its origin and exit\n"
+    "  --config-schema        print a JSON Schema of every key and exit\n"
     "  --version              print the version and exit\n"
     "  --help                 print this and exit\n"
     "\n"
@@ -147,6 +148,8 @@ static int take_argument(struct config_arguments *out, const char *argument, con
         out->message = "leatd " LEAT_VERSION;
     } else if (strcmp(argument, "--print-config") == 0) {
         out->action = CONFIG_PRINT;
+    } else if (strcmp(argument, "--config-schema") == 0) {
+        out->action = CONFIG_SCHEMA;
     } else if (option_is(argument, "--check-config", &value)) {
         out->action = CONFIG_CHECK;
         bool separate = !value && following && following[0] != '-';

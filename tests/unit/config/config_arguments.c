@@ -72,6 +72,9 @@ Test(arguments, actions)
     a = LINE("--print-config");
     cr_assert_eq(a->action, CONFIG_PRINT);
     free(a);
+    a = LINE("--config-schema");
+    cr_assert_eq(a->action, CONFIG_SCHEMA);
+    free(a);
 }
 
 static void expect_usage(struct config_arguments *a, const char *message)
