@@ -2,8 +2,7 @@
 
 /* leat-sim: walks the storage of a node through crashes, from seeds.
  *
- *     leat-sim [--seed N] [--walks N] [--crashes N] [--seconds N] [--mutant NAME] [--story]
- *              [--plain] [--no-damage] [--no-memory] [--disk-full] [--every]
+ *     leat-sim --help
  *
  * Exit status: 0 all is well (with --mutant: it was caught), 1 not, 2 a wrong argument. One seed
  * gives one walk: what fails is run again with --seed and --story. */
@@ -92,6 +91,21 @@ static int every_mutant(struct arguments *a)
     return missed ? 1 : 0;
 }
 
+static const char usage[] =
+    "leat-sim: walks the storage of a node through crashes, from seeds\n"
+    "\n"
+    "  --seed N       the first seed; alone: one walk of it\n"
+    "  --walks N, --crashes N, --seconds N   how much of it (10000 crashes)\n"
+    "  --story        tells each step\n"
+    "  --mutant NAME  leaves a rule out: exit status 0 when that is noticed\n"
+    "  --every        each rule in turn\n"
+    "  --plain        appends, truncations, starts and epochs only\n"
+    "  --disk-full    little room in every walk, not only in some\n"
+    "  --no-damage    nothing rots\n"
+    "  --no-memory    durable logs only\n"
+    "\n"
+    "Exit status: 0 all is well, 1 a violation (or a rule that was not missed), 2 a wrong argument.\n";
+
 static bool parse_number(const char *text, uint64_t *out)
 {
     char *end;
@@ -163,6 +177,10 @@ int main(int count, char **words)
                           .crashes = 10000,
                           .seconds = 86400,
                           .options = {.damage = true, .memory_logs = true}};
+    if (count == 2 && strcmp(words[1], "--help") == 0) {
+        fputs(usage, stdout);
+        return 0;
+    }
     if (!parse(count, words, &a)) {
         return 2;
     }
