@@ -302,6 +302,7 @@ static int run(struct program *p)
     stop_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of its write */
     if (open_group(p, shards) != 0) {
         return NODE_EXIT_FAILURE;
     }

@@ -69,6 +69,7 @@ int error_from_errno(int64_t number)
     switch (-number) {
     case ENOSPC:
     case EDQUOT:
+    case EFBIG: /* beyond the process's limit (RLIMIT_FSIZE) or the file system's: no room either */
         return ERR_DISK_FULL;
     case EIO:
     case EROFS:

@@ -71,6 +71,7 @@ Test(errors, retriable_as_kafka_says)
 Test(errors, errno_values)
 {
     cr_assert_eq(error_from_errno(-ENOSPC), ERR_DISK_FULL);
+    cr_assert_eq(error_from_errno(-EFBIG), ERR_DISK_FULL);
     cr_assert_eq(error_from_errno(-EIO), ERR_DISK_FAILED);
     cr_assert_eq(error_from_errno(-ENOENT), ERR_NOT_FOUND);
     cr_assert_eq(error_from_errno(-ECONNRESET), ERR_CLOSED);
