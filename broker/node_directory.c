@@ -284,6 +284,25 @@ static bool take_lock(struct node *n)
     return true;
 }
 
+/* Said once, before anything is written: every file of the directory meets the same answer. */
+static void try_direct(struct node *n)
+{
+    struct io *io = node_io(n);
+    struct io_file *file;
+    assert(n->lock);
+    if (io_file_open(io, &file, n->path, IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_DIRECT) < 0) {
+        return; /* what is opened next says why */
+    }
+    if (!io_file_direct(file)) {
+        log_warn(
+            io_logger(io), "node",
+            "the file system of %s refuses O_DIRECT: files are written through the page cache, "
+            "as durable and slower",
+            n->data);
+    }
+    io_file_close(io, file);
+}
+
 void node_open_directory(struct node *n, void (*done)(struct node *n))
 {
     struct io *io = node_io(n);
@@ -303,6 +322,7 @@ void node_open_directory(struct node *n, void (*done)(struct node *n))
     if (!take_lock(n)) {
         return;
     }
+    try_direct(n);
     error = in_data(n, "format");
     assert(!error); /* the path is short enough, see above */
     n->load.done = format_loaded;

@@ -56,7 +56,7 @@ static void say_ready(struct node *n)
     if (r->set_aside) {
         log_warn(io_logger(node_io(n)), "node",
                  "directories that the metadata does not know were set aside: count=%" PRIu32
-                 " in=%s/trash",
+                 " in=%s/aside",
                  r->set_aside, n->data);
     }
     n->options.ready(n->options.context, line, n->ports[0]);

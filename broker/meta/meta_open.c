@@ -111,8 +111,12 @@ static void replay_read(struct log_read *r, int error)
     struct meta_start *s = container_of(r, struct meta_start, read);
     struct meta *m = s->meta;
     if (error) {
-        start_fail(m, error, "the metadata log %s/topics/__cluster_metadata-0 cannot be read: %s",
-                   m->options.root, error_text(error));
+        start_fail(
+            m, error,
+            "the metadata log %s/topics/__cluster_metadata-0 cannot be read at offset %" PRId64
+            ": %s%s",
+            m->options.root, r->offset, error_text(error),
+            error == ERR_DAMAGED ? "; restore the file from a copy" : "");
         return;
     }
     error = apply_read(m);
