@@ -1,164 +1,452 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""A bit flips, a file is gone, in the data of a broker that was stopped or killed: the start refuses with
-status 74 and names the file, changes nothing, goes on with --accept-loss; put back, everything is there.
-In a segment it is told when it is read, and all else is served.
+"""Damage in every kind of file of a data directory that was stopped cleanly or killed. Each either heals (all
+that was acknowledged is served), is told when it is read, or is refused by the start with status 74 (78 where
+the directory is not ours): the sentence names the file, and the command that decides, and what holds the
+records is not changed. Put back, everything is there. Never is anything cut in silence; never a crash.
+
+At the end a sweep damages every file there is, at random places: whatever happens, it is one of these.
+
+    tests/fault/test_damage.py [--seed S] [--sweeps N] [--all]
 """
-import os
+import argparse
+import concurrent.futures
+import hashlib
+import itertools
+import random
 import shutil
-import signal
-import sys
+import threading
 
-from node import Node, SCRATCH, Template, produce_answer
+from node import *
 
-BATCHES = 400
+SIDE_BY_SIDE = 6
+DAMAGE, BUSY, NOT_OURS = 74, 75, 78
+CORRUPT_MESSAGE = 2
+COPY = "restore the file from a copy"  # where nobody can decide to go on: whose directory it is
+SETTINGS = ("journal.file.bytes=2MiB", "log.segment.bytes=2MiB")
+PLACES = [("t", 0), ("t", 1), ("memory", 0)]
+FSYNC_PLACES = PLACES[:2]
+SEGMENT = "topics/t-0/" + "0" * 20
+parser = argparse.ArgumentParser()
+parser.add_argument("--seed", type=int, default=11)
+parser.add_argument("--sweeps", type=int, default=1)
+parser.add_argument("--all", action="store_true", help="also what is known to be cut in silence today")
+arguments = parser.parse_args()
 
 
-def fill(node, topic):
-    link = node.link()
-    template = Template(2, 500)
-    for number in range(BATCHES):
-        link.produce(topic, 0, template.batch(number))
-        assert produce_answer(link.answers(30)[0])[0] == 0
-    link.close()
-
-
-def read(node, topic):
-    link = node.link()
-    found = list(link.read(topic, 0, 0))
-    link.close()
-    return [number for _, _, number, _ in found]
+# --- what is damaged ------------------------------------------------------------------------------
 
 
 def flip(path, position):
-    with open(path, "r+b") as file:
-        file.seek(position)
-        byte = file.read(1)[0]
-        file.seek(position)
-        file.write(bytes([byte ^ 0x10]))
+    with open(path, "r+b") as f:
+        f.seek(position)
+        byte = f.read(1)
+        check(byte, f"{path} has no byte {position}")
+        f.seek(position)
+        f.write(bytes([byte[0] ^ 0x10]))
 
 
-def files(node):
-    return sorted((os.path.relpath(os.path.join(base, name), node.data), os.path.getsize(os.path.join(base, name)))
-                  for base, _, names in os.walk(node.data) for name in names if "/journal-" not in base)
+def rewrite(path, data):
+    with open(path, "wb") as f:
+        f.write(data)
 
 
-def expect(what, condition, more=""):
-    if not condition:
-        sys.exit(f"{what}: {more}")
+def groups(path):
+    """(position, count, sequence) of the journal groups in a file."""
+    with open(path, "rb") as f:
+        data = f.read()
+    for at in range(4096, len(data), 4096):
+        if data[at:at + 4] == b"LGR1":
+            count, sequence = struct.unpack_from(">IQ", data, at + 12)
+            yield at, count, sequence
 
 
-def refuses(node, what, names):
-    before = files(node)
-    for _ in range(2):
-        expect(f"{what}: it starts", not node.start())
-        expect(f"{what}: status 74 is expected", node.status == 74, f"{node.status}\n{node.said}")
-        for name in names + ["--accept-loss"]:
-            expect(f"{what}: {name} is not named", name in node.said, node.said)
-    now = files(node)
-    gone = [f for f in before if f not in now and f[0] not in ("clean-shutdown", "lock")]
-    expect(f"{what}: files have changed", not gone, gone)
+def marked(data, root="journal-0"):
+    """Whether the newest group only carries the mark: then all others are below a mark."""
+    found = [(sequence, count) for name in os.listdir(f"{data}/{root}") if name.startswith("durable")
+             for _, count, sequence in groups(f"{data}/{root}/{name}")]
+    return bool(found) and min(count for sequence, count in found if sequence == max(found)[0]) == 0
 
 
-def case(origin, what, damage, restore, names):
-    """`damage(data)` on a copy of a stopped or killed broker's data, then the way out and the way back."""
-    node = Node("case")
-    shutil.rmtree(node.data, ignore_errors=True)
-    shutil.copytree(origin.data, node.data)
-    damage(node.data)
-    refuses(node, what, names)
-    if restore:
-        restore(node.data)
-        node.started()
-        expect(f"{what}: put back, not all is there", read(node, "t") == list(range(BATCHES)))
-        node.end()
-        damage(node.data)
-        refuses(node, what, names)
-    node.started("--accept-loss")
-    expect(f"{what}: another topic suffers", read(node, "other") in ([], list(range(BATCHES))))
-    fill(node, "t")
-    node.end(signal.SIGTERM)
-    node.started()
-    expect(f"{what}: nothing stands after going on", read(node, "t")[-BATCHES:] == list(range(BATCHES)))
-    node.end()
-    print(f"ok: {what}")
+def live_group(data, root="journal-0"):
+    """(file, position) of a group with entries of the newest life, in the middle."""
+    found = [(sequence, f"{root}/{name}", at) for name in sorted(os.listdir(f"{data}/{root}"))
+             if name.startswith("durable") for at, count, sequence in groups(f"{data}/{root}/{name}") if count]
+    check(len(found) > 1, f"{root} holds {len(found)} groups only")
+    return sorted(found)[-2][1:]
 
 
-def journal_case(killed):
-    def damage(data):
-        with open(f"{data}/journal-0/durable-0000", "rb") as file:
-            expect("the journal holds no group", file.read(4100)[4096:] == b"LGR1")
-        flip(f"{data}/journal-0/durable-0000", 4096 + 300)
-
-    case(killed, "a bit in the journal below the mark", damage,
-         None, ["journal-0/durable-0000", "at position 4096"])
+# --- originals ------------------------------------------------------------------------------------
 
 
-def segment_is_told(stopped):
-    node = Node("case")
-    shutil.rmtree(node.data, ignore_errors=True)
-    shutil.copytree(stopped.data, node.data)
-    path = f"{node.data}/topics/t-0/00000000000000000000.log"
-    size = Template(2, 500).size
-    flip(path, 100 * size + 200)
-    node.started()
-    link = node.link()
-    found = []
+class Original:
+    """A data directory with everything in it, and what was acknowledged."""
+
+    def __init__(self, name, ending):
+        self.name, self.bulk = name, Bulk(32 << 10)
+        leatd = Leatd(f"{SCRATCH}/{name}", *SETTINGS).start()
+        client = Client(leatd.port)
+        client.create("t", 2)
+        client.create("memory", 1, durability="memory")
+        for number in range(60):  # so that the metadata log is longer than the block in its checkpoint
+            client.create(f"other-{number}", 1)
+        self.send(client, 180)
+        leatd.stop()
+        leatd.start()
+        client = Client(leatd.port)
+        self.send(client, 30)
+        if ending == signal.SIGKILL:
+            wait_until("the mark of an idle journal", lambda: marked(leatd.data))
+            leatd.kill()
+        else:
+            leatd.stop()
+        self.data = leatd.data
+
+    def send(self, client, count):
+        for _ in range(count):
+            for place in PLACES:
+                check(self.bulk.send(client, *place) == NO_ERROR, "an append is refused")
+
+    def copy(self):
+        leatd = Leatd(f"{SCRATCH}/case-{next(numbers)}", *SETTINGS)
+        made.paths = getattr(made, "paths", []) + [leatd.data]
+        status, said = run_quietly("cp", "-a", "--sparse=always", self.data, leatd.data)
+        check(status == 0, f"cp: {said}")
+        return leatd
+
+    def compare(self, leatd, places=None):
+        client = Client(leatd.port)
+        self.bulk.compare_all(client, places or PLACES)
+        client.close()
+
+    def files(self):
+        for base, _, names in sorted(os.walk(self.data)):
+            for name in sorted(names):
+                yield os.path.relpath(os.path.join(base, name), self.data)
+
+
+def same(one, other, path):
     try:
-        for base, _, number, _ in link.read("t", 0, 0):
-            found.append(number)
-        sys.exit("a damaged batch is served")
-    except OSError as e:
-        expect("what stands before the damage is not served", found == list(range(100)), len(found))
-        expect("another error than CORRUPT_MESSAGE", e.errno == 2, e)
-    expect("what stands behind the damage is not served",
-           [n for _, _, n, _ in link.read("t", 0, 202)] == list(range(101, BATCHES)))
-    link.close()
-    node.end(signal.SIGTERM)
-    with open(node.log, encoding="utf-8") as log:
-        said = log.read()
-    expect("file and position are not told", f"00000000000000000000.log at position {100 * size}" in said, said[-2000:])
-    print("ok: a bit in a segment")
+        with open(f"{one}/{path}", "rb") as a, open(f"{other}/{path}", "rb") as b:
+            return a.read() == b.read()
+    except FileNotFoundError:
+        return False
 
 
-def prepare(name, ending):
-    node = Node(name).started()
-    node.create("t", 1)
-    node.create("other", 1)
-    if ending == signal.SIGKILL:
-        node.end(signal.SIGTERM)
-        node.started()
-    fill(node, "t")
-    fill(node, "other")
-    node.end(ending)
-    return node
+def contents(data):
+    """Of what holds records. The metadata begins an epoch before the logs are looked at."""
+    found = {}
+    for top in ("topics", "journal-0"):
+        for base, _, names in os.walk(f"{data}/{top}"):
+            for name in names:
+                path = os.path.join(base, name)
+                with open(path, "rb") as f:
+                    found[path] = hashlib.sha1(f.read()).digest()
+    return found
 
 
-def remove(path):
-    def damage(data):
-        os.rename(f"{data}/{path}", f"{data}/../removed")
-    return damage
+failures = []
+numbers = itertools.count()
+made = threading.local()  # paths: the copies of the case that this thread is at
+pool = concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE)
 
 
-def put_back(path):
-    def restore(data):
-        os.rename(f"{data}/../removed", f"{data}/{path}")
-    return restore
+def counted(function):
+    """Cases wait for the disk most of the time, so a few go side by side, and one that fails stops no other."""
+    def case(original, what, *places, **more):
+        made.paths = []
+        try:
+            function(original, what, *places, **more)
+            for path in made.paths:
+                shutil.rmtree(path)
+            print(f"ok: {original.name}, {what}", flush=True)
+        except BaseException as error:  # told at the end
+            failures.append(f"{original.name}, {what}: {error!r}")
+            print(failures[-1][:1500], flush=True)
+
+    return lambda *places, **more: pool.submit(case, *places, **more)
 
 
-def both(data):
-    flip(f"{data}/journal-0/checkpoint-0", 100)
-    flip(f"{data}/journal-0/checkpoint-1", 300)
+# --- the outcomes ---------------------------------------------------------------------------------
 
 
-os.chdir(SCRATCH if os.path.isabs(os.environ.get("BUILD", "build")) else ".")
-clean = prepare("stopped", signal.SIGTERM)
-dirty = prepare("killed", signal.SIGKILL)
-case(clean, "both copies of the checkpoint", both, both, ["journal-0/checkpoint-0 and -1"])
-PARTITION = "topics/t-0/partition"
-case(clean, "the partition file", lambda d: flip(f"{d}/{PARTITION}", 20), lambda d: flip(f"{d}/{PARTITION}", 20),
-     ["topics/t-0"])
-SEGMENT = "topics/t-0/00000000000000000000.log"
-case(clean, "a missing segment", remove(SEGMENT), put_back(SEGMENT), [SEGMENT])
-journal_case(dirty)
-segment_is_told(clean)
+@counted
+def heals(original, what, damage, places=None, quiet=False):
+    leatd = original.copy()
+    damage(leatd.data)
+    leatd.start()
+    original.compare(leatd, places)
+    check(not quiet or "level=error" not in leatd.said(), f"{what}: not silent:\n{leatd.said()}")
+    leatd.stop()
+    leatd.start()  # healed for good
+    original.compare(leatd, places)
+    leatd.kill()
+
+
+@counted
+def refused(original, what, damage, names, status=DAMAGE, accepted=True):
+    """`accepted`: --accept-loss goes on and the topics that do not suffer are served."""
+    leatd = original.copy()
+    damage(leatd.data)
+    touched = [path for path in original.files() if not same(original.data, leatd.data, path)]
+    before = contents(leatd.data)
+    got, said = leatd.refused()
+    check(got == status, f"{what}: status {got}, not {status}:\n{said}")
+    decides = ["--accept-loss"] if status == DAMAGE and COPY not in names else []
+    for name in list(names) + decides:
+        check(name in said, f"{what}: {name!r} is not named:\n{said}")
+    now = contents(leatd.data)
+    changed = [p for p in set(before) | set(now) if before.get(p) != now.get(p)]
+    check(not changed, f"{what}: a refused start has changed {changed}")
+    for path in touched:  # put back: the refused start has broken nothing
+        os.makedirs(os.path.dirname(f"{leatd.data}/{path}"), exist_ok=True)
+        shutil.copyfile(f"{original.data}/{path}", f"{leatd.data}/{path}")
+    leatd.start()
+    original.compare(leatd)
+    leatd.kill()
+    if accepted:
+        leatd = original.copy()
+        damage(leatd.data)
+        leatd.start("--accept-loss")
+        client, bulk = Client(leatd.port), Bulk(1000)
+        client.create("new", 1)
+        check(bulk.send(client, "new") == NO_ERROR, f"{what}: nothing can be appended")
+        leatd.stop()
+        leatd.start()
+        bulk.compare(Client(leatd.port), ("new", 0))
+        leatd.kill()
+
+
+@counted
+def told(original, what, damage, bases, *said):
+    """The batches at `bases` are errors of the reads that meet them; at least one is; all others are served."""
+    leatd = original.copy()
+    damage(leatd.data)
+    leatd.start()
+    client = Client(leatd.port)
+    errors = set()
+    for base, kind in original.bulk.acked["t", 0].items():
+        error, _, records = client.fetch("t", 0, base, most=1)
+        if error:
+            check(error == CORRUPT_MESSAGE and base in bases, f"{what}: error {error} at {base}")
+            errors.add(base)
+            continue
+        found = next(split(records), None)
+        check(found and found[0] == base
+              and unstamped(found[2]) == unstamped(original.bulk.batches[kind]),
+              f"{what}: another batch, or none, is served at {base}")
+    check(errors and len(errors) >= len(bases) - 5, f"{what}: errors at {sorted(errors)}, not at {bases}")
+    original.compare(leatd, [("t", 1), ("memory", 0)])
+    for words in said:
+        check(words in leatd.said(), f"{what}: {words!r} is not told:\n{leatd.said()[-3000:]}")
+    leatd.stop()
+
+
+# --- each kind of file ----------------------------------------------------------------------------
+
+
+def flips(*places):
+    return lambda data: [flip(f"{data}/{path}", position) for path, position in places]
+
+
+def removes(*paths):
+    return lambda data: [os.unlink(f"{data}/{path}") for path in paths]
+
+
+def writes(path, data_of):
+    return lambda data: rewrite(f"{data}/{path}", data_of)
+
+
+def copies(origin, path):
+    return lambda data: shutil.copyfile(f"{data}/{origin}", f"{data}/{path}")
+
+
+def cuts(path, size):
+    return lambda data: os.truncate(f"{data}/{path}", size)
+
+
+def journals(clean, killed):
+    path, at = live_group(killed.data)
+    refused(killed, "a bit in the journal below the mark", flips((path, at + 300)),
+            [path, f"position {at}"])
+    if arguments.all:
+        # NEEDSWORK: nothing says how many journal files there were, so one that is gone or shorter, with the
+        # mark that stood in it, looks like a journal that ended earlier.
+        refused(killed, "a journal file is gone", removes(path), ["journal-0"])
+        refused(killed, "a journal file is cut below the mark", cuts(path, at), ["journal-0"])
+    heals(killed, "a bit in the first block of a journal file", flips((path, 20)))
+    heals(clean, "a bit in a journal that has nothing to replay", flips((live_group(clean.data)[0], 4396)))
+    heals(killed, "a bit in the journal of memory topics", flips(("journal-0/memory-0000", 200000)),
+          FSYNC_PLACES)
+
+
+def checkpoints(clean, killed):
+    copies = ["journal-0/checkpoint-0", "journal-0/checkpoint-1"]
+    for original in (clean, killed):
+        for copy in copies:
+            heals(original, f"a bit in {copy}", flips((copy, 100)))
+        refused(original, "both copies of the checkpoint", flips((copies[0], 100), (copies[1], 200)),
+                ["journal-0/checkpoint-0"])
+        if arguments.all:
+            # NEEDSWORK: a root without any checkpoint is taken for an empty one; what it holds is set aside,
+            # with a line of the log for each, and the topics begin anew.
+            refused(original, "both copies of the checkpoint are gone", removes(*copies), ["journal-0"],
+                    accepted=False)
+
+
+def segments(clean, killed):
+    bases = sorted(clean.bulk.acked["t", 0])
+    size = len(clean.bulk.batches[0])
+    second = sorted(int(os.path.basename(path)[:20]) for path in clean.files()
+                    if path.startswith("topics/t-0/") and path.endswith(".log"))[1]
+    for original in (clean, killed):
+        told(original, "a bit in a segment", flips((f"{SEGMENT}.log", 3 * size + 500)),
+             [3 * 8], f"{SEGMENT}.log at position {3 * size}")
+        sealed = [base for base in bases if base < second]
+        told(original, "a sealed segment is gone", removes(f"{SEGMENT}.log"), sealed, f"{SEGMENT}.log")
+        told(original, "a sealed segment is cut", cuts(f"{SEGMENT}.log", 5 * size), sealed[5:],
+             f"{SEGMENT}.log")
+    newest = max(path for path in clean.files() if path.startswith("topics/t-0/") and path.endswith(".log"))
+    refused(clean, "the newest segment is cut", cuts(newest, size), [newest])
+    check(bases[0] == 0, "the log begins at 0")
+
+
+def caches(clean):
+    for end in (".index", ".sums"):
+        path = SEGMENT + end
+        heals(clean, f"a bit in {end}", flips((path, 60)), quiet=True)
+        heals(clean, f"{end} is gone", removes(path), quiet=True)
+        heals(clean, f"{end} is empty", cuts(path, 0), quiet=True)
+        other = [p for p in clean.files() if p.endswith(end) and p.startswith("topics/t-1")][0]
+        heals(clean, f"{end} of another segment",
+              copies(other, path), quiet=True)
+
+
+def directories(clean):
+    refused(clean, "a bit in the partition file", flips(("topics/t-0/partition", 20)), ["topics/t-0"])
+    refused(clean, "the partition file is gone", removes("topics/t-0/partition"), ["topics/t-0"])
+    other = "leat data directory, format 999\n"
+    for what, text_of in (("garbage", b"\0garbage"), ("another version", other.encode()), ("nothing", b"")):
+        refused(clean, f"the format file holds {what}",
+                writes("format", text_of), ["format"], NOT_OURS, accepted=False)
+    refused(clean, "the format file is gone", removes("format"), ["format"], NOT_OURS, accepted=False)
+    for what, text_of in (("garbage", b"\0\1\2"), ("nothing", b"")):
+        heals(clean, f"the clean-shutdown mark holds {what}",
+              writes("clean-shutdown", text_of))
+    heals(clean, "the clean-shutdown mark is gone", removes("clean-shutdown"))
+    heals(clean, "the lock holds garbage", writes("lock", b"\0\1\2"))
+    heals(clean, "the lock is gone", removes("lock"))
+    leatd = clean.copy()
+    leatd.start()
+    status, said = Leatd(leatd.data, *SETTINGS, backend="epoll").refused()
+    check(status == BUSY and "in use" in said, f"a second leatd: status {status}\n{said}")
+    clean.compare(leatd)
+    leatd.stop()
+    print("ok: a directory in use is refused", flush=True)
+
+
+def metadata(clean, killed):
+    vote, log = "meta/vote", "meta/topics/__cluster_metadata-0/" + "0" * 20 + ".log"
+    for original in (clean, killed):
+        heals(original, "a bit in one copy of the vote", flips((vote, 50)))
+        heals(original, "a bit in the other copy of the vote", flips((vote, 4096 + 50)))
+        refused(original, "both copies of the vote", flips((vote, 50), (vote, 4096 + 50)), ["vote"])
+        refused(original, "the vote is gone", removes(vote), ["vote"], accepted=False)
+        for what, damage in (("a bit in", flips(("meta/meta.properties", 30))),
+                             ("nothing in", cuts("meta/meta.properties", 0))):
+            refused(original, f"{what} meta.properties", damage, ["meta.properties", COPY], accepted=False)
+        refused(original, "meta.properties is gone", removes("meta/meta.properties"),
+                ["meta.properties", COPY], accepted=False)
+        copies = [("meta/journal-0/checkpoint-0", 100), ("meta/journal-0/checkpoint-1", 200)]
+        for copy in copies:
+            heals(original, f"a bit in {copy[0]}", flips(copy))
+        refused(original, "both copies of the metadata's checkpoint", flips(*copies),
+                ["meta/journal-0/checkpoint-0"], accepted=False)
+    path, at = live_group(killed.data, "meta/journal-0")
+    refused(killed, "a bit in the metadata's journal", flips((path, at + 60)), [path, f"position {at}"],
+            accepted=False)
+    refused(clean, "a bit in the metadata log", flips((log, 100)),
+            [f"{log} at position 0", "at offset 0", COPY], accepted=False)
+    refused(clean, "the metadata log is gone", removes(log), [log], accepted=False)
+
+
+# --- the sweep ------------------------------------------------------------------------------------
+
+
+def harm(path, source):
+    """Damages one file. Returns what was done."""
+    size = os.path.getsize(path)
+    kinds = ("flip", "flip", "flip", "zero", "block") + ("cut", "empty", "gone") * (
+        "/durable-" not in path or arguments.all)  # see journals()
+    kind = source.choice(kinds)
+    if kind in ("flip", "zero", "block", "cut") and size == 0:
+        kind = "gone"
+    at = source.randrange(size) if size else 0
+    if kind == "flip":
+        flip(path, at)
+    elif kind in ("zero", "block"):
+        with open(path, "r+b") as f:
+            f.seek(at // 4096 * 4096)
+            room = min(4096, size - at // 4096 * 4096)
+            f.write(bytes(room) if kind == "zero" else source.randbytes(room))
+    elif kind == "cut":
+        os.truncate(path, at)
+    elif kind == "empty":
+        os.truncate(path, 0)
+    else:
+        os.unlink(path)
+    return f"{kind} at {at} of {size}"
+
+
+def served_or_told(original, leatd, what):
+    """All that was acknowledged is served as it was, or its read is an error."""
+    client = Client(leatd.port)
+    for place in FSYNC_PLACES:
+        for base, kind in original.bulk.acked[place].items():
+            error, _, records = client.fetch(*place, base, most=1)
+            if error == CORRUPT_MESSAGE:
+                continue
+            check(error == NO_ERROR, f"{what}: {place} at {base}: error {error}")
+            found = next(split(records), None)
+            check(found, f"{what}: {place} at {base} is gone in silence\n{leatd.said()}")
+            check(found[0] == base and unstamped(found[2]) == unstamped(original.bulk.batches[kind]),
+                  f"{what}: {place} at {base} is another batch")
+    client.close()
+
+
+@counted
+def swept(original, what, path, source):
+    leatd = original.copy()
+    what = harm(f"{leatd.data}/{path}", source)
+    leatd.launch()
+    wait_until(what, lambda: "ready:" in leatd.said() or leatd.process.poll() is not None)
+    status = leatd.process.poll()
+    if status is None:
+        leatd.port = int(re.search(r"ready: 127\.0\.0\.1:(\d+)", leatd.said()).group(1))
+        served_or_told(original, leatd, what)
+        leatd.stop()
+    else:
+        said = leatd.said()
+        check(status in (DAMAGE, NOT_OURS), f"{what}: status {status}\n{said}")
+        named = os.path.basename(path) in said or os.path.dirname(path) in said
+        check(named and (status == NOT_OURS or "--accept-loss" in said or "estore" in said),
+              f"{what}: the sentence does not say enough:\n{said}")
+
+
+clean = Original("clean", signal.SIGTERM)
+killed = Original("killed", signal.SIGKILL)
+journals(clean, killed)
+checkpoints(clean, killed)
+segments(clean, killed)
+caches(clean)
+directories(clean)
+metadata(clean, killed)
+for number in range(arguments.sweeps):
+    for whole in (clean, killed):
+        for name in whole.files():
+            seed = f"{arguments.seed}-{number}-{whole.name}-{name}"
+            swept(whole, f"sweep {number}, {name}", name, random.Random(seed))
+pool.shutdown()
+print(f"seed {arguments.seed}: {next(numbers)} damaged directories")
+if failures:
+    fail(f"{len(failures)} cases, the first: {failures[0]}")
