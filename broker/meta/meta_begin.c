@@ -43,6 +43,7 @@ static void activate(struct meta *m)
     if (m->options.publish) {
         m->options.publish(m->options.publish_context, m->image);
     }
+    meta_snapshot_maybe(m); /* lives that only start write to the log too */
     open->done(open, 0);
 }
 

@@ -178,6 +178,23 @@ static void expect_refusal(struct lives *l, int error, const char *words)
     l->expect_error = 0;
 }
 
+/* Lives in which nothing is asked of the metadata write to its log too: their own records. */
+Test(meta, a_life_without_operations_takes_the_snapshot_that_is_due)
+{
+    struct lives l;
+    lives_init(&l, 5, 1);
+    l.options.snapshot_bytes = 1 << 20;
+    lives_run(&l, 0, SIM_CRASH_KILL);
+    expect(&l, SIM_STOPPED, "life", 0);
+    cr_assert_eq(l.snapshots, 0);
+    l.options.snapshot_bytes = 1000;
+    l.ops_per_life = 0;
+    lives_run(&l, 0, SIM_CRASH_KILL);
+    expect(&l, SIM_STOPPED, "life", 1);
+    cr_assert_gt(l.snapshots, 0);
+    lives_deinit(&l);
+}
+
 Test(meta, a_damaged_snapshot_is_never_an_empty_state)
 {
     for (int64_t at = 0; at < 400; at += 57) {
