@@ -15,8 +15,7 @@ from node import *
 
 RESERVE = 24 << 20
 SETTINGS = (f"disk.reserve.bytes={RESERVE}", "journal.file.bytes=2MiB", "journal.bytes.max=16MiB",
-            "log.segment.bytes=4MiB", "log.retention.check.interval.ms=100",
-            "log.segment.delete.delay.ms=0")
+            "log.segment.bytes=4MiB", "log.retention.check.interval.ms=1s")
 PLACES = [("kept", 0), ("kept", 1), ("memory", 0)]
 INCREMENTAL_ALTER_CONFIGS, TOPIC_RESOURCE, SET = 44, 2, 0
 

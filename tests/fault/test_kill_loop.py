@@ -29,7 +29,7 @@ PARTITIONS = 3
 IN_FLIGHT = 5  # of a partition: what an idempotent producer may have in doubt
 WHOLE_EVERY = 10
 SETTINGS = ("journal.file.bytes=2MiB", "journal.bytes.max=48MiB", "disk.reserve.bytes=1MiB",
-            "log.retention.check.interval.ms=50", "log.segment.delete.delay.ms=0")
+            "log.retention.check.interval.ms=1s")
 
 
 class Ordered:
