@@ -40,20 +40,33 @@ void memory_init(struct memory *m, size_t budget_bytes)
     *m = (struct memory){.budget_bytes = budget_bytes};
 }
 
+void memory_init_share(struct memory *m, struct memory *parent, size_t budget_bytes)
+{
+    assert(!parent->parent);
+    *m = (struct memory){.parent = parent, .budget_bytes = budget_bytes};
+}
+
 void memory_drop(struct memory *m)
 {
+    assert(!m->parent);
     while (m->blocks) {
         memory_free(m, (char *)m->blocks + MEMORY_HEADER);
     }
     assert(m->used_bytes == 0);
 }
 
+static bool memory_fits(const struct memory *m, size_t size, size_t overhead)
+{
+    return size <= m->budget_bytes && m->budget_bytes - size >= overhead &&
+           m->used_bytes <= m->budget_bytes - size - overhead;
+}
+
 static void *memory_take(struct memory *m, size_t size, size_t align, bool clear)
 {
     assert(align >= MEMORY_ALIGN && (align & (align - 1)) == 0);
     size_t overhead = MEMORY_HEADER + align - MEMORY_ALIGN;
-    if (size > m->budget_bytes || m->budget_bytes - size < overhead ||
-        m->used_bytes > m->budget_bytes - size - overhead) {
+    struct memory *home = m->parent ? m->parent : m;
+    if (!memory_fits(m, size, overhead) || !memory_fits(home, size, overhead)) {
         return NULL;
     }
     char *origin = clear ? calloc(1, size + overhead) : malloc(size + overhead);
@@ -62,12 +75,13 @@ static void *memory_take(struct memory *m, size_t size, size_t align, bool clear
     }
     uintptr_t at = ((uintptr_t)origin + MEMORY_HEADER + align - 1) & ~(uintptr_t)(align - 1);
     struct memory_block *block = (struct memory_block *)(at - MEMORY_HEADER);
-    *block = (struct memory_block){m->blocks, NULL, origin, size, overhead, MEMORY_MAGIC};
-    if (m->blocks) {
-        m->blocks->prev = block;
+    *block = (struct memory_block){home->blocks, NULL, origin, size, overhead, MEMORY_MAGIC};
+    if (home->blocks) {
+        home->blocks->prev = block;
     }
-    m->blocks = block;
-    m->used_bytes += size + overhead;
+    home->blocks = block;
+    home->used_bytes += size + overhead;
+    m->used_bytes += m == home ? 0 : size + overhead;
     return (void *)at;
 }
 
@@ -116,7 +130,9 @@ void memory_free(struct memory *m, void *p)
     if (!p) {
         return;
     }
+    struct memory *home = m->parent ? m->parent : m;
     struct memory_block *block = memory_header(p);
+    size_t total = block->size + block->overhead;
     block->magic = 0;
     if (block->next) {
         block->next->prev = block->prev;
@@ -124,11 +140,12 @@ void memory_free(struct memory *m, void *p)
     if (block->prev) {
         block->prev->next = block->next;
     } else {
-        assert(m->blocks == block);
-        m->blocks = block->next;
+        assert(home->blocks == block);
+        home->blocks = block->next;
     }
-    assert(m->used_bytes >= block->size + block->overhead);
-    m->used_bytes -= block->size + block->overhead;
+    assert(m->used_bytes >= total && home->used_bytes >= total);
+    home->used_bytes -= total;
+    m->used_bytes -= m == home ? 0 : total;
     free(block->origin);
 }
 

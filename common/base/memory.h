@@ -21,14 +21,20 @@ enum { MEMORY_ALIGN = 16 };
 struct memory_block;
 
 struct memory {
-    struct memory_block *blocks; /* everything out, newest first */
+    struct memory_block *blocks; /* everything out, newest first; of a share: in the parent */
+    struct memory *parent;       /* NULL: no share */
     size_t used_bytes;           /* payload and headers */
     size_t budget_bytes;
 };
 
 void memory_init(struct memory *m, size_t budget_bytes);
 
-/* Frees everything that is still out. */
+/* A share of `parent`, which is no share itself: what is out through it counts in both, and it
+ * refuses at its own budget, so that one purpose cannot use up what others must have. What it gave
+ * is freed through it; its end is the parent's. */
+void memory_init_share(struct memory *m, struct memory *parent, size_t budget_bytes);
+
+/* Frees everything that is still out, also through shares. Not for a share. */
 void memory_drop(struct memory *m);
 
 /* `size` bytes of zeros, aligned to MEMORY_ALIGN; NULL above the budget or when the system has

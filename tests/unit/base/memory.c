@@ -156,3 +156,26 @@ Test(arena, limit_overflow_and_budget)
     arena_deinit(&a);
     cr_assert_eq(m.used_bytes, 0u);
 }
+
+Test(memory, a_share_keeps_its_own_budget_and_counts_in_its_parent)
+{
+    struct memory parent, share;
+    memory_init(&parent, 10000);
+    memory_init_share(&share, &parent, 3000);
+    void *first = memory_alloc(&share, 2000);
+    cr_assert_not_null(first);
+    cr_assert_eq(parent.used_bytes, share.used_bytes);
+    cr_assert_null(memory_alloc(&share, 2000), "above its own budget");
+    void *rest = memory_alloc(&parent, 7000);
+    cr_assert_not_null(rest, "what is left is the others'");
+    cr_assert_null(memory_alloc(&share, 900), "above the parent's");
+    memory_free(&share, first);
+    cr_assert_eq(share.used_bytes, 0u);
+    first = memory_resize(&share, NULL, 900);
+    first = memory_resize(&share, first, 1000);
+    cr_assert_not_null(first);
+    memory_free(&parent, rest);
+    cr_assert_eq(parent.used_bytes, share.used_bytes);
+    memory_drop(&parent);
+    cr_assert_eq(parent.used_bytes, 0u);
+}
