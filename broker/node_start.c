@@ -13,7 +13,9 @@ enum {
     MEMORY_PART_TAIL = 5, /* of a shard's memory: the newest batches */
     MEMORY_PART_READ = 16,
     MEMORY_PART_REQUESTS = 8,
-    TAIL_PER_LENT = 4, /* sockets may pin a quarter of the tail (RELIABILITY 6, O4) */
+    MEMORY_PART_CLIENTS = 4,        /* connections, requests, answers, fetch sessions */
+    SESSION_PARTITION_BYTES = 1024, /* of MEMORY_PART_CLIENTS, for each partition of a session */
+    TAIL_PER_LENT = 4,              /* sockets may pin a quarter of the tail (RELIABILITY 6, O4) */
     TOPICS_MAX = 100000,
 };
 
@@ -187,6 +189,7 @@ static bool make_api(struct node_shard *s)
         .config = c,
         .peers = n->apis,
         .null_mode = config_bool(c, CONFIG_NULL_MODE),
+        .memory_bytes = shard_memory(n) / MEMORY_PART_CLIENTS,
         .connections_max =
             (uint32_t)((config_integer(c, CONFIG_LIMITS_CONNECTIONS) + n->options.shards - 1) /
                        n->options.shards),
@@ -195,6 +198,8 @@ static bool make_api(struct node_shard *s)
         .lent_bytes_max = n->log_options.tail_bytes_max / TAIL_PER_LENT,
         .requests_max = (uint32_t)config_integer(c, CONFIG_LIMITS_REQUESTS),
         .idle_ms = (uint64_t)config_integer(c, CONFIG_CONNECTIONS_MAX_IDLE_MS),
+        .fetch_session_partitions_max = (uint32_t)at_most(
+            shard_memory(n) / MEMORY_PART_CLIENTS / SESSION_PARTITION_BYTES, 100000),
         .fetch_sessions_max = shard_part(s, CONFIG_FETCH_SESSIONS),
     };
     s->api = api_start(s->io, &options);

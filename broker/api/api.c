@@ -151,7 +151,7 @@ static void request_start(void *context, struct net_request *net)
     struct api *api = context;
     struct api_request *r = container_of(net, struct api_request, net);
     if (!r->api) {
-        arena_init(&r->arena, io_memory(api->io), API_ARENA_FREE);
+        arena_init(&r->arena, &api->memory, API_ARENA_FREE);
         r->api = api;
     }
     assert(r->api == api && r->arena.used_bytes == 0 && !r->image);
@@ -222,10 +222,9 @@ static void sockets_roomy(void *context)
 static int api_build(struct api *api)
 {
     struct api_options *o = &api->options;
-    struct memory *memory = io_memory(api->io);
     uint64_t seed;
     io_random(api->io, &seed, sizeof seed);
-    topics_init(&api->topics, memory, seed, o);
+    topics_init(&api->topics, io_memory(api->io), seed, o);
     struct net_options net = {
         .connections_max = o->connections_max,
         .request_bytes_max = o->request_bytes_max,
@@ -233,6 +232,7 @@ static int api_build(struct api *api)
         .lent_bytes_max = o->lent_bytes_max,
         .requests_max = o->requests_max,
         .idle_ms = o->idle_ms,
+        .memory = &api->memory,
         .request_size = sizeof(struct api_request),
         .request = request_start,
         .abandoned = request_abandoned,
@@ -242,8 +242,8 @@ static int api_build(struct api *api)
         .context = api,
     };
     api->net = net_new(api->io, &net);
-    api->sessions =
-        fetch_sessions_new(api->io, o->fetch_sessions_max, o->fetch_session_partitions_max);
+    api->sessions = fetch_sessions_new(api->io, &api->memory, o->fetch_sessions_max,
+                                       o->fetch_session_partitions_max);
     api->producer_ids = producer_ids_new(api);
     return api->net && api->sessions && api->producer_ids ? 0 : ERR_NO_MEMORY;
 }
@@ -260,10 +260,12 @@ struct api *api_start(struct io *io, const struct api_options *options)
     api->io = io;
     api->options = *options;
     struct api_options *o = &api->options;
+    memory_init_share(&api->memory, io_memory(io), o->memory_bytes ? o->memory_bytes : SIZE_MAX);
     o->fetch_session_partitions_max =
         o->fetch_session_partitions_max ? o->fetch_session_partitions_max : 100000;
     list_init(&api->fetches);
     list_init(&api->crowded);
+    list_init(&api->searches);
     deadlines_init(&api->deadlines, io);
     if (api_build(api) != 0) {
         log_error(io_logger(io), "api", "cannot start: out of memory");
@@ -329,6 +331,7 @@ void api_free(struct api *api)
         return;
     }
     assert(list_empty(&api->fetches) && list_empty(&api->crowded));
+    assert(list_empty(&api->searches) && api->searching == 0);
     net_free(api->net);
     fetch_sessions_free(api->sessions);
     producer_ids_free(api->producer_ids);

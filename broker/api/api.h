@@ -44,6 +44,8 @@ struct api_options {
                      */
 
     /* Of this shard. */
+    uint64_t memory_bytes; /* for connections, requests and answers, beside the bodies of requests
+                              and the log's slices: no limit of its own */
     uint32_t connections_max;    /* 10000 */
     uint32_t request_bytes_max;  /* socket.request.max.bytes: 100 MiB */
     uint64_t request_pool_bytes; /* 64 MiB */

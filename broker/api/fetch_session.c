@@ -18,16 +18,16 @@ struct fetch_sessions {
     struct list lru;
 };
 
-struct fetch_sessions *fetch_sessions_new(struct io *io, uint32_t sessions_max,
-                                          uint32_t partitions_max)
+struct fetch_sessions *fetch_sessions_new(struct io *io, struct memory *memory,
+                                          uint32_t sessions_max, uint32_t partitions_max)
 {
     assert(partitions_max > 0);
-    struct fetch_sessions *s = memory_alloc(io_memory(io), sizeof *s);
+    struct fetch_sessions *s = memory_alloc(memory, sizeof *s);
     if (!s) {
         return NULL;
     }
     s->io = io;
-    s->memory = io_memory(io);
+    s->memory = memory;
     s->sessions_max = sessions_max;
     s->partitions_max = partitions_max;
     io_random(io, &s->seed, sizeof s->seed);

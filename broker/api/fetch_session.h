@@ -46,7 +46,8 @@ struct fetch_session {
     struct map topics, partitions;
 };
 
-struct fetch_sessions *fetch_sessions_new(struct io *io, uint32_t sessions_max,
+struct fetch_sessions *fetch_sessions_new(struct io *io, struct memory *memory,
+                                          uint32_t sessions_max,
                                           uint32_t partitions_max) MUST_CHECK;
 void fetch_sessions_free(struct fetch_sessions *s); /* NULL is accepted */
 uint32_t fetch_sessions_count(const struct fetch_sessions *s);

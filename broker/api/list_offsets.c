@@ -2,7 +2,10 @@
 
 /* ListOffsets: where a partition begins and ends, and the first record at or after a time.
  * Everything is below the high watermark (RELIABILITY 3.1, P30); without transactions it is the
- * last stable offset as well. */
+ * last stable offset as well.
+ *
+ * A search for a time reads batches into memory of its own, so a shard runs a few at a time,
+ * whatever one request or many ask for; the others wait in the order of their arrival. */
 #include "api/request.h"
 
 enum {
@@ -19,7 +22,7 @@ struct offsets_part {
     const struct list_offsets_request_partitions *in;
     struct list_offsets_response_partitions *out;
     struct log_find_time find;
-    int32_t leader_epoch;
+    struct list link; /* in api->searches */
     int64_t high_watermark;
 };
 
@@ -48,9 +51,12 @@ static bool time_served(int64_t timestamp, int version)
     return timestamp >= 0;
 }
 
+static void searches_go(struct api *home);
+
 static void found(struct log_find_time *f, int error)
 {
     struct offsets_part *part = container_of(f, struct offsets_part, find);
+    struct api *home = part->part.share->home;
     error = error == ERR_CLOSED ? ERR_UNKNOWN_TOPIC_OR_PARTITION : error;
     part->out->error_code = error_to_wire(error);
     if (!error && f->offset_found >= 0 && f->offset_found < part->high_watermark) {
@@ -58,33 +64,66 @@ static void found(struct log_find_time *f, int error)
         part->out->timestamp = f->timestamp_found;
         part->out->leader_epoch = f->epoch_found;
     }
+    assert(home->searching > 0);
+    home->searching--;
     part_done(&part->part);
+    searches_go(home);
 }
 
-/* false: found() will come. */
+static int part_leader(struct api *home, struct offsets_part *part, struct partition **out)
+{
+    int error = partition_leader(home->options.partitions, part->part.topic_id,
+                                 part->part.partition, part->in->current_leader_epoch, out);
+    part->out->error_code = error_to_wire(error);
+    return error;
+}
+
+/* Begins the search of a part whose turn has come; the partition may have gone meanwhile. */
+static void part_search(struct api *home, struct offsets_part *part)
+{
+    struct partition *partition;
+    if (part_leader(home, part, &partition) != 0) {
+        part_done(&part->part);
+        return;
+    }
+    int64_t timestamp = part->in->timestamp;
+    if (timestamp == TIME_MAX_TIMESTAMP) {
+        timestamp = log_status(partition_log(partition)).max_timestamp;
+    }
+    if (timestamp < 0) { /* of no record: the answer is -1 */
+        part_done(&part->part);
+        return;
+    }
+    part->high_watermark = partition_high_watermark(partition);
+    part->find = (struct log_find_time){.timestamp = timestamp, .done = found};
+    home->searching++;
+    log_find_time(partition_log(partition), &part->find);
+}
+
+static void searches_go(struct api *home)
+{
+    while (home->searching < API_SEARCHES_MAX && !list_empty(&home->searches)) {
+        part_search(home, container_of(list_pop(&home->searches), struct offsets_part, link));
+    }
+}
+
+/* false: part_done() was or will be called. */
 static bool part_start(struct api *home, struct part *p)
 {
     struct offsets_part *part = container_of(p, struct offsets_part, part);
     struct partition *partition;
-    int error = partition_leader(home->options.partitions, p->topic_id, p->partition,
-                                 part->in->current_leader_epoch, &partition);
-    if (error) {
-        part->out->error_code = error_to_wire(error);
+    if (part_leader(home, part, &partition) != 0) {
         return true;
     }
     struct log_status status = log_status(partition_log(partition));
-    part->high_watermark = partition_high_watermark(partition);
-    int64_t timestamp = part->in->timestamp;
-    if (timestamp == TIME_MAX_TIMESTAMP) {
-        timestamp = status.max_timestamp;
-    }
-    if (timestamp >= 0) {
-        part->find = (struct log_find_time){.timestamp = timestamp, .done = found};
-        log_find_time(partition_log(partition), &part->find);
+    if (part->in->timestamp >= 0 || part->in->timestamp == TIME_MAX_TIMESTAMP) {
+        list_init(&part->link);
+        list_append(&home->searches, &part->link);
+        searches_go(home);
         return false;
     }
     if (part->in->timestamp == TIME_LATEST) {
-        part->out->offset = part->high_watermark;
+        part->out->offset = partition_high_watermark(partition);
         part->out->leader_epoch =
             status.leader_epoch >= 0 ? status.leader_epoch : partition_epoch(partition);
     } else if (part->in->timestamp == TIME_EARLIEST || part->in->timestamp == TIME_EARLIEST_LOCAL) {

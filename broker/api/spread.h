@@ -70,7 +70,7 @@ void spread_unhold(struct spread *s);
 void part_done(struct part *part);
 
 /* A start() that begins each part: `begin` says true for one that is done at once, and leaves
- * part_done() to it; false when part_done() will be called for it. */
+ * part_done() to it; false when part_done() was or will be called for it. */
 void share_each(struct share *s, bool (*begin)(struct api *home, struct part *part));
 
 /* For shares that do not count their parts: instead of part_done(). */

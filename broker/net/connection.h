@@ -94,6 +94,7 @@ struct net_listener {
 
 struct net {
     struct io *io;
+    struct memory *memory; /* options.memory */
     struct net_options options;
     struct net_listener listeners[NET_LISTENERS_MAX];
     unsigned listener_count;

@@ -42,12 +42,13 @@ struct net *net_new(struct io *io, const struct net_options *options)
 {
     assert(options->request && options->release && options->discard);
     assert(options->request_size >= sizeof(struct net_request));
-    struct memory *memory = io_memory(io);
+    struct memory *memory = options->memory ? options->memory : io_memory(io);
     struct net *net = memory_alloc(memory, sizeof *net);
     if (!net) {
         return NULL;
     }
     net->io = io;
+    net->memory = memory;
     net->options = *options;
     options_complete(&net->options);
     net->sweep.done = sweep_done;
@@ -58,7 +59,7 @@ struct net *net_new(struct io *io, const struct net_options *options)
     list_init(&net->waiting);
     list_init(&net->sending);
     list_init(&net->free_requests);
-    bodies_init(&net->bodies, memory, net->options.request_pool_bytes);
+    bodies_init(&net->bodies, io_memory(io), net->options.request_pool_bytes);
     pool_init(&net->connection_pool, memory, sizeof(struct net_connection), 16,
               net->options.connections_max);
     pool_init(&net->block_pool, memory, CONNECTION_BLOCK, 4, 256);
@@ -97,7 +98,7 @@ void net_free(struct net *net)
     pool_deinit(&net->block_pool);
     pool_deinit(&net->connection_pool);
     bodies_deinit(&net->bodies);
-    memory_free(io_memory(net->io), net);
+    memory_free(net->memory, net);
 }
 
 bool net_may_log(struct net *net)
@@ -192,7 +193,7 @@ struct net_request *request_new(struct net *net, uint32_t size)
             bodies_give(&net->bodies, frame, reserved);
             return NULL;
         }
-        wire_writer_init(&r->response, io_memory(net->io), NET_WRITER_LIMIT);
+        wire_writer_init(&r->response, net->memory, NET_WRITER_LIMIT);
     }
     r->frame = frame;
     r->size = size;
@@ -214,7 +215,7 @@ static void request_free(struct net_request *r)
     if (r->response.capacity > NET_WRITER_KEPT || r->response.limit != NET_WRITER_LIMIT ||
         r->response.splice_capacity > NET_WRITER_KEPT / sizeof(struct wire_splice)) {
         wire_writer_deinit(&r->response);
-        wire_writer_init(&r->response, io_memory(net->io), NET_WRITER_LIMIT);
+        wire_writer_init(&r->response, net->memory, NET_WRITER_LIMIT);
     } else {
         wire_writer_reset(&r->response);
     }

@@ -60,6 +60,7 @@ struct net_options {
     uint32_t rate_min;           /* bytes per second of a body or an answer in progress: 65536 */
     uint64_t idle_ms;            /* without a request: 600000 */
     uint64_t stall_ms;           /* an answer of which nothing is taken: 30000 */
+    struct memory *memory;       /* for all but the bodies of requests: that of the shard */
 
     size_t
         request_size; /* of the upper room's request struct, which begins with struct net_request */

@@ -143,7 +143,7 @@ static bool output_copy(struct net_connection *c)
         bool first = node == c->requests.next;
         size_t offset = first ? c->sent : 0, total = wire_writer_total(&r->response);
         struct wire_writer copy;
-        wire_writer_init(&copy, io_memory(net->io), total - offset);
+        wire_writer_init(&copy, net->memory, total - offset);
         while (offset < total && !copy.error) {
             struct iovec piece;
             int count = wire_writer_iovecs(&r->response, offset, &piece, 1);

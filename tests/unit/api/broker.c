@@ -130,10 +130,11 @@ static void launch(struct broker *b)
     memory_init(&b->memory, SIZE_MAX);
     load_config(b);
     b->logger = (struct logger){.level = LOGGER_INFO, .sink = sink};
-    const struct io_options io = {.backend = IO_BACKEND_EPOLL,
-                                  .shards = b->shards,
-                                  .memory_bytes = 256 << 20,
-                                  .logger = &b->logger};
+    const struct io_options io = {
+        .backend = IO_BACKEND_EPOLL,
+        .shards = b->shards,
+        .memory_bytes = (size_t)config_integer(b->config, CONFIG_LIMITS_MEMORY) / b->shards,
+        .logger = &b->logger};
     cr_assert_eq(io_group_open_epoll(&b->group, &io, reason), 0, "%s", reason);
     const struct node_options node = {.config = b->config,
                                       .shards = b->shards,
