@@ -302,12 +302,40 @@ void api_publish(struct api *api, const struct image *image)
     }
 }
 
-static void deadlines_idle(struct deadlines *d)
+/* What this shard has borrowed went home by messages of its own. One more goes to each shard and
+ * back, behind them: when it is back, everything is home, and the logs there may close. */
+static void farewell_go(struct api *api);
+
+static void farewell_back(struct io_message *m, struct io *io)
 {
-    struct api *api = container_of(d, struct api, deadlines);
+    farewell_go(container_of(m, struct api, farewell));
+}
+
+static void farewell_there(struct io_message *m, struct io *io)
+{
+    struct api *api = container_of(m, struct api, farewell);
+    m->deliver = farewell_back;
+    io_post(io, io_shard(api->io), m);
+}
+
+static void farewell_go(struct api *api)
+{
+    unsigned to = api->farewell_next++;
+    if (to < io_shard_count(api->io)) {
+        api->farewell.deliver = farewell_there;
+        io_post(api->io, to, &api->farewell);
+        return;
+    }
     struct api_stop *s = api->stop;
     api->stop = NULL;
     s->done(s);
+}
+
+static void deadlines_idle(struct deadlines *d)
+{
+    struct api *api = container_of(d, struct api, deadlines);
+    api->farewell_next = 0;
+    farewell_go(api);
 }
 
 static void net_stopped(struct net_stop *s)
@@ -332,6 +360,7 @@ void api_free(struct api *api)
     }
     assert(list_empty(&api->fetches) && list_empty(&api->crowded));
     assert(list_empty(&api->searches) && api->searching == 0);
+    assert(api->loans == 0);
     net_free(api->net);
     fetch_sessions_free(api->sessions);
     producer_ids_free(api->producer_ids);

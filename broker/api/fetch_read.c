@@ -29,6 +29,8 @@ static void loan_end(struct loan *l)
     for (uint32_t i = 0; i < l->count; i++) {
         slice_release(&l->slices[i]);
     }
+    assert(l->home->loans > 0);
+    l->home->loans--;
     memory_free(io_memory(l->home->io), l);
 }
 
@@ -63,6 +65,7 @@ static bool loan_add(struct fetch_share *fs, struct fetch_part *part)
             }
             return false;
         }
+        fs->share.home->loans += l ? 0 : 1;
         fs->loan = l = grown;
         l->capacity = capacity;
         l->home = fs->share.home;

@@ -48,12 +48,15 @@ struct api {
     uint32_t fetch_bytes_max; /* of one answer, as the image says */
     struct list fetches;      /* of struct fetch: those that wait */
     struct list crowded;      /* of struct fetch: those that wait for sockets to empty */
+    uint32_t loans;           /* slices of this shard's log that are not home again */
     struct list searches;     /* of struct offsets_part: those that wait for their turn */
     uint32_t searching;       /* those that are looking for a time */
     uint32_t creations;       /* topics being created on demand */
     int64_t null_offset;      /* what null mode hands out */
     struct api_stop *stop;
     struct net_stop net_stop;
+    struct io_message farewell; /* at the end of a stop */
+    unsigned farewell_next;     /* the shard that it goes to */
     struct api_status status;
     unsigned lines_left; /* about clients, in this second */
     uint64_t lines_from_ns;

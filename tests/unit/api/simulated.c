@@ -30,6 +30,7 @@ struct peer {
     uint8_t in[1 << 20];
     size_t in_size;
     bool connected, closed;
+    bool deaf; /* reads nothing */
 };
 
 static void on_ready(void *context, const char *line, uint16_t port)
@@ -60,7 +61,7 @@ static void run(struct world *w, uint64_t ns)
               sim_state_name(sim_node_state(w->machine)), sim_node_last_line(w->machine));
 }
 
-static void world_open(struct world *w, uint64_t disk_bytes)
+static void world_open_as(struct world *w, uint64_t disk_bytes, unsigned shards, uint64_t seed)
 {
     static const struct config_setting settings[] = {
         {"--set", "data.dir", "data"},           {"--set", "listeners", "machine:9092"},
@@ -69,20 +70,25 @@ static void world_open(struct world *w, uint64_t disk_bytes)
         {"--set", "limits.memory", "128MiB"},
     };
     *w = (struct world){0};
-    w->sim = sim_new(&(struct sim_options){.seed = 3, .disk_bytes = disk_bytes});
+    w->sim = sim_new(&(struct sim_options){.seed = seed, .disk_bytes = disk_bytes});
     w->machine = sim_node_new(w->sim, "machine");
     w->client = sim_node_new(w->sim, "client");
     memory_init(&w->memory, SIZE_MAX);
     const struct config_input input = {.settings = settings, .setting_count = array_size(settings)};
     cr_assert_eq(config_load(&w->config, &w->memory, &input, problem, NULL), 0);
     w->options = (struct node_options){
-        .config = w->config, .shards = 1, .ready = on_ready, .ended = on_ended, .context = w};
+        .config = w->config, .shards = shards, .ready = on_ready, .ended = on_ended, .context = w};
     w->node = node_new(&w->memory, &w->options);
     cr_assert_not_null(w->node);
-    sim_node_start(w->machine, 1, node_start, w->node);
+    sim_node_start(w->machine, shards, node_start, w->node);
     sim_node_start(w->client, 1, client_start, w);
     run(w, 10 * SECOND_NS);
     cr_assert(w->ready);
+}
+
+static void world_open(struct world *w, uint64_t disk_bytes)
+{
+    world_open_as(w, disk_bytes, 1, 3);
 }
 
 static void world_close(struct world *w)
@@ -123,13 +129,17 @@ static void connected(struct io_op *op, int64_t result)
     struct peer *p = container_of(op, struct peer, connect);
     cr_assert_eq(result, 0);
     p->connected = true;
+    if (p->deaf) {
+        return;
+    }
     io_recv(sim_node_shard(p->w->client, 0), &p->receive, p->socket, p->in, sizeof p->in);
 }
 
-static struct peer *peer_open(struct world *w)
+static struct peer *peer_open_as(struct world *w, bool deaf)
 {
     struct peer *p = arena_alloc(client_arena(), sizeof *p);
     p->w = w;
+    p->deaf = deaf;
     p->connect.done = connected;
     p->receive.done = received;
     p->send.done = sent;
@@ -137,6 +147,11 @@ static struct peer *peer_open(struct world *w)
     run(w, SECOND_NS / 10);
     cr_assert(p->connected);
     return p;
+}
+
+static struct peer *peer_open(struct world *w)
+{
+    return peer_open_as(w, false);
 }
 
 static void peer_send(struct peer *p, int16_t key, int16_t version, const void *request)
@@ -330,4 +345,67 @@ Test(simulated, long_polls_end_in_time)
     cr_assert_eq(a->responses[0].partitions[0].error_code, 0);
     cr_assert_eq(a->responses[0].partitions[0].records.size, 0);
     world_close(&w);
+}
+
+enum { STOP_SHARDS = 3, STOP_PARTITIONS = 8, STOP_PEERS = 6 };
+
+/* Peers fetch every partition and read nothing of the answer; then the node stops, and has to close
+ * their connections with what is lent to them. */
+static void fetch_and_stop(struct world *w)
+{
+    struct fetch_request_partitions p[STOP_PARTITIONS];
+    struct fetch_request_topics t = {
+        .topic = wire_string_of("t"), .partitions = p, .partitions_count = STOP_PARTITIONS};
+    struct fetch_request q;
+    struct peer *peers[STOP_PEERS];
+    fetch_request_init(&q);
+    q.topics = &t;
+    q.topics_count = 1;
+    q.max_bytes = 1 << 20;
+    q.min_bytes = 1;
+    for (int i = 0; i < STOP_PARTITIONS; i++) {
+        fetch_request_partitions_init(&p[i]);
+        p[i].partition = i;
+        p[i].partition_max_bytes = 1 << 20;
+    }
+    for (int i = 0; i < STOP_PEERS; i++) {
+        peers[i] = peer_open_as(w, true);
+    }
+    for (int i = 0; i < STOP_PEERS; i++) {
+        peer_send(peers[i], 1, 11, &q);
+    }
+    run(w, SECOND_NS);
+    node_stop(w->node);
+    run(w, 30 * SECOND_NS);
+    cr_assert(w->ended);
+}
+
+/* What a shard has lent to another is on its way home while the shards stop, and arrives before the
+ * logs close. */
+Test(simulated, what_is_lent_is_home_before_the_logs_close, .timeout = 300)
+{
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct world w;
+        world_open_as(&w, 0, STOP_SHARDS, seed);
+        struct create_topics_request_topics topic;
+        struct create_topics_request q;
+        create_topics_request_init(&q);
+        create_topics_request_topics_init(&topic);
+        topic.name = wire_string_of("t");
+        topic.num_partitions = STOP_PARTITIONS;
+        topic.replication_factor = 1;
+        q.topics = &topic;
+        q.topics_count = 1;
+        q.timeout_ms = 10000;
+        struct create_topics_response *made = ask(&w, 19, 5, &q);
+        cr_assert_eq(made->topics[0].error_code, 0);
+        for (int i = 0; i < STOP_PARTITIONS; i++) {
+            struct produce_request *in = produce_request("t", batch_make(2, 0, 60000, NULL), 10000);
+            in->topic_data[0].partition_data[0].index = i;
+            struct produce_response *a = ask(&w, 0, 9, in);
+            cr_assert_eq(a->responses[0].partition_responses[0].error_code, 0);
+        }
+        fetch_and_stop(&w);
+        world_close(&w);
+    }
 }
