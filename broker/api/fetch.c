@@ -159,12 +159,12 @@ static void fetch_refuse(struct api_request *r, int error)
 
 /* --- rounds ----------------------------------------------------------------------------------- */
 
-/* Waiting fetches leave half of the memory to requests that come: a large one does not wait then. */
-static bool fetch_too_large_to_wait(const struct fetch *f)
+/* Waiting fetches leave half of the memory, and of the places for requests, to those that come. */
+static bool fetch_may_wait(const struct fetch *f)
 {
     const struct memory *m = &f->request->api->memory;
-    return m->used_bytes > m->budget_bytes / 2 &&
-           f->request->arena.used_bytes > API_FETCH_PARKED_BYTES;
+    bool large = f->request->arena.used_bytes > API_FETCH_PARKED_BYTES;
+    return !net_busy(f->request->api->net) && !(large && m->used_bytes > m->budget_bytes / 2);
 }
 
 static void fetch_decide(struct fetch *f)
@@ -178,7 +178,7 @@ static void fetch_decide(struct fetch *f)
         error = error || part->error || part->diverging_epoch >= 0;
         retry = retry || part->retry;
     }
-    f->hurry = f->hurry || io_now(api->io) >= f->expires_ns || fetch_too_large_to_wait(f);
+    f->hurry = f->hurry || io_now(api->io) >= f->expires_ns || !fetch_may_wait(f);
     int64_t wanted = f->q.min_bytes < (int64_t)f->budget ? f->q.min_bytes : (int64_t)f->budget;
     if (f->hurry || error || f->part_count == 0 || (int64_t)total >= wanted) {
         fetch_answer(f);

@@ -324,6 +324,11 @@ bool net_crowded(const struct net *net)
     return net->crowded;
 }
 
+bool net_busy(const struct net *net)
+{
+    return net->request_count > net->options.requests_total_max / 2;
+}
+
 /* --- at the end of a turn, and once a second -------------------------------------------------- */
 
 /* Copies the oldest answers until what is lent is within the hard limit. Connections whose send has to

@@ -116,6 +116,9 @@ void net_free(struct net *net);
 /* Whether sockets hold so much of the log's memory that nothing more should be lent to them now. */
 bool net_crowded(const struct net *net);
 
+/* Whether half of the requests that may be in progress are: none should wait for long now. */
+bool net_busy(const struct net *net);
+
 /* "host:port" of a request's connection, or "-". */
 void net_peer(const struct net_request *r, char out[static IO_ADDRESS_MAX]);
 

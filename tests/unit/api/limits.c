@@ -102,3 +102,30 @@ Test(limits, searches_for_a_time_take_turns)
     client_close(client);
     broker_stop(b);
 }
+
+/* Places for requests are few as well: who comes finds one, however many fetches wait. */
+Test(limits, waiting_fetches_leave_places_for_requests)
+{
+    enum { CLIENTS = 260, FETCHES = 64, ASKED = 2000 };
+    static const char *const large[] = {"limits.memory=1GiB", NULL}; /* what ends is places */
+    struct broker *b = broker_start(1, large);
+    int client = client_open(b), parked[CLIENTS];
+    topic_create(client, "quiet", 1, NULL);
+    for (int i = 0; i < CLIENTS; i++) {
+        parked[i] = client_open(b);
+        for (int k = 0; k < FETCHES; k++) {
+            fetch_send(parked[i], k, "quiet", 0, 0, 600000, 1, 1000);
+        }
+    }
+    struct api_versions_request q;
+    api_versions_request_init(&q);
+    for (int i = 0; i < ASKED; i++) { /* until the last fetch has been read */
+        struct api_versions_response *a = client_ask(client, 18, 0, &q);
+        cr_assert_eq(a->error_code, 0);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        client_close(parked[i]);
+    }
+    client_close(client);
+    broker_stop(b);
+}
