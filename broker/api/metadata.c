@@ -82,6 +82,12 @@ static int fill_topic(struct api_request *r, const struct image_topic *in, bool 
     return 0;
 }
 
+/* An id counts before a name: Java's clients send the empty name beside it. */
+static bool asked_by_id(const struct metadata *m, const struct metadata_request_topics *asked)
+{
+    return api_version(m->request) >= 12 && !uuid_is_zero(asked->topic_id);
+}
+
 /* What is said of a topic that a client named. */
 static int fill_asked(struct metadata *m, const struct metadata_request_topics *asked,
                       struct metadata_response_topics *out)
@@ -92,19 +98,20 @@ static int fill_asked(struct metadata *m, const struct metadata_request_topics *
     out->topic_id = asked->topic_id;
     int error = 0;
     const struct image_topic *topic = NULL;
-    if (asked->name.size >= 0) {
+    if (asked_by_id(m, asked)) {
+        topic = image_topic_by_id(r->api->image, asked->topic_id);
+        out->name = wire_string_null();
+        error = topic ? 0 : ERR_UNKNOWN_TOPIC_ID;
+    } else if (asked->name.size >= 0) {
         topic = image_topic_by_name(r->api->image, wire_string_bytes(asked->name));
         if (!topic && !topic_name_valid(asked->name)) {
             error = ERR_INVALID_TOPIC;
         } else if (!topic) {
             error = ERR_UNKNOWN_TOPIC_OR_PARTITION;
         }
-    } else if (api_version(r) < 12 || uuid_is_zero(asked->topic_id)) {
+    } else {
         out->name = api_version(r) < 12 ? wire_string_of("") : asked->name;
         error = ERR_INVALID_REQUEST;
-    } else {
-        topic = image_topic_by_id(r->api->image, asked->topic_id);
-        error = topic ? 0 : ERR_UNKNOWN_TOPIC_ID;
     }
     for (int32_t i = 0; error == ERR_UNKNOWN_TOPIC_OR_PARTITION && i < m->creations_count; i++) {
         const struct meta_op *op = &m->creations[i].op;
@@ -237,10 +244,11 @@ static void creation_late(struct deadline *d)
 }
 
 /* Whether the topic has to be created, and this request does not do so already. */
-static bool creation_wanted(const struct metadata *m, struct wire_string name)
+static bool creation_wanted(const struct metadata *m, const struct metadata_request_topics *asked)
 {
+    struct wire_string name = asked->name;
     const struct image *image = m->request->api->image;
-    if (name.size < 0 || !topic_name_valid(name) ||
+    if (asked_by_id(m, asked) || name.size < 0 || !topic_name_valid(name) ||
         image_topic_by_name(image, wire_string_bytes(name))) {
         return false;
     }
@@ -260,7 +268,7 @@ static int creations_collect(struct metadata *m)
     uint32_t room = API_CREATIONS_MAX - api->creations;
     for (int32_t i = 0; i < asked && (uint32_t)m->creations_count < room; i++) {
         struct wire_string name = m->q->topics[i].name;
-        if (!creation_wanted(m, name)) {
+        if (!creation_wanted(m, &m->q->topics[i])) {
             continue;
         }
         if (!m->creations) {

@@ -105,6 +105,34 @@ Test(metadata, by_topic_id)
     broker_stop(b);
 }
 
+/* Java's clients send the empty name beside the id. */
+Test(metadata, an_id_counts_before_a_name)
+{
+    struct broker *b = broker_start(1, NULL);
+    int client = client_open(b);
+    topic_create(client, "t", 1, NULL);
+    struct uuid id = metadata(client, 12, "t", false)->topics[0].topic_id;
+    static const char *const names[] = {"", "another"};
+    for (size_t i = 0; i < array_size(names); i++) {
+        struct metadata_request_topics t = {.name = wire_string_of(names[i]), .topic_id = id};
+        struct metadata_request q;
+        metadata_request_init(&q);
+        q.topics = &t;
+        q.topics_count = 1;
+        struct metadata_response *a = client_ask(client, 3, 12, &q);
+        cr_assert_eq(a->topics[0].error_code, 0, "%d", a->topics[0].error_code);
+        cr_assert(wire_string_equal(a->topics[0].name, wire_string_of("t")));
+        t.topic_id = (struct uuid){{1}};
+        a = client_ask(client, 3, 12, &q);
+        cr_assert_eq(a->topics_count, 1);
+        cr_assert_eq(a->topics[0].error_code, 100);
+        cr_assert_lt(a->topics[0].name.size, 0);
+    }
+    cr_assert_eq(metadata(client, 12, "another", false)->topics[0].error_code, 3, "not created");
+    client_close(client);
+    broker_stop(b);
+}
+
 Test(admin, create_topics_says_what_is_wrong)
 {
     struct broker *b = broker_start(1, NULL);
