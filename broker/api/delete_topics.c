@@ -3,6 +3,8 @@
 /* DeleteTopics: by name, or from v6 on by id as well. */
 #include "api/admin.h"
 
+#include <stdlib.h>
+
 static void answer(struct admin *a)
 {
     struct api_request *r = a->request;
@@ -47,6 +49,35 @@ static void topic_prepare(struct api_request *r, struct admin_op *op,
     }
 }
 
+static int name_order(const void *a, const void *b)
+{
+    const struct admin_op *x = *(struct admin_op *const *)a, *y = *(struct admin_op *const *)b;
+    return strcmp(x->op.topic, y->op.topic);
+}
+
+/* As Kafka does: what is named twice is not deleted at all. */
+static int refuse_repeated(struct admin *a)
+{
+    struct admin_op **named = api_alloc(a->request, a->count, sizeof *named);
+    uint32_t count = 0;
+    if (!named) {
+        return ERR_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (!a->ops[i].done && a->ops[i].op.topic) {
+            named[count++] = &a->ops[i];
+        }
+    }
+    qsort(named, count, sizeof *named, name_order);
+    for (uint32_t i = 1; i < count; i++) {
+        if (strcmp(named[i - 1]->op.topic, named[i]->op.topic) == 0) {
+            admin_refuse(named[i - 1], ERR_INVALID_REQUEST, "the topic is named twice");
+            admin_refuse(named[i], ERR_INVALID_REQUEST, "the topic is named twice");
+        }
+    }
+    return 0;
+}
+
 void handle_delete_topics(struct api_request *r)
 {
     struct delete_topics_request *q = api_decode(r);
@@ -72,6 +103,10 @@ void handle_delete_topics(struct api_request *r)
     a->response = q->topics;
     for (int32_t i = 0; i < q->topics_count; i++) {
         topic_prepare(r, &a->ops[i], &q->topics[i]);
+    }
+    if (refuse_repeated(a) != 0) {
+        api_close(r, error_text(ERR_NO_MEMORY));
+        return;
     }
     admin_go(a, q->timeout_ms);
 }

@@ -133,6 +133,24 @@ Test(metadata, an_id_counts_before_a_name)
     broker_stop(b);
 }
 
+Test(admin, a_topic_that_is_named_twice_is_not_deleted)
+{
+    struct broker *b = broker_start(1, NULL);
+    int client = client_open(b);
+    topic_create(client, "t", 1, NULL);
+    topic_create(client, "u", 1, NULL);
+    struct wire_string names[] = {wire_string_of("t"), wire_string_of("u"), wire_string_of("t")};
+    struct delete_topics_request q = {
+        .topic_names = names, .topic_names_count = 3, .timeout_ms = 10000};
+    struct delete_topics_response *a = client_ask(client, 20, 3, &q);
+    cr_assert_eq(a->responses[0].error_code, 42);
+    cr_assert_eq(a->responses[1].error_code, 0);
+    cr_assert_eq(a->responses[2].error_code, 42);
+    cr_assert_eq(metadata(client, 4, "t", false)->topics[0].error_code, 0);
+    client_close(client);
+    broker_stop(b);
+}
+
 Test(admin, create_topics_says_what_is_wrong)
 {
     struct broker *b = broker_start(1, NULL);
