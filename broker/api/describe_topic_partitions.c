@@ -12,7 +12,8 @@ struct page {
     struct api_request *request;
     struct describe_topic_partitions_response response;
     struct describe_topic_partitions_response_next_cursor cursor;
-    int32_t room; /* partitions that still fit */
+    int32_t room;        /* partitions that still fit */
+    uint32_t topics_max; /* as many topics fit: one may have no partition behind the cursor */
 };
 
 static int name_order(const void *a, const void *b)
@@ -95,7 +96,7 @@ static bool page_full(struct page *p, struct wire_string name)
     if (p->response.next_cursor) {
         return true;
     }
-    if (p->room > 0) {
+    if (p->room > 0 && (uint32_t)p->response.topics_count < p->topics_max) {
         return false;
     }
     p->cursor.topic_name = name;
@@ -112,8 +113,9 @@ static int page_fill(struct page *p, struct describe_topic_partitions_request *q
     bool all = q->topics_count == 0;
     uint32_t index = all ? image_topic_from(image, wire_string_bytes(first)) : 0;
     uint32_t end = all ? image_topic_count(image) : (uint32_t)q->topics_count;
-    uint32_t most = end - index < (uint32_t)p->room || !all ? end - index : (uint32_t)p->room;
-    p->response.topics = api_alloc(p->request, most, sizeof *p->response.topics);
+    uint32_t left = end - index, fit = (uint32_t)p->room + 1;
+    p->topics_max = all && fit < left ? fit : left;
+    p->response.topics = api_alloc(p->request, p->topics_max, sizeof *p->response.topics);
     struct wire_string *names = all ? NULL : api_alloc(p->request, end, sizeof *names);
     if (!p->response.topics || (!all && !names)) {
         return ERR_NO_MEMORY;

@@ -406,6 +406,32 @@ Test(describe, topic_partitions_in_pages)
     broker_stop(b);
 }
 
+/* A topic of which the cursor leaves nothing takes a place in the answer, and no partition. */
+Test(describe, a_cursor_behind_a_topics_end)
+{
+    struct broker *b = broker_start(1, NULL);
+    int client = client_open(b);
+    static const char *const names[] = {"a", "b", "c", "d"};
+    for (size_t i = 0; i < array_size(names); i++) {
+        topic_create(client, names[i], 1, NULL);
+    }
+    struct describe_topic_partitions_request_cursor cursor = {wire_string_of("a"), 5};
+    struct describe_topic_partitions_request q = {.response_partition_limit = 2, .cursor = &cursor};
+    struct describe_topic_partitions_response *a = client_ask(client, 75, 0, &q);
+    cr_assert_eq(a->topics_count, 3);
+    cr_assert_eq(a->topics[0].partitions_count, 0);
+    for (int32_t i = 1; i < 3; i++) {
+        cr_assert(wire_string_equal(a->topics[i].name, wire_string_of(names[i])));
+        cr_assert_eq(a->topics[i].partitions_count, 1);
+        cr_assert_eq(a->topics[i].partitions[0].partition_index, 0);
+        cr_assert_eq(a->topics[i].partitions[0].leader_id, 1);
+        cr_assert_eq(a->topics[i].partitions[0].replica_nodes_count, 1);
+    }
+    cr_assert(wire_string_equal(a->next_cursor->topic_name, wire_string_of("d")));
+    client_close(client);
+    broker_stop(b);
+}
+
 Test(describe, cluster_and_log_dirs)
 {
     struct broker *b = broker_start(2, NULL);
