@@ -259,7 +259,11 @@ static void fail_directory(struct node *n, int error)
               reason ? reason : "it is refused", advice);
 }
 
-static bool take_lock(struct node *n)
+enum { LOCK_RETRY_MS = 5, LOCK_WAIT_MS = 1000 };
+
+static void try_lock(struct node *n);
+
+static bool open_lock(struct node *n)
 {
     struct io *io = node_io(n);
     int error = in_data(n, "lock");
@@ -270,18 +274,36 @@ static bool take_lock(struct node *n)
         fail_directory(n, error);
         return false;
     }
-    error = io_file_lock(io, n->lock);
-    if (error && error != -EWOULDBLOCK) {
-        fail_directory(n, error);
-        return false;
-    }
-    if (error) {
+    return true;
+}
+
+static void directory_locked(struct node *n);
+
+static void lock_again(struct io_op *op, int64_t result)
+{
+    struct node *n = container_of(op, struct node, lock_retry);
+    (void)result;
+    try_lock(n);
+}
+
+/* A killed leatd holds it until the kernel has ended what it was writing. */
+static void try_lock(struct node *n)
+{
+    struct io *io = node_io(n);
+    int error = io_file_lock(io, n->lock);
+    if (error == -EWOULDBLOCK && io_now(io) < n->lock_until_ns) {
+        n->lock_retry.done = lock_again;
+        io_timer(io, &n->lock_retry, io_now(io) + LOCK_RETRY_MS * 1000000ull);
+    } else if (error == -EWOULDBLOCK) {
         node_fail(n, NODE_EXIT_BUSY,
                   "%s is in use by another leatd; stop it, or name another directory with --data",
                   n->data);
-        return false;
+    } else if (error) {
+        fail_directory(n, error);
+    } else {
+        io_file_hold(io, n->lock);
+        directory_locked(n);
     }
-    return true;
 }
 
 /* Said once, before anything is written: every file of the directory meets the same answer. */
@@ -319,11 +341,17 @@ void node_open_directory(struct node *n, void (*done)(struct node *n))
         fail_directory(n, error);
         return;
     }
-    if (!take_lock(n)) {
-        return;
+    if (open_lock(n)) {
+        n->lock_until_ns = io_now(io) + LOCK_WAIT_MS * 1000000ull;
+        try_lock(n);
     }
+}
+
+static void directory_locked(struct node *n)
+{
+    struct io *io = node_io(n);
     try_direct(n);
-    error = in_data(n, "format");
+    int error = in_data(n, "format");
     assert(!error); /* the path is short enough, see above */
     n->load.done = format_loaded;
     file_load(io, &n->load, n->path, NODE_TEXT_SIZE);

@@ -58,6 +58,8 @@ struct node {
 
     /* directory */
     struct io_file *lock;
+    struct io_op lock_retry;
+    uint64_t lock_until_ns;
     /* Hold ports that the system chose until the apis listen. */
     struct io_listener *reserved[CONFIG_LISTENERS_MAX];
     uint16_t ports[CONFIG_LISTENERS_MAX];

@@ -209,6 +209,9 @@ static bool make_api(struct node_shard *s)
 static void open_shard(struct node_shard *s)
 {
     struct node *n = s->node;
+    if (io_shard(s->io) != 0) {
+        io_file_hold(s->io, n->lock);
+    }
     s->logs = log_set_open(s->io, n->recovery, &n->log_options);
     s->failed = !s->logs || !make_partitions(s) || !make_api(s);
     node_step_done(s);

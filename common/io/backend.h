@@ -20,6 +20,7 @@ struct io_ops {
     bool (*file_direct)(const struct io_file *file);
     int64_t (*file_size)(struct io *io, struct io_file *file);
     int (*file_lock)(struct io *io, struct io_file *file);
+    void (*file_hold)(struct io *io, struct io_file *file); /* NULL: nothing to do */
     void *(*file_map)(struct io *io, struct io_file *file, size_t size);
     void (*read)(struct io *io, struct io_op *op, struct io_file *file, void *buffer, size_t size,
                  uint64_t position);

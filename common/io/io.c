@@ -116,6 +116,14 @@ int64_t io_file_size(struct io *io, struct io_file *file)
     return io->ops->file_size(io, file);
 }
 
+void io_file_hold(struct io *io, struct io_file *file)
+{
+    assert(file);
+    if (io->ops->file_hold) { /* elsewhere operations end before the process does */
+        io->ops->file_hold(io, file);
+    }
+}
+
 int io_file_lock(struct io *io, struct io_file *file)
 {
     return io->ops->file_lock(io, file);

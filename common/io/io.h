@@ -127,6 +127,11 @@ int64_t io_file_size(struct io *io, struct io_file *file);
  * another process holds it. */
 int io_file_lock(struct io *io, struct io_file *file) MUST_CHECK;
 
+/* Keeps the file open, and its lock held, until every operation of this shard has ended, also when the
+ * process is killed: the kernel may still be writing for a ring whose process is gone, and whoever
+ * takes the lock next must not read or write what it writes. Once for each shard. */
+void io_file_hold(struct io *io, struct io_file *file);
+
 /* A shared mapping of the first `size` bytes of a file that is at least that long. Stores survive
  * the process, not the machine. Unmapped by io_file_close(). NULL when it cannot be had. */
 void *io_file_map(struct io *io, struct io_file *file, size_t size) MUST_CHECK;

@@ -404,10 +404,23 @@ static void uring_leave(struct posix_io *p)
 
 static void uring_close(struct posix_io *p)
 {
+    (void)io_uring_unregister_files(&uring_of(p)->ring); /* at once: nothing is in flight */
     io_uring_queue_exit(&uring_of(p)->ring);
 }
 
+/* A registered file is let go when the ring is freed, which is after its last operation. */
+static void uring_file_hold(struct io *io, struct io_file *file)
+{
+    struct uring_io *u = uring_of(container_of(io, struct posix_io, io));
+    int error = io_uring_register_files(&u->ring, &file->fd, 1);
+    if (error < 0) {
+        log_warn(io_logger(io), "io", "the lock may end before the last operation: %s",
+                 strerror(-error));
+    }
+}
+
 static const struct io_ops uring_ops = {
+    .file_hold = uring_file_hold,
     .name = "io_uring", .run_once = uring_run_once, POSIX_IO_OPS};
 
 const struct posix_backend uring_backend = {

@@ -309,6 +309,8 @@ static void a_lock_has_one_holder(struct contract_world *w, struct io *io)
     cr_assert_eq(io_file_lock(io, b), -EWOULDBLOCK);
     io_file_close(io, a);
     cr_assert_eq(io_file_lock(io, b), 0, "the lock dies with its handle");
+    io_file_hold(io, b); /* or with the shard */
+    cr_assert_eq(io_file_lock(io, b), 0);
     io_file_close(io, b);
 }
 
