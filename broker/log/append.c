@@ -153,7 +153,7 @@ static uint64_t journal_batch(struct log *log, const struct segment *s, uint32_t
     return journal_append(&set->journal, &e, pieces, count, &a->priv.waiter);
 }
 
-static bool journal_has_room(const struct log *log, uint32_t size)
+static bool journal_has_room(struct log *log, uint32_t size)
 {
     struct log_set *set = log->set;
     return log->config.durability == LOG_MEMORY ? mapped_room(&set->mapped, size)

@@ -177,8 +177,10 @@ static void capture(struct log_set *set)
     struct checkpoint *k = &set->checkpoint;
     int error = checkpoint_capture(set, &k->data, &k->size, &k->capacity, &k->logs);
     if (error) {
-        log_warn(io_logger(set->io), "log", "checkpoint put off: %s", error_text(error));
+        log_warn(io_logger(set->io), "log", "checkpoint put off for a second: %s",
+                 error_text(error));
         k->stage = CHECKPOINT_IDLE;
+        k->deferred = true;
         return;
     }
     if (padded_size(k->size) > k->allocated) {
@@ -249,7 +251,10 @@ static void copy_write(struct log_set *set, unsigned copy)
         .shard = set->shard,
         .shards = set->shards,
         .logs = k->logs,
-        .flags = is_last(set) ? CHECKPOINT_CLEAN : 0,
+        .flags = (is_last(set) ? CHECKPOINT_CLEAN : 0) |
+                 (mapped_in_use(&set->mapped) ? CHECKPOINT_MAPPED : 0),
+        .journal_file_bytes = set->options.journal_file_bytes,
+        .journal_files = set->journal.file_count,
     };
     checkpoint_header_encode(&h, k->data);
     k->iovec = (struct iovec){k->data, padded_size(k->size)};

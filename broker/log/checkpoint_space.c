@@ -119,7 +119,9 @@ void checkpoint_defer(struct log_set *set)
 /* Once a second. */
 void checkpoint_try_again(struct log_set *set)
 {
-    if (set->checkpoint.deferred) {
-        space_start(set);
+    struct checkpoint *k = &set->checkpoint;
+    if (k->deferred && !k->space.busy) {
+        k->deferred = false;
+        log_set_want_checkpoint(set);
     }
 }

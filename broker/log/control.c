@@ -648,6 +648,18 @@ static bool release_run(struct release *r)
     return true;
 }
 
+void log_releases_abandon(struct log_set *set)
+{
+    struct list *node;
+    while ((node = list_pop(&set->releases))) {
+        struct release *r = container_of(node, struct release, link);
+        while ((node = list_first(&r->doomed))) {
+            segment_free(container_of(node, struct segment, link));
+        }
+        memory_free(set->memory, r);
+    }
+}
+
 void log_release_marked(struct log_set *set)
 {
     uint64_t mark =

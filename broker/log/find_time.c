@@ -285,12 +285,21 @@ static void search_begin(struct io_op *op, int64_t result)
     search_segment(t);
 }
 
+static void search_refused(struct log_waiter *w)
+{
+    struct log_find_time *f = container_of(w, struct log_find_time, priv.waiter);
+    f->done(f, ERR_BUSY);
+}
+
 void log_find_time(struct log *log, struct log_find_time *f)
 {
     assert(log->magic == LOG_MAGIC && f->done);
     struct time_search *t = memory_alloc(log->set->memory, sizeof *t);
     if (!t) {
-        io_fatal(log->set->io, "no memory to look for a time: raise limits.memory");
+        f->offset_found = f->timestamp_found = f->epoch_found = -1;
+        f->priv.waiter.settled = search_refused;
+        log_finish_later(log->set, &f->priv.waiter);
+        return;
     }
     t->find = f;
     t->log = log;

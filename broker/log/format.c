@@ -132,6 +132,9 @@ void checkpoint_header_encode(const struct checkpoint_header *h, uint8_t *data)
     put_be32(data + 84, h->shards);
     put_be32(data + 88, h->logs);
     put_be32(data + 92, h->flags);
+    put_be64(data + 96, h->journal_file_bytes);
+    put_be32(data + 104, h->journal_files);
+    put_be32(data + 108, 0);
     put_be32(data + 4, crc32c(0, data + CRC_FIELDS, h->size - CRC_FIELDS));
 }
 
@@ -150,6 +153,8 @@ int checkpoint_header_decode(struct checkpoint_header *out, const uint8_t *data,
         .shards = get_be32(data + 84),
         .logs = get_be32(data + 88),
         .flags = get_be32(data + 92),
+        .journal_file_bytes = get_be64(data + 96),
+        .journal_files = get_be32(data + 104),
     };
     if (h.size < CHECKPOINT_HEADER_SIZE || h.size > available || h.size > CHECKPOINT_BYTES_MAX ||
         crc32c(0, data + CRC_FIELDS, h.size - CRC_FIELDS) != get_be32(data + 4) ||

@@ -14,7 +14,7 @@ enum {
     GROUP_HEADER_SIZE = 40,
     ENTRY_HEADER_SIZE = 56,
     JOURNAL_HEADER_SIZE = 4096, /* the first block of a journal file */
-    CHECKPOINT_HEADER_SIZE = 96,
+    CHECKPOINT_HEADER_SIZE = 112,
     CHECKPOINT_BYTES_MAX = 1 << 30,
 };
 
@@ -125,9 +125,13 @@ void journal_header_encode(uint8_t out[static JOURNAL_HEADER_SIZE], struct uuid 
  *         80      4  shard
  *         84      4  number of shards of this life
  *         88      4  number of logs
- *         92      4  flags: 1 founding (names the logs of all shards), 2 clean (nothing to replay)
- *         96     ..  logs */
-enum checkpoint_flags { CHECKPOINT_FOUNDING = 1, CHECKPOINT_CLEAN = 2 };
+ *         92      4  flags: 1 founding (names the logs of all shards), 2 clean (nothing to replay),
+ *                    4 the mapped journal is in use
+ *         96      8  size of a journal file in bytes
+ *        104      4  number of journal files, 0: not known (founding)
+ *        108      4  reserved, zero
+ *        112     ..  logs */
+enum checkpoint_flags { CHECKPOINT_FOUNDING = 1, CHECKPOINT_CLEAN = 2, CHECKPOINT_MAPPED = 4 };
 
 struct checkpoint_header {
     uint64_t size;
@@ -136,6 +140,8 @@ struct checkpoint_header {
     uint64_t live, memory_live;
     struct uuid storage_id, boot_id;
     uint32_t shard, shards, logs, flags;
+    uint64_t journal_file_bytes;
+    uint32_t journal_files;
 };
 
 /* Fills the first CHECKPOINT_HEADER_SIZE bytes of `data`, whose other bytes up to h->size are

@@ -11,6 +11,8 @@
 
 #define IDLE_MARK_NS 1000000000ull
 
+enum { PIECES_KEPT = 16 };
+
 static void group_written(struct io_op *op, int64_t result);
 static void journal_turn_end(struct io_turn *t);
 static void journal_idle_mark(struct io_op *op, int64_t result);
@@ -112,7 +114,7 @@ static void *piece_take(struct journal *j)
 
 static void piece_give(struct journal *j, void *piece)
 {
-    if (j->pieces_free_count < array_size(j->pieces_free)) {
+    if (j->pieces_free_count < PIECES_KEPT) {
         j->pieces_free[j->pieces_free_count++] = piece;
     } else {
         memory_free(io_memory(j->io), piece);
@@ -208,7 +210,22 @@ static void place_take(struct journal *j, uint64_t size)
     }
 }
 
-bool journal_room(const struct journal *j, uint32_t body_size, bool control)
+/* So many pieces are there that the gathering group may grow to `size`. */
+static bool pieces_there(struct journal *j, uint64_t size)
+{
+    uint64_t count = (size + JOURNAL_PIECE_SIZE - 1) / JOURNAL_PIECE_SIZE;
+    count -= j->gathering ? j->gathering->piece_count : 0;
+    while (j->pieces_free_count < count) {
+        void *piece = memory_alloc_aligned(io_memory(j->io), JOURNAL_PIECE_SIZE, IO_BLOCK_SIZE);
+        if (!piece) {
+            return false;
+        }
+        j->pieces_free[j->pieces_free_count++] = piece;
+    }
+    return true;
+}
+
+bool journal_room(struct journal *j, uint32_t body_size, bool control)
 {
     uint64_t size = ENTRY_HEADER_SIZE + (uint64_t)body_size;
     uint64_t gathered = j->gathering ? j->gathering->size : GROUP_HEADER_SIZE;
@@ -222,7 +239,7 @@ bool journal_room(const struct journal *j, uint32_t body_size, bool control)
     if (!alone && !control && gathered + size > limit) {
         return false;
     }
-    return place_exists(j, gathered + size, control);
+    return place_exists(j, gathered + size, control) && pieces_there(j, gathered + size);
 }
 
 uint64_t journal_append(struct journal *j, struct entry *e, const struct iovec *body,
@@ -511,9 +528,9 @@ static void grow_step(struct io_op *op, int64_t result)
 static void grow_start(struct journal *j)
 {
     uint64_t bytes = (j->file_count + 1) * j->options->journal_file_bytes;
-    uint64_t room = j->options->disk_reserve_bytes + j->options->journal_file_bytes;
-    if (j->set->disk_free < room || j->grow.stage != GROW_NOT || j->closing ||
-        j->file_count == JOURNAL_FILES_MAX || bytes > j->options->journal_bytes_max) {
+    if (j->grow.stage != GROW_NOT || j->closing || j->file_count == JOURNAL_FILES_MAX ||
+        bytes > j->options->journal_bytes_max ||
+        !log_disk_take(j->set, j->options->journal_file_bytes, j->options->disk_reserve_bytes)) {
         return;
     }
     char path[IO_PATH_MAX];

@@ -87,7 +87,7 @@ struct journal {
     unsigned flying_count;
     bool flying_small; /* all of them */
 
-    void *pieces_free[16];
+    void *pieces_free[JOURNAL_PIECES_MAX];
     unsigned pieces_free_count;
 
     struct io_turn turn;
@@ -113,8 +113,9 @@ int journal_open(struct journal *j, struct log_set *set, struct io *io,
                  uint64_t next_sequence) MUST_CHECK;
 void journal_close(struct journal *j); /* nothing may be in flight */
 
-/* Whether an entry with `body_size` bytes of body can be gathered now. */
-bool journal_room(const struct journal *j, uint32_t body_size, bool control);
+/* Whether an entry with `body_size` bytes of body can be gathered now: a place, and memory, which is
+ * taken already. */
+bool journal_room(struct journal *j, uint32_t body_size, bool control);
 
 /* Gathers an entry; journal_room() was true. `body` pieces are copied. `w` (NULL: nobody waits) is
  * called when it is settled. Returns its sequence. */

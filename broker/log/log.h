@@ -255,12 +255,11 @@ struct log_find_time {
     int64_t offset_found, timestamp_found;
     int32_t epoch_found;
     struct {
-        struct list link;
-        struct log *log;
-        void *state;
+        struct log_waiter waiter;
     } priv;
 };
-void log_find_time(struct log *log, struct log_find_time *f); /* done() from the loop */
+/* done() from the loop; ERR_BUSY: no memory now, or a truncation came between. */
+void log_find_time(struct log *log, struct log_find_time *f);
 
 /* --- control: each is an entry of the journal, done when that is durable ---------------------- */
 

@@ -290,6 +290,8 @@ void log_set_settled(struct log_set *set); /* a group has settled: marks, checkp
 void log_moved(struct log *log);
 /* w->settled(w) is called at the end of the turn. */
 void log_finish_later(struct log_set *set, struct log_waiter *w);
+/* Takes `bytes` of the disk's free space, if that leaves `reserve`. */
+bool log_disk_take(struct log_set *set, uint64_t bytes, uint64_t reserve) MUST_CHECK;
 struct log *log_find(const struct log_set *set, struct uuid topic_id, int32_t partition);
 struct log *log_new(struct log_set *set, struct uuid topic_id, int32_t partition, const char *topic,
                     size_t topic_size) MUST_CHECK;
@@ -380,6 +382,8 @@ int log_replay_remove(struct log *log) MUST_CHECK;
 bool log_drop_below(struct log *log, int64_t offset);
 void segment_remove_files(struct segment *s); /* frees it */
 void log_release_marked(struct log_set *set);
+/* On a full disk a stop may find no mark for them: the next start does what they would have done. */
+void log_releases_abandon(struct log_set *set);
 void log_control_pump(struct log_set *set);
 
 /* --- trash.c ---------------------------------------------------------------------------------- */

@@ -66,7 +66,7 @@ static void make(struct mapped *m)
         return;
     }
     bool there = io_file_size(m->io, m->file) >= (int64_t)m->capacity;
-    if (!there && m->set->disk_free < m->set->options.disk_reserve_bytes + m->capacity) {
+    if (!there && !log_disk_take(m->set, m->capacity, m->set->options.disk_reserve_bytes)) {
         io_file_close(m->io, m->file);
         m->file = NULL;
         m->failed = m->set->disk_full = true;

@@ -256,6 +256,28 @@ static bool shards_there(struct recovery *r, unsigned shards)
     return true;
 }
 
+/* Files that the checkpoint counts and that are not there held what was acknowledged. False: damage. */
+static bool journals_there(struct recovery *r, const struct recovery_source *s)
+{
+    const struct checkpoint_header *h = &s->header;
+    char directory[IO_PATH_MAX], path[IO_PATH_MAX];
+    journal_directory(directory, r->options.root, s->shard);
+    for (uint32_t i = 0; i < h->journal_files; i++) {
+        if (i >= s->file_count || s->file_sizes[i] < h->journal_file_bytes) {
+            journal_file_path(path, directory, i);
+            recovery_damage(r, "%s: it is missing or shorter than its %" PRIu64 " bytes", path,
+                            h->journal_file_bytes);
+            return false;
+        }
+    }
+    if ((h->flags & CHECKPOINT_MAPPED) && uuid_equal(h->boot_id, io_boot_id(r->io)) &&
+        s->mapped_size == 0) {
+        recovery_damage(r, "%s/memory-0000: it is missing", directory);
+        return false;
+    }
+    return true;
+}
+
 static void scans_init(struct recovery *r)
 {
     uint64_t life = log_mutant(r->set, LOG_MUTANT_NO_LIFE) ? 0 : r->life;
@@ -308,6 +330,12 @@ static void choose_life(struct recovery *r)
     }
     if (!shards_there(r, shards) && !r->options.accept_loss) {
         return;
+    }
+    for (unsigned i = 0; i < r->source_count; i++) {
+        const struct recovery_source *s = &r->sources[i];
+        if (s->used && !journals_there(r, s) && !r->options.accept_loss) {
+            return;
+        }
     }
     scans_init(r);
     r->at_source = r->at_file = 0;

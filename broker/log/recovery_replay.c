@@ -212,8 +212,32 @@ static int know_directories(struct recovery *r)
     return 0;
 }
 
+/* There is no checkpoint, but a directory of a partition that is known: the root is not fresh. True:
+ * damage, and the recovery has ended with it. */
+static bool checkpoints_gone(struct recovery *r)
+{
+    list_each (node, &r->directories) {
+        struct recovery_directory *d = container_of(node, struct recovery_directory, link);
+        const char *topic = d->readable && r->request->summary.fresh
+                                ? known_name(r, d->topic_id, d->partition)
+                                : NULL;
+        char name[sizeof d->name];
+        snprintf(name, sizeof name, "%s-%" PRId32, topic ? topic : "", d->partition);
+        if (topic && strcmp(name, d->name) == 0) {
+            recovery_damage(
+                r, "%s/journal-0/checkpoint-0 and -1: they are missing, but topics/%s is there",
+                r->options.root, d->name);
+            return r->ended;
+        }
+    }
+    return false;
+}
+
 void recovery_replay(struct recovery *r)
 {
+    if (checkpoints_gone(r)) {
+        return;
+    }
     r->set->storage_id = r->storage_id; /* for the partition files that replay writes */
     int error = know_directories(r);
     error = error ? error : load_logs(r);

@@ -423,20 +423,19 @@ static int space_start(struct log *log, struct segment *s, uint64_t end)
     uint64_t target = space_step(s, end);
     /* The reserve is also there for a start on a full disk. */
     uint64_t reserve = set->recovering ? 0 : set->options.disk_reserve_bytes;
-    if (set->disk_free < reserve + (target - s->allocated)) {
-        set->disk_full = true;
-        return ERR_DISK_FULL;
-    }
     if (!log->directory_known && name_busy(log)) {
         return 0;
     }
     if (log->holds && s->allocated == 0) {
         return 0; /* a doomed segment may still have its name */
     }
+    if (!log_disk_take(set, target - s->allocated, reserve)) {
+        set->disk_full = true;
+        return ERR_DISK_FULL;
+    }
     log->space.segment = s;
     log->space.target = target;
     log->space.op.done = space_done;
-    set->disk_free -= target - s->allocated;
     set->in_flight++;
     int error = 0;
     if (log->directory_known) {

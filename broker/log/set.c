@@ -317,6 +317,7 @@ struct log_set *log_set_open(struct io *io, const struct log_recovery *recovery,
         trash_begin(set);
     }
     io_timer(io, &set->tick, io_now(io) + TICK_NS);
+    log_set_want_checkpoint(set); /* which says what journal files there are */
     return set;
 }
 
@@ -460,6 +461,20 @@ static void pump_turn_end(struct io_turn *t)
     }
 }
 
+/* What is near to the reserve is looked up, for other shards and programs take space as well. */
+bool log_disk_take(struct log_set *set, uint64_t bytes, uint64_t reserve)
+{
+    struct io_disk disk;
+    if (set->disk_free / 2 < reserve + bytes && io_disk(set->io, set->options.root, &disk) == 0) {
+        set->disk_free = disk.free_bytes;
+    }
+    if (set->disk_free < reserve || set->disk_free - reserve < bytes) {
+        return false;
+    }
+    set->disk_free -= bytes;
+    return true;
+}
+
 static void tick(struct io_op *op, int64_t result)
 {
     struct log_set *set = container_of(op, struct log_set, tick);
@@ -530,10 +545,11 @@ void log_set_close_step(struct log_set *set)
     }
     if (set->close_checkpoint || !checkpoint_idle(set) || set->in_flight ||
         set->journal.grow.stage != GROW_NOT || !io_op_idle(&set->tick) ||
-        !io_op_idle(&set->journal.idle_timer) || !list_empty(&set->releases) || set->readers ||
-        cold_status(set->cold).in_flight) {
+        !io_op_idle(&set->journal.idle_timer) || set->readers || cold_status(set->cold).in_flight ||
+        (!list_empty(&set->releases) && !set->checkpoint.deferred)) {
         return;
     }
+    log_releases_abandon(set);
     struct log_set_close *c = set->close;
     journal_close(&set->journal);
     mapped_close(&set->mapped);

@@ -420,8 +420,7 @@ static void uring_file_hold(struct io *io, struct io_file *file)
 }
 
 static const struct io_ops uring_ops = {
-    .file_hold = uring_file_hold,
-    .name = "io_uring", .run_once = uring_run_once, POSIX_IO_OPS};
+    .file_hold = uring_file_hold, .name = "io_uring", .run_once = uring_run_once, POSIX_IO_OPS};
 
 const struct posix_backend uring_backend = {
     .ops = &uring_ops,

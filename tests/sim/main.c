@@ -104,7 +104,8 @@ static const char usage[] =
     "  --no-damage    nothing rots\n"
     "  --no-memory    durable logs only\n"
     "\n"
-    "Exit status: 0 all is well, 1 a violation (or a rule that was not missed), 2 a wrong argument.\n";
+    "Exit status: 0 all is well, 1 a violation (or a rule that was not missed), 2 a wrong "
+    "argument.\n";
 
 static bool parse_number(const char *text, uint64_t *out)
 {

@@ -222,12 +222,13 @@ Test(format, journal_header_golden_bytes)
 /* --- checkpoint --------------------------------------------------------------------------------- */
 
 static const char CHECKPOINT[] =
-    "4c434b31 7092f0cf 00000000000000d6"                 /* magic, sum, size */
+    "4c434b31 7a473f2d 00000000000000e6"                 /* magic, sum, size */
     "0000000000000007 00000000000003e8"                  /* life, settled */
     "00000000000003e9 00000000000001f4"                  /* first live sequences */
     "202122232425262728292a2b2c2d2e2f"                   /* storage id */
     "303132333435363738393a3b3c3d3e3f"                   /* boot id */
     "00000001 00000002 00000001 00000002"                /* shard, shards, logs, flags */
+    "0000000000800000 00000003 00000000"                 /* journal files: size, number */
     "00000076 101112131415161718191a1b1c1d1e1f 00000009" /* size, topic id, partition */
     "01 01 0006"                                         /* durability, segment, name */
     "0000000000000064 00000000000000c8"                  /* start, end */
@@ -282,7 +283,9 @@ static void sample_checkpoint(uint8_t out[static CHECKPOINT_SAMPLE])
                                   .shard = 1,
                                   .shards = 2,
                                   .logs = 1,
-                                  .flags = CHECKPOINT_CLEAN};
+                                  .flags = CHECKPOINT_CLEAN,
+                                  .journal_file_bytes = 8 << 20,
+                                  .journal_files = 3};
     checkpoint_header_encode(&h, out);
 }
 
@@ -296,7 +299,8 @@ Test(format, checkpoint_golden_bytes_and_back)
     cr_assert(h.size == sizeof data && h.life == 7 && h.settled == 1000 && h.live == 1001 &&
               h.memory_live == 500 && uuid_equal(h.storage_id, id_from(0x20)) &&
               uuid_equal(h.boot_id, id_from(0x30)) && h.shard == 1 && h.shards == 2 &&
-              h.logs == 1 && h.flags == CHECKPOINT_CLEAN);
+              h.logs == 1 && h.flags == CHECKPOINT_CLEAN && h.journal_file_bytes == 8 << 20 &&
+              h.journal_files == 3);
     struct reader r =
         reader_of(data + CHECKPOINT_HEADER_SIZE, sizeof data - CHECKPOINT_HEADER_SIZE);
     struct checkpoint_log l, e = sample_log();

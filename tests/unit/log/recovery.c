@@ -126,8 +126,7 @@ Test(recovery, both_checkpoint_copies_damaged)
     world_close(&w);
 }
 
-/* Of several shards: a founding checkpoint of another one, which nobody has replaced since, must
- * not speak for the one that is lost. */
+/* Of several shards: the checkpoint of another one must not speak for the one that is lost. */
 Test(recovery, both_checkpoint_copies_of_one_shard_damaged)
 {
     struct world w;
@@ -138,10 +137,9 @@ Test(recovery, both_checkpoint_copies_of_one_shard_damaged)
         slot++;
     }
     for (unsigned i = 0; i < 20; i++) {
-        world_fill(&w, slot, &LARGE, 30); /* shard 1 makes checkpoints, shard 0 rests */
+        world_fill(&w, slot, &LARGE, 30); /* shard 1 makes checkpoints */
     }
     cr_assert_gt(log_set_status(w.sets[1]).checkpoints, 0);
-    cr_assert_eq(log_set_status(w.sets[0]).checkpoints, 0);
     world_kill(&w);
     world_flip(&w, "journal-1/checkpoint-0", 100, 1);
     world_flip(&w, "journal-1/checkpoint-1", 100, 1);
