@@ -468,6 +468,9 @@ uint64_t journal_live_bytes(const struct journal *j)
 
 static void grow_end(struct journal *j, bool keep)
 {
+    if (j->grow.stage == GROW_SPACE) {
+        log_disk_taken(j->set, j->options->journal_file_bytes);
+    }
     memory_free(io_memory(j->io), j->grow.zeros.iov_base);
     io_file_close(j->io, j->grow.directory);
     if (keep) {
@@ -503,6 +506,11 @@ static void grow_step(struct io_op *op, int64_t result)
         return;
     }
     switch (j->grow.stage) {
+    case GROW_SPACE:
+        log_disk_taken(j->set, j->options->journal_file_bytes);
+        j->grow.stage = GROW_ZEROS;
+        grow_write(j);
+        return;
     case GROW_ZEROS:
         j->grow.written += (uint64_t)result;
         if (j->grow.written < j->options->journal_file_bytes) {
@@ -529,25 +537,26 @@ static void grow_start(struct journal *j)
 {
     uint64_t bytes = (j->file_count + 1) * j->options->journal_file_bytes;
     if (j->grow.stage != GROW_NOT || j->closing || j->file_count == JOURNAL_FILES_MAX ||
-        bytes > j->options->journal_bytes_max ||
-        !log_disk_take(j->set, j->options->journal_file_bytes, j->options->disk_reserve_bytes)) {
+        bytes > j->options->journal_bytes_max) {
         return;
     }
     char path[IO_PATH_MAX];
     journal_file_path(path, j->directory, j->file_count);
     void *zeros = memory_alloc_aligned(io_memory(j->io), JOURNAL_PIECE_SIZE, IO_BLOCK_SIZE);
-    if (!zeros) {
+    if (!zeros || !log_disk_take(j->set, j->options->journal_file_bytes,
+                                 j->options->disk_reserve_bytes)) {
+        memory_free(io_memory(j->io), zeros);
         return;
     }
     memset(zeros, 0, JOURNAL_PIECE_SIZE);
     j->grow.zeros = (struct iovec){zeros, JOURNAL_PIECE_SIZE};
     j->grow.op.done = grow_step;
-    j->grow.stage = GROW_ZEROS;
+    j->grow.stage = GROW_SPACE; /* at once: other shards look up what is free */
     unsigned flags = IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_DIRECT;
     if (io_file_open(j->io, &j->grow.file, path, flags) < 0 ||
         io_file_open(j->io, &j->grow.directory, j->directory, IO_OPEN_DIRECTORY) < 0) {
         grow_end(j, false);
         return;
     }
-    grow_write(j);
+    io_allocate(j->io, &j->grow.op, j->grow.file, 0, j->options->journal_file_bytes);
 }

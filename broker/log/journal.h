@@ -97,7 +97,7 @@ struct journal {
     bool closing;
 
     struct { /* the file that is being added */
-        enum { GROW_NOT, GROW_ZEROS, GROW_SYNC_FILE, GROW_SYNC_NAME } stage;
+        enum { GROW_NOT, GROW_SPACE, GROW_ZEROS, GROW_SYNC_FILE, GROW_SYNC_NAME } stage;
         struct io_op op;
         struct io_file *file, *directory;
         struct iovec zeros;

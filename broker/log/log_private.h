@@ -132,7 +132,7 @@ struct log {
         uint8_t *block;
         struct iovec iovec;
         struct segment *segment; /* that the space is for */
-        uint64_t target;
+        uint64_t target, taken;
         int failed; /* ERR_DISK_FULL and the like, until the next try */
         uint64_t retry_ns;
     } space;
@@ -258,6 +258,7 @@ struct log_set {
     struct io_turn pump_turn;
     struct io_op tick; /* once a second: disk space, idle work */
     uint64_t disk_free;
+    uint64_t disk_taken; /* by allocations in flight */
     void (*progress)(struct log_set *set); /* recovery's pump; NULL when serving */
     void *progress_context;
 };
@@ -290,8 +291,10 @@ void log_set_settled(struct log_set *set); /* a group has settled: marks, checkp
 void log_moved(struct log *log);
 /* w->settled(w) is called at the end of the turn. */
 void log_finish_later(struct log_set *set, struct log_waiter *w);
-/* Takes `bytes` of the disk's free space, if that leaves `reserve`. */
+/* Takes `bytes` of the disk's free space for an allocation, if that leaves `reserve`; the second says
+ * that the allocation has ended, well or not. */
 bool log_disk_take(struct log_set *set, uint64_t bytes, uint64_t reserve) MUST_CHECK;
+void log_disk_taken(struct log_set *set, uint64_t bytes);
 struct log *log_find(const struct log_set *set, struct uuid topic_id, int32_t partition);
 struct log *log_new(struct log_set *set, struct uuid topic_id, int32_t partition, const char *topic,
                     size_t topic_size) MUST_CHECK;

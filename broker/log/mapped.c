@@ -37,6 +37,7 @@ static void made(struct io_op *op, int64_t result)
 {
     struct mapped *m = container_of(op, struct mapped, op);
     m->set->in_flight--;
+    log_disk_taken(m->set, m->taken);
     if (result >= 0) {
         m->ring = io_file_map(m->io, m->file, m->capacity);
     }
@@ -66,7 +67,8 @@ static void make(struct mapped *m)
         return;
     }
     bool there = io_file_size(m->io, m->file) >= (int64_t)m->capacity;
-    if (!there && !log_disk_take(m->set, m->capacity, m->set->options.disk_reserve_bytes)) {
+    m->taken = there ? 0 : m->capacity;
+    if (!there && !log_disk_take(m->set, m->taken, m->set->options.disk_reserve_bytes)) {
         io_file_close(m->io, m->file);
         m->file = NULL;
         m->failed = m->set->disk_full = true;

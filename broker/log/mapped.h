@@ -26,6 +26,7 @@ struct mapped {
     uint64_t tail;     /* of the oldest live group */
     uint64_t promised; /* bytes that are left to controls which wait for the durable journal */
     struct io_op op;   /* making the file */
+    uint64_t taken;    /* of the disk, for it */
     bool failed;       /* no room for the file: tried again after a second */
 };
 

@@ -299,6 +299,7 @@ bool segment_settled_on_disk(const struct segment *s, uint32_t size)
 static void space_end(struct log *log, int error)
 {
     struct segment *s = log->space.segment;
+    log_disk_taken(log->set, log->space.taken);
     log->space.segment = NULL;
     log->space.stage = SPACE_IDLE;
     log->space.failed = error;
@@ -435,6 +436,7 @@ static int space_start(struct log *log, struct segment *s, uint64_t end)
     }
     log->space.segment = s;
     log->space.target = target;
+    log->space.taken = target - s->allocated;
     log->space.op.done = space_done;
     set->in_flight++;
     int error = 0;
@@ -446,7 +448,7 @@ static int space_start(struct log *log, struct segment *s, uint64_t end)
         if (error) {
             log->space.segment = NULL;
             set->in_flight--;
-            set->disk_free += target - s->allocated;
+            log_disk_taken(set, target - s->allocated);
         }
     }
     return error;

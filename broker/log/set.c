@@ -461,18 +461,24 @@ static void pump_turn_end(struct io_turn *t)
     }
 }
 
-/* What is near to the reserve is looked up, for other shards and programs take space as well. */
+/* Looked up each time: other shards and programs take space as well. */
 bool log_disk_take(struct log_set *set, uint64_t bytes, uint64_t reserve)
 {
     struct io_disk disk;
-    if (set->disk_free / 2 < reserve + bytes && io_disk(set->io, set->options.root, &disk) == 0) {
-        set->disk_free = disk.free_bytes;
+    if (io_disk(set->io, set->options.root, &disk) == 0) {
+        set->disk_free = disk.free_bytes > set->disk_taken ? disk.free_bytes - set->disk_taken : 0;
     }
     if (set->disk_free < reserve || set->disk_free - reserve < bytes) {
         return false;
     }
-    set->disk_free -= bytes;
+    set->disk_taken += bytes;
     return true;
+}
+
+void log_disk_taken(struct log_set *set, uint64_t bytes)
+{
+    assert(set->disk_taken >= bytes);
+    set->disk_taken -= bytes;
 }
 
 static void tick(struct io_op *op, int64_t result)

@@ -124,6 +124,9 @@ void connection_parse(struct net_connection *c); /* takes frames, then reads on 
 void connection_shrink(struct net_connection *c);
 bool connection_paused(const struct net_connection *c);
 
+/* net.c: little of the memory is left */
+bool net_tight(const struct net *net);
+
 /* output.c */
 void output_ready(struct net_connection *c, struct net_request *r);
 void output_send(struct net_connection *c);

@@ -331,6 +331,13 @@ bool net_busy(const struct net *net)
 
 /* --- at the end of a turn, and once a second -------------------------------------------------- */
 
+enum { SHED_STALL_MS = 250, SHED_BYTES_MIN = 4096 };
+
+bool net_tight(const struct net *net)
+{
+    return net->memory->used_bytes > net->memory->budget_bytes / 8 * 7;
+}
+
 /* Copies the oldest answers until what is lent is within the hard limit. Connections whose send has to
  * be cancelled first come back here. */
 static void net_relieve(struct net *net)
@@ -348,10 +355,33 @@ static void net_relieve(struct net *net)
     }
 }
 
+/* When answers that nobody takes use up the memory, those who take nothing go, the oldest first:
+ * else whoever asks next would be refused. */
+static void net_shed(struct net *net)
+{
+    uint64_t now = io_now(net->io);
+    uint64_t used = net->memory->used_bytes, keep = net->memory->budget_bytes / 4 * 3;
+    list_each (node, &net->sending) {
+        struct net_connection *c = container_of(node, struct net_connection, sending);
+        if (used <= keep || now < c->progress_ns + SHED_STALL_MS * ms_ns) {
+            return;
+        }
+        uint64_t own = c->response_bytes - c->lent_bytes;
+        if (own > SHED_BYTES_MIN && !c->closing) {
+            used -= own < used ? own : used;
+            net->status.closed_slow++;
+            connection_close(c);
+        }
+    }
+}
+
 void net_turn(struct io_turn *t)
 {
     struct net *net = container_of(t, struct net, turn);
     net_relieve(net);
+    if (net_tight(net)) {
+        net_shed(net);
+    }
     struct list *node;
     while ((node = list_first(&net->waiting))) {
         struct net_connection *c = container_of(node, struct net_connection, credit);

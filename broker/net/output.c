@@ -46,6 +46,9 @@ void output_ready(struct net_connection *c, struct net_request *r)
         net->crowded = true;
         io_turn_end(net->io, &net->turn);
     }
+    if (net_tight(net)) {
+        io_turn_end(net->io, &net->turn);
+    }
     if (c->output_deadline_ns == 0 && output_first(c) == r) {
         output_set_deadline(c);
     }
