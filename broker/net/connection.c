@@ -2,8 +2,10 @@
 
 /* What comes in. A receive goes into the connection's small buffer until a frame's size is known;
  * then the request owns memory for the whole frame, what has come is copied there (at most one
- * receive buffer), and the rest is received straight into it. A connection that pipelines small
- * requests borrows a block, and gives it back after a quiet second.
+ * receive buffer), and the rest is received straight into it. That receive asks for more than the
+ * frame when the frame's memory has room behind it: the beginning of the next frame comes along and
+ * is moved to the receive buffer, so that large requests in a row cost one receive each. A
+ * connection that pipelines small requests borrows a block, and gives it back after a quiet second.
  *
  *     READING --size known, credit--> (request) --all bytes--> READING
  *        |            no credit: WAITING, in net->waiting, until its turn comes
@@ -63,6 +65,11 @@ bool connection_paused(const struct net_connection *c)
            c->response_bytes >= c->net->options.response_bytes_max;
 }
 
+static uint32_t buffer_capacity(const struct net_connection *c)
+{
+    return c->buffer == c->small ? CONNECTION_SMALL : CONNECTION_BLOCK;
+}
+
 static void connection_release_block(struct net_connection *c)
 {
     assert(c->start == c->end);
@@ -86,9 +93,8 @@ static uint32_t connection_buffer(struct net_connection *c)
         c->end -= c->start;
         c->start = 0;
     }
-    uint32_t capacity = c->buffer == c->small ? CONNECTION_SMALL : CONNECTION_BLOCK;
-    assert(c->end < capacity);
-    return capacity - c->end;
+    assert(c->end < buffer_capacity(c));
+    return buffer_capacity(c) - c->end;
 }
 
 /* Takes the next frame out of the buffer, or says what is missing. */
@@ -168,6 +174,35 @@ static enum take connection_take(struct net_connection *c)
     return TAKE_MORE;
 }
 
+/* The rest of the body, and of what follows no more than the buffer can hold. */
+static void connection_receive_body(struct net_connection *c)
+{
+    const struct net_request *r = c->body;
+    assert(c->start == c->end && r->size <= r->reserved);
+    uint32_t behind = r->reserved - r->size;
+    uint32_t more = behind < buffer_capacity(c) ? behind : buffer_capacity(c);
+    io_recv(c->net->io, &c->receive, c->socket, r->frame + c->body_received,
+            r->size - c->body_received + more);
+}
+
+static void body_received(struct net_connection *c, uint32_t size)
+{
+    struct net_request *r = c->body;
+    c->body_received += size;
+    if (c->body_received < r->size) {
+        return;
+    }
+    uint32_t behind = c->body_received - r->size;
+    assert(c->start == c->end && behind <= buffer_capacity(c));
+    memcpy(c->buffer, r->frame + r->size, behind);
+    c->start = 0;
+    c->end = behind;
+    c->body = NULL;
+    c->in_parse = true;
+    connection_deliver(c, r);
+    c->in_parse = false;
+}
+
 void connection_parse(struct net_connection *c)
 {
     assert(c->magic == CONNECTION_MAGIC);
@@ -185,8 +220,7 @@ void connection_parse(struct net_connection *c)
         return;
     }
     if (c->body) {
-        io_recv(net->io, &c->receive, c->socket, c->body->frame + c->body_received,
-                c->body->size - c->body_received);
+        connection_receive_body(c);
         return;
     }
     uint32_t room = connection_buffer(c);
@@ -218,20 +252,11 @@ static void receive_done(struct io_op *op, int64_t result)
     net->status.received_bytes += (uint64_t)result;
     c->active_ns = io_now(net->io);
     if (c->body) {
-        struct net_request *r = c->body;
-        c->body_received += (uint32_t)result;
-        assert(c->body_received <= r->size);
-        if (c->body_received == r->size) {
-            c->body = NULL;
-            c->in_parse = true;
-            connection_deliver(c, r);
-            c->in_parse = false;
-        }
+        body_received(c, (uint32_t)result);
     } else {
-        uint32_t capacity = c->buffer == c->small ? CONNECTION_SMALL : CONNECTION_BLOCK;
         c->end += (uint32_t)result;
-        assert(c->end <= capacity);
-        c->busy = c->busy || c->end == capacity;
+        assert(c->end <= buffer_capacity(c));
+        c->busy = c->busy || c->end == buffer_capacity(c);
     }
     connection_parse(c);
 }

@@ -37,6 +37,32 @@ Test(net, reads_frames_that_come_in_single_bytes)
     world_close(&w);
 }
 
+/* The memory of a frame has room behind it, or none, or less than the size of the next frame takes;
+ * what comes along with the end of a body is a part of a frame, or many whole ones. */
+Test(net, what_follows_a_body_is_kept)
+{
+    static const uint32_t sizes[] = {70000, 70000, 8192, 8191, 8190,  8188,  5000,    9,
+                                     8,     100,   8189, 3000, 16,    20481, 8,       99999,
+                                     65536, 2049,  8,    8,    40960, 8184,  1 << 20, 12};
+    static const uint32_t pieces[] = {1u << 30, 20000, 2048, 61};
+    for (unsigned k = 0; k < array_size(pieces); k++) {
+        struct world w;
+        struct net_options options = {.requests_max = k % 2 ? 2 : 0};
+        world_open(&w, &options);
+        sim_faults(w.sim)->piece_max = pieces[k];
+        struct peer *p = peer_open(&w);
+        for (unsigned i = 0; i < array_size(sizes); i++) {
+            peer_send_frame(p, i, sizes[i]);
+        }
+        world_run(&w, 60 * SECOND_NS);
+        cr_assert_eq(peer_frames(p), array_size(sizes), "in pieces of %u", pieces[k]);
+        for (unsigned i = 0; i < array_size(sizes); i++) {
+            cr_assert_eq(peer_frame(p, i), i, "frame %u in pieces of %u", i, pieces[k]);
+        }
+        world_close(&w);
+    }
+}
+
 Test(net, answers_pipelined_requests_in_their_order)
 {
     struct world w;
