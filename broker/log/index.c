@@ -276,17 +276,22 @@ int index_decode(struct index *out, struct memory *m, struct uuid topic_id, int3
     return 0;
 }
 
-uint32_t sums_piece(struct uuid topic_id, int32_t partition, int64_t base_offset, uint32_t position,
-                    const void *data, size_t size)
+uint32_t sums_begin(struct uuid topic_id, int32_t partition, int64_t base_offset, uint32_t position)
 {
     assert(position % SUMS_PIECE == 0);
-    assert(size > 0 && size <= SUMS_PIECE);
     uint8_t identity[SUMS_IDENTITY_SIZE];
     struct writer w = writer_of(identity, sizeof identity);
     identity_encode(&w, topic_id, partition, base_offset);
     writer_be32(&w, position);
     assert(w.size == sizeof identity);
-    return crc32c(crc32c(0, identity, sizeof identity), data, size);
+    return crc32c(0, identity, sizeof identity);
+}
+
+uint32_t sums_piece(struct uuid topic_id, int32_t partition, int64_t base_offset, uint32_t position,
+                    const void *data, size_t size)
+{
+    assert(size > 0 && size <= SUMS_PIECE);
+    return crc32c(sums_begin(topic_id, partition, base_offset, position), data, size);
 }
 
 static uint32_t sums_count(uint32_t segment_size)

@@ -57,6 +57,9 @@ int index_decode(struct index *out, struct memory *m, struct uuid topic_id, int3
 /* Block sums: CRC-32C of each SUMS_PIECE of a sealed segment, bound to topic id, partition, base
  * offset and position, for scrub and repair; <base>.sums. */
 enum { SUMS_PIECE = 65536 };
+/* The sum of a piece before its first byte, and of one that is there whole. */
+uint32_t sums_begin(struct uuid topic_id, int32_t partition, int64_t base_offset,
+                    uint32_t position);
 uint32_t sums_piece(struct uuid topic_id, int32_t partition, int64_t base_offset, uint32_t position,
                     const void *data, size_t size);
 size_t sums_file_size(uint32_t segment_size);

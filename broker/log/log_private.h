@@ -75,7 +75,7 @@ struct segment {
     bool index_job;            /* one is queued or runs */
     struct list index_waiters; /* of struct log_waiter */
     struct list index_lru;     /* in set.indexes: of a sealed segment, in memory */
-    uint32_t *sums;            /* of the pieces below sums_position, while it is written behind */
+    uint32_t *sums;            /* of the pieces below sums_position, while it is filled */
     uint32_t sums_capacity, sums_position;
     bool sums_broken;      /* not all pieces were seen: a walk makes them */
     uint32_t readers;      /* reads that use the file */
@@ -360,8 +360,8 @@ struct segment *segment_for_offset(const struct log *log, int64_t offset);
 int64_t segment_end_offset(const struct segment *s);
 
 /* --- segment_index.c -------------------------------------------------------------------------- */
-void segment_sums_update(struct segment *s, const struct iovec *iovecs, unsigned count,
-                         uint32_t from);
+/* Copies what goes to the end of the segment, and continues its sums in the same pass. */
+void segment_sums_copy(struct segment *s, uint8_t *to, const uint8_t *from, size_t size);
 void segment_index_cut(struct segment *s, uint32_t position); /* the segment was truncated */
 void segment_index_free(struct segment *s);
 void segment_index_finish(

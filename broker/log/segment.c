@@ -238,7 +238,6 @@ void segment_write_behind(struct segment *s, bool all)
     assert(count > 0 && reached > s->submitted);
     uint32_t from = s->submitted;
     s->submitted = reached;
-    segment_sums_update(s, s->iovecs, count, from);
     set->in_flight++;
     set->write_behind_bytes += reached - from;
     io_write(set->io, &s->write, s->file, s->iovecs, count, from, 0);

@@ -42,41 +42,47 @@ struct index_job {
 static void job_start(struct index_job *job);
 static void job_done(struct io_op *op, int64_t result);
 
-/* --- sums, while the segment is written behind ------------------------------------------------ */
+/* --- sums, while the segment is filled -------------------------------------------------------- */
 
-void segment_sums_update(struct segment *s, const struct iovec *iovecs, unsigned count,
-                         uint32_t from)
+/* Room for the sum of the piece that begins or goes on at sums_position. */
+static uint32_t *sum_here(struct segment *s)
 {
-    if (!s->index_whole || from != s->sums_position) {
-        s->sums_broken = true;
-        return;
-    }
-    uint32_t end = s->size;
-    for (unsigned i = 0; i < count && s->sums_position < end; i++) {
-        const uint8_t *data = iovecs[i].iov_base;
-        size_t left = iovecs[i].iov_len;
-        left = left < end - s->sums_position ? left : end - s->sums_position;
-        while (left) {
-            uint32_t piece = s->sums_position / SUMS_PIECE, in = s->sums_position % SUMS_PIECE;
-            size_t part = SUMS_PIECE - in < left ? SUMS_PIECE - in : left;
-            if (piece >= s->sums_capacity) {
-                uint32_t capacity = s->sums_capacity ? s->sums_capacity * 2 : 16;
-                uint32_t *grown =
-                    memory_resize(s->log->set->memory, s->sums, capacity * sizeof *grown);
-                if (!grown) {
-                    s->sums_broken = true;
-                    return;
-                }
-                s->sums = grown;
-                s->sums_capacity = capacity;
-            }
-            s->sums[piece] = in ? crc32c(s->sums[piece], data, part)
-                                : sums_piece(s->log->topic_id, s->log->partition, s->base_offset,
-                                             s->sums_position, data, part);
-            s->sums_position += (uint32_t)part;
-            data += part;
-            left -= part;
+    uint32_t piece = s->sums_position / SUMS_PIECE;
+    if (piece >= s->sums_capacity) {
+        uint32_t capacity = s->sums_capacity ? s->sums_capacity * 2 : 16;
+        uint32_t *grown = memory_resize(s->log->set->memory, s->sums, capacity * sizeof *grown);
+        if (!grown) {
+            return NULL;
         }
+        s->sums = grown;
+        s->sums_capacity = capacity;
+    }
+    return &s->sums[piece];
+}
+
+void segment_sums_copy(struct segment *s, uint8_t *to, const uint8_t *from, size_t size)
+{
+    s->sums_broken = s->sums_broken || !s->index_whole || s->sums_position != s->size;
+    while (size && !s->sums_broken) {
+        uint32_t *sum = sum_here(s);
+        if (!sum) {
+            s->sums_broken = true;
+            break;
+        }
+        uint32_t in = s->sums_position % SUMS_PIECE;
+        size_t part = SUMS_PIECE - in < size ? SUMS_PIECE - in : size;
+        if (in == 0) {
+            *sum =
+                sums_begin(s->log->topic_id, s->log->partition, s->base_offset, s->sums_position);
+        }
+        *sum = crc32c_copy(*sum, to, from, part);
+        s->sums_position += (uint32_t)part;
+        to += part;
+        from += part;
+        size -= part;
+    }
+    if (size) {
+        (void)crc32c_copy(0, to, from, size); /* for its way past the caches */
     }
 }
 

@@ -14,8 +14,6 @@
  * a truncation copies. */
 #include "log/log_private.h"
 
-#include "base/crc32c.h"
-
 enum { CHUNK_FREE_BYTES_MAX = 16 << 20 };
 
 static unsigned chunk_class(size_t size)
@@ -222,7 +220,7 @@ void tail_put(struct segment *s, const struct iovec *pieces, unsigned count)
             size_t part = c->buffer.size - c->filled;
             part = part < left ? part : left;
             assert(c->position + c->filled == s->size);
-            memcpy(c->buffer.data + c->filled, from, part);
+            segment_sums_copy(s, c->buffer.data + c->filled, from, part);
             c->filled += (uint32_t)part;
             s->size += (uint32_t)part;
             from += part;
