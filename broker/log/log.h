@@ -51,7 +51,7 @@ struct log_options {
     uint64_t tail_bytes_max;       /* 96 MiB for each shard */
     uint64_t read_bytes_max;       /* 32 MiB for each shard: blocks read from disk */
     uint32_t read_ahead_bytes;     /* 512 KiB */
-    uint32_t write_behind_bytes;   /* 256 KiB: a log with so many full blocks is written */
+    uint32_t write_behind_bytes;   /* 1 MiB: a log with so many full blocks is written */
     uint64_t disk_reserve_bytes;   /* 64 MiB that appends leave free */
     uint32_t files_max;            /* 512 open segment files for each shard */
     uint64_t checkpoint_bytes;     /* journal bytes between checkpoints; 1/4 of journal_bytes_max */

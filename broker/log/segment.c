@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SPACE_RETRY_MS = 1000 };
+enum { SPACE_RETRY_MS = 1000, WRITE_BEHIND_LEAST = 262144 };
 
 static void write_done(struct io_op *op, int64_t result);
 
@@ -196,6 +196,16 @@ static void segment_cut(struct segment *s)
     io_truncate(set->io, &s->write, s->file, s->size);
 }
 
+/* How much must have gathered before it is written: large writes are cheap, but all logs together
+ * should not keep more than a quarter of the tail waiting. */
+static uint64_t large_piece(const struct log_set *set)
+{
+    uint64_t logs = map_count(&set->by_id);
+    uint64_t share = set->options.tail_bytes_max / 4 / (logs ? logs : 1);
+    share = share > WRITE_BEHIND_LEAST ? share : WRITE_BEHIND_LEAST;
+    return share < set->options.write_behind_bytes ? share : set->options.write_behind_bytes;
+}
+
 void segment_write_behind(struct segment *s, bool all)
 {
     struct log_set *set = s->log->set;
@@ -217,7 +227,7 @@ void segment_write_behind(struct segment *s, bool all)
     if (to <= s->submitted && !sealing) {
         return;
     }
-    if (!all && !sealing && to - s->submitted < set->options.write_behind_bytes) {
+    if (!all && !sealing && to - s->submitted < large_piece(set)) {
         return;
     }
     if (segment_open(s)) {
@@ -265,9 +275,9 @@ static void write_done(struct io_op *op, int64_t result)
         s->allocated = s->size;
         segment_index_finish(s);
     }
-    segment_write_behind(s, set->checkpoint.stage != CHECKPOINT_IDLE);
+    segment_write_behind(s, false);
     log_set_progress(set);
-    checkpoint_step(set);
+    checkpoint_step(set); /* writes what it has captured, however little that is */
 }
 
 void segment_become(struct segment *s, enum segment_state state)
