@@ -155,6 +155,7 @@ static void request_start(void *context, struct net_request *net)
         r->api = api;
     }
     assert(r->api == api && r->arena.used_bytes == 0 && !r->image);
+    net_make_room(api->net);
     api->status.requests_total++;
     r->header = (struct wire_request_header){.key = -1, .client_id = wire_string_null()};
     r->body = reader_of(net->frame, net->size);

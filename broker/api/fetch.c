@@ -164,7 +164,8 @@ static bool fetch_may_wait(const struct fetch *f)
 {
     const struct memory *m = &f->request->api->memory;
     bool large = f->request->arena.used_bytes > API_FETCH_PARKED_BYTES;
-    return !net_busy(f->request->api->net) && !(large && m->used_bytes > m->budget_bytes / 2);
+    uint64_t most = large ? m->budget_bytes / 2 : m->budget_bytes / 4 * 3;
+    return !net_busy(f->request->api->net) && m->used_bytes <= most;
 }
 
 static void fetch_decide(struct fetch *f)

@@ -356,14 +356,18 @@ static void net_relieve(struct net *net)
 }
 
 /* When answers that nobody takes use up the memory, those who take nothing go, the oldest first:
- * else whoever asks next would be refused. */
-static void net_shed(struct net *net)
+ * else whoever asks next would be refused. With hardly any left it is not waited whether they do. */
+void net_make_room(struct net *net)
 {
+    uint64_t used = net->memory->used_bytes, budget = net->memory->budget_bytes;
+    uint64_t stall_ns = used > budget / 16 * 15 ? 0 : SHED_STALL_MS * ms_ns;
     uint64_t now = io_now(net->io);
-    uint64_t used = net->memory->used_bytes, keep = net->memory->budget_bytes / 4 * 3;
+    if (!net_tight(net)) {
+        return;
+    }
     list_each (node, &net->sending) {
         struct net_connection *c = container_of(node, struct net_connection, sending);
-        if (used <= keep || now < c->progress_ns + SHED_STALL_MS * ms_ns) {
+        if (used <= budget / 4 * 3 || now < c->progress_ns + stall_ns) {
             return;
         }
         uint64_t own = c->response_bytes - c->lent_bytes;
@@ -379,9 +383,7 @@ void net_turn(struct io_turn *t)
 {
     struct net *net = container_of(t, struct net, turn);
     net_relieve(net);
-    if (net_tight(net)) {
-        net_shed(net);
-    }
+    net_make_room(net);
     struct list *node;
     while ((node = list_first(&net->waiting))) {
         struct net_connection *c = container_of(node, struct net_connection, credit);

@@ -113,6 +113,10 @@ void net_stop(struct net *net, struct net_stop *s, uint64_t timeout_ms);
 /* After net_stop() is done; NULL is accepted. */
 void net_free(struct net *net);
 
+/* Before a request is handled: when hardly any memory is left, closes connections that hold it with
+ * answers that they do not take. */
+void net_make_room(struct net *net);
+
 /* Whether sockets hold so much of the log's memory that nothing more should be lent to them now. */
 bool net_crowded(const struct net *net);
 

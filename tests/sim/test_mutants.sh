@@ -15,9 +15,10 @@ caught() { # NAME [SWITCHES...]
     fi
 }
 for name in no-settled no-life truncate-quiet truncate-race unwaited-skip no-unfinished ack-unordered no-empty \
-    believe-tail no-sync-first no-kept newer-first free-early some-damaged share-block delete-unknown five-only ignore-failed; do
+    believe-tail no-sync-first no-kept free-early some-damaged share-block delete-unknown five-only ignore-failed; do
     caught $name
 done
+caught newer-first --crashes 300000
 caught no-admission --disk-full
 if [ -n "$missed" ]; then
     echo "not caught:$missed"
