@@ -543,8 +543,8 @@ static void grow_start(struct journal *j)
     char path[IO_PATH_MAX];
     journal_file_path(path, j->directory, j->file_count);
     void *zeros = memory_alloc_aligned(io_memory(j->io), JOURNAL_PIECE_SIZE, IO_BLOCK_SIZE);
-    if (!zeros || !log_disk_take(j->set, j->options->journal_file_bytes,
-                                 j->options->disk_reserve_bytes)) {
+    if (!zeros ||
+        !log_disk_take(j->set, j->options->journal_file_bytes, j->options->disk_reserve_bytes)) {
         memory_free(io_memory(j->io), zeros);
         return;
     }

@@ -258,7 +258,7 @@ struct log_set {
     struct io_turn pump_turn;
     struct io_op tick; /* once a second: disk space, idle work */
     uint64_t disk_free;
-    uint64_t disk_taken; /* by allocations in flight */
+    uint64_t disk_taken;                   /* by allocations in flight */
     void (*progress)(struct log_set *set); /* recovery's pump; NULL when serving */
     void *progress_context;
 };
