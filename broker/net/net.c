@@ -331,6 +331,8 @@ bool net_busy(const struct net *net)
 
 /* --- at the end of a turn, and once a second -------------------------------------------------- */
 
+static const uint64_t CREDIT_STALL_NS = 1000000000;
+
 enum { SHED_STALL_MS = 250, SHED_BYTES_MIN = 4096 };
 
 bool net_tight(const struct net *net)
@@ -400,12 +402,19 @@ void net_turn(struct io_turn *t)
     }
 }
 
+/* It holds memory for a body of which nothing comes, while others wait for memory. */
+static bool sits_on_credit(const struct net_connection *c, uint64_t now)
+{
+    return c->body && !list_empty(&c->net->waiting) && !connection_paused(c) &&
+           now > c->active_ns + CREDIT_STALL_NS;
+}
+
 static void sweep_connection(struct net_connection *c, uint64_t now)
 {
     struct net *net = c->net;
     bool waiting = !list_empty(&c->credit);
     if ((c->frame_deadline_ns && now > c->frame_deadline_ns && !waiting && !connection_paused(c)) ||
-        (c->output_deadline_ns && now > c->output_deadline_ns)) {
+        (c->output_deadline_ns && now > c->output_deadline_ns) || sits_on_credit(c, now)) {
         net->status.closed_slow++;
         connection_close(c);
         return;
@@ -415,7 +424,8 @@ static void sweep_connection(struct net_connection *c, uint64_t now)
         connection_close(c);
         return;
     }
-    if (net->crowded && c->lent_bytes > 0 && now > c->progress_ns + second_ns && !c->unlend) {
+    /* A small slice keeps a large piece of the log's memory, which appends may be waiting for. */
+    if (c->lent_bytes > 0 && now > c->progress_ns + second_ns && !c->unlend) {
         output_unlend(c);
         io_turn_end(net->io, &net->turn);
     }

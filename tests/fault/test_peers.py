@@ -11,8 +11,8 @@ resident memory must stay below limits.memory and a fixed margin.
 
     tests/fault/test_peers.py [--io uring|epoll] [--memory MIB] [--seconds N] [--seed S]
 
-NEEDSWORK: answers that wait are bounded for each connection (4 MiB), not together, so that enough connections
-that take nothing use a smaller budget up (--memory 128), and then everybody notices.
+With a small budget (--memory 128) it holds as well, but the producer and the consumer notice: seconds pass
+until those who sit on the memory are closed.
 """
 import argparse
 import errno

@@ -217,6 +217,29 @@ Test(net, waits_for_credit_in_order)
     world_close(&w);
 }
 
+/* Memory for bodies of which nothing comes goes to those who wait for it. */
+Test(net, a_body_that_stops_does_not_keep_others_waiting)
+{
+    struct world w;
+    struct net_options options = {.request_pool_bytes = 64 << 10};
+    world_open(&w, &options);
+    struct peer *stuck[4];
+    for (uint32_t i = 0; i < 4; i++) {
+        static const uint8_t beginning[4 + 1000] = {0, 0, 15000 >> 8, 15000 & 255};
+        stuck[i] = peer_open(&w);
+        peer_send(stuck[i], beginning, sizeof beginning);
+    }
+    world_run(&w, 3 * SECOND_NS);
+    cr_assert(!stuck[0]->closed, "as long as nobody waits");
+    struct peer *other = peer_open(&w);
+    peer_send_frame(other, 7, 15000);
+    world_run(&w, 3 * SECOND_NS);
+    cr_assert_eq(peer_frame(other, 0), 7);
+    cr_assert_gt(net_status(w.net).closed_slow, 0);
+    w.released -= (unsigned)net_status(w.net).closed_slow; /* of requests that never came */
+    world_close(&w);
+}
+
 Test(net, a_request_takes_a_quarter_of_the_pool_at_most)
 {
     struct world w;
