@@ -269,12 +269,11 @@ static unsigned disabled_features(const struct config *c)
 static_assert(LOGGER_DEBUG == 0 && LOGGER_INFO == 1 && LOGGER_WARN == 2 && LOGGER_ERROR == 3,
               "the order of logging.level's choices");
 
-static int open_group(struct program *p, unsigned shards)
+static int open_group(struct program *p, unsigned shards, uint64_t *files)
 {
     static const enum io_backend backends[] = {IO_BACKEND_AUTO, IO_BACKEND_URING, IO_BACKEND_EPOLL};
     const struct config *c = p->config;
     char reason[IO_REASON_SIZE];
-    uint64_t files;
     p->logger = stderr_logger((enum logger_level)config_integer(c, CONFIG_LOGGING_LEVEL),
                               config_integer(c, CONFIG_LOGGING_FORMAT) == 1);
     const struct io_options options = {
@@ -284,7 +283,8 @@ static int open_group(struct program *p, unsigned shards)
         .disabled_features = disabled_features(c),
         .logger = &p->logger,
     };
-    if (io_raise_file_limit(&files) != 0) {
+    if (io_raise_file_limit(files) != 0) {
+        *files = 0;
         log_warn(&p->logger, "main", "the limit of open files cannot be raised");
     }
     int error = io_group_open(&p->group, &options, reason);
@@ -303,13 +303,15 @@ static int run(struct program *p)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of its write */
-    if (open_group(p, shards) != 0) {
+    uint64_t files;
+    if (open_group(p, shards, &files) != 0) {
         return NODE_EXIT_FAILURE;
     }
     const struct node_options options = {
         .config = p->config,
         .shards = shards,
         .accept_loss = p->accept_loss,
+        .files_max = files,
         .logger = &p->logger,
         .ready = ready,
         .ended = ended,

@@ -36,7 +36,8 @@ enum {
 struct node_options {
     const struct config *config;
     unsigned shards;
-    bool accept_loss; /* go on when damage is found */
+    bool accept_loss;   /* go on when damage is found */
+    uint64_t files_max; /* that the process may open, sockets too; 0: as many as it likes */
     /* Whose level follows logging.level when that changes while the node runs; NULL: none. */
     struct logger *logger;
     uint64_t

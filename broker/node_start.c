@@ -13,6 +13,7 @@ enum {
     MEMORY_PART_TAIL = 5, /* of a shard's memory: the newest batches */
     MEMORY_PART_READ = 16,
     MEMORY_PART_REQUESTS = 8,
+    SEGMENT_FILES_MAX = 512,
     MEMORY_PART_CLIENTS = 4,        /* connections, requests, answers, fetch sessions */
     SESSION_PARTITION_BYTES = 1024, /* of MEMORY_PART_CLIENTS, for each partition of a session */
     TAIL_PER_LENT = 4,              /* sockets may pin a quarter of the tail (RELIABILITY 6, O4) */
@@ -174,6 +175,31 @@ static uint64_t request_pool(const struct node *n)
     return at_most(shard_memory(n) / MEMORY_PART_REQUESTS, most);
 }
 
+/* Segments of a shard; a quarter of all, for journals and indexes are files as well. */
+static uint32_t files_max(const struct node *n)
+{
+    uint64_t share = n->options.files_max / 4 / n->options.shards;
+    return n->options.files_max ? (uint32_t)at_most(share + 8, SEGMENT_FILES_MAX)
+                                : SEGMENT_FILES_MAX;
+}
+
+/* Connections leave half of the files that may be open to the logs. */
+static uint32_t connections_max(const struct node_shard *s)
+{
+    const struct node *n = s->node;
+    uint64_t wanted = (uint64_t)config_integer(n->config, CONFIG_LIMITS_CONNECTIONS), most = wanted;
+    if (n->options.files_max && wanted > n->options.files_max / 2) {
+        most = n->options.files_max / 2;
+        if (io_shard(s->io) == 0) {
+            log_warn(io_logger(s->io), "node",
+                     "limits.connections is %" PRIu64 ", but %" PRIu64
+                     " are served: the process may open %" PRIu64 " files (ulimit -n)",
+                     wanted, most, n->options.files_max);
+        }
+    }
+    return (uint32_t)((most + n->options.shards - 1) / n->options.shards);
+}
+
 static bool make_api(struct node_shard *s)
 {
     struct node *n = s->node;
@@ -190,9 +216,7 @@ static bool make_api(struct node_shard *s)
         .peers = n->apis,
         .null_mode = config_bool(c, CONFIG_NULL_MODE),
         .memory_bytes = shard_memory(n) / MEMORY_PART_CLIENTS,
-        .connections_max =
-            (uint32_t)((config_integer(c, CONFIG_LIMITS_CONNECTIONS) + n->options.shards - 1) /
-                       n->options.shards),
+        .connections_max = connections_max(s),
         .request_bytes_max = (uint32_t)config_integer(c, CONFIG_SOCKET_REQUEST_MAX_BYTES),
         .request_pool_bytes = request_pool(n),
         .lent_bytes_max = n->log_options.tail_bytes_max / TAIL_PER_LENT,
@@ -303,6 +327,7 @@ static void recover_logs(struct node *n)
         .read_bytes_max = at_most(memory / MEMORY_PART_READ, 32 * MIB_BYTES),
         .disk_reserve_bytes = (uint64_t)config_integer(c, CONFIG_DISK_RESERVE_BYTES),
         .producer_expiration_ms = (uint64_t)config_integer(c, CONFIG_PRODUCER_ID_EXPIRATION_MS),
+        .files_max = files_max(n),
         .accept_loss = n->options.accept_loss,
         .known = known,
         .known_context = n,
