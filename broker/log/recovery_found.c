@@ -34,8 +34,8 @@ static bool replace_newest(struct log *log)
 
 /* What is missing of the newest segment is the end of the log: damage, and if the operator goes on
  * without it, so does the whole log. Of an older one it is told here and to whoever reads it; all
- * else is served. */
-static void segment_lacks(struct recovery *r, struct log *log, struct segment *s)
+ * else is served. False: the log or the recovery has ended with it. */
+static bool segment_lacks(struct recovery *r, struct log *log, struct segment *s)
 {
     char path[IO_PATH_MAX];
     segment_path(s, path, ".log");
@@ -46,13 +46,14 @@ static void segment_lacks(struct recovery *r, struct log *log, struct segment *s
                   " are not served; restore the file, or delete the records up to there",
                   path, s->size, s->base_offset, segment_end_offset(s) - 1);
         s->missing_from = UINT32_MAX;
-        return;
+        return true;
     }
     recovery_damage(r, "%s: %u bytes are durable in it, but it is missing or shorter", path,
                     s->size);
     if (!r->ended) {
         log_free(log);
     }
+    return false;
 }
 
 /* A segment that is still missing was deleted by a new start, if all of it lies below. */
@@ -66,18 +67,14 @@ static void look_for_missing(struct recovery *r)
         }
         bool dropped = log_drop_below(log, log->start_offset);
         assert(dropped);
-        struct segment *active = log_active(log); /* the last: freeing the log ends the loop */
         list_each (n, &log->segments) {
             struct segment *s = container_of(n, struct segment, link);
-            if (segment_missing(s)) {
-                segment_lacks(r, log, s);
-                if (r->ended) {
-                    return;
-                }
-            }
-            if (s == active) {
+            if (segment_missing(s) && !segment_lacks(r, log, s)) {
                 break;
             }
+        }
+        if (r->ended) {
+            return;
         }
     }
 }
