@@ -83,7 +83,7 @@ address=""
 while IFS= read -r line <&3; do
     printf '%s\n' "$line"
     case $line in
-    *ready*)
+    leatd*' ready: '*)
         address=$(grep -oE '([0-9]{1,3}\.){3}[0-9]{1,3}:[0-9]+|\[[0-9a-f:]+\]:[0-9]+' <<<"$line" | head -n 1 || true)
         address=${address:-$listen}
         break
@@ -122,9 +122,11 @@ if [ "$consumed" -lt "$published" ]; then
     exit 1
 fi
 
+until=""
+[ "$data" != "$work/data" ] || until=", which goes with it when this ends"
 step "Done"
 cat <<EOF
-leatd runs at $address and keeps everything in $data.
+leatd runs at $address and keeps everything in $data$until.
 $published events were published in $milliseconds ms, each on stable storage before it was acknowledged;
 the topic $topic now holds $consumed, and all of them were read back.
 EOF
@@ -134,11 +136,11 @@ fi
 cat <<EOF
 
 How to go on, in another terminal:
-  build/bin/leat consume $topic                  follow the topic
+  build/bin/leat consume $topic                 follow the topic
   echo hello | build/bin/leat produce greetings  publish a line; the topic is created
   build/bin/leat topic list                      what there is
   build/bin/leatd --help                         options; docs/reference/configuration.md has all keys
-  kcat -b $address -L                  any Kafka client works as well
+  kcat -b $address -L                     any Kafka client works as well
 Ctrl-C stops the broker; acknowledged events stay.
 EOF
 wait "$broker" && status=0 || status=$?

@@ -223,6 +223,7 @@ def demonstrate(place, where, command):
     before, _, going_on = said.partition("How to go on, in another terminal:\n")
     lines = [line for line in going_on.splitlines() if line.startswith("  ")]
     told(where, command, len(lines) >= 5 and "were published" in before, said)
+    refuse_second(place)
     for line in lines:
         shown = command_of(line)
         if shown is None:
@@ -232,6 +233,13 @@ def demonstrate(place, where, command):
     process.send_signal(signal.SIGINT)
     status = process.wait(30)
     told(RUN_SH, "Ctrl-C", status == 130, f"status {status}")
+
+
+def refuse_second(place):
+    """Where a broker listens already, run.sh says so and fails, and publishes nothing to that broker."""
+    status, output = place.run(f"{ROOT}/{RUN_SH} --once --listen {place.address}")
+    told(RUN_SH, "an address that is taken", status == 1 and "Address already in use" in output and "Publishing" not in output,
+         f"status {status}\n{output}")
 
 
 def check(place, where, command):
