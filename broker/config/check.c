@@ -53,6 +53,9 @@ static const char *address_problem(struct bytes text)
 {
     const uint8_t *colon = text.size ? memrchr(text.data, ':', text.size) : NULL;
     size_t digits = 0;
+    if (memmem(text.data, text.size, "://", 3)) {
+        return "has a protocol in front: HOST:PORT is enough";
+    }
     if (!colon) {
         return "has no port";
     }

@@ -344,6 +344,8 @@ Test(load, addresses_that_are_wrong)
         {"127.0.0.1:x", "'127.0.0.1:x' is not HOST:PORT"},
         {"::1:9092", "'::1:9092' needs brackets around its IPv6 address, as in [::1]:9092"},
         {"a b:1", "'a b:1' is not HOST:PORT"},
+        {"plain://a:1", "'plain://a:1' has a protocol in front: HOST:PORT is enough"},
+        {"PLAINTEXT://:1", "'PLAINTEXT://:1' has a protocol in front: HOST:PORT is enough"},
     };
     for (size_t i = 0; i < array_size(cases); i++) {
         struct loading *l = loading_new();
