@@ -157,9 +157,6 @@ static int act_on_arguments(struct program *p)
     switch (p->arguments.action) {
     case CONFIG_SAY:
         printf("%s\n", p->arguments.message);
-        if (strncmp(p->arguments.message, "usage", 5) == 0) {
-            printf("  --accept-loss          go on, this once, without what is damaged or lost\n");
-        }
         return 0;
     case CONFIG_USAGE:
         fprintf(stderr, "%s\n", p->arguments.message);

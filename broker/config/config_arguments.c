@@ -16,6 +16,7 @@ const char config_usage[] =
     "  --shards N             shards: threads that serve; 0 takes what measures best\n"
     "  --io auto|uring|epoll  io.backend: how files and sockets are reached\n"
     "  --set KEY=VALUE        any key; stronger than file and environment; repeatable\n"
+    "  --accept-loss          go on, this once, without what is damaged or lost\n"
     "  --check-config [FILE]  report every problem of the configuration and exit\n"
     "  --print-config         print every value with its origin and exit\n"
     "  --config-schema        print a JSON Schema of every key and exit\n"
@@ -24,7 +25,8 @@ const char config_usage[] =
     "\n"
     "Every key can come from the environment: LEAT_ and the name in capitals with '_' for '.',\n"
     "as in LEAT_LOG_RETENTION_MS=7d. Exit status: 0, 1 for failures, 2 for a wrong command\n"
-    "line, 78 for a wrong configuration.\n";
+    "line, 74 for damaged data, 75 for a directory or an address in use, 78 for a wrong\n"
+    "configuration.\n";
 
 static const struct {
     const char *option, *key;
