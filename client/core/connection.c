@@ -191,8 +191,8 @@ static void connection_sent(struct io_op *op, int64_t result)
         return;
     }
     if (result < 0) {
-        error_set(&c->reason, ERR_NETWORK_EXCEPTION,
-                  "the connection to %s:%u was lost: trying again", c->host, c->port);
+        error_set(&c->reason, ERR_NETWORK_EXCEPTION, "the connection to %s:%u was lost", c->host,
+                  c->port);
         connection_fail(c);
         return;
     }
@@ -352,8 +352,7 @@ static void connection_received(struct io_op *op, int64_t result)
     }
     if (result <= 0) {
         error_set(&c->reason, ERR_NETWORK_EXCEPTION,
-                  result == 0 ? "%s:%u closed the connection: trying again"
-                              : "the connection to %s:%u was lost: trying again",
+                  result == 0 ? "%s:%u closed the connection" : "the connection to %s:%u was lost",
                   c->host, c->port);
         connection_fail(c);
         return;
