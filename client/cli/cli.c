@@ -3,6 +3,7 @@
 /* What all commands share: messages and the exit status, memory, signals, the connection, help. */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 volatile sig_atomic_t cli_interrupted;
+int cli_output_error;
 
 static void cli_on_signal(int number)
 {
@@ -18,6 +20,15 @@ static void cli_on_signal(int number)
         _exit(EXIT_INTERRUPTED);
     }
     cli_interrupted = 1;
+}
+
+bool cli_flush(void)
+{
+    errno = 0;
+    if (fflush(stdout) || (ferror(stdout) && !cli_output_error)) {
+        cli_output_error = errno ? errno : EIO;
+    }
+    return !ferror(stdout);
 }
 
 void cli_catch_signals(void)
@@ -154,16 +165,22 @@ void cli_help(FILE *out)
         "    -H k=v  -D DELIM  -z none|gzip|snappy|lz4|zstd  -Z (empty is null)  -n COUNT\n"
         "    -J (JSON envelopes, as consume -J prints them)  --base64 key,value  --acks all|1|0  "
         "-T\n"
-        "  consume TOPIC...             read records, from the end and on\n"
+        "  consume TOPIC...             read records: new ones, or with -e those that are there\n"
         "    -o beginning|end|N|-N|+N|A:B|@TIME|@T1:T2|s@MS|e@MS  --from-beginning  -e (stop at "
         "the end)\n"
         "    -n COUNT  --wait 10s (stop after silence)  -p 0,1  --regex  --isolation uncommitted\n"
-        "    -J  --pretty  --meta-only  -f FORMAT  -K DELIM  -D DELIM  -O  -Z  -u\n"
+        "    -J  --pretty  --meta-only  -f FORMAT  -K DELIM  -D DELIM  -O (offsets)  -Z (NULL for "
+        "null)\n"
         "      FORMAT: %t topic %p partition %o offset %k key %K its size %s or %v value %S its "
         "size\n"
         "              %T time %d date %h headers %R size as 4 bytes; %k{hex} {base64} %T{iso}\n"
-        "  topic   list | create | delete | describe | alter | add-partitions | trim | offsets\n"
-        "  cluster info | health | brokers | config\n"
+        "  topic list                   and, each with TOPIC...: describe, offsets [-t TIME], "
+        "delete\n"
+        "    create TOPIC... [-p PARTITIONS] [-r REPLICAS] [-c key=value]... [--if-not-exists]\n"
+        "    alter TOPIC --set key=value | --unset key    add-partitions TOPIC --total N | --add "
+        "N\n"
+        "    trim TOPIC -o OFFSET [-p PARTITION] (forgets what lies before)\n"
+        "  cluster info | health | brokers | config [--set key=value | --unset key]\n"
         "  version\n"
         "\n"
         "  -b, --brokers LIST   or LEAT_BROKERS; default 127.0.0.1:9092\n"

@@ -111,6 +111,11 @@ leat_meta *cli_metadata(struct cli *cli, const char *topic, bool missing);
 
 /* Set by SIGINT and SIGTERM after cli_catch_signals(). */
 extern volatile sig_atomic_t cli_interrupted;
+
+/* Makes visible what was printed; false when it cannot be written: the first reason, an errno, is kept
+ * and told where the program ends. */
+bool cli_flush(void);
+extern int cli_output_error;
 void cli_catch_signals(void);
 
 double cli_now(void); /* seconds, monotonic */

@@ -4,7 +4,9 @@
 
 #include "cli/text.h"
 
+#include <poll.h>
 #include <regex.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -174,12 +176,27 @@ static void consume_add(struct consume *c, const leat_meta_topic *t)
     }
 }
 
+/* Of several topics each gives the partitions that it has; one alone must have what is asked for. */
+static void consume_check_partitions(const struct consume_job *job, const leat_meta_topic *t)
+{
+    for (size_t i = 0; i < job->partition_count && job->topic_count == 1; i++) {
+        if ((size_t)job->partitions[i] >= t->partition_count) {
+            cli_say("topic %s has no partition %d: its partitions are 0 to %zu", t->name,
+                    (int)job->partitions[i], t->partition_count - 1);
+            exit(EXIT_NOT_FOUND);
+        }
+    }
+}
+
 static void consume_find(struct consume *c, const char *topic)
 {
     regex_t pattern;
     leat_meta *meta = cli_metadata(c->cli, c->job->regex ? NULL : topic, false);
     if (c->job->regex && regcomp(&pattern, topic, REG_EXTENDED | REG_NOSUB)) {
         cli_usage("'%s' is not a regular expression", topic);
+    }
+    if (!c->job->regex) {
+        consume_check_partitions(c->job, meta->topics[0]);
     }
     for (size_t i = 0; i < meta->topic_count; i++) {
         const leat_meta_topic *t = meta->topics[i];
@@ -272,7 +289,7 @@ static void consume_tell(struct consume *c, double silence)
     if (code != c->problem && (code == 0 || silence > 1)) {
         c->problem = code;
         if (code && !c->cli->quiet) {
-            cli_say("%s", e.message);
+            cli_say("%s (trying again)", e.message);
         }
     }
     bool terminal = isatty(STDERR_FILENO);
@@ -285,18 +302,27 @@ static void consume_tell(struct consume *c, double silence)
     }
 }
 
+/* A pipe that nobody reads any more would be noticed only with the next record. */
+static void consume_check_reader(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    if (poll(&out, 1, 0) == 1 && (out.revents & POLLERR)) {
+        (void)raise(SIGPIPE);
+        exit(EXIT_FAILED);
+    }
+}
+
 static int consume_loop(struct consume *c)
 {
     const leat_record *records;
     leat_error e;
     c->silent_since = cli_now();
-    while (c->done < c->count && !cli_interrupted) {
+    while (c->done < c->count && !cli_interrupted && !ferror(stdout)) {
         int count = leat_poll(c->consumer, &records, 0, &e);
         if (count == 0) {
             /* Nothing more is at hand: what was printed becomes visible before one waits. */
-            if (fflush(stdout)) {
-                return EXIT_FAILED;
-            }
+            (void)cli_flush();
+            consume_check_reader();
             count = leat_poll(c->consumer, &records, POLL_MS, &e);
         }
         if (count < 0) {
@@ -317,7 +343,8 @@ static int consume_loop(struct consume *c)
             return c->records ? EXIT_DONE : EXIT_TIMEOUT;
         }
     }
-    return cli_interrupted ? EXIT_INTERRUPTED : EXIT_DONE;
+    /* That the output cannot be written is told where the program ends. */
+    return cli_interrupted ? EXIT_INTERRUPTED : ferror(stdout) ? EXIT_FAILED : EXIT_DONE;
 }
 
 static void consume_open(struct consume *c)
@@ -361,7 +388,7 @@ int consume_run(struct cli *cli, struct consume_job *job)
     cli_catch_signals();
     consume_open(&c);
     int status = consume_loop(&c);
-    fflush(stdout);
+    (void)cli_flush();
     bool bounded = job->exit_at_end || job->range.stop.kind != OFFSET_NONE;
     if (status == EXIT_INTERRUPTED) {
         cli_say("%s records read", cli_count(c.records, room));
@@ -510,6 +537,10 @@ int command_consume(struct cli *cli, struct args *a)
     while ((id = args_next(a, cli)) != ARG_END) {
         consume_flag(cli, a, &job, id);
     }
+    if (cli->output == OUTPUT_YAML) {
+        cli_usage("--output of consume is json, as -J");
+    }
+    job.json |= cli->output == OUTPUT_JSON;
     if (job.topic_count == 0) {
         cli_usage("consume which topic? leat consume TOPIC (see leat topic list)");
     }

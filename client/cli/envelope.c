@@ -237,6 +237,12 @@ bool envelope_parse(struct envelope *out, const char *text, size_t size, char *e
     json_t *value = json_object_get(json, "value");
     const char *name = value ? "value" : "payload";
     char encoding[32];
+    if (!json_object_get(json, name)) {
+        /* Without this check any other JSON would be published as so many empty records. */
+        parse_failed(&p, "an envelope has a \"value\" (null: no value), as consume -J prints it");
+        envelope_free(out);
+        return false;
+    }
     snprintf(encoding, sizeof encoding, "%s_encoding", name);
     bool parsed = parse_integer(&p, json, "partition", -1, INT32_MAX, &partition) &&
                   parse_integer(&p, json, "offset", -1, INT64_MAX, &offset) &&

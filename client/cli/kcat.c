@@ -69,7 +69,9 @@ static const struct cli_flag kcat_flags[] = {
 
 struct kcat {
     int mode;
-    const char *topic;
+    const char *topic;    /* the last -t */
+    const char **queries; /* every -t, for -Q */
+    size_t query_count;
     bool lines, unbuffered;
     struct produce_job produce;
     struct consume_job consume;
@@ -127,6 +129,8 @@ static void kcat_flag(struct cli *cli, struct args *a, struct kcat *k, int id)
         break;
     case FLAG_TOPIC:
         k->topic = a->value;
+        k->queries = cli_resize(k->queries, (k->query_count + 1) * sizeof *k->queries);
+        k->queries[k->query_count++] = a->value;
         break;
     case FLAG_PARTITION:
         k->produce.partition = (int32_t)args_number(a, -1, INT32_MAX);
@@ -287,9 +291,9 @@ static int kcat_list(struct cli *cli, const struct kcat *k)
 }
 
 /* -Q -t topic:partition:time */
-static int kcat_query(struct cli *cli, const struct kcat *k)
+static void kcat_query_one(struct cli *cli, const char *query)
 {
-    char *topic = cli_copy(k->topic, strlen(k->topic));
+    char *topic = cli_copy(query, strlen(query));
     char *partition = strchr(topic, ':');
     char *time = partition ? strchr(partition + 1, ':') : NULL;
     if (!time) {
@@ -300,12 +304,19 @@ static int kcat_query(struct cli *cli, const struct kcat *k)
     int32_t number = (int32_t)strtol(partition, NULL, 10);
     int64_t offset;
     leat_error e;
-    cli_connect(cli);
     if (leat_offset_at(cli->client, topic, number, when, &offset, &e)) {
         cli_fail(cli, &e);
     }
     printf("%s [%d] offset %lld\n", topic, number, (long long)offset);
     free(topic);
+}
+
+static int kcat_query(struct cli *cli, const struct kcat *k)
+{
+    cli_connect(cli);
+    for (size_t i = 0; i < k->query_count; i++) {
+        kcat_query_one(cli, k->queries[i]);
+    }
     return EXIT_DONE;
 }
 

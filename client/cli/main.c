@@ -89,7 +89,8 @@ int main(int argc, char **argv)
         status = command_run(&cli, &args, args.value);
     }
     leat_close(cli.client);
-    if (fflush(stdout) || ferror(stdout)) {
+    if (!cli_flush()) {
+        cli_say("cannot write the output: %s", strerror(cli_output_error));
         return status ? status : EXIT_FAILED;
     }
     return status;

@@ -32,7 +32,7 @@ struct produce {
     struct produce_job *job;
     leat_producer *producer;
     struct input input;
-    unsigned long long records, bytes, line;
+    unsigned long long records, bytes, line, keyless; /* keyless: without the --key-field */
     double started, drawn;
     int problem;   /* the code of the trouble that was told */
     bool terminal; /* stderr */
@@ -44,13 +44,14 @@ void produce_header(struct cli *cli, struct produce_job *job, const char *text)
     if (!split && !cli->kcat) {
         split = strchr(text, ':');
     }
-    if (!split || split == text) {
+    /* kcat's -H NAME is a header without a value. */
+    if ((!split && !cli->kcat) || split == text || !*text) {
         cli_usage("-H '%s': expected name=value", text);
     }
     job->headers = cli_resize(job->headers, (job->header_count + 1) * sizeof *job->headers);
     leat_header *h = &job->headers[job->header_count++];
-    h->name = cli_copy(text, (size_t)(split - text));
-    h->value = (leat_bytes){split + 1, strlen(split + 1)};
+    h->name = cli_copy(text, split ? (size_t)(split - text) : strlen(text));
+    h->value = split ? (leat_bytes){split + 1, strlen(split + 1)} : (leat_bytes){NULL, 0};
 }
 
 void produce_file(struct produce_job *job, const char *path)
@@ -109,7 +110,7 @@ static void produce_tell(struct produce *p)
     int code = leat_problem(p->cli->client, &e);
     if (code && code != p->problem && !p->cli->quiet) {
         fputs(p->terminal && p->drawn > 0 ? "\r\033[K" : "", stderr);
-        cli_say("%s", e.message);
+        cli_say("%s (trying again)", e.message);
     }
     p->problem = code;
 }
@@ -204,6 +205,7 @@ static void produce_line(struct produce *p, const char *text, size_t size)
         field = json_field(text, size, job->key_field, &r.key.len);
         r.key.data = field;
         r.key.len = field ? r.key.len : 0;
+        p->keyless += !field;
     }
     if (job->null && r.key.len == 0 && split) {
         r.key.data = NULL;
@@ -396,6 +398,10 @@ int produce_run(struct cli *cli, struct produce_job *job)
         status = EXIT_INTERRUPTED;
     } else {
         produce_draw(&p, true);
+    }
+    if (p.keyless && !cli->quiet) {
+        cli_say("%s of the records have no field '%s': they have no key",
+                cli_count(p.keyless, room), job->key_field);
     }
     free(job->delimiter);
     free(job->key_delimiter);

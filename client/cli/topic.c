@@ -195,8 +195,8 @@ static json_t *partitions_json(struct cli *cli, const leat_meta_topic *t)
 
 json_t *cli_configs(struct cli *cli, int32_t resource, const char *name)
 {
-    static const char *const sources[] = {"unknown", "topic", "broker",
-                                          "cluster", "file",  "default"};
+    static const char *const sources[] = {"unknown", "topic",  "broker",
+                                          "cluster", "static", "default"};
     leat_configs *configs;
     leat_error e;
     if (leat_configs_get(cli->client, resource, name, &configs, &e)) {
@@ -280,6 +280,9 @@ static int topic_offsets(struct cli *cli, struct topic_job *job)
     if (job->time && !text_time_parse(job->time, strlen(job->time), wall_ms(), &when)) {
         cli_usage("-t: '%s' is not a time: 2026-11-22T11:24:03Z, milliseconds, -5m", job->time);
     }
+    if (job->name_count == 0) {
+        cli_usage("offsets of which topic?");
+    }
     json_t *rows = json_array();
     for (size_t i = 0; i < job->name_count; i++) {
         leat_meta *meta = cli_metadata(cli, job->names[i], false);
@@ -313,6 +316,9 @@ static int topic_create(struct cli *cli, struct topic_job *job)
     leat_error e;
     if (job->name_count == 0) {
         cli_usage("create which topic?");
+    }
+    if (job->partitions == 0) {
+        cli_usage("-p: a topic has at least one partition");
     }
     for (size_t i = 0; i < job->name_count; i++) {
         leat_topic_spec spec = LEAT_TOPIC_SPEC_INIT;

@@ -161,11 +161,13 @@ Test(console, what_is_no_envelope_is_told)
         "\"x\"",
         "{\"value\":\"x\",\"value_encoding\":\"rot13\"}",
         "{\"value\":\"%%%\",\"value_encoding\":\"base64\"}",
-        "{\"partition\":\"0\"}",
-        "{\"partition\":-2}",
-        "{\"headers\":7}",
-        "{\"headers\":[[1,\"x\"]]}",
-        "{\"headers\":[\"a\"]}",
+        "{\"value\":null,\"partition\":\"0\"}",
+        "{\"value\":null,\"partition\":-2}",
+        "{\"value\":null,\"headers\":7}",
+        "{\"value\":null,\"headers\":[[1,\"x\"]]}",
+        "{\"value\":null,\"headers\":[\"a\"]}",
+        "{\"order\":1}",
+        "{\"key\":\"k\",\"value_size\":1}",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct envelope e;
