@@ -27,7 +27,7 @@ BUILD = os.path.abspath(os.environ.get("BUILD", f"{ROOT}/build"))
 DOCUMENTS = ["README.md", "docs/**/*.md", "bench/README.md", "client/README.md", "deploy/README.md", "tests/README.md",
              "tests/*/README.md", "broker/**/README.md", "common/**/README.md"]
 RUN_SH = "deploy/run.sh"
-PROGRAMS = ["kcat", "cmake", "ninja", "ctest", "git", "curl", "python3", "systemctl", "docker", "kubectl", "echo", "cat"]
+PROGRAMS = ["kcat", "cmake", "ninja", "ctest", "git", "curl", "python3", "systemctl", "docker", "kubectl", "echo", "cat", "cc"]
 LIMIT_S = 50  # for all
 
 # What is shown -> what is run, in any command. {scratch}, {address} and {pid} are the document's own.
