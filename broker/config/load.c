@@ -105,13 +105,23 @@ static void set_list(struct loader *l, enum config_key key, struct bytes text,
     }
 }
 
+/* A list as YAML writes it, not an IPv6 address, whose bracket is followed by a port. */
+static bool is_yaml_list(enum config_type type, struct bytes text)
+{
+    if (text.size == 0 || text.data[0] != '[') {
+        return false;
+    }
+    uint8_t last = text.data[text.size - 1];
+    return type != CONFIG_TYPE_LISTENERS || last < '0' || last > '9';
+}
+
 void loader_set_text(struct loader *l, enum config_key key, struct bytes text,
                      struct config_place place)
 {
     enum config_type type = config_key_info(key)->type;
     if (type != CONFIG_TYPE_ITEMS && type != CONFIG_TYPE_LISTENERS) {
         set_scalar(l, key, text, place);
-    } else if (text.size > 0 && text.data[0] == '[' && place.source != SOURCE_FILE) {
+    } else if (is_yaml_list(type, text) && place.source != SOURCE_FILE) {
         loader_read_yaml_value(l, key, text, place);
     } else {
         set_list(l, key, text, place);

@@ -287,6 +287,27 @@ Test(load, listeners)
     free(l);
 }
 
+/* On a command line and in the environment a bracket begins a list or an IPv6 address. */
+Test(load, listeners_in_brackets)
+{
+    struct loading *l = loading_new();
+    const char *const settings[] = {"listeners=[::1]:9093,127.0.0.1:9094", NULL};
+    loading_run(l, NULL, NULL, settings);
+    cr_assert_eq(l->error, 0, "%s", l->text);
+    cr_assert_eq(config_listener_count(l->config), 2u);
+    cr_assert_str_eq(config_listener(l->config, 0)->host, "::1");
+    cr_assert_eq(config_listener(l->config, 0)->port, 9093);
+    cr_assert_eq(config_listener(l->config, 1)->port, 9094);
+    loading_end(l);
+    const char *const list[] = {"listeners=[{name: six, address: '[::1]:7'}]", NULL};
+    loading_run(l, NULL, NULL, list);
+    cr_assert_eq(l->error, 0, "%s", l->text);
+    cr_assert_str_eq(config_listener(l->config, 0)->name, "six");
+    cr_assert_eq(config_listener(l->config, 0)->port, 7);
+    loading_end(l);
+    free(l);
+}
+
 Test(load, listeners_that_are_wrong)
 {
     expect_report(
