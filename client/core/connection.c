@@ -9,6 +9,7 @@
 #include "core/core.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 enum {
     FRAME_ALIGN = 64,
@@ -144,9 +145,9 @@ static void connection_encode_waiting(struct connection *c)
         if (version < 0) {
             const struct wire_api *api = wire_api_find(r->kind->key);
             error = error_set(&reason, ERR_UNSUPPORTED_VERSION,
-                              "%s:%u does not speak %s in a version from %d to %d: is it too old?",
-                              c->host, c->port, api ? api->name : "this request",
-                              r->kind->version_min, r->kind->version_max);
+                              "%s does not speak %s in a version from %d to %d: is it too old?",
+                              c->address, api ? api->name : "this request", r->kind->version_min,
+                              r->kind->version_max);
         } else {
             error = connection_encode(c, r, version);
             if (error) {
@@ -191,8 +192,7 @@ static void connection_sent(struct io_op *op, int64_t result)
         return;
     }
     if (result < 0) {
-        error_set(&c->reason, ERR_NETWORK_EXCEPTION, "the connection to %s:%u was lost", c->host,
-                  c->port);
+        error_set(&c->reason, ERR_NETWORK_EXCEPTION, "the connection to %s was lost", c->address);
         connection_fail(c);
         return;
     }
@@ -230,7 +230,7 @@ static struct request *connection_oldest(struct connection *c)
 
 static void connection_malformed(struct connection *c, const char *what)
 {
-    error_set(&c->reason, ERR_MALFORMED, "%s:%u sent %s: is it a broker?", c->host, c->port, what);
+    error_set(&c->reason, ERR_MALFORMED, "%s sent %s: is it a broker?", c->address, what);
     connection_fail(c);
 }
 
@@ -244,9 +244,9 @@ static bool connection_frame_start(struct connection *c, uint32_t size)
     uint32_t limit = r->answer_max ? r->answer_max : c->core->options.response_max_bytes;
     if (size < 4 || size > limit) {
         error_set(&c->reason, size > INT32_MAX || size < 4 ? ERR_MALFORMED : ERR_TOO_LARGE,
-                  "%s:%u announces an answer of %u bytes, above the limit of %u: is it a broker? "
+                  "%s announces an answer of %u bytes, above the limit of %u: is it a broker? "
                   "(receive.message.max.bytes)",
-                  c->host, c->port, size, limit);
+                  c->address, size, limit);
         connection_fail(c);
         return false;
     }
@@ -352,8 +352,8 @@ static void connection_received(struct io_op *op, int64_t result)
     }
     if (result <= 0) {
         error_set(&c->reason, ERR_NETWORK_EXCEPTION,
-                  result == 0 ? "%s:%u closed the connection" : "the connection to %s:%u was lost",
-                  c->host, c->port);
+                  result == 0 ? "%s closed the connection" : "the connection to %s was lost",
+                  c->address);
         connection_fail(c);
         return;
     }
@@ -387,14 +387,14 @@ static void connection_connected(struct io_op *op, int64_t result)
     assert(c->state == CONNECTION_CONNECTING);
     if (result < 0) {
         c->socket = NULL;
-        error_set(&c->reason, ERR_UNREACHABLE, "cannot reach %s:%u (%s", c->host, c->port,
+        error_set(&c->reason, ERR_UNREACHABLE, "cannot reach %s (%s", c->address,
                   connection_advice(c, result));
         connection_fail(c);
         return;
     }
     c->state = CONNECTION_NEGOTIATING;
     if (connection_negotiate(c, NEGOTIATION_VERSION)) {
-        error_set(&c->reason, ERR_NO_MEMORY, "no memory to greet %s:%u", c->host, c->port);
+        error_set(&c->reason, ERR_NO_MEMORY, "no memory to greet %s", c->address);
         connection_fail(c);
     }
 }
@@ -474,8 +474,8 @@ static void negotiation_done(struct request *r, struct answer *a)
         error = ERR_UNSUPPORTED_VERSION;
     }
     if (error) {
-        error_set(&c->reason, error, "%s:%u does not answer as a broker should: %s", c->host,
-                  c->port, error_text(error));
+        error_set(&c->reason, error, "%s does not answer as a broker should: %s", c->address,
+                  error_text(error));
         connection_fail(c);
         return;
     }
@@ -534,7 +534,7 @@ bool connection_take_back(struct request *r)
     struct placeholder *p = r->started ? memory_alloc(c->core->memory, sizeof *p) : NULL;
     if (r->started && (!r->sent || !p)) {
         memory_free(c->core->memory, p);
-        error_set(&c->reason, ERR_CLOSED, "a request to %s:%u was given up", c->host, c->port);
+        error_set(&c->reason, ERR_CLOSED, "a request to %s was given up", c->address);
         connection_close(c);
         return false;
     }
@@ -624,8 +624,8 @@ static bool connection_expire(struct connection *c, uint64_t now, uint64_t *next
         struct request *r = container_of(node, struct request, link);
         if (r->deadline_ns <= now) {
             const struct wire_api *api = wire_api_find(r->kind->key);
-            error_set(&c->reason, ERR_TIMEOUT, "%s:%u did not answer %s in time: is it overloaded?",
-                      c->host, c->port, api ? api->name : "a request");
+            error_set(&c->reason, ERR_TIMEOUT, "%s did not answer %s in time: is it overloaded?",
+                      c->address, api ? api->name : "a request");
             return true;
         }
         *next = r->deadline_ns < *next ? r->deadline_ns : *next;
@@ -635,7 +635,7 @@ static bool connection_expire(struct connection *c, uint64_t now, uint64_t *next
         if (r->deadline_ns <= now) {
             leat_error reason = c->reason;
             if (!reason.code) {
-                error_set(&reason, ERR_TIMEOUT, "no connection to %s:%u in time", c->host, c->port);
+                error_set(&reason, ERR_TIMEOUT, "no connection to %s in time", c->address);
             }
             request_done(r, reason.code, &reason);
         } else {
@@ -651,7 +651,7 @@ static void connection_timeout(struct alarm *a)
     uint64_t now = io_now(c->core->io), next = UINT64_MAX;
     if (c->state == CONNECTION_CONNECTING || c->state == CONNECTION_NEGOTIATING) {
         if (c->timeout_ns <= now) {
-            error_set(&c->reason, ERR_UNREACHABLE, "cannot reach %s:%u (%s", c->host, c->port,
+            error_set(&c->reason, ERR_UNREACHABLE, "cannot reach %s (%s", c->address,
                       connection_advice(c, -ETIMEDOUT));
             connection_fail(c);
             return;
@@ -678,6 +678,8 @@ int connection_open(struct connection **out, struct core *core, const char *host
     c->core = core;
     c->host = name;
     c->port = port;
+    bool v6 = strchr(host, ':') != NULL;
+    snprintf(c->address, sizeof c->address, v6 ? "[%s]:%u" : "%s:%u", host, (unsigned)port);
     c->broker_id = broker_id;
     c->lane = lane;
     c->connect_op.done = connection_connected;
@@ -700,7 +702,7 @@ void connection_drop(struct connection *c)
     }
     c->dropped = true;
     if (c->state != CONNECTION_CLOSING) {
-        error_set(&c->reason, ERR_CLOSED, "the connection to %s:%u was closed", c->host, c->port);
+        error_set(&c->reason, ERR_CLOSED, "the connection to %s was closed", c->address);
         connection_close(c);
     }
 }

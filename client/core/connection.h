@@ -86,6 +86,7 @@ struct connection {
     struct core *core;
     struct list link; /* of core->connections */
     char *host;
+    char address[288]; /* host and port as messages show them */
     uint16_t port;
     int32_t broker_id; /* -1: an address of the caller's, not known as a broker yet */
     uint32_t lane;
