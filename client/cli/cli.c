@@ -60,6 +60,13 @@ const char *cli_count(unsigned long long number, char room[static 32])
     return room;
 }
 
+const char *cli_records(unsigned long long number, char room[static 48])
+{
+    char digits[32];
+    snprintf(room, 48, "%s record%s", cli_count(number, digits), number == 1 ? "" : "s");
+    return room;
+}
+
 void cli_say(const char *format, ...)
 {
     va_list arguments;

@@ -122,3 +122,6 @@ double cli_now(void); /* seconds, monotonic */
 
 /* "12,345,678" */
 const char *cli_count(unsigned long long number, char room[static 32]);
+
+/* "12,345,678 records", "1 record" */
+const char *cli_records(unsigned long long number, char room[static 48]);

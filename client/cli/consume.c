@@ -297,7 +297,7 @@ static void consume_tell(struct consume *c, double silence)
         silence > (terminal ? 0.3 : 5)) {
         c->said_waiting = true;
         cli_say("waiting for records of %s%s: Ctrl-C ends%s", c->readings[0].topic,
-                c->count > 1 ? " and others" : "",
+                c->job->topic_count > 1 || c->job->regex ? " and others" : "",
                 c->records ? "" : " (--from-beginning reads what is there, -e stops at the end)");
     }
 }
@@ -383,7 +383,7 @@ static void consume_open(struct consume *c)
 int consume_run(struct cli *cli, struct consume_job *job)
 {
     struct consume c = {.cli = cli, .job = job, .terminal = isatty(STDOUT_FILENO)};
-    char room[32];
+    char room[48];
     setvbuf(stdout, NULL, _IOFBF, OUTPUT_BUFFER);
     cli_catch_signals();
     consume_open(&c);
@@ -391,7 +391,7 @@ int consume_run(struct cli *cli, struct consume_job *job)
     (void)cli_flush();
     bool bounded = job->exit_at_end || job->range.stop.kind != OFFSET_NONE;
     if (status == EXIT_INTERRUPTED) {
-        cli_say("%s records read", cli_count(c.records, room));
+        cli_say("%s read", cli_records(c.records, room));
     } else if (bounded && c.records == 0 && !cli->quiet && !cli->kcat) {
         cli_say("there are no records in this range");
     } else if (status == EXIT_TIMEOUT) {

@@ -64,7 +64,7 @@ void produce_file(struct produce_job *job, const char *path)
 
 static void produce_draw(struct produce *p, bool last)
 {
-    char room[32];
+    char room[48];
     double now = cli_now();
     if (!p->terminal || p->cli->quiet || p->cli->kcat || (!last && now - p->drawn < 0.2)) {
         return;
@@ -73,12 +73,12 @@ static void produce_draw(struct produce *p, bool last)
     double seconds = now - p->started > 1e-6 ? now - p->started : 1e-6;
     double megabytes = (double)p->bytes / 1e6;
     if (last) {
-        fprintf(stderr, "\r\033[K%s records published to %s (%.1f MB in %.2f s)\n",
-                cli_count(p->records, room), p->job->topic, megabytes, seconds);
+        fprintf(stderr, "\r\033[K%s published to %s (%.1f MB in %.2f s)\n",
+                cli_records(p->records, room), p->job->topic, megabytes, seconds);
         return;
     }
-    fprintf(stderr, "\r\033[K%s records, %.1f MB, %.1f MB/s", cli_count(p->records, room),
-            megabytes, megabytes / seconds);
+    fprintf(stderr, "\r\033[K%s, %.1f MB, %.1f MB/s", cli_records(p->records, room), megabytes,
+            megabytes / seconds);
     if (p->input.total) {
         fprintf(stderr, ", %.0f %%", 100.0 * (double)p->input.consumed / (double)p->input.total);
     }
@@ -368,7 +368,7 @@ static int produce_finish(struct produce *p)
 int produce_run(struct cli *cli, struct produce_job *job)
 {
     struct produce p = {.cli = cli, .job = job, .terminal = isatty(STDERR_FILENO)};
-    char room[32];
+    char room[48];
     if (!job->delimiter) {
         job->delimiter = text_unescape("\\n", &job->delimiter_size);
     }
@@ -394,14 +394,14 @@ int produce_run(struct cli *cli, struct produce_job *job)
     bool interrupted = cli_interrupted;
     int status = produce_finish(&p);
     if (interrupted) {
-        cli_say("%s records published", cli_count(p.records, room));
+        cli_say("%s published", cli_records(p.records, room));
         status = EXIT_INTERRUPTED;
     } else {
         produce_draw(&p, true);
     }
     if (p.keyless && !cli->quiet) {
-        cli_say("%s of the records have no field '%s': they have no key",
-                cli_count(p.keyless, room), job->key_field);
+        cli_say("%s without a field '%s': without a key", cli_records(p.keyless, room),
+                job->key_field);
     }
     free(job->delimiter);
     free(job->key_delimiter);

@@ -336,7 +336,8 @@ static int topic_create(struct cli *cli, struct topic_job *job)
             cli_fail(cli, &e);
         }
         if (!cli->quiet) {
-            printf("created topic %s\n", job->names[i]);
+            printf(job->validate ? "topic %s could be created\n" : "created topic %s\n",
+                   job->names[i]);
         }
     }
     return EXIT_DONE;
@@ -402,6 +403,24 @@ static int topic_grow(struct cli *cli, struct topic_job *job)
     return EXIT_DONE;
 }
 
+/* An offset that no partition has would forget everything: more likely than meant it is a mistake. */
+static void trim_check(struct cli *cli, const struct topic_job *job, const leat_meta_topic *t,
+                       int64_t offset)
+{
+    for (size_t i = 0; i < t->partition_count; i++) {
+        int32_t p = t->partitions[i]->id;
+        if (job->partitions >= 0 && job->partitions != p) {
+            continue;
+        }
+        int64_t end = offset_or_fail(cli, t->name, p, LEAT_LATEST);
+        if (offset > end) {
+            cli_usage("%s-%d ends at offset %lld, before %lld: nothing was trimmed (-p N names one "
+                      "partition, -o end forgets everything)",
+                      t->name, (int)p, (long long)end, (long long)offset);
+        }
+    }
+}
+
 static int topic_trim(struct cli *cli, struct topic_job *job)
 {
     struct offset_range range = {0};
@@ -415,6 +434,13 @@ static int topic_trim(struct cli *cli, struct topic_job *job)
         cli_usage("-o: %s", error);
     }
     leat_meta *meta = cli_metadata(cli, topic, false);
+    if (job->partitions >= 0 && (size_t)job->partitions >= meta->topics[0]->partition_count) {
+        cli_say("topic %s has no partition %d", topic, (int)job->partitions);
+        exit(EXIT_NOT_FOUND);
+    }
+    if (range.start.kind == OFFSET_NUMBER) {
+        trim_check(cli, job, meta->topics[0], range.start.value);
+    }
     for (size_t i = 0; i < meta->topics[0]->partition_count; i++) {
         int32_t p = meta->topics[0]->partitions[i]->id;
         int64_t low;

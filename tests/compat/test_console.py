@@ -30,6 +30,11 @@ def check_topics(b):
     refused(b, 2, "at least one partition", "topic", "create", "none", "-p", "0")
     refused(b, 2, "offsets of which topic?", "topic", "offsets")
     refused(b, 4, "topic t has no partition 3: its partitions are 0 to 2", "consume", "t", "-e", "-p", "0,3")
+    same(leat(b, "topic", "create", "v", "--validate-only")[:2], (0, "topic v could be created\n"), "nothing is created")
+    refused(b, 4, "topic v does not exist", "topic", "describe", "v")
+    refused(b, 2, "t-0 ends at offset 0, before 5: nothing was trimmed", "topic", "trim", "t", "-o", "5")
+    refused(b, 4, "topic t has no partition 7", "topic", "trim", "t", "-o", "end", "-p", "7")
+    refused(b, 1, "cannot reach [::1]:1 (", "-b", "[::1]:1", "topic", "list")
     assert "data.dir" in leat(b, "cluster", "config")[1]
 
 
@@ -51,7 +56,7 @@ def check_output(b):
 def check_input(b):
     refused(b, 1, "an envelope has a \"value\"", "produce", "t", "-J", text='{"order":1}\n')
     status, _, error = leat(b, "produce", "t", "--key-field", "user", text='{"user":"a"}\n{"usr":"b"}\n')
-    same((status, error), (0, "leat: 1 of the records have no field 'user': they have no key\n"), "a field that is missing is told")
+    same((status, error), (0, "leat: 1 record without a field 'user': without a key\n"), "a field that is missing is told")
     refused(b, 1, "a record of 1000000 bytes does not fit", "produce", "t", text="x" * 1000000)
 
 
