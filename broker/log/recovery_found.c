@@ -112,10 +112,12 @@ void recovery_found(struct recovery *r)
     written_behind(r);
 }
 
-static bool all_written(struct recovery *r)
+int recovery_write_all(struct recovery *r)
 {
-    bool all = r->set->in_flight == 0;
-    list_each (node, &r->set->logs) {
+    struct log_set *set = r->set;
+    bool all = set->in_flight == 0;
+    int error = 0;
+    list_each (node, &set->logs) {
         struct log *log = container_of(node, struct log, link);
         all = all && log->space.stage == SPACE_IDLE;
         list_each (n, &log->segments) {
@@ -123,10 +125,25 @@ static bool all_written(struct recovery *r)
             if (!segment_settled_on_disk(s, s->size)) {
                 segment_write_behind(s, true);
             }
-            all = all && segment_settled_on_disk(s, s->size);
+            bool written = segment_settled_on_disk(s, s->size);
+            error = !written && !error && io_op_idle(&s->write) ? segment_open(s) : error;
+            all = all && written;
         }
     }
+    if (!all && set->in_flight == 0) {
+        return error ? error : ERR_NO_MEMORY;
+    }
     return all;
+}
+
+/* False: the set's progress calls again, or the recovery has ended. */
+static bool all_written(struct recovery *r)
+{
+    int verdict = recovery_write_all(r);
+    if (verdict < 0) {
+        recovery_end(r, verdict);
+    }
+    return verdict == 1;
 }
 
 static void names_synced(struct log_set *set)
@@ -144,7 +161,7 @@ static void names_synced(struct log_set *set)
 static void written_behind(struct recovery *r)
 {
     if (!r->finishing || !all_written(r)) {
-        return; /* the set's progress calls again */
+        return;
     }
     if (!r->looked) { /* what is dropped has no write in flight */
         r->looked = true;

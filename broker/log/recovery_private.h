@@ -107,4 +107,7 @@ void recovery_believe_tails(struct recovery *r);
 
 /* recovery_found.c: the new life */
 void recovery_found(struct recovery *r);
+/* Writes behind what is not: 1 when everything is; 0: some of it is in flight; or an error: nothing
+ * is, and it cannot be begun. */
+int recovery_write_all(struct recovery *r) MUST_CHECK;
 void recovery_finish_progress(struct recovery *r);

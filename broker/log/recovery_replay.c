@@ -388,6 +388,17 @@ static bool entry_refused(struct recovery *r, const struct entry *e, int verdict
     return r->options.accept_loss;
 }
 
+/* An entry found no room. What lies in the tail is written, however little it is of each log: else
+ * nothing might be in flight that makes room. */
+static void wait_for_room(struct recovery *r)
+{
+    r->waiting = true;
+    int verdict = r->set->in_flight ? 0 : recovery_write_all(r);
+    if (verdict) {
+        recovery_end(r, verdict < 0 ? verdict : ERR_NO_MEMORY);
+    }
+}
+
 /* Applies the entries in r->entries. True when all are; false: waits or has ended. */
 static bool apply_entries(struct recovery *r, enum log_durability durability)
 {
@@ -398,7 +409,7 @@ static bool apply_entries(struct recovery *r, enum log_durability durability)
         bool malformed = verdict != 0;
         verdict = malformed ? verdict : apply(r, &e, durability);
         if (verdict == 0) {
-            r->waiting = true;
+            wait_for_room(r);
             return false;
         }
         if (verdict < 0 && !entry_refused(r, &e, verdict)) {

@@ -287,3 +287,32 @@ Test(recovery, a_copy_of_a_directory_is_not_the_partition)
     cr_assert_eq(world_check(&w, 0), 30);
     world_close(&w);
 }
+
+/* Many logs, each with less than is written behind of its own accord, and together more than the tail
+ * takes: nothing is in flight when replay finds no room. */
+Test(recovery, many_logs_with_little_each_and_a_smaller_tail)
+{
+    struct world w;
+    world_open(&w, 60);
+    w.options.journal_file_bytes = 4 << 20;
+    w.options.journal_bytes_max = 8 << 20;
+    w.options.tail_bytes_max = 8 << 20;
+    w.options.write_behind_bytes = 1 << 20;
+    for (unsigned i = 0; i < WORLD_SLOTS; i++) {
+        w.slots[i].config.segment_bytes = 1 << 20;
+    }
+    world_started(&w, 1);
+    for (unsigned round = 0; round < 20; round++) {
+        for (unsigned i = 0; i < WORLD_SLOTS; i++) {
+            world_fill(&w, i, &LARGE, 1);
+        }
+    }
+    world_kill(&w);
+    w.options.tail_bytes_max = 512 << 10;
+    world_started(&w, 1);
+    cr_assert_geq(w.recover.summary.replayed_entries, 20 * WORLD_SLOTS);
+    for (unsigned i = 0; i < WORLD_SLOTS; i++) {
+        cr_assert_eq(world_check(&w, i), 20);
+    }
+    world_close(&w);
+}
