@@ -602,6 +602,7 @@ void disk_fail(struct disk *d, struct disk_op *op, struct prng *random)
             }
         }
     } else if (op->kind == DISK_SYNC) {
+        d->cache_lost = d->cache_lost || !op->inode;
         list_each (node, &d->inodes) {
             struct disk_inode *inode = container_of(node, struct disk_inode, link);
             if (!op->inode || op->inode == inode) {
@@ -610,6 +611,13 @@ void disk_fail(struct disk *d, struct disk_op *op, struct prng *random)
         }
     }
     disk_op_free(op);
+}
+
+bool disk_cache_lost(struct disk *d)
+{
+    bool lost = d->cache_lost;
+    d->cache_lost = false;
+    return lost;
 }
 
 void disk_lose(struct disk_op *op)

@@ -95,6 +95,10 @@ int64_t disk_end(struct disk *d, struct disk_op *op);
 /* Ends it as failed: some of its effect may have happened (rule 6 for a sync). */
 void disk_fail(struct disk *d, struct disk_op *op, struct prng *random);
 
+/* Whether a sync of everything has failed since it was asked last: then what was only in the page
+ * cache may be gone, in any file. */
+bool disk_cache_lost(struct disk *d);
+
 /* Faults that lie: the write reports success and lands elsewhere in its file, or nowhere. */
 void disk_misdirect(struct disk *d, struct disk_op *op, struct prng *random);
 void disk_lose(struct disk_op *op);

@@ -120,7 +120,9 @@ static void copy_op(struct disk *d, const struct disk_op *from)
 struct disk *disk_copy(struct disk *from)
 {
     struct disk *d = disk_memory(NULL, sizeof *d);
-    *d = (struct disk){.sequence = from->sequence, .capacity_blocks = from->capacity_blocks};
+    *d = (struct disk){.sequence = from->sequence,
+                       .capacity_blocks = from->capacity_blocks,
+                       .cache_lost = from->cache_lost};
     list_init(&d->inodes);
     list_init(&d->renames);
     list_init(&d->flight);

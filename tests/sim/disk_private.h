@@ -111,6 +111,7 @@ struct disk {
     struct disk_inode *root;
     uint64_t sequence;
     uint64_t capacity_blocks, used_blocks;
+    bool cache_lost; /* a sync of everything has failed */
 };
 
 /* Memory that cannot run out without ending the test. */

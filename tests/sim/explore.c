@@ -151,6 +151,7 @@ static void one_life(struct sim_storage *st)
     } else {
         st->stats->recovery_crashes++;
     }
+    st->powered = disk_cache_lost(sim_node_disk(st->node)) || st->powered;
     st->stats->stops += state == SIM_STOPPED;
     for (unsigned i = 0; i < st->options->images && !st->violation[0]; i++) {
         probe(st, sim_node_disk(st->node));

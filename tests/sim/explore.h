@@ -64,7 +64,7 @@ struct sim_storage {
     struct prng random;  /* the scenario's own stream */
     struct prng crash;   /* the explorer's */
     bool probing;        /* this life only recovers and is judged */
-    bool powered;        /* since what was judged last, the power was cut */
+    bool powered;        /* since what was judged last, the power was cut or the page cache lost */
     bool damaged;        /* this image was damaged */
     bool stopped;        /* the life before this one ended by io_stop() */
     bool recovered;      /* sim_storage_recovered() was called in this life */

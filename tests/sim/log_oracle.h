@@ -78,7 +78,7 @@ enum oracle_grace {
     ORACLE_STRICT,
     ORACLE_TORN,   /* damage above every mark: what was told may be missing, but not from the middle
                     */
-    ORACLE_PIECES, /* a `memory` log after a power cut */
+    ORACLE_PIECES, /* a `memory` log after a power cut, or after its pages could not be written */
 };
 
 /* Whether `shown` is allowed; if not, `why` says what is wrong. */

@@ -445,6 +445,23 @@ Test(disk, a_failed_sync_cannot_be_repaired_by_another)
     disk_free(d);
 }
 
+/* It covers mapped files as well, which nobody has asked to be durable. */
+Test(disk, a_failed_sync_of_everything_is_remembered_once)
+{
+    struct disk_inode *f;
+    struct disk *d = start(&f);
+    struct prng random = prng_of(12);
+    disk_fail(d, disk_sync_begin(d, f), &random);
+    cr_assert(!disk_cache_lost(d), "a sync of one file says nothing of others");
+    disk_fail(d, disk_sync_begin(d, NULL), &random);
+    struct disk *copy = disk_copy(d);
+    cr_assert(disk_cache_lost(copy));
+    cr_assert(disk_cache_lost(d));
+    cr_assert(!disk_cache_lost(d));
+    disk_free(copy);
+    disk_free(d);
+}
+
 Test(disk, a_lost_or_misdirected_write_reports_success)
 {
     struct disk_inode *f;
