@@ -112,6 +112,24 @@ void recovery_found(struct recovery *r)
     written_behind(r);
 }
 
+bool recovery_make_room(struct recovery *r)
+{
+    if (r->emptied) {
+        return false;
+    }
+    r->emptied = true;
+    trash_begin(r->set);
+    return r->set->in_flight > 0;
+}
+
+/* The reserve is not there: more shards than before may need it for their journals. */
+static bool disk_short(const struct recovery *r)
+{
+    struct io_disk disk;
+    return io_disk(r->io, r->options.root, &disk) == 0 &&
+           disk.free_bytes < r->options.disk_reserve_bytes;
+}
+
 int recovery_write_all(struct recovery *r)
 {
     struct log_set *set = r->set;
@@ -173,6 +191,9 @@ static void written_behind(struct recovery *r)
         if (!all_written(r)) {
             return;
         }
+    }
+    if (disk_short(r) && recovery_make_room(r)) {
+        return;
     }
     r->finishing = false;
     const struct log_recovery_summary *summary = &r->request->summary;

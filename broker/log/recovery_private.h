@@ -53,6 +53,7 @@ struct recovery {
     struct list directories;
     struct map directories_by_id;
     bool finishing, looked, ended;
+    bool emptied; /* the trash, for its room */
     bool journals_made; /* the founding checkpoints are durable: journal files come next */
     int error;
     void (*resume)(struct recovery *r); /* replay, after the entry that waits */
@@ -106,6 +107,9 @@ void recovery_progress(struct recovery *r);
 void recovery_believe_tails(struct recovery *r);
 
 /* recovery_found.c: the new life */
+/* On a full disk: begins to remove what an earlier life has deleted. False: there is nothing, or it has been
+ * tried; else the set's progress follows. */
+bool recovery_make_room(struct recovery *r);
 void recovery_found(struct recovery *r);
 /* Writes behind what is not: 1 when everything is; 0: some of it is in flight; or an error: nothing
  * is, and it cannot be begun. */

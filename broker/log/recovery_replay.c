@@ -412,6 +412,10 @@ static bool apply_entries(struct recovery *r, enum log_durability durability)
             wait_for_room(r);
             return false;
         }
+        if (verdict == ERR_DISK_FULL && recovery_make_room(r)) {
+            r->waiting = true;
+            return false;
+        }
         if (verdict < 0 && !entry_refused(r, &e, verdict)) {
             return false;
         }

@@ -142,7 +142,8 @@ void trash_begin(struct log_set *set)
 {
     char path[IO_PATH_MAX];
     snprintf(path, sizeof path, "%s/trash", set->options.root);
-    if (io_list(set->io, path, trash_left, set) == 0 && !list_empty(&set->trash)) {
+    bool first = list_empty(&set->trash);
+    if (io_list(set->io, path, trash_left, set) == 0 && first && !list_empty(&set->trash)) {
         trash_next(container_of(set->trash.next, struct trash, link));
     }
 }

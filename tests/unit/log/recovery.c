@@ -316,3 +316,25 @@ Test(recovery, many_logs_with_little_each_and_a_smaller_tail)
     }
     world_close(&w);
 }
+
+/* What an earlier life has deleted and had not removed yet must not keep the next one from starting. */
+Test(recovery, a_full_disk_whose_trash_holds_the_room)
+{
+    struct world w;
+    world_open(&w, 61);
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, 200);
+    world_fill(&w, 1, &SMALL, 20);
+    cr_assert_eq(world_control(&w, 0, LOG_REMOVE, 0), 0);
+    w.slots[0].unknown = true;
+    while (world_count_files(&w, "trash/") == 0) {
+        cr_assert(sim_step(w.sim) && world_runs(&w));
+    }
+    world_kill(&w);
+    struct disk *d = sim_node_disk(w.node);
+    struct disk_space s = disk_space(d);
+    disk_set_capacity(d, s.total_bytes - s.free_bytes + (128 << 10));
+    world_started(&w, 3); /* two more shards: their journals are 1 MiB */
+    cr_assert_eq(world_check(&w, 1), 20);
+    world_close(&w);
+}
