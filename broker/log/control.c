@@ -211,6 +211,7 @@ static void truncate_memory(struct log *log, struct segment *s, uint32_t positio
     log->size_bytes -= s->size - position;
     if (s->state != SEGMENT_ACTIVE) {
         s->allocated = s->size;
+        s->index_stale = true;
         segment_become(s, SEGMENT_ACTIVE);
     }
     /* The cut block comes from the entry. */
@@ -420,7 +421,8 @@ static int control_truncate(struct log *log, struct log_control *c)
     if (writes_in_flight(log, s) && !log_mutant(set, LOG_MUTANT_TRUNCATE_RACE)) {
         return 0;
     }
-    if (!segment_reads_idle(s, true) || !control_room(log, IO_BLOCK_SIZE)) {
+    if (!segment_reads_idle(s, true) || segment_index_writing(s) ||
+        !control_room(log, IO_BLOCK_SIZE)) {
         return 0;
     }
     struct truncation *t = memory_alloc(set->memory, sizeof *t);

@@ -71,6 +71,7 @@ struct segment {
     bool index_whole;     /* the index knows the segment from its beginning */
     uint32_t index_from;  /* first position that the index knows, if it is not whole */
     struct index index;
+    bool index_stale;          /* files of an index may lie beside it that are of other content */
     bool index_tried;          /* it was looked for, and could not be had */
     bool index_job;            /* one is queued or runs */
     struct list index_waiters; /* of struct log_waiter */
@@ -364,6 +365,8 @@ int64_t segment_end_offset(const struct segment *s);
 void segment_sums_copy(struct segment *s, uint8_t *to, const uint8_t *from, size_t size);
 void segment_index_cut(struct segment *s, uint32_t position); /* the segment was truncated */
 void segment_index_free(struct segment *s);
+/* Its index or sums are being written. */
+bool segment_index_writing(const struct segment *s);
 void segment_index_finish(
     struct segment *s); /* it is sealed: its index and sums are to be written */
 /* 1: s->index is as good as it gets; 0: w->settled(w) will be called; or an error. */

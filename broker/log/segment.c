@@ -189,6 +189,30 @@ static uint32_t pad_last_block(struct segment *s)
     return padded;
 }
 
+/* Both name the size that they are of, and it may be the same again: they go before a checkpoint counts the
+ * segment as sealed. False: no memory. */
+static bool drop_stale_index(struct segment *s)
+{
+    static const char *const caches[] = {".index", ".sums"};
+    for (unsigned i = 0; s->index_stale && i < array_size(caches); i++) {
+        char path[IO_PATH_MAX];
+        segment_path(s, path, caches[i]);
+        int error = trash_put(s->log->set, path, s->log->topic_id, s->log->partition);
+        if (error == ERR_NO_MEMORY) {
+            return false;
+        }
+        if (error && error != ERR_NOT_FOUND) {
+            log_warn(io_logger(s->log->set->io), "log", "cannot move %s away: %s", path,
+                     error_text(error));
+        }
+        if (error == 0) {
+            log_names_dirty(s->log);
+        }
+    }
+    s->index_stale = false;
+    return true;
+}
+
 static void segment_cut(struct segment *s)
 {
     struct log_set *set = s->log->set;
@@ -234,7 +258,8 @@ void segment_write_behind(struct segment *s, bool all)
         return; /* tried again with the next progress */
     }
     if (to <= s->submitted) {
-        if (s->log->space.segment != s) { /* else its file would grow again behind the cut */
+        if (s->log->space.segment != s && /* else its file would grow again behind the cut */
+            drop_stale_index(s)) {
             segment_cut(s);
         }
         return;

@@ -437,6 +437,16 @@ static int job_new(struct segment *s, bool keep)
     return 0;
 }
 
+bool segment_index_writing(const struct segment *s)
+{
+    const struct log_set *set = s->log->set;
+    if (!s->index_job || !set->index_running) {
+        return false;
+    }
+    const struct index_job *job = container_of(set->index_jobs.next, struct index_job, link);
+    return job->segment == s && (job->step == INDEX_WRITE || job->step == SUMS_WRITE);
+}
+
 void segment_index_finish(struct segment *s)
 {
     if (!s->index_job && !s->removed && !s->log->set->closing && !s->log->set->recovering) {

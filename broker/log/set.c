@@ -221,6 +221,7 @@ static bool load_newest(struct log *log, const struct checkpoint_log *l)
     s->size = s->written = s->submitted = whole;
     s->allocated = whole; /* with no whole block there may be no file: the checkpoint has it all */
     s->index_whole = l->segment_size == 0;
+    s->index_stale = true;
     s->index_from = l->segment_size;
     s->max_timestamp = l->max_timestamp;
     log->size_bytes += l->segment_size;
