@@ -187,6 +187,8 @@ static int read_blocks_back(struct read_state *st, uint32_t position)
     }
     st->chunk = tail_chunk_before(s, from, to - from);
     if (!st->chunk) {
+        log_set_want_checkpoint(
+            s->log->set); /* writes what fills the tail; the client asks again */
         return ERR_BUSY;
     }
     st->batch_position = position;

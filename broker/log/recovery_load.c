@@ -145,6 +145,24 @@ static bool newer(const struct checkpoint_header *a, const struct checkpoint_hea
     return a->settled > b->settled;
 }
 
+/* Keeps what was read, in as many blocks as it has: its file may be much larger. */
+static bool checkpoint_keep(struct recovery *r, struct recovery_source *s,
+                            const struct checkpoint_header *h)
+{
+    uint64_t padded = (h->size + IO_BLOCK_SIZE - 1) / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+    memory_free(r->memory, s->checkpoint);
+    s->checkpoint = memory_alloc_aligned(r->memory, padded, IO_BLOCK_SIZE);
+    if (!s->checkpoint) {
+        return false;
+    }
+    memcpy(s->checkpoint, r->buffer, h->size);
+    memset(s->checkpoint + h->size, 0, padded - h->size);
+    s->valid = true;
+    s->header = *h;
+    s->newest = r->at_copy;
+    return true;
+}
+
 static void checkpoint_read(struct recovery *r)
 {
     struct recovery_source *s = &r->sources[r->at_source];
@@ -156,17 +174,9 @@ static void checkpoint_read(struct recovery *r)
     if (checkpoint_header_decode(&h, r->buffer, (size_t)r->result) == 0) {
         s->checkpoint_valid[r->at_copy] = true;
         s->headers[r->at_copy] = h;
-        if (!s->valid || newer(&h, &s->header)) {
-            memory_free(r->memory, s->checkpoint);
-            s->checkpoint = memory_alloc_aligned(r->memory, r->buffer_size, IO_BLOCK_SIZE);
-            if (!s->checkpoint) {
-                recovery_end(r, ERR_NO_MEMORY);
-                return;
-            }
-            memcpy(s->checkpoint, r->buffer, (size_t)r->result);
-            s->valid = true;
-            s->header = h;
-            s->newest = r->at_copy;
+        if ((!s->valid || newer(&h, &s->header)) && !checkpoint_keep(r, s, &h)) {
+            recovery_end(r, ERR_NO_MEMORY);
+            return;
         }
     }
     r->at_copy++;
@@ -197,6 +207,9 @@ static void read_next(struct recovery *r)
         r->at_source++;
         r->at_copy = 0;
     }
+    memory_free(r->memory, r->buffer); /* the checkpoints' files may be the largest */
+    r->buffer = NULL;
+    r->buffer_size = 0;
     choose_life(r);
 }
 

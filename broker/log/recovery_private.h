@@ -53,7 +53,7 @@ struct recovery {
     struct list directories;
     struct map directories_by_id;
     bool finishing, looked, ended;
-    bool emptied; /* the trash, for its room */
+    bool emptied;       /* the trash, for its room */
     bool journals_made; /* the founding checkpoints are durable: journal files come next */
     int error;
     void (*resume)(struct recovery *r); /* replay, after the entry that waits */

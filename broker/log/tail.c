@@ -141,11 +141,18 @@ static bool chunk_shrink(struct chunk *c)
     return true;
 }
 
+/* An unfinished block of each log stays where it is: many logs must not use up the budget with them. */
+static bool tail_fits(const struct log_set *set, uint64_t need)
+{
+    uint64_t resting = (uint64_t)map_count(&set->by_id) * IO_BLOCK_SIZE;
+    return set->tail_bytes + need <= set->options.tail_bytes_max + resting;
+}
+
 /* Gives back what is on disk, the longest unused first, until `need` bytes fit into the budget. */
 static bool tail_reclaim(struct log_set *set, uint64_t need)
 {
     list_each (node, &set->chunks) {
-        if (set->tail_bytes + need <= set->options.tail_bytes_max) {
+        if (tail_fits(set, need)) {
             return true;
         }
         struct chunk *c = container_of(node, struct chunk, lru);
@@ -158,7 +165,7 @@ static bool tail_reclaim(struct log_set *set, uint64_t need)
             chunk_shrink(c);
         }
     }
-    return set->tail_bytes + need <= set->options.tail_bytes_max;
+    return tail_fits(set, need);
 }
 
 /* The next chunk doubles the last, within what a log may take when many share the tail; a large

@@ -338,3 +338,98 @@ Test(recovery, a_full_disk_whose_trash_holds_the_room)
     cr_assert_eq(world_check(&w, 1), 20);
     world_close(&w);
 }
+
+/* Each log has an unfinished block in the tail, whatever the tail's size. */
+Test(recovery, more_logs_than_the_tail_has_blocks)
+{
+    struct world w;
+    world_open(&w, 62);
+    w.options.tail_bytes_max = 5 * 4096;
+    world_started(&w, 1);
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < WORLD_SLOTS; i++) {
+            world_fill(&w, i, &SMALL, 4);
+        }
+    }
+    world_kill(&w);
+    for (unsigned shards = 1; shards <= 3; shards++) {
+        world_started(&w, shards);
+        for (unsigned i = 0; i < WORLD_SLOTS; i++) {
+            world_fill(&w, i, &SMALL, 1);
+            /* What lies across the tail's border waits for room, which is being made. */
+            int64_t end = world_status(&w, i).end_offset;
+            for (int64_t offset = 0; offset < end; offset++) {
+                struct log_read r = {
+                    .offset = offset, .limit_offset = end, .bytes_max = 1, .first_whole = true};
+                for (unsigned n = 0; world_read(&w, i, &r, NULL) == ERR_BUSY; n++) {
+                    cr_assert_lt(n, 20, "no room is made for a read");
+                    world_wait_ms(&w, 10);
+                }
+            }
+        }
+        if (shards == 2) {
+            world_stop(&w);
+        } else {
+            world_kill(&w);
+        }
+    }
+    w.options.tail_bytes_max = 2 << 20;
+    world_started(&w, 1);
+    for (unsigned i = 0; i < WORLD_SLOTS; i++) {
+        cr_assert_eq(world_check(&w, i), 15);
+    }
+    world_close(&w);
+}
+
+/* A segment that was sealed, cut and filled again to the same size: the index of its first content must not
+ * come back as that of its second. */
+Test(recovery, an_index_of_what_was_cut_is_not_believed)
+{
+    static const struct batch_spec one = {.records = 1, .value_bytes = 2009};
+    static const struct batch_spec two = {.records = 2, .value_bytes = 1000}; /* as large */
+    for (uint64_t seed = 0; seed < 30; seed++) {
+        struct world w;
+        world_open(&w, 700 + seed);
+        world_started(&w, 1);
+        world_fill(&w, 0, &one, 40);
+        world_wait_ms(&w, 100);
+        world_kill(&w);
+        world_started(&w, 1); /* what was visible is durable now */
+        cr_assert_eq(world_check(&w, 0), 40);
+        cr_assert_eq(world_control(&w, 0, LOG_TRUNCATE, 10), 0);
+        world_forget_from(&w, 0, 10);
+        world_fill(&w, 0, &two, 40);
+        world_wait_ms(&w, 3000);
+        uint64_t size = world_file_size(&w, "topics/t0-0/00000000000000000000.log");
+        cr_assert_eq(size, 31 * (61 + 2009 + 9));
+        world_stop(&w);
+        struct prng random = prng_of(seed);
+        disk_power_cut(sim_node_disk(w.node), &sim_faults(w.sim)->crash, &random);
+        world_started(&w, 1);
+        int64_t end = world_status(&w, 0).end_offset;
+        for (int64_t offset = 0; offset < end; offset++) {
+            struct log_read r = {
+                .offset = offset, .limit_offset = end, .bytes_max = 1, .first_whole = true};
+            cr_assert_eq(world_read(&w, 0, &r, NULL), 0);
+            cr_assert_gt(r.next_offset, offset);
+        }
+        cr_assert_eq(world_check(&w, 0), 50);
+        world_close(&w);
+    }
+}
+
+/* The files of a checkpoint are made larger ahead of need: what memory holds of them is the checkpoint. */
+Test(recovery, a_checkpoint_in_a_much_larger_file)
+{
+    struct world w;
+    two_logs(&w, 64);
+    struct disk *d = sim_node_disk(w.node);
+    struct disk_inode *file;
+    cr_assert_eq(disk_open(d, &file, "/data/journal-0/checkpoint-0", 0), 0);
+    struct disk_op *op = disk_allocate_begin(d, file, disk_size(file), 150 << 20);
+    cr_assert_eq(disk_end(d, op), 0);
+    world_started(&w, 1); /* a shard has 256 MiB */
+    cr_assert_eq(world_check(&w, 0), 30);
+    cr_assert_eq(world_check(&w, 1), 30);
+    world_close(&w);
+}
