@@ -48,7 +48,7 @@ struct log_options {
     uint32_t group_bytes_max;      /* 2 MiB: what gathers for one commit */
     uint32_t groups_in_flight;     /* 2; small groups only (<= 128 KiB) go side by side */
     uint32_t chunk_bytes_max;      /* 1 MiB: a tail chunk; the smallest is one block */
-    uint64_t tail_bytes_max;       /* 96 MiB for each shard */
+    uint64_t tail_bytes_max;       /* 96 MiB for each shard, and a block for each log */
     uint64_t read_bytes_max;       /* 32 MiB for each shard: blocks read from disk */
     uint32_t read_ahead_bytes;     /* 512 KiB */
     uint32_t write_behind_bytes;   /* 1 MiB: a log with so many full blocks is written */

@@ -164,9 +164,34 @@ static bool all_written(struct recovery *r)
     return verdict == 1;
 }
 
+/* What was replayed from, and what the tail keeps beside unfinished blocks: the checkpoint needs room. */
+static void give_back(struct recovery *r)
+{
+    for (unsigned i = 0; i < r->source_count; i++) {
+        struct recovery_source *s = &r->sources[i];
+        memory_free(r->memory, s->checkpoint);
+        s->checkpoint = NULL;
+        if (s->scan.memory) {
+            scan_deinit(&s->scan);
+            scan_deinit(&s->mapped_scan);
+        }
+    }
+    memory_free(r->memory, r->buffer);
+    r->buffer = NULL;
+    r->buffer_size = 0;
+    list_each (node, &r->set->logs) {
+        struct log *log = container_of(node, struct log, link);
+        list_each (n, &log->segments) {
+            tail_drop(container_of(n, struct segment, link), false);
+        }
+    }
+    tail_free_lists(r->set);
+}
+
 static void names_synced(struct log_set *set)
 {
     struct recovery *r = set->progress_context;
+    give_back(r);
     if (checkpoint_capture(set, &r->checkpoint, &r->checkpoint_size, &r->checkpoint_capacity,
                            &r->checkpoint_logs)) {
         recovery_end(r, ERR_NO_MEMORY);

@@ -148,6 +148,18 @@ static bool tail_fits(const struct log_set *set, uint64_t need)
     return set->tail_bytes + need <= set->options.tail_bytes_max + resting;
 }
 
+static void chunk_give_back(struct chunk *c)
+{
+    if (c->segment->chunks.next != &c->link) {
+        return; /* the tail has no holes: its front goes first */
+    }
+    if (chunk_on_disk(c)) {
+        chunk_drop(c);
+    } else {
+        chunk_shrink(c);
+    }
+}
+
 /* Gives back what is on disk, the longest unused first, until `need` bytes fit into the budget. */
 static bool tail_reclaim(struct log_set *set, uint64_t need)
 {
@@ -155,17 +167,20 @@ static bool tail_reclaim(struct log_set *set, uint64_t need)
         if (tail_fits(set, need)) {
             return true;
         }
-        struct chunk *c = container_of(node, struct chunk, lru);
-        if (c->segment->chunks.next != &c->link) {
-            continue; /* the tail has no holes: its front goes first */
-        }
-        if (chunk_on_disk(c)) {
-            chunk_drop(c);
-        } else {
-            chunk_shrink(c);
-        }
+        chunk_give_back(container_of(node, struct chunk, lru));
     }
     return tail_fits(set, need);
+}
+
+/* Memory has run out below the budget: what is on disk goes. False: nothing of it was left. */
+static bool tail_give_back(struct log_set *set)
+{
+    uint64_t before = set->tail_bytes + set->chunks_free_bytes;
+    list_each (node, &set->chunks) {
+        chunk_give_back(container_of(node, struct chunk, lru));
+    }
+    tail_free_lists(set);
+    return set->tail_bytes < before;
 }
 
 /* The next chunk doubles the last, within what a log may take when many share the tail; a large
@@ -201,10 +216,11 @@ bool tail_reserve(struct segment *s, uint32_t size)
         }
         /* Reclaiming may have made this segment's own last chunk smaller: its end is asked for anew. */
         struct chunk *c = chunk_new(s, (uint32_t)tail_end(s), take);
-        if (!c) {
+        if (c) {
+            list_append(&s->chunks, &c->link);
+        } else if (!tail_give_back(set)) {
             return false;
         }
-        list_append(&s->chunks, &c->link);
     }
     return true;
 }

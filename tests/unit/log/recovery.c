@@ -433,3 +433,33 @@ Test(recovery, a_checkpoint_in_a_much_larger_file)
     cr_assert_eq(world_check(&w, 1), 30);
     world_close(&w);
 }
+
+static void take_all_memory(void *argument)
+{
+    struct world *w = argument;
+    struct memory *m = io_memory(sim_node_shard(w->node, 0));
+    for (size_t size = 1 << 20; size >= 512; size /= 2) {
+        while (memory_alloc(m, size)) {
+        }
+    }
+}
+
+/* What the tail keeps for readers is given back when memory runs out, before its budget is reached. */
+Test(recovery, the_tail_gives_back_what_is_on_disk)
+{
+    struct world w;
+    world_open(&w, 65);
+    world_started(&w, 1);
+    world_fill(&w, 1, &SMALL, 1);
+    world_fill(&w, 0, &LARGE, 120);
+    world_wait_ms(&w, 2000);
+    cr_assert(world_do(&w, 0, take_all_memory, &w));
+    for (unsigned i = 0; i < 10; i++) {
+        world_fill(&w, 1, &LARGE, 1);
+    }
+    world_kill(&w);
+    world_started(&w, 1);
+    cr_assert_eq(world_check(&w, 0), 120);
+    cr_assert_eq(world_check(&w, 1), 11);
+    world_close(&w);
+}
