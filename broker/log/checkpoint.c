@@ -181,6 +181,7 @@ static void capture(struct log_set *set)
                  error_text(error));
         k->stage = CHECKPOINT_IDLE;
         k->deferred = true;
+        log_set_progress(set); /* a set that closes does without it */
         return;
     }
     if (padded_size(k->size) > k->allocated) {

@@ -463,3 +463,23 @@ Test(recovery, the_tail_gives_back_what_is_on_disk)
     cr_assert_eq(world_check(&w, 1), 11);
     world_close(&w);
 }
+
+/* Without memory for the last checkpoint a set closes all the same: the next start replays. */
+Test(recovery, a_set_closes_without_memory_for_its_checkpoint)
+{
+    struct world w;
+    world_open(&w, 66);
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, 30);
+    world_fill(&w, 1, &SMALL, 3);
+    world_wait_ms(&w, 100);
+    cr_assert(world_do(&w, 0, take_all_memory, &w));
+    struct world_append a;
+    world_append_begin(&w, 1, &SMALL, &a); /* in flight: the checkpoint comes turns later */
+    world_stop(&w);
+    cr_assert_eq(world_append_end(&a), 0);
+    world_started(&w, 1);
+    cr_assert_eq(world_check(&w, 0), 30);
+    cr_assert_eq(world_check(&w, 1), 4);
+    world_close(&w);
+}
