@@ -289,6 +289,7 @@ static const char *known(void *context, struct uuid topic_id, int32_t partition)
 static void recovered(struct log_recover *r, int error)
 {
     struct node *n = container_of(r, struct node, recover);
+    io_memory(node_io(n))->budget_bytes = shard_memory(n);
     if (error == ERR_DAMAGED) {
         node_fail(
             n, NODE_EXIT_DAMAGE,
@@ -333,6 +334,8 @@ static void recover_logs(struct node *n)
         .known_context = n,
     };
     n->recover.done = recovered;
+    /* One shard recovers the logs of all, and the others have not begun: it may use their memory. */
+    io_memory(node_io(n))->budget_bytes = (size_t)config_integer(n->config, CONFIG_LIMITS_MEMORY);
     log_recover(node_io(n), &n->recover, &n->log_options, n->options.shards);
 }
 

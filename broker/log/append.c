@@ -372,6 +372,9 @@ int log_replay_append(struct log *log, const struct entry *e)
         s = NULL;
     }
     if (!s) {
+        if (e->segment_base != log->end_offset) {
+            return ERR_DAMAGED;
+        }
         s = segment_new(log, e->segment_base);
         if (!s) {
             return ERR_NO_MEMORY;
