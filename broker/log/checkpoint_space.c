@@ -72,7 +72,6 @@ static void space_made(struct io_op *op, int64_t result)
     }
     set->in_flight--;
     k->space.busy = false;
-    k->space.failed = result < 0;
     if (result == 0) {
         k->allocated = k->space.target;
         k->wanted = k->wanted || k->deferred;
@@ -112,8 +111,8 @@ void checkpoint_defer(struct log_set *set)
     k->bound = set_bound(set);
     assert(k->bound > k->allocated);
     space_start(set);
-    log_set_progress(
-        set); /* a set that closes does without it: the next start replays the journal */
+    /* A set that closes does without it: the next start replays the journal. */
+    log_set_progress(set);
 }
 
 /* Once a second. */

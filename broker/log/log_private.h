@@ -198,7 +198,7 @@ struct checkpoint {
         struct io_op op;
         unsigned copy;
         uint64_t target, retry_ns;
-        bool busy, failed;
+        bool busy;
     } space;
     uint32_t logs;
     uint64_t sequence, memory_sequence; /* captured: everything below is in it */
