@@ -11,8 +11,7 @@ resident memory must stay below limits.memory and a fixed margin.
 
     tests/fault/test_peers.py [--io uring|epoll] [--memory MIB] [--seconds N] [--seed S]
 
-With a small budget (--memory 128) it holds as well, but the producer and the consumer notice: seconds pass
-until those who sit on the memory are closed.
+Every request is answered, but some late: the printed p99 is that of the consumer's own max.wait.
 """
 import argparse
 import errno
