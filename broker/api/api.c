@@ -213,11 +213,6 @@ static void request_discard(void *context, struct net_request *net)
     arena_deinit(&r->arena);
 }
 
-static void sockets_roomy(void *context)
-{
-    fetch_resume_all(context);
-}
-
 /* --- life ------------------------------------------------------------------------------------- */
 
 static int api_build(struct api *api)
@@ -239,7 +234,6 @@ static int api_build(struct api *api)
         .abandoned = request_abandoned,
         .release = request_release,
         .discard = request_discard,
-        .roomy = sockets_roomy,
         .context = api,
     };
     api->net = net_new(api->io, &net);
@@ -265,7 +259,6 @@ struct api *api_start(struct io *io, const struct api_options *options)
     o->fetch_session_partitions_max =
         o->fetch_session_partitions_max ? o->fetch_session_partitions_max : 100000;
     list_init(&api->fetches);
-    list_init(&api->crowded);
     list_init(&api->searches);
     deadlines_init(&api->deadlines, io);
     if (api_build(api) != 0) {
@@ -359,7 +352,7 @@ void api_free(struct api *api)
     if (!api) {
         return;
     }
-    assert(list_empty(&api->fetches) && list_empty(&api->crowded));
+    assert(list_empty(&api->fetches));
     assert(list_empty(&api->searches) && api->searching == 0);
     assert(api->loans == 0);
     net_free(api->net);

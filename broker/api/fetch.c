@@ -114,7 +114,6 @@ static void fetch_over(struct fetch *f)
     f->state = FETCH_OVER;
     deadline_cancel(&api->deadlines, &f->deadline);
     list_remove(&f->link);
-    list_remove(&f->crowded);
     for (unsigned i = 0; i < f->spread.shard_count; i++) {
         fetch_share_release(f, fetch_share_of(spread_share(&f->spread, i)));
     }
@@ -249,8 +248,7 @@ static void fetch_round(struct fetch *f, enum fetch_state state)
 static void fetch_hurry(struct fetch *f)
 {
     f->hurry = true;
-    if (f->state == FETCH_CROWDED || f->state == FETCH_RETRYING) {
-        list_remove(&f->crowded);
+    if (f->state == FETCH_RETRYING) {
         if (f->gone) {
             fetch_over(f);
             api_drop(f->request);
@@ -289,14 +287,6 @@ void fetch_stop_all(struct api *api)
     while ((node = list_pop(&waiting))) {
         list_append(&api->fetches, node);
         fetch_hurry(container_of(node, struct fetch, link));
-    }
-}
-
-void fetch_resume_all(struct api *api)
-{
-    struct list *node;
-    while (!net_crowded(api->net) && (node = list_pop(&api->crowded))) {
-        fetch_round(container_of(node, struct fetch, crowded), FETCH_READING);
     }
 }
 
@@ -402,7 +392,6 @@ void handle_fetch(struct api_request *r)
     f->request = r;
     f->deadline.due = fetch_due;
     list_init(&f->link);
-    list_init(&f->crowded);
     error = fetch_session_begin(api->sessions, &f->q, api_version(r), &f->session, &f->incremental);
     if (error) {
         fetch_refuse(r, error);
@@ -421,11 +410,5 @@ void handle_fetch(struct api_request *r)
     list_append(&api->fetches, &f->link);
     uint64_t wait_ms = f->q.max_wait_ms > 0 && !api->stop ? (uint64_t)f->q.max_wait_ms : 0;
     f->expires_ns = io_now(api->io) + wait_ms * ms_ns;
-    if (wait_ms > 0 && net_crowded(api->net)) {
-        f->state = FETCH_CROWDED;
-        list_append(&api->crowded, &f->crowded);
-        deadline_set(&api->deadlines, &f->deadline, f->expires_ns);
-        return;
-    }
     fetch_round(f, FETCH_READING);
 }

@@ -66,7 +66,7 @@ struct fetch_share {
     struct io_turn turn; /* partitions have moved in this turn */
 };
 
-enum fetch_state { FETCH_CROWDED, FETCH_READING, FETCH_WATCHING, FETCH_RETRYING, FETCH_OVER };
+enum fetch_state { FETCH_READING, FETCH_WATCHING, FETCH_RETRYING, FETCH_OVER };
 
 struct fetch {
     struct api_request *request;
@@ -83,7 +83,6 @@ struct fetch {
     uint64_t expires_ns;
     struct deadline deadline;
     struct list link; /* in api->fetches */
-    struct list crowded;
 };
 
 static inline struct fetch_share *fetch_share_of(struct share *s)

@@ -47,7 +47,6 @@ struct api {
     struct producer_ids *producer_ids;
     uint32_t fetch_bytes_max; /* of one answer, as the image says */
     struct list fetches;      /* of struct fetch: those that wait */
-    struct list crowded;      /* of struct fetch: those that wait for sockets to empty */
     uint32_t loans;           /* slices of this shard's log that are not home again */
     struct list searches;     /* of struct offsets_part: those that wait for their turn */
     uint32_t searching;       /* those that are looking for a time */
@@ -126,9 +125,8 @@ void handle_produce(struct api_request *r);
 /* Answers an ApiVersions request of a version that is not served: in the form of v0. */
 void api_versions_refuse(struct api_request *r);
 
-/* fetch.c: at a stop, and when sockets have emptied. */
+/* fetch.c: at a stop. */
 void fetch_stop_all(struct api *api);
-void fetch_resume_all(struct api *api);
 
 /* init_producer_id.c */
 struct producer_ids *producer_ids_new(struct api *api) MUST_CHECK;

@@ -61,8 +61,10 @@ void connection_open(struct net *net, unsigned listener, struct io_socket *socke
 
 bool connection_paused(const struct net_connection *c)
 {
-    return c->request_count >= c->net->options.requests_max ||
-           c->response_bytes >= c->net->options.response_bytes_max;
+    const struct net *net = c->net;
+    return c->request_count >= net->options.requests_max ||
+           c->response_bytes >= net->options.response_bytes_max ||
+           (net->crowded && c->lent_bytes > 0); /* N5 */
 }
 
 static uint32_t buffer_capacity(const struct net_connection *c)

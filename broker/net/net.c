@@ -396,8 +396,9 @@ void net_turn(struct io_turn *t)
     }
     if (net->crowded && net->lent_bytes < net->options.lent_bytes_max / 2) {
         net->crowded = false;
-        if (net->options.roomy) {
-            net->options.roomy(net->options.context);
+        list_each (sending, &net->sending) {
+            struct net_connection *c = container_of(sending, struct net_connection, sending);
+            io_turn_end(net->io, &c->turn); /* it may have been paused */
         }
     }
 }

@@ -18,10 +18,12 @@
  *       net_close() is called for it, whatever has become of the connection.
  *   N3  The sum of the bodies that are out never passes request_pool_bytes.
  *   N4  An idle connection holds less than 4 KiB.
- *   N5  When slices lent to sockets pass three quarters of lent_bytes_max, net_crowded() asks the
- *       upper room to lend no more, and a connection that takes nothing for a second has its
- *       answers copied to own memory, or is closed when they are too large for that. Above four
- *       times the limit this happens at once, oldest first.
+ *   N5  When slices lent to sockets pass three quarters of lent_bytes_max, nothing more is read from
+ *       those who have not taken theirs, and net_crowded() asks the upper room to lend the others
+ *       little: who takes what he asks for does not wait for those who do not. A connection that
+ *       takes nothing for a second has its answers copied to own memory, or is closed when they are
+ *       too large for that or half of the memory is used. Above four times the limit this happens
+ *       at once, oldest first.
  *
  * A struct net belongs to one shard. Shards listen on the same port side by side. */
 #pragma once
@@ -74,9 +76,6 @@ struct net_options {
     void (*release)(void *context, struct net_request *r);
     /* The struct itself goes: what hangs on it is freed. */
     void (*discard)(void *context, struct net_request *r);
-    /* Lent bytes have fallen below half of their limit after net_crowded() was true. NULL: not
-     * wanted. */
-    void (*roomy)(void *context);
     void *context;
 };
 
@@ -117,7 +116,8 @@ void net_free(struct net *net);
  * answers that they do not take. */
 void net_make_room(struct net *net);
 
-/* Whether sockets hold so much of the log's memory that nothing more should be lent to them now. */
+/* Whether sockets hold so much of the log's memory that little more should be lent to them now: until
+ * it has fallen below half of the limit. */
 bool net_crowded(const struct net *net);
 
 /* Whether half of the requests that may be in progress are: none should wait for long now. */

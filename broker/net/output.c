@@ -131,11 +131,13 @@ static void output_advance(struct net_connection *c, size_t size)
     }
 }
 
-/* Copies what is left of the answers that wait; false: too much, or no memory. */
+/* Copies what is left of the answers that wait; false: too much, or no memory. Half of the memory is
+ * left to those who take their answers. */
 static bool output_copy(struct net_connection *c)
 {
     struct net *net = c->net;
-    if (c->response_bytes > net->options.response_bytes_max * NET_HARD_FACTOR) {
+    if (c->response_bytes > net->options.response_bytes_max * NET_HARD_FACTOR ||
+        net->memory->used_bytes + c->lent_bytes > net->memory->budget_bytes / 2) {
         return false;
     }
     list_each (node, &c->requests) {

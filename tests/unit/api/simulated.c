@@ -347,6 +347,61 @@ Test(simulated, long_polls_end_in_time)
     world_close(&w);
 }
 
+static void topic_in(struct world *w, int32_t partitions)
+{
+    struct create_topics_request_topics topic;
+    struct create_topics_request q;
+    create_topics_request_init(&q);
+    create_topics_request_topics_init(&topic);
+    topic.name = wire_string_of("t");
+    topic.num_partitions = partitions;
+    topic.replication_factor = 1;
+    q.topics = &topic;
+    q.topics_count = 1;
+    q.timeout_ms = 10000;
+    struct create_topics_response *made = ask(w, 19, 5, &q);
+    cr_assert_eq(made->topics[0].error_code, 0);
+}
+
+/* Readers that take nothing hold as much of the log's memory as sockets may. Who asks meanwhile gets
+ * what there is, and does not wait for room. */
+Test(simulated, a_fetch_does_not_wait_for_those_who_do_not_read)
+{
+    enum { SLOW = 12 };
+    struct world w;
+    world_open(&w, 0);
+    topic_in(&w, 1);
+    struct produce_request *in = produce_request("t", batch_make(2, 0, 250000, NULL), 10000);
+    struct produce_response *a = ask(&w, 0, 9, in);
+    cr_assert_eq(a->responses[0].partition_responses[0].error_code, 0);
+    struct fetch_request_partitions p;
+    struct fetch_request_topics t = {
+        .topic = wire_string_of("t"), .partitions = &p, .partitions_count = 1};
+    struct fetch_request q;
+    fetch_request_init(&q);
+    fetch_request_partitions_init(&p);
+    p.partition_max_bytes = q.max_bytes = 1 << 20;
+    q.topics = &t;
+    q.topics_count = 1;
+    q.min_bytes = 1;
+    q.max_wait_ms = 60000;
+    struct peer *good = peer_open(&w), *slow[SLOW];
+    for (int i = 0; i < SLOW; i++) {
+        slow[i] = peer_open_as(&w, true);
+    }
+    for (int i = 0; i < SLOW; i++) {
+        peer_send(slow[i], 1, 11, &q);
+    }
+    run(&w, SECOND_NS / 10);
+    peer_send(good, 1, 11, &q);
+    run(&w, SECOND_NS / 5);
+    struct fetch_response *f = peer_answer(good, 1, 11);
+    cr_assert_not_null(f);
+    cr_assert_eq(f->responses[0].partitions[0].error_code, 0);
+    cr_assert_eq(records_check(&f->responses[0].partitions[0].records, 0), 2);
+    world_close(&w);
+}
+
 enum { STOP_SHARDS = 3, STOP_PARTITIONS = 8, STOP_PEERS = 6 };
 
 /* Peers fetch every partition and read nothing of the answer; then the node stops, and has to close
@@ -387,18 +442,7 @@ Test(simulated, what_is_lent_is_home_before_the_logs_close, .timeout = 300)
     for (uint64_t seed = 1; seed <= 40; seed++) {
         struct world w;
         world_open_as(&w, 0, STOP_SHARDS, seed);
-        struct create_topics_request_topics topic;
-        struct create_topics_request q;
-        create_topics_request_init(&q);
-        create_topics_request_topics_init(&topic);
-        topic.name = wire_string_of("t");
-        topic.num_partitions = STOP_PARTITIONS;
-        topic.replication_factor = 1;
-        q.topics = &topic;
-        q.topics_count = 1;
-        q.timeout_ms = 10000;
-        struct create_topics_response *made = ask(&w, 19, 5, &q);
-        cr_assert_eq(made->topics[0].error_code, 0);
+        topic_in(&w, STOP_PARTITIONS);
         for (int i = 0; i < STOP_PARTITIONS; i++) {
             struct produce_request *in = produce_request("t", batch_make(2, 0, 60000, NULL), 10000);
             in->topic_data[0].partition_data[0].index = i;

@@ -99,7 +99,59 @@ Test(output, lent_memory_is_copied_when_there_is_too_much_of_it)
     for (unsigned i = 0; i < 6; i++) {
         cr_assert_eq(peer_frame(slow[i], 0), i, "the copy is the same bytes");
     }
-    cr_assert_gt(w.roomy, 0);
+    world_close(&w);
+}
+
+/* N5: copies leave half of the memory to others. */
+Test(output, who_takes_nothing_is_closed_when_half_of_the_memory_is_used)
+{
+    struct world w;
+    struct memory memory;
+    memory_init(&memory, 4 << 20);
+    struct net_options options = {.memory = &memory};
+    world_open(&w, &options);
+    w.answer_size = 3 << 20;
+    struct peer *slow = peer_open(&w), *good = peer_open(&w);
+    slow->lazy = true;
+    world_run(&w, SECOND_NS / 10);
+    peer_send_frame(slow, 1, 30);
+    world_run(&w, 4 * SECOND_NS);
+    cr_assert_eq(net_status(w.net).copied_answers, 0);
+    cr_assert_eq(net_status(w.net).closed_slow, 1);
+    cr_assert_eq(w.lent.references, 1, "what it held was released");
+    w.answer_size = 0;
+    peer_send_frame(good, 2, 30);
+    world_run(&w, SECOND_NS);
+    cr_assert_eq(peer_frame(good, 0), 2);
+    world_close(&w);
+}
+
+/* N5: only who has not taken what was lent to him waits for room. */
+Test(output, a_crowd_is_felt_by_those_who_make_it)
+{
+    struct world w;
+    struct net_options options = {.lent_bytes_max = 1 << 20};
+    world_open(&w, &options);
+    w.answer_size = 1 << 20;
+    struct peer *slow = peer_open(&w), *good = peer_open(&w);
+    slow->lazy = true;
+    world_run(&w, SECOND_NS / 10);
+    peer_send_frame(slow, 1, 30);
+    world_run(&w, SECOND_NS / 10);
+    cr_assert(net_crowded(w.net));
+    w.answer_size = 0;
+    peer_send_frame(slow, 2, 30);
+    peer_send_frame(good, 3, 30);
+    world_run(&w, SECOND_NS / 10);
+    cr_assert_eq(peer_frame(good, 0), 3, "it owes nothing, and is answered");
+    cr_assert_eq(w.request_count, 2, "the other one is not read");
+    world_run(&w, 3 * SECOND_NS);
+    cr_assert(!net_crowded(w.net), "its answer is a copy now");
+    cr_assert_eq(w.request_count, 3, "and it is read again");
+    slow->lazy = false;
+    peer_receive(slow);
+    world_run(&w, SECOND_NS);
+    cr_assert_eq(peer_frame(slow, 1), 2);
     world_close(&w);
 }
 

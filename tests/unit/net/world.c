@@ -70,12 +70,6 @@ static void on_discard(void *context, struct net_request *net)
 {
 }
 
-static void on_roomy(void *context)
-{
-    struct world *w = context;
-    w->roomy++;
-}
-
 static void on_stopped(struct net_stop *s)
 {
     container_of(s, struct world, stop)->stopped = true;
@@ -102,7 +96,6 @@ void world_open(struct world *w, const struct net_options *options)
     w->options.abandoned = on_abandoned;
     w->options.release = on_release;
     w->options.discard = on_discard;
-    w->options.roomy = on_roomy;
     w->options.context = w;
     w->stop.done = on_stopped;
     buffer_init(&w->lent, lent_bytes, sizeof lent_bytes, lent_free);

@@ -39,7 +39,7 @@ struct world {
     bool hold;          /* requests wait for world_answer() */
     size_t answer_size; /* 0: as the request; else an answer of so many bytes in slices */
     struct server_request *requests[WORLD_REQUESTS_MAX]; /* in order of arrival; NULL: over */
-    unsigned request_count, abandoned, released, roomy;
+    unsigned request_count, abandoned, released;
     bool stopped;
     struct io_message message; /* of world_do() */
     void (*what)(struct world *w, unsigned number);
