@@ -146,6 +146,11 @@ static void (*handler_find(int16_t key))(struct api_request *)
     return NULL;
 }
 
+bool api_handled(int16_t key)
+{
+    return handler_find(key) != NULL;
+}
+
 static void request_start(void *context, struct net_request *net)
 {
     struct api *api = context;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* ApiVersions: which requests are served. The list is the table of the wire room; what is
- * advertised below what is served keeps old clients from leaving features out (PROTOCOL 9, trap 1).
+/* ApiVersions: which requests are served. The list is the table of the wire room, as far as there is
+ * a handler; what is advertised below what is served keeps old clients from leaving features out (PROTOCOL 9, trap 1).
  */
 #include "api/request.h"
 
@@ -31,6 +31,9 @@ static int fill(struct api_request *r, struct api_versions_response *out)
     }
     for (int i = 0; i < wire_api_count; i++) {
         const struct wire_api *api = &wire_apis[i];
+        if (!api_handled(api->key)) {
+            continue;
+        }
         out->api_keys[out->api_keys_count++] = (struct api_versions_response_api_keys){
             api->key, api->advertised_min, api->versions.max};
     }

@@ -122,6 +122,9 @@ void handle_metadata(struct api_request *r);
 void handle_offset_for_leader_epoch(struct api_request *r);
 void handle_produce(struct api_request *r);
 
+/* Whether requests of this key are served. */
+bool api_handled(int16_t key);
+
 /* Answers an ApiVersions request of a version that is not served: in the form of v0. */
 void api_versions_refuse(struct api_request *r);
 
