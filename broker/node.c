@@ -73,6 +73,7 @@ void node_apply_image(struct node_shard *s, const struct image *image)
     if (broker_changed) {
         partition_table_reconfigure(s->partitions);
     }
+    coord_apply(s->coord, image);
     api_publish(s->api, image);
     if (old) {
         image_release(old);
@@ -190,6 +191,8 @@ static void close_shard(struct node_shard *s)
 {
     api_free(s->api);
     s->api = NULL;
+    coord_free(s->coord);
+    s->coord = NULL;
     partition_table_free(s->partitions);
     s->partitions = NULL;
     if (s->image) {
@@ -200,9 +203,25 @@ static void close_shard(struct node_shard *s)
     log_set_close(s->logs, &s->log_close);
 }
 
-static void apis_stopped(struct node *n)
+static void coords_stopped(struct node *n)
 {
     node_on_shards(n, close_shard, shards_closed);
+}
+
+static void coord_stopped(struct coord_stop *stop)
+{
+    node_step_done(container_of(stop, struct node_shard, coord_stop));
+}
+
+static void stop_coord(struct node_shard *s)
+{
+    s->coord_stop.done = coord_stopped;
+    coord_stop(s->coord, &s->coord_stop);
+}
+
+static void apis_stopped(struct node *n)
+{
+    node_on_shards(n, stop_coord, coords_stopped);
 }
 
 static void api_stopped(struct api_stop *stop)

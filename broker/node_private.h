@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "config/config.h"
+#include "coord/coord.h"
 #include "log/log.h"
 #include "meta/files.h"
 #include "meta/meta.h"
@@ -26,6 +27,7 @@ struct node_shard {
     struct io *io;
     struct log_set *logs;
     struct partition_table *partitions;
+    struct coord *coord;
     struct api *api;
     const struct image *image; /* applied */
     bool failed;               /* the step of node_on_shards() did not succeed */
@@ -40,6 +42,7 @@ struct node_shard {
 
     struct io_message stop_message;
     struct api_stop api_stop;
+    struct coord_stop coord_stop;
     struct log_set_close log_close;
 };
 

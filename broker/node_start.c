@@ -13,6 +13,7 @@ enum {
     MEMORY_PART_TAIL = 5, /* of a shard's memory: the newest batches */
     MEMORY_PART_READ = 16,
     MEMORY_PART_REQUESTS = 8,
+    MEMORY_PART_GROUPS = 8, /* consumer groups and what they have committed */
     SEGMENT_FILES_MAX = 512,
     MEMORY_PART_CLIENTS = 4,        /* connections, requests, answers, fetch sessions */
     SESSION_PARTITION_BYTES = 1024, /* of MEMORY_PART_CLIENTS, for each partition of a session */
@@ -200,6 +201,19 @@ static uint32_t connections_max(const struct node_shard *s)
     return (uint32_t)((most + n->options.shards - 1) / n->options.shards);
 }
 
+static bool make_coord(struct node_shard *s)
+{
+    struct node *n = s->node;
+    const struct coord_options options = {
+        .node_id = n->meta_options.node_id,
+        .partitions = s->partitions,
+        .config = n->config,
+        .memory_bytes = shard_memory(n) / MEMORY_PART_GROUPS,
+    };
+    s->coord = coord_new(s->io, &options);
+    return s->coord != NULL;
+}
+
 static bool make_api(struct node_shard *s)
 {
     struct node *n = s->node;
@@ -212,6 +226,7 @@ static bool make_api(struct node_shard *s)
         .meta = n->meta,
         .partitions = s->partitions,
         .logs = s->logs,
+        .coord = s->coord,
         .config = c,
         .peers = n->apis,
         .null_mode = config_bool(c, CONFIG_NULL_MODE),
@@ -237,7 +252,7 @@ static void open_shard(struct node_shard *s)
         io_file_hold(s->io, n->lock);
     }
     s->logs = log_set_open(s->io, n->recovery, &n->log_options);
-    s->failed = !s->logs || !make_partitions(s) || !make_api(s);
+    s->failed = !s->logs || !make_partitions(s) || !make_coord(s) || !make_api(s);
     node_step_done(s);
 }
 

@@ -9,6 +9,7 @@
  * Malformed bytes end the connection: there is no place in them to trust for an answer. */
 #include "api/fetch_session.h"
 #include "api/request.h"
+#include "coord/coord.h"
 
 static const uint64_t second_ns = UINT64_C(1000000000);
 enum { LINES_PER_SECOND = 10, KEY_PRODUCE = 0, KEY_API_VERSIONS = 18 };
@@ -23,7 +24,15 @@ static const struct handler handlers[] = {
     {1, handle_fetch},
     {2, handle_list_offsets},
     {3, handle_metadata},
+    {8, handle_offset_commit},
+    {9, handle_offset_fetch},
     {10, handle_find_coordinator},
+    {11, handle_join_group},
+    {12, handle_heartbeat},
+    {13, handle_leave_group},
+    {14, handle_sync_group},
+    {15, handle_describe_groups},
+    {16, handle_list_groups},
     {18, handle_api_versions},
     {19, handle_create_topics},
     {20, handle_delete_topics},
@@ -34,7 +43,9 @@ static const struct handler handlers[] = {
     {33, handle_alter_configs},
     {35, handle_describe_log_dirs},
     {37, handle_create_partitions},
+    {42, handle_delete_groups},
     {44, handle_incremental_alter_configs},
+    {47, handle_offset_delete},
     {60, handle_describe_cluster},
     {75, handle_describe_topic_partitions},
 };
@@ -251,6 +262,7 @@ static int api_build(struct api *api)
 struct api *api_start(struct io *io, const struct api_options *options)
 {
     assert(options->config && options->meta && options->partitions && options->peers);
+    assert(options->coord);
     assert(!options->peers[io_shard(io)]);
     struct api *api = memory_alloc(io_memory(io), sizeof *api);
     if (!api) {
@@ -349,6 +361,7 @@ void api_stop(struct api *api, struct api_stop *s)
     api->stop = s;
     api->net_stop.done = net_stopped;
     fetch_stop_all(api);
+    coord_quiesce(api->options.coord);
     net_stop(api->net, &api->net_stop, API_STOP_MS);
 }
 

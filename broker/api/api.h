@@ -7,12 +7,13 @@
  * partition's home shard: one message for each shard that has a part in a request, one back. With
  * one shard everything is a direct call.
  *
- * Order at start, on every shard: log_set_open(), partition_table_new(), api_start(); then on the
- * image's way to each shard: partition_table_apply(), api_publish(); when all shards are that far,
- * api_listen() for each listener on shard 0, and with the port that it got on the others.
+ * Order at start, on every shard: log_set_open(), partition_table_new(), coord_new(), api_start();
+ * then on the image's way to each shard: partition_table_apply(), coord_apply(), api_publish(); when
+ * all shards are that far, api_listen() for each listener on shard 0, and with the port that it got
+ * on the others.
  *
- * Order at stop: api_stop() on all shards and wait for all; then api_free() on each; then
- * partition_table_free(), log_set_close(), meta_close(). */
+ * Order at stop: api_stop() on all shards and wait for all; then coord_stop() on each and wait; then
+ * api_free() and coord_free() on each; then partition_table_free(), log_set_close(), meta_close(). */
 #pragma once
 
 #include "base/errors.h"
@@ -21,6 +22,7 @@
 #include "io/io.h"
 
 struct api;
+struct coord;
 struct image;
 struct image_topic;
 struct log_set;
@@ -34,6 +36,7 @@ struct api_options {
     struct meta *meta;
     struct partition_table *partitions; /* of this shard */
     struct log_set *logs;               /* of this shard */
+    struct coord *coord;                /* of this shard */
     const struct config *config;
 
     /* One entry for each shard, all NULL at first; shared by all shards: each api_start() fills its

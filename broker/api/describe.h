@@ -10,6 +10,7 @@
 enum {
     DESCRIBE_TOPIC_OPERATIONS =
         1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11,
+    DESCRIBE_GROUP_OPERATIONS = 1 << 3 | 1 << 6 | 1 << 8, /* read, delete, describe */
     DESCRIBE_CLUSTER_OPERATIONS = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12,
 };
 

@@ -95,6 +95,10 @@ static int check_partition(struct produce *p, const struct topic_view *view, int
     if (!view || in->index < 0 || in->index >= view->topic->partition_count) {
         return view ? ERR_UNKNOWN_TOPIC_OR_PARTITION : unknown;
     }
+    if (view->topic->internal) {
+        *why = "the broker alone writes to its own topics";
+        return ERR_INVALID_TOPIC;
+    }
     struct batch_header h;
     int error = check_batch(r, &view->config, &in->records, &h, why);
     if (error) {

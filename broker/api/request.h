@@ -9,7 +9,7 @@
 
 #include "api/api.h"
 #include "api/barrier.h"
-#include "api/deadline.h"
+#include "io/deadline.h"
 #include "api/spread.h"
 #include "api/topics.h"
 
@@ -107,20 +107,30 @@ void handle_alter_configs(struct api_request *r);
 void handle_api_versions(struct api_request *r);
 void handle_create_partitions(struct api_request *r);
 void handle_create_topics(struct api_request *r);
+void handle_delete_groups(struct api_request *r);
 void handle_delete_records(struct api_request *r);
 void handle_delete_topics(struct api_request *r);
 void handle_describe_cluster(struct api_request *r);
 void handle_describe_configs(struct api_request *r);
+void handle_describe_groups(struct api_request *r);
 void handle_describe_log_dirs(struct api_request *r);
 void handle_describe_topic_partitions(struct api_request *r);
 void handle_fetch(struct api_request *r);
 void handle_find_coordinator(struct api_request *r);
+void handle_heartbeat(struct api_request *r);
 void handle_incremental_alter_configs(struct api_request *r);
 void handle_init_producer_id(struct api_request *r);
+void handle_join_group(struct api_request *r);
+void handle_leave_group(struct api_request *r);
+void handle_list_groups(struct api_request *r);
 void handle_list_offsets(struct api_request *r);
 void handle_metadata(struct api_request *r);
+void handle_offset_commit(struct api_request *r);
+void handle_offset_delete(struct api_request *r);
+void handle_offset_fetch(struct api_request *r);
 void handle_offset_for_leader_epoch(struct api_request *r);
 void handle_produce(struct api_request *r);
+void handle_sync_group(struct api_request *r);
 
 /* Whether requests of this key are served. */
 bool api_handled(int16_t key);

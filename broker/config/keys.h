@@ -26,6 +26,7 @@
     CONFIG_KEYS_NETWORK(X)                                                                         \
     CONFIG_KEYS_TOPICS(X)                                                                          \
     CONFIG_KEYS_LOG(X)                                                                             \
+    CONFIG_KEYS_GROUPS(X)                                                                          \
     CONFIG_KEYS_SECURITY(X)
 
 #define CONFIG_KEYS_NODE(X)                                                                        \
@@ -122,6 +123,27 @@
       "Produce is refused while less is free, so that deletion and retention still work.")         \
     X(PRODUCER_ID_EXPIRATION_MS, "producer.id.expiration.ms", DURATION, "1d", 1, INT32_MAX, NULL,  \
       KEY_KAFKA, "An idempotent producer that is silent for so long is forgotten.")
+
+#define CONFIG_KEYS_GROUPS(X)                                                                      \
+    X(GROUP_INITIAL_REBALANCE_DELAY_MS, "group.initial.rebalance.delay.ms", DURATION, "3s", 0,     \
+      INT32_MAX, NULL, KEY_KAFKA, "How long the first member of an empty group waits for others.") \
+    X(GROUP_MIN_SESSION_TIMEOUT_MS, "group.min.session.timeout.ms", DURATION, "6s", 1, INT32_MAX,  \
+      NULL, KEY_KAFKA, "The shortest session that a member may ask for.")                          \
+    X(GROUP_MAX_SESSION_TIMEOUT_MS, "group.max.session.timeout.ms", DURATION, "30m", 1, INT32_MAX, \
+      NULL, KEY_KAFKA, "The longest session that a member may ask for.")                           \
+    X(GROUP_MAX_SIZE, "group.max.size", INTEGER, "2147483647", 1, INT32_MAX, NULL, KEY_KAFKA,      \
+      "Members that a group may have.")                                                            \
+    X(OFFSET_METADATA_MAX_BYTES, "offset.metadata.max.bytes", BYTES, "4096", 0, INT16_MAX, NULL,   \
+      KEY_KAFKA, "What a client may keep beside a committed offset.")                              \
+    X(OFFSETS_RETENTION_MINUTES, "offsets.retention.minutes", INTEGER, "10080", 1, INT32_MAX,      \
+      NULL, KEY_KAFKA,                                                                             \
+      "Committed offsets are kept so long after their group has lost its last member.")            \
+    X(OFFSETS_RETENTION_CHECK_INTERVAL_MS, "offsets.retention.check.interval.ms", DURATION, "10m", \
+      1, NO_MOST, NULL, KEY_KAFKA, "How often it is looked for such offsets.")                     \
+    X(OFFSETS_TOPIC_NUM_PARTITIONS, "offsets.topic.num.partitions", INTEGER, "50", 1, 1000, NULL,  \
+      KEY_KAFKA, "Partitions of __consumer_offsets when it is made.")                              \
+    X(OFFSETS_TOPIC_SEGMENT_BYTES, "offsets.topic.segment.bytes", BYTES, "100MiB", MIB, INT32_MAX, \
+      NULL, KEY_KAFKA, "Segments of __consumer_offsets when it is made.")
 
 #define CONFIG_KEYS_SECURITY(X)                                                                    \
     X(SECURITY_OPEN, "security.open", BOOL, "false", 0, 1, NULL, 0,                                \

@@ -11,8 +11,11 @@ static const struct {
     enum config_key first;
     const char *title;
 } sections[] = {
-    {CONFIG_NODE_ID, "Node"},           {CONFIG_LISTENERS, "Network"},
-    {CONFIG_NUM_PARTITIONS, "Topics"},  {CONFIG_LOG_SEGMENT_BYTES, "Log and journal"},
+    {CONFIG_NODE_ID, "Node"},
+    {CONFIG_LISTENERS, "Network"},
+    {CONFIG_NUM_PARTITIONS, "Topics"},
+    {CONFIG_LOG_SEGMENT_BYTES, "Log and journal"},
+    {CONFIG_GROUP_INITIAL_REBALANCE_DELAY_MS, "Consumer groups"},
     {CONFIG_SECURITY_OPEN, "Security"},
 };
 

@@ -214,7 +214,7 @@ static int check_new_name(const struct controller *c, struct meta_op *op)
         return controller_refuse(op, ERR_TOPIC_ALREADY_EXISTS, "Topic '%.100s' already exists.",
                                  op->topic);
     }
-    if (topic_name_is_internal(name)) {
+    if (topic_name_is_internal(name) && !op->internal) {
         return controller_refuse(op, ERR_INVALID_TOPIC,
                                  "Topic '%s' is the broker's own and is made by it when needed.",
                                  op->topic);

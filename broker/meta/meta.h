@@ -94,6 +94,7 @@ struct meta_op {
     struct uuid topic_id;       /* DELETE by id; out for CREATE_TOPIC */
     int32_t partitions;         /* CREATE_TOPIC: -1 default; CREATE_PARTITIONS: the new total */
     int16_t replication_factor; /* -1: default */
+    bool internal;              /* CREATE_TOPIC: the broker makes one of its own */
     const int32_t *const *assignments; /* NULL, or per new partition the replicas */
     const int32_t *assignment_counts;
     int32_t assignment_count;

@@ -64,10 +64,16 @@ static void run(struct world *w, uint64_t ns)
 static void world_open_as(struct world *w, uint64_t disk_bytes, unsigned shards, uint64_t seed)
 {
     static const struct config_setting settings[] = {
-        {"--set", "data.dir", "data"},           {"--set", "listeners", "machine:9092"},
-        {"--set", "security.open", "true"},      {"--set", "journal.file.bytes", "1MiB"},
-        {"--set", "journal.bytes.max", "16MiB"}, {"--set", "disk.reserve.bytes", "8MiB"},
+        {"--set", "data.dir", "data"},
+        {"--set", "listeners", "machine:9092"},
+        {"--set", "security.open", "true"},
+        {"--set", "journal.file.bytes", "1MiB"},
+        {"--set", "journal.bytes.max", "16MiB"},
+        {"--set", "disk.reserve.bytes", "8MiB"},
         {"--set", "limits.memory", "128MiB"},
+        {"--set", "offsets.retention.minutes", "1"},
+        {"--set", "offsets.retention.check.interval.ms", "1s"},
+        {"--set", "group.initial.rebalance.delay.ms", "0"},
     };
     *w = (struct world){0};
     w->sim = sim_new(&(struct sim_options){.seed = seed, .disk_bytes = disk_bytes});
@@ -361,6 +367,98 @@ static void topic_in(struct world *w, int32_t partitions)
     q.timeout_ms = 10000;
     struct create_topics_response *made = ask(w, 19, 5, &q);
     cr_assert_eq(made->topics[0].error_code, 0);
+}
+
+/* A group's commit of partition 0 of "t", -1: none. */
+static int64_t committed_by(struct world *w, const char *group)
+{
+    int32_t index = 0;
+    struct offset_fetch_request_topics t = {wire_string_of("t"), &index, 1};
+    struct offset_fetch_request q;
+    offset_fetch_request_init(&q);
+    q.group_id = wire_string_of(group);
+    q.topics = &t;
+    q.topics_count = 1;
+    struct offset_fetch_response *a = ask(w, 9, 5, &q);
+    cr_assert_eq(a->error_code, 0);
+    return a->topics[0].partitions[0].committed_offset;
+}
+
+static void commit_as(struct world *w, const char *group, int32_t generation,
+                      struct wire_string member)
+{
+    struct offset_commit_request_partitions p;
+    struct offset_commit_request_topics t = {
+        .name = wire_string_of("t"), .partitions = &p, .partitions_count = 1};
+    struct offset_commit_request q;
+    offset_commit_request_partitions_init(&p);
+    offset_commit_request_init(&q);
+    p.committed_offset = 7;
+    p.committed_metadata = wire_string_null();
+    q.group_id = wire_string_of(group);
+    q.generation_id_or_member_epoch = generation;
+    q.member_id = member;
+    q.group_instance_id = wire_string_null();
+    q.topics = &t;
+    q.topics_count = 1;
+    struct offset_commit_response *a = ask(w, 8, 5, &q);
+    cr_assert_eq(a->topics[0].partitions[0].error_code, 0);
+}
+
+static size_t groups_listed(struct world *w)
+{
+    struct list_groups_request q = {0};
+    return (size_t)((struct list_groups_response *)ask(w, 16, 2, &q))->groups_count;
+}
+
+/* A group of outsiders forgets a minute after the commit; one with a member, which subscribes to the
+ * topic, remembers until a minute after he has gone (KIP-211). Then both are gone. */
+Test(simulated, offsets_are_kept_while_somebody_reads)
+{
+    /* version 0, one topic "t", no user data */
+    static const uint8_t subscription[] = {0, 0, 0, 0, 0, 1, 0, 1, 't', 0xff, 0xff, 0xff, 0xff};
+    struct join_group_request_protocols protocol = {wire_string_of("range"),
+                                                    {subscription, sizeof subscription}};
+    struct world w;
+    world_open(&w, 0);
+    topic_in(&w, 1);
+    struct find_coordinator_request find;
+    find_coordinator_request_init(&find);
+    find.key = wire_string_of("g");
+    cr_assert_eq(((struct find_coordinator_response *)ask(&w, 10, 1, &find))->error_code, 0);
+    struct join_group_request join;
+    join_group_request_init(&join);
+    join.group_id = wire_string_of("members");
+    join.session_timeout_ms = join.rebalance_timeout_ms = 180000;
+    join.group_instance_id = wire_string_null();
+    join.protocol_type = wire_string_of("consumer");
+    join.protocols = &protocol;
+    join.protocols_count = 1;
+    struct join_group_response *j = ask(&w, 11, 3, &join);
+    cr_assert_eq(j->error_code, 0);
+    struct sync_group_request sync;
+    sync_group_request_init(&sync);
+    sync.group_id = join.group_id;
+    sync.generation_id = j->generation_id;
+    sync.member_id = j->member_id;
+    sync.group_instance_id = sync.protocol_type = sync.protocol_name = wire_string_null();
+    cr_assert_eq(((struct sync_group_response *)ask(&w, 14, 3, &sync))->error_code, 0);
+    commit_as(&w, "members", j->generation_id, j->member_id);
+    commit_as(&w, "outsiders", -1, wire_string_of(""));
+    run(&w, 50 * SECOND_NS);
+    cr_assert_eq(committed_by(&w, "outsiders"), 7);
+    run(&w, 15 * SECOND_NS);
+    cr_assert_eq(committed_by(&w, "outsiders"), -1);
+    cr_assert_eq(committed_by(&w, "members"), 7, "it has a member");
+    run(&w, 30 * SECOND_NS);
+    cr_assert_eq(groups_listed(&w), 1, "the other one is gone");
+    run(&w, 140 * SECOND_NS); /* its session has ended, less than a minute ago */
+    cr_assert_eq(committed_by(&w, "members"), 7);
+    run(&w, 70 * SECOND_NS);
+    cr_assert_eq(committed_by(&w, "members"), -1);
+    run(&w, 3 * SECOND_NS);
+    cr_assert_eq(groups_listed(&w), 0);
+    world_close(&w);
 }
 
 /* Readers that take nothing hold as much of the log's memory as sockets may. Who asks meanwhile gets

@@ -3,7 +3,7 @@
 /* The timer is set to the earliest deadline. When an earlier one comes, the timer is cancelled and
  * set again from its own done(); when the earliest is cancelled, the timer fires for nothing, which
  * costs less than moving it each time a long poll is answered. */
-#include "api/deadline.h"
+#include "io/deadline.h"
 
 static void deadlines_arm(struct deadlines *d)
 {

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* JoinGroup: who comes, who comes back, and who takes an instance over. See group.h. */
+#include "coord/group.h"
+
+#include "coord/write.h"
+
+#include <inttypes.h>
+
+static const uint64_t ms_ns = 1000000;
+
+/* --- ids that were given out (KIP-394) -------------------------------------------------------- */
+
+void expected_remove(struct expected *e)
+{
+    struct group *g = e->group;
+    deadline_cancel(g->host->deadlines, &e->deadline);
+    map_remove(&g->expected_ids, bytes_of_string(e->id));
+    list_remove(&e->link);
+    g->expected_count--;
+    memory_free(g->host->memory, e->id);
+    memory_free(g->host->memory, e);
+}
+
+static void expected_late(struct deadline *d)
+{
+    struct expected *e = container_of(d, struct expected, deadline);
+    struct group *g = e->group;
+    expected_remove(e);
+    if (g->state == GROUP_PREPARING) {
+        rebalance_try(g);
+    }
+    g->host->idle(g->host, g);
+}
+
+/* Gives out the id, which is the caller's no more. */
+static int expect(struct group *g, char *id, int32_t session_ms)
+{
+    struct group_host *h = g->host;
+    struct expected *e = memory_alloc(h->memory, sizeof *e);
+    if (!e || map_add(&g->expected_ids, bytes_of_string(id), e) != 0) {
+        memory_free(h->memory, e);
+        memory_free(h->memory, id);
+        return ERR_NO_MEMORY;
+    }
+    *e = (struct expected){.group = g, .id = id, .deadline.due = expected_late};
+    list_init(&e->link);
+    list_append(&g->expected, &e->link);
+    g->expected_count++;
+    deadline_set(h->deadlines, &e->deadline, io_now(h->io) + (uint64_t)session_ms * ms_ns);
+    return 0;
+}
+
+/* --- joining ---------------------------------------------------------------------------------- */
+
+/* The call waits for the next generation. */
+static void join_wait(struct member *m, struct coord_call *c)
+{
+    struct group *g = m->group;
+    struct coord_call *older = m->join; /* the same, sent again */
+    m->join = c;
+    g->joined_count += older ? 0 : 1;
+    if (older) {
+        call_answer(older, ERR_REBALANCE_IN_PROGRESS);
+    }
+    if (g->state == GROUP_PREPARING) {
+        rebalance_try(g);
+    } else {
+        rebalance_begin(g);
+    }
+}
+
+static int set_type(struct group *g, struct wire_string type)
+{
+    if (g->protocol_type && wire_string_equal(type, wire_string_of(g->protocol_type))) {
+        return 0;
+    }
+    char *copy = memory_string(g->host->memory, type.data, (size_t)type.size);
+    if (!copy) {
+        return ERR_NO_MEMORY;
+    }
+    memory_free(g->host->memory, g->protocol_type);
+    g->protocol_type = copy;
+    return 0;
+}
+
+static void join_as(struct group *g, struct wire_string id, struct coord_call *c)
+{
+    const struct join_group_request *q = c->request;
+    struct member *m = NULL;
+    if (g->member_count > 0 || set_type(g, q->protocol_type) == 0) {
+        m = member_new(g, id, c);
+    }
+    if (!m) {
+        call_answer(c, ERR_COORDINATOR_NOT_AVAILABLE);
+        return;
+    }
+    g->window_news = true;
+    join_wait(m, c);
+}
+
+/* A member that there is says its protocols again and waits. */
+static void join_again(struct member *m, struct coord_call *c)
+{
+    const struct join_group_request *q = c->request;
+    if ((m->group->member_count == 1 && set_type(m->group, q->protocol_type) != 0) ||
+        member_update(m, c) != 0) {
+        call_answer(c, ERR_COORDINATOR_NOT_AVAILABLE);
+        return;
+    }
+    join_wait(m, c);
+}
+
+/* --- instances -------------------------------------------------------------------------------- */
+
+static void taken_over(struct write *w, int error)
+{
+    struct group *g = w->group;
+    struct coord_call *c = w->call;
+    const struct join_group_request *q = c->request;
+    struct member *m = member_by_instance(g, q->group_instance_id);
+    bool current = m && g->state == GROUP_STABLE && g->generation == w->generation &&
+                   wire_string_equal(c->response.join.member_id, wire_string_of(m->id));
+    struct wire_string former = c->response.join.leader;
+    write_drop(w);
+    if (error || !current) {
+        call_answer(c, error ? ERR_COORDINATOR_NOT_AVAILABLE : ERR_REBALANCE_IN_PROGRESS);
+        return;
+    }
+    /* A leader of before version 9 would assign again: it is told that another one leads. */
+    bool leads = m == g->leader, knows_to_skip = c->version >= 9;
+    if (leads && !knows_to_skip) {
+        struct join_group_response *out = &c->response.join;
+        struct wire_string id = out->member_id;
+        join_group_response_init(out);
+        out->generation_id = g->generation;
+        out->protocol_type = call_string(c, g->protocol_type);
+        out->protocol_name = call_string(c, g->protocol);
+        out->leader = former;
+        out->member_id = id;
+        call_answer(c, 0);
+        return;
+    }
+    rebalance_tell(m, c, leads);
+}
+
+/* In a stable generation the instance goes on with what it has, once its new id is recorded. */
+static void take_over_quietly(struct member *m, struct wire_string former, struct coord_call *c)
+{
+    struct write *w = write_new(m->group);
+    if (!w || write_group(w) != 0) {
+        write_drop(w);
+        call_answer(c, ERR_COORDINATOR_NOT_AVAILABLE);
+        return;
+    }
+    c->response.join.member_id = call_string(c, m->id);
+    c->response.join.leader = former;
+    w->call = c;
+    w->done = taken_over;
+    write_go(w);
+}
+
+/* Another process comes with the name of an instance: who had it is fenced (G4). */
+static void take_over(struct member *m, struct coord_call *c)
+{
+    struct group *g = m->group;
+    const struct join_group_request *q = c->request;
+    struct wire_string former = call_string(c, m->id);
+    bool same = g->state == GROUP_STABLE && member_reads_same(m, q);
+    char *id = member_id_make(g, c);
+    int error = id && !call_failed(c) ? member_rename(m, wire_string_of(id)) : ERR_NO_MEMORY;
+    memory_free(g->host->memory, id);
+    error = error ? error : member_update(m, c);
+    if (error) {
+        call_answer(c, ERR_COORDINATOR_NOT_AVAILABLE);
+        return;
+    }
+    log_info(io_logger(g->host->io), "coord",
+             "instance taken over: group=%.100s instance=%.100s member=%.100s", g->name,
+             m->instance, m->id);
+    struct coord_call *join = m->join, *sync = m->sync;
+    m->join = m->sync = NULL;
+    m->synced = false;
+    g->joined_count -= join ? 1 : 0;
+    if (join) {
+        call_answer(join, ERR_FENCED_INSTANCE_ID);
+    }
+    if (sync) {
+        call_answer(sync, ERR_FENCED_INSTANCE_ID);
+    }
+    const struct member_protocol *vote = same ? rebalance_vote(g) : NULL;
+    if (vote && wire_string_equal(vote->name, wire_string_of(g->protocol))) {
+        take_over_quietly(m, former, c);
+    } else {
+        join_wait(m, c);
+    }
+}
+
+/* --- the request ------------------------------------------------------------------------------ */
+
+static int check(const struct group *g, const struct join_group_request *q, const struct member *m)
+{
+    const struct config *config = g->host->config;
+    int64_t session = q->session_timeout_ms;
+    if (session < config_integer(config, CONFIG_GROUP_MIN_SESSION_TIMEOUT_MS) ||
+        session > config_integer(config, CONFIG_GROUP_MAX_SESSION_TIMEOUT_MS)) {
+        return ERR_INVALID_SESSION_TIMEOUT;
+    }
+    if (q->protocols_count > GROUP_PROTOCOLS_MAX || !rebalance_fits(g, q, m)) {
+        return ERR_INCONSISTENT_GROUP_PROTOCOL;
+    }
+    bool full = g->member_count >= config_integer(config, CONFIG_GROUP_MAX_SIZE);
+    return full && !m ? ERR_GROUP_MAX_SIZE_REACHED : 0;
+}
+
+/* Without an id: a new member, or an instance that comes back. */
+static void join_new(struct group *g, struct coord_call *c)
+{
+    const struct join_group_request *q = c->request;
+    struct member *instance = member_by_instance(g, q->group_instance_id);
+    int error = check(g, q, instance);
+    if (error) {
+        call_answer(c, error);
+        return;
+    }
+    if (instance) {
+        take_over(instance, c);
+        return;
+    }
+    char *id = member_id_make(g, c);
+    if (!id) {
+        call_answer(c, ERR_COORDINATOR_NOT_AVAILABLE);
+    } else if (c->version >= 4 && q->group_instance_id.size < 0) {
+        c->response.join.member_id = call_string(c, id);
+        error = expect(g, id, q->session_timeout_ms);
+        call_answer(c, error ? ERR_COORDINATOR_NOT_AVAILABLE : ERR_MEMBER_ID_REQUIRED);
+    } else {
+        join_as(g, wire_string_of(id), c);
+        memory_free(g->host->memory, id);
+    }
+}
+
+static void join_known(struct member *m, struct coord_call *c)
+{
+    struct group *g = m->group;
+    const struct join_group_request *q = c->request;
+    int error = check(g, q, m);
+    if (error) {
+        call_answer(c, error);
+        return;
+    }
+    bool same = member_same(m, q);
+    bool repeat = g->state == GROUP_COMPLETING && same; /* the answer was lost */
+    bool follower = g->state == GROUP_STABLE && same && m != g->leader;
+    if (repeat || follower) {
+        member_alive(m);
+        rebalance_tell(m, c, false);
+    } else {
+        join_again(m, c);
+    }
+}
+
+void group_join(struct group *g, struct coord_call *c)
+{
+    const struct join_group_request *q = c->request;
+    join_group_response_init(&c->response.join);
+    if (q->member_id.size <= 0) {
+        join_new(g, c);
+        return;
+    }
+    struct expected *e = map_get(&g->expected_ids, wire_string_bytes(q->member_id));
+    if (e) {
+        int error = check(g, q, NULL);
+        if (error) {
+            call_answer(c, error);
+            return;
+        }
+        expected_remove(e);
+        join_as(g, q->member_id, c);
+        return;
+    }
+    struct member *m = q->group_instance_id.size >= 0 ? member_by_instance(g, q->group_instance_id)
+                                                      : member_find(g, q->member_id);
+    if (!m) {
+        call_answer(c, ERR_UNKNOWN_MEMBER_ID);
+    } else if (!wire_string_equal(q->member_id, wire_string_of(m->id))) {
+        call_answer(c, ERR_FENCED_INSTANCE_ID);
+    } else {
+        join_known(m, c);
+    }
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Replay: a partition's records, from its start to where it ended when it came to this node, make
+ * the groups that it coordinates. What this version does not know (another protocol's records) is
+ * passed over and stays in the log. */
+#include "coord/coord_private.h"
+
+#include "coord/offsets.h"
+
+#include <inttypes.h>
+
+enum { READ_BYTES = 1 << 20, RETRY_MS = 10, KEY_OFFSET_OLD = 0, KEY_OFFSET = 1, KEY_GROUP = 2 };
+
+static const uint64_t ms_ns = 1000000;
+
+/* --- records ---------------------------------------------------------------------------------- */
+
+/* The version in front of a value. */
+static int value_version(struct reader *r, struct wire_versions known)
+{
+    int version = (int16_t)reader_be16(r);
+    return !r->failed && wire_has_version(known, version) ? version : -1;
+}
+
+static int replay_offset(struct coord_partition *p, struct reader *key, const struct record *record,
+                         struct arena *arena)
+{
+    struct offset_commit_key k;
+    int error = offset_commit_key_decode(&k, key, 0, arena);
+    if (error) {
+        return error;
+    }
+    bool deleted = record->value.size < 0;
+    struct group *g = coord_group(p->coord, p, k.group, !deleted);
+    if (deleted) {
+        struct offset *o = g ? offset_find(g, k.topic, k.partition) : NULL;
+        if (o) {
+            offset_remove(g, o);
+        }
+        return 0;
+    }
+    struct reader r = reader_of(record->value.data, (size_t)record->value.size);
+    struct offset_commit_value v;
+    int version = value_version(&r, offset_commit_value_message.versions);
+    error = version < 0 ? ERR_MALFORMED : offset_commit_value_decode(&v, &r, version, arena);
+    if (error) {
+        return error;
+    }
+    if (!g) {
+        return ERR_NO_MEMORY;
+    }
+    const struct coord_offset o = {.topic = k.topic,
+                                   .partition = k.partition,
+                                   .offset = v.offset,
+                                   .leader_epoch = v.leader_epoch,
+                                   .metadata = v.metadata};
+    if (k.topic.size < 1 || k.topic.size > LOG_TOPIC_NAME_MAX) {
+        return ERR_MALFORMED;
+    }
+    return offset_set(g, &o, v.commit_timestamp, v.expire_timestamp);
+}
+
+static void group_forget_members(struct group *g)
+{
+    struct list *node;
+    while ((node = list_first(&g->members))) {
+        member_remove(container_of(node, struct member, link), 0);
+    }
+    memory_free(g->host->memory, g->protocol_type);
+    memory_free(g->host->memory, g->protocol);
+    g->protocol_type = g->protocol = NULL;
+    g->generation = 0;
+    g->changed_ms = -1;
+}
+
+static int group_fill(struct group *g, const struct group_metadata_value *v)
+{
+    struct memory *memory = g->host->memory;
+    /* Members have one, whatever the record says. */
+    struct wire_string protocol =
+        v->protocol.size < 0 && v->members_count > 0 ? wire_string_of("") : v->protocol;
+    g->protocol_type = memory_string(memory, v->protocol_type.data, (size_t)v->protocol_type.size);
+    if (protocol.size >= 0) {
+        g->protocol = memory_string(memory, protocol.data, (size_t)protocol.size);
+    }
+    if (!g->protocol_type || (protocol.size >= 0 && !g->protocol)) {
+        return ERR_NO_MEMORY;
+    }
+    g->generation = v->generation;
+    g->changed_ms = v->current_state_timestamp;
+    for (int32_t i = 0; i < v->members_count; i++) {
+        if (!member_replay(g, &v->members[i], wire_string_of(g->protocol))) {
+            return ERR_NO_MEMORY;
+        }
+    }
+    g->leader = member_find(g, v->leader);
+    return 0;
+}
+
+static int replay_group(struct coord_partition *p, struct reader *key, const struct record *record,
+                        struct arena *arena)
+{
+    struct group_metadata_key k;
+    int error = group_metadata_key_decode(&k, key, 0, arena);
+    if (error) {
+        return error;
+    }
+    bool deleted = record->value.size < 0;
+    struct group *g = coord_group(p->coord, p, k.group, !deleted);
+    if (g) {
+        group_forget_members(g);
+    }
+    if (deleted) {
+        return 0;
+    }
+    struct reader r = reader_of(record->value.data, (size_t)record->value.size);
+    struct group_metadata_value v;
+    int version = value_version(&r, group_metadata_value_message.versions);
+    error = version < 0 ? ERR_MALFORMED : group_metadata_value_decode(&v, &r, version, arena);
+    if (error) {
+        return error;
+    }
+    return g ? group_fill(g, &v) : ERR_NO_MEMORY;
+}
+
+static int replay_record(struct coord_partition *p, const struct record *record)
+{
+    struct arena arena;
+    struct reader key =
+        reader_of(record->key.data, record->key.size > 0 ? (size_t)record->key.size : 0);
+    int kind = (int16_t)reader_be16(&key), error = 0;
+    arena_init(&arena, &p->coord->memory, SIZE_MAX);
+    if (key.failed) {
+        error = ERR_MALFORMED;
+    } else if (kind == KEY_OFFSET || kind == KEY_OFFSET_OLD) {
+        error = replay_offset(p, &key, record, &arena);
+    } else if (kind == KEY_GROUP) {
+        error = replay_group(p, &key, record, &arena);
+    }
+    arena_deinit(&arena);
+    return error;
+}
+
+/* A record that cannot be read is told and passed over; out of memory is not. */
+static int replay_batch(struct load *l, const struct batch_header *h, const uint8_t *data)
+{
+    if (h->attributes & (BATCH_CONTROL | BATCH_CODEC_MASK)) {
+        log_warn(io_logger(l->coord->io), "coord",
+                 "batch passed over: a control or compressed batch is none of the broker's "
+                 "partition=%s-%d offset=%" PRIi64,
+                 COORD_TOPIC, l->partition->index, h->base_offset);
+        return 0;
+    }
+    struct record_reader reader;
+    struct record record;
+    int more;
+    record_reader_init(&reader, h, bytes_of(data + BATCH_HEADER_SIZE, h->size - BATCH_HEADER_SIZE));
+    while ((more = record_next(&reader, &record)) == 1) {
+        int error = record.offset < l->next ? 0 : replay_record(l->partition, &record);
+        l->records++;
+        if (error == ERR_NO_MEMORY) {
+            return error;
+        }
+        if (error) {
+            log_warn(io_logger(l->coord->io), "coord",
+                     "record passed over: error=\"%s\" partition=%s-%d offset=%" PRIi64,
+                     error_text(error), COORD_TOPIC, l->partition->index, record.offset);
+        }
+    }
+    return more;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+static void load_end(struct load *l, int error)
+{
+    struct coord *c = l->coord;
+    struct coord_partition *p = l->partition;
+    l->partition = NULL;
+    memory_free(&c->memory, l->buffer);
+    l->buffer = NULL;
+    l->capacity = 0;
+    if (p && error) {
+        p->state = PARTITION_FAILED;
+        log_error(io_logger(c->io), "coord", "cannot coordinate the groups of %s-%d: %s%s",
+                  COORD_TOPIC, p->index, error_text(error),
+                  error == ERR_NO_MEMORY ? "; give limits.memory more and start again" : "");
+    } else if (p) {
+        p->state = PARTITION_ACTIVE;
+        list_each (node, &p->groups) {
+            struct group *g = container_of(node, struct group, link);
+            group_loaded(g);
+            c->host.idle(&c->host, g);
+        }
+        if (l->records > 0) {
+            log_info(io_logger(c->io), "coord",
+                     "loaded: partition=%s-%d records=%" PRIu64 " ms=%" PRIu64, COORD_TOPIC,
+                     p->index, l->records, (io_now(c->io) - l->begun_ns) / ms_ns);
+        }
+    }
+}
+
+/* Batches may lie in pieces: they are put together. */
+static int gather(struct load *l)
+{
+    struct log_read *read = &l->read;
+    if (read->size > l->capacity) {
+        uint8_t *larger = memory_resize(&l->coord->memory, l->buffer, read->size);
+        if (!larger) {
+            return ERR_NO_MEMORY;
+        }
+        l->buffer = larger;
+        l->capacity = read->size;
+    }
+    size_t at = 0;
+    for (uint32_t i = 0; i < read->slice_count; i++) {
+        memcpy(l->buffer + at, read->slices[i].data, read->slices[i].size);
+        at += read->slices[i].size;
+    }
+    assert(at == read->size);
+    return 0;
+}
+
+static int replay_read(struct load *l)
+{
+    int error = gather(l);
+    for (uint32_t i = 0; i < l->read.slice_count; i++) {
+        slice_release(&l->read.slices[i]);
+    }
+    for (size_t at = 0; !error && at < l->read.size;) {
+        struct batch_header h;
+        error = batch_header_read(&h, l->buffer + at, l->read.size - at);
+        error = error ? error : replay_batch(l, &h, l->buffer + at);
+        at += error ? 0 : h.size;
+    }
+    l->next = l->read.next_offset;
+    return error;
+}
+
+/* Whether there is more to read. */
+static bool load_step(struct load *l, int error)
+{
+    if (!l->partition) {
+        for (uint32_t i = 0; !error && i < l->read.slice_count; i++) {
+            slice_release(&l->read.slices[i]);
+        }
+        load_end(l, 0);
+        return false;
+    }
+    if (error == ERR_BUSY) {
+        deadline_set(&l->coord->deadlines, &l->retry, io_now(l->coord->io) + RETRY_MS * ms_ns);
+        return false;
+    }
+    bool nothing = !error && l->read.size == 0; /* compaction has left out the rest */
+    error = error ? error : replay_read(l);
+    if (error || nothing || l->next >= l->end) {
+        load_end(l, error);
+        return false;
+    }
+    return true;
+}
+
+static void load_go(struct load *l);
+
+static void read_done(struct log_read *read, int error)
+{
+    struct load *l = container_of(read, struct load, read);
+    l->reading = false;
+    if (load_step(l, error)) {
+        load_go(l);
+    }
+    load_next(l->coord);
+    io_turn_end(l->coord->io, &l->coord->turn); /* a stop may wait for it */
+}
+
+static void load_go(struct load *l)
+{
+    bool on = true;
+    while (on) {
+        struct partition *p = partition_find(l->coord->options.partitions, l->partition->topic_id,
+                                             l->partition->index);
+        if (!p) {
+            load_end(l, ERR_CLOSED);
+            return;
+        }
+        l->read = (struct log_read){.offset = l->next,
+                                    .limit_offset = l->end,
+                                    .bytes_max = READ_BYTES,
+                                    .first_whole = true,
+                                    .done = read_done};
+        l->reading = true;
+        int result = log_read(partition_log(p), &l->read);
+        if (result == 0) {
+            return;
+        }
+        l->reading = false;
+        on = load_step(l, result < 0 ? result : 0);
+    }
+}
+
+static void retry(struct deadline *d)
+{
+    struct load *l = container_of(d, struct load, retry);
+    load_go(l);
+    load_next(l->coord);
+}
+
+void load_init(struct coord *c)
+{
+    c->load = (struct load){.coord = c, .retry.due = retry};
+}
+
+void load_next(struct coord *c)
+{
+    struct load *l = &c->load;
+    while (!l->partition && !l->reading && !list_empty(&c->load_queue)) {
+        struct coord_partition *p =
+            container_of(list_pop(&c->load_queue), struct coord_partition, queue);
+        struct partition *found = partition_find(c->options.partitions, p->topic_id, p->index);
+        if (!found) {
+            p->state = PARTITION_FAILED;
+            continue;
+        }
+        l->partition = p;
+        l->next = partition_log_start(found);
+        l->end = partition_high_watermark(found);
+        l->records = 0;
+        l->begun_ns = io_now(c->io);
+        if (l->next >= l->end) {
+            load_end(l, 0);
+        } else {
+            load_go(l);
+        }
+    }
+}
+
+void load_forget(struct coord *c, struct coord_partition *p)
+{
+    list_remove(&p->queue);
+    if (c->load.partition == p) {
+        deadline_cancel(&c->deadlines, &c->load.retry);
+        c->load.partition = NULL;
+        if (!c->load.reading) {
+            load_next(c);
+        }
+    }
+}

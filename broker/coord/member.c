@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Members: what they have said, and their sessions. A session is moved by writing down its new end;
+ * the deadline that is set meanwhile finds, when it is due, that the end is later. So a heartbeat
+ * costs no heap operation. */
+#include "coord/group.h"
+
+#include <stdio.h>
+
+enum { MEMBERS_LIMIT = 1 << 20, RANDOM_BYTES = 16 };
+
+static const uint64_t ms_ns = 1000000;
+
+static struct bytes key_of(const char *text)
+{
+    return bytes_of_string(text);
+}
+
+struct member *member_find(struct group *g, struct wire_string id)
+{
+    return id.size > 0 ? map_get(&g->by_id, wire_string_bytes(id)) : NULL;
+}
+
+struct member *member_by_instance(struct group *g, struct wire_string instance)
+{
+    return instance.size > 0 ? map_get(&g->by_instance, wire_string_bytes(instance)) : NULL;
+}
+
+char *member_id_make(struct group *g, const struct coord_call *c)
+{
+    const struct join_group_request *q = c->request;
+    struct wire_string stem = q->group_instance_id.size >= 0 ? q->group_instance_id : c->client_id;
+    uint8_t random[RANDOM_BYTES];
+    io_random(g->host->io, random, sizeof random);
+    size_t size = wire_string_bytes(stem).size;
+    char *id = memory_alloc(g->host->memory, size + 1 + 2 * sizeof random + 1);
+    if (!id) {
+        return NULL;
+    }
+    memcpy(id, wire_string_bytes(stem).data, size);
+    id[size++] = '-';
+    for (size_t i = 0; i < sizeof random; i++, size += 2) {
+        snprintf(id + size, 3, "%02x", random[i]);
+    }
+    return id;
+}
+
+/* --- protocols -------------------------------------------------------------------------------- */
+
+static char *text_copy(struct group *g, struct wire_string s)
+{
+    return memory_string(g->host->memory, s.size > 0 ? s.data : "",
+                         s.size > 0 ? (size_t)s.size : 0);
+}
+
+/* Names and metadata stand behind the array. */
+static struct member_protocol *protocols_copy(struct group *g,
+                                              const struct join_group_request_protocols *in,
+                                              int32_t count)
+{
+    size_t size = (size_t)count * sizeof(struct member_protocol);
+    for (int32_t i = 0; i < count; i++) {
+        size += wire_string_bytes(in[i].name).size;
+        size += in[i].metadata.size > 0 ? (size_t)in[i].metadata.size : 0;
+    }
+    struct member_protocol *out = memory_alloc(g->host->memory, size);
+    if (!out) {
+        return NULL;
+    }
+    char *at = (char *)(out + count);
+    for (int32_t i = 0; i < count; i++) {
+        int32_t name = in[i].name.size > 0 ? in[i].name.size : 0;
+        int32_t metadata = in[i].metadata.size > 0 ? in[i].metadata.size : 0;
+        out[i].name = (struct wire_string){at, name};
+        if (name) {
+            memcpy(at, in[i].name.data, (size_t)name);
+        }
+        at += name;
+        out[i].metadata = (struct wire_bytes){(uint8_t *)at, metadata};
+        if (metadata) {
+            memcpy(at, in[i].metadata.data, (size_t)metadata);
+        }
+        at += metadata;
+    }
+    return out;
+}
+
+const struct member_protocol *member_protocol(const struct member *m, struct wire_string name)
+{
+    for (int32_t i = 0; i < m->protocol_count; i++) {
+        if (wire_string_equal(m->protocols[i].name, name)) {
+            return &m->protocols[i];
+        }
+    }
+    return NULL;
+}
+
+static bool bytes_same(struct wire_bytes a, struct wire_bytes b)
+{
+    return a.size == b.size && (a.size <= 0 || memcmp(a.data, b.data, (size_t)a.size) == 0);
+}
+
+bool member_same(const struct member *m, const struct join_group_request *q)
+{
+    if (m->protocol_count != q->protocols_count) {
+        return false;
+    }
+    for (int32_t i = 0; i < m->protocol_count; i++) {
+        if (!wire_string_equal(m->protocols[i].name, q->protocols[i].name) ||
+            !bytes_same(m->protocols[i].metadata, q->protocols[i].metadata)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What is behind the version: a newer one is read as the newest known. */
+static int subscription_read(struct wire_bytes in, struct consumer_protocol_subscription *out,
+                             struct arena *arena)
+{
+    struct reader r = reader_of(in.data, in.size > 0 ? (size_t)in.size : 0);
+    int version = (int16_t)reader_be16(&r);
+    int most = consumer_protocol_subscription_message.versions.max;
+    if (r.failed || version < 0) {
+        return ERR_MALFORMED;
+    }
+    return consumer_protocol_subscription_decode(out, &r, version < most ? version : most, arena);
+}
+
+bool member_reads_same(const struct member *m, const struct join_group_request *q)
+{
+    const struct group *g = m->group;
+    const struct member_protocol *own = member_protocol(m, wire_string_of(g->protocol));
+    const struct join_group_request_protocols *new = NULL;
+    for (int32_t i = 0; i < q->protocols_count && !new; i++) {
+        new = wire_string_equal(q->protocols[i].name, wire_string_of(g->protocol))
+                  ? &q->protocols[i]
+                  : NULL;
+    }
+    if (!own || !new) {
+        return false;
+    }
+    struct arena arena;
+    arena_init(&arena, g->host->memory, 1 << 20);
+    struct consumer_protocol_subscription a, b;
+    bool same = bytes_same(own->metadata, new->metadata);
+    if (!same && subscription_read(own->metadata, &a, &arena) == 0 &&
+        subscription_read(new->metadata, &b, &arena) == 0) {
+        same = a.topics_count == b.topics_count;
+        for (int32_t i = 0; same && i < a.topics_count; i++) {
+            same = wire_string_equal(a.topics[i], b.topics[i]);
+        }
+    }
+    arena_deinit(&arena);
+    return same;
+}
+
+/* --- sessions --------------------------------------------------------------------------------- */
+
+static void session_due(struct deadline *d)
+{
+    struct member *m = container_of(d, struct member, session);
+    struct group *g = m->group;
+    uint64_t now = io_now(g->host->io);
+    if (m->join || m->sync) {
+        member_alive(m); /* it is we who let it wait (G3) */
+    } else if (now >= m->expires_ns) {
+        log_info(io_logger(g->host->io), "coord",
+                 "member removed: no heartbeat in its session group=%.100s member=%.100s "
+                 "session_ms=%d",
+                 g->name, m->id, m->session_ms);
+        member_remove(m, ERR_UNKNOWN_MEMBER_ID);
+        rebalance_after_leave(g);
+        return;
+    }
+    deadline_set(g->host->deadlines, &m->session, m->expires_ns);
+}
+
+void member_alive(struct member *m)
+{
+    struct group_host *h = m->group->host;
+    m->expires_ns = io_now(h->io) + (uint64_t)m->session_ms * ms_ns;
+}
+
+void member_begin(struct member *m)
+{
+    member_alive(m);
+    m->session.due = session_due;
+    deadline_set(m->group->host->deadlines, &m->session, m->expires_ns);
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static void member_drop(struct member *m)
+{
+    struct memory *memory = m->group->host->memory;
+    memory_free(memory, m->id);
+    memory_free(memory, m->instance);
+    memory_free(memory, m->client_id);
+    memory_free(memory, m->client_host);
+    memory_free(memory, m->protocols);
+    memory_free(memory, m->assignment);
+    memory_free(memory, m->next);
+    memory_free(memory, m);
+}
+
+/* Puts a member whose texts are set into the group. */
+static struct member *member_enter(struct member *m)
+{
+    struct group *g = m->group;
+    bool complete = m->id && m->client_id && m->client_host && m->protocols;
+    if (!complete || map_add(&g->by_id, key_of(m->id), m) != 0) {
+        member_drop(m);
+        return NULL;
+    }
+    if (m->instance && map_add(&g->by_instance, key_of(m->instance), m) != 0) {
+        map_remove(&g->by_id, key_of(m->id));
+        member_drop(m);
+        return NULL;
+    }
+    list_append(&g->members, &m->link);
+    g->member_count++;
+    return m;
+}
+
+struct member *member_new(struct group *g, struct wire_string id, const struct coord_call *c)
+{
+    const struct join_group_request *q = c->request;
+    struct memory *memory = g->host->memory;
+    struct member *m = memory_alloc(memory, sizeof *m);
+    if (!m) {
+        return NULL;
+    }
+    m->group = g;
+    list_init(&m->link);
+    m->id = text_copy(g, id);
+    m->client_id = text_copy(g, c->client_id);
+    m->client_host = memory_string(memory, c->client_host, strlen(c->client_host));
+    m->protocols = protocols_copy(g, q->protocols, q->protocols_count);
+    m->protocol_count = q->protocols_count;
+    m->session_ms = q->session_timeout_ms;
+    m->rebalance_ms = q->rebalance_timeout_ms > 0 ? q->rebalance_timeout_ms : q->session_timeout_ms;
+    if (q->group_instance_id.size >= 0 && !(m->instance = text_copy(g, q->group_instance_id))) {
+        member_drop(m);
+        return NULL;
+    }
+    m = member_enter(m);
+    if (m) {
+        member_begin(m);
+    }
+    return m;
+}
+
+struct member *member_replay(struct group *g, const struct group_metadata_value_member_metadata *in,
+                             struct wire_string protocol)
+{
+    struct member *m = memory_alloc(g->host->memory, sizeof *m);
+    if (!m) {
+        return NULL;
+    }
+    const struct join_group_request_protocols only = {protocol, in->subscription};
+    m->group = g;
+    list_init(&m->link);
+    m->id = text_copy(g, in->member_id);
+    m->client_id = text_copy(g, in->client_id);
+    m->client_host = text_copy(g, in->client_host);
+    m->protocols = protocols_copy(g, &only, 1);
+    m->protocol_count = 1;
+    m->session_ms = in->session_timeout;
+    m->rebalance_ms = in->rebalance_timeout > 0 ? in->rebalance_timeout : in->session_timeout;
+    if ((in->group_instance_id.size >= 0 && !(m->instance = text_copy(g, in->group_instance_id))) ||
+        member_assign(m, in->assignment) != 0) {
+        member_drop(m);
+        return NULL;
+    }
+    member_adopt(m);
+    return member_enter(m);
+}
+
+void member_remove(struct member *m, int error)
+{
+    struct group *g = m->group;
+    deadline_cancel(g->host->deadlines, &m->session);
+    map_remove(&g->by_id, key_of(m->id));
+    if (m->instance) {
+        map_remove(&g->by_instance, key_of(m->instance));
+    }
+    list_remove(&m->link);
+    g->member_count--;
+    g->joined_count -= m->join ? 1 : 0;
+    if (g->leader == m) {
+        g->leader = NULL;
+    }
+    struct coord_call *join = m->join, *sync = m->sync;
+    member_drop(m);
+    if (join) {
+        call_answer(join, error);
+    }
+    if (sync) {
+        call_answer(sync, error);
+    }
+}
+
+int member_update(struct member *m, const struct coord_call *c)
+{
+    const struct join_group_request *q = c->request;
+    struct group *g = m->group;
+    struct member_protocol *protocols = protocols_copy(g, q->protocols, q->protocols_count);
+    if (!protocols) {
+        return ERR_NO_MEMORY;
+    }
+    memory_free(g->host->memory, m->protocols);
+    m->protocols = protocols;
+    m->protocol_count = q->protocols_count;
+    m->session_ms = q->session_timeout_ms;
+    m->rebalance_ms = q->rebalance_timeout_ms > 0 ? q->rebalance_timeout_ms : q->session_timeout_ms;
+    deadline_cancel(g->host->deadlines, &m->session); /* it may be shorter now */
+    member_begin(m);
+    return 0;
+}
+
+int member_rename(struct member *m, struct wire_string id)
+{
+    struct group *g = m->group;
+    char *copy = text_copy(g, id);
+    if (!copy || map_add(&g->by_id, key_of(copy), m) != 0) {
+        memory_free(g->host->memory, copy);
+        return ERR_NO_MEMORY;
+    }
+    map_remove(&g->by_id, key_of(m->id));
+    memory_free(g->host->memory, m->id);
+    m->id = copy;
+    return 0;
+}
+
+int member_assign(struct member *m, struct wire_bytes assignment)
+{
+    size_t size = assignment.size > 0 ? (size_t)assignment.size : 0;
+    uint8_t *copy = memory_alloc(m->group->host->memory, size);
+    if (!copy) {
+        return ERR_NO_MEMORY;
+    }
+    if (size) {
+        memcpy(copy, assignment.data, size);
+    }
+    memory_free(m->group->host->memory, m->next);
+    m->next = copy;
+    m->next_size = (int32_t)size;
+    return 0;
+}
+
+void member_adopt(struct member *m)
+{
+    assert(m->next);
+    memory_free(m->group->host->memory, m->assignment);
+    m->assignment = m->next;
+    m->assignment_size = m->next_size;
+    m->next = NULL;
+    m->next_size = 0;
+}

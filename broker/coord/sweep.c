@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What a group no longer needs: offsets that retention has overtaken or whose topic has gone, and in
+ * the end the group (KIP-211). While members are there, only offsets of topics that none of them
+ * reads grow old; a group of outsiders counts from each commit, any other from its last member. */
+#include "coord/offsets.h"
+#include "coord/write.h"
+
+enum { DELETIONS_OF_A_BATCH = 1000 };
+
+/* --- subscriptions ---------------------------------------------------------------------------- */
+
+static bool member_reads(const struct member *m, struct wire_string topic)
+{
+    const struct member_protocol *p = m->group->protocol
+                                          ? member_protocol(m, wire_string_of(m->group->protocol))
+                                          : &m->protocols[0];
+    struct consumer_protocol_subscription s;
+    struct arena arena;
+    struct reader r = reader_of(p ? p->metadata.data : NULL, p ? (size_t)p->metadata.size : 0);
+    int version = (int16_t)reader_be16(&r),
+        most = consumer_protocol_subscription_message.versions.max;
+    arena_init(&arena, m->group->host->memory, 1 << 20);
+    bool known =
+        !r.failed && version >= 0 &&
+        consumer_protocol_subscription_decode(&s, &r, version < most ? version : most, &arena) == 0;
+    bool reads = !known; /* what cannot be read is not taken for disinterest */
+    for (int32_t i = 0; known && i < s.topics_count && !reads; i++) {
+        reads = wire_string_equal(s.topics[i], topic);
+    }
+    arena_deinit(&arena);
+    return reads;
+}
+
+bool group_reads(const struct group *g, struct wire_string topic)
+{
+    bool consumers = g->protocol_type && wire_string_equal(wire_string_of(g->protocol_type),
+                                                           wire_string_of("consumer"));
+    for (struct list *node = g->members.next; node != &g->members; node = node->next) {
+        if (!consumers || member_reads(container_of(node, struct member, link), topic)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- deleting --------------------------------------------------------------------------------- */
+
+static bool offset_is_old(const struct group *g, const struct offset *o, int64_t now_ms)
+{
+    int64_t keep = config_integer(g->host->config, CONFIG_OFFSETS_RETENTION_MINUTES) * 60000;
+    bool outsiders = !g->protocol_type || !g->protocol_type[0];
+    int64_t from = o->committed_ms;
+    if (o->expires_ms >= 0) {
+        return now_ms >= o->expires_ms;
+    }
+    if (g->state == GROUP_EMPTY && !outsiders && g->changed_ms > from) {
+        from = g->changed_ms;
+    }
+    return now_ms - from >= keep && (g->state == GROUP_EMPTY || !group_reads(g, offset_topic(o)));
+}
+
+static bool offset_is_unwanted(const struct group *g, const struct offset *o, int64_t now_ms)
+{
+    const struct image_topic *topic =
+        image_topic_by_name(g->host->image, wire_string_bytes(offset_topic(o)));
+    return !topic || o->partition >= topic->partition_count ||
+           (g->state != GROUP_PREPARING && g->state != GROUP_COMPLETING &&
+            offset_is_old(g, o, now_ms));
+}
+
+/* The first offsets whose deletion `w` recorded are gone from memory, too: they were marked. */
+static void swept(struct write *w, int error)
+{
+    struct group *g = w->group;
+    write_drop(w);
+    list_each (node, &g->offsets) {
+        struct offset *o = container_of(node, struct offset, link);
+        if (o->going && !error) {
+            offset_remove(g, o);
+        } else {
+            o->going = false;
+        }
+    }
+}
+
+/* Nothing else of this group is on its way into the log (G5), so that a deletion never overtakes a
+ * commit. */
+static void sweep_offsets(struct group *g, int64_t now_ms)
+{
+    struct write *w = NULL;
+    uint32_t count = 0;
+    list_each (node, &g->offsets) {
+        struct offset *o = container_of(node, struct offset, link);
+        if (count == DELETIONS_OF_A_BATCH || !offset_is_unwanted(g, o, now_ms)) {
+            continue;
+        }
+        w = w ? w : write_new(g);
+        if (!w || write_offset_deletion(w, offset_topic(o), o->partition) != 0) {
+            break;
+        }
+        o->going = true;
+        count++;
+    }
+    if (w) {
+        w->done = swept;
+        write_go(w);
+    }
+}
+
+static int die_on(struct group *g, struct coord_call *c);
+
+static void die_end(struct group *g, struct coord_call *c, int error)
+{
+    if (error) {
+        g->state = GROUP_EMPTY;
+    }
+    if (c) {
+        call_answer(c, error ? ERR_COORDINATOR_NOT_AVAILABLE : 0);
+    }
+}
+
+static void died(struct write *w, int error)
+{
+    struct group *g = w->group;
+    struct coord_call *c = w->call;
+    swept(w, error);
+    error = error || list_empty(&g->offsets) ? error : die_on(g, c);
+    if (error || list_empty(&g->offsets)) {
+        die_end(g, c, error);
+    }
+}
+
+/* Deletes what the group has committed, a batch after the other, and with the last one the group. */
+static int die_on(struct group *g, struct coord_call *c)
+{
+    struct write *w = write_new(g);
+    uint32_t count = 0;
+    int error = w ? 0 : ERR_NO_MEMORY;
+    for (struct list *node = g->offsets.next;
+         !error && node != &g->offsets && count < DELETIONS_OF_A_BATCH; node = node->next) {
+        struct offset *o = container_of(node, struct offset, link);
+        error = write_offset_deletion(w, offset_topic(o), o->partition);
+        o->going = !error;
+        count++;
+    }
+    if (!error && count == map_count(&g->offset_index)) {
+        error = write_group_deletion(w);
+    }
+    if (error) {
+        write_drop(w);
+        return error;
+    }
+    w->call = c;
+    w->done = died;
+    write_go(w);
+    return 0;
+}
+
+static int die(struct group *g, struct coord_call *c)
+{
+    g->state = GROUP_DEAD;
+    int error = die_on(g, c);
+    g->state = error ? GROUP_EMPTY : g->state;
+    return error;
+}
+
+void group_delete(struct group *g, struct coord_call *c)
+{
+    int error = 0;
+    if (g->state != GROUP_EMPTY) {
+        error = ERR_NON_EMPTY_GROUP;
+    } else if (g->writes > 0) {
+        error = ERR_COORDINATOR_LOAD_IN_PROGRESS; /* what is on its way comes first */
+    } else {
+        error = die(g, c);
+    }
+    if (error) {
+        call_answer(c, error == ERR_TOO_LARGE || error == ERR_NO_MEMORY
+                           ? ERR_COORDINATOR_NOT_AVAILABLE
+                           : error);
+    }
+}
+
+void group_sweep(struct group *g, int64_t now_ms)
+{
+    if (g->writes > 0 || g->state == GROUP_DEAD) {
+        return; /* the next sweep */
+    }
+    if (list_empty(&g->offsets) && g->state == GROUP_EMPTY && g->expected_count == 0) {
+        if (die(g, NULL) != 0) {
+            log_warn(io_logger(g->host->io), "coord",
+                     "group not removed: out of memory group=%.100s", g->name);
+        }
+        return;
+    }
+    sweep_offsets(g, now_ms);
+}

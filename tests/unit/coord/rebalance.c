@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Generations: who is waited for, for how long, and who is told what. */
+#include "world.h"
+
+#include <stdlib.h>
+
+static const char *const at_once[] = {"group.initial.rebalance.delay.ms=0", NULL};
+static const char *const range[] = {"range:x", NULL};
+
+/* A stable generation of these clients; the first leads. */
+static void settle(struct world *w, struct client *clients, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (!clients[i].asking) {
+            client_enter(w, &clients[i], range);
+        }
+    }
+    world_run(w, 7 * SECOND_NS);
+    for (int i = 0; i < count; i++) {
+        cr_assert(clients[i].answered && clients[i].error == 0, "%d: %d", i, clients[i].error);
+        client_sync(w, &clients[i]);
+    }
+    world_run(w, SECOND_NS / 10);
+    for (int i = 0; i < count; i++) {
+        cr_assert(clients[i].answered && clients[i].error == 0, "%d: %d", i, clients[i].error);
+        cr_assert_eq(strlen(clients[i].assignment), 1);
+    }
+    cr_assert_eq(w->group->state, GROUP_STABLE);
+}
+
+/* Everybody says that he lives for so long, and is told `error` at its end. */
+static void live(struct world *w, struct client *clients, int count, int seconds, int error)
+{
+    for (int s = 0; s < seconds; s++) {
+        for (int i = 0; i < count; i++) {
+            client_heartbeat(w, &clients[i]);
+            cr_assert(clients[i].answered);
+        }
+        world_run(w, SECOND_NS);
+    }
+    for (int i = 0; i < count; i++) {
+        client_heartbeat(w, &clients[i]);
+        cr_assert_eq(clients[i].error, error, "%d", clients[i].error);
+    }
+}
+
+Test(rebalance, the_first_member_waits_for_others)
+{
+    struct world w;
+    struct client c[3] = {0};
+    world_open(&w, 1, NULL);
+    client_enter(&w, &c[0], range);
+    world_run(&w, 2 * SECOND_NS);
+    client_enter(&w, &c[1], range);
+    cr_assert(!c[0].answered);
+    world_run(&w, 2 * SECOND_NS);
+    client_enter(&w, &c[2], range); /* the window has become longer by the second */
+    world_run(&w, 7 * SECOND_NS);
+    for (int i = 0; i < 3; i++) {
+        cr_assert(c[i].answered && c[i].generation == 1, "all are in the first generation");
+        cr_assert_str_eq(c[i].leader, c[0].id);
+        cr_assert_eq(c[i].member_count, i == 0 ? 3 : 0);
+    }
+    world_close(&w);
+}
+
+Test(rebalance, the_window_ends_however_many_come)
+{
+    enum { COME = 60 };
+    struct world w;
+    struct client *c = calloc(COME, sizeof *c);
+    world_open(&w, 2, NULL);
+    int i = 0;
+    for (; i < COME && !c[0].answered; i++) {
+        client_enter(&w, &c[i], range);
+        world_run(&w, SECOND_NS);
+    }
+    cr_assert(c[0].answered);
+    cr_assert_leq(i, 31, "within the rebalance timeout");
+    world_close(&w);
+    free(c);
+}
+
+Test(rebalance, an_assignment_is_told_when_it_is_recorded)
+{
+    struct world w;
+    struct client c[2] = {0};
+    world_open(&w, 3, NULL);
+    client_enter(&w, &c[0], range);
+    client_enter(&w, &c[1], range);
+    world_run(&w, 7 * SECOND_NS);
+    w.hold = true;
+    client_sync(&w, &c[1]);
+    client_sync(&w, &c[0]);
+    world_run(&w, SECOND_NS);
+    cr_assert(!c[0].answered && !c[1].answered, "G2");
+    world_settle(&w, 0);
+    cr_assert_str_eq(c[0].assignment, "a");
+    cr_assert_str_eq(c[1].assignment, "b");
+    world_close(&w);
+}
+
+Test(rebalance, an_assignment_that_is_not_recorded_is_told_to_nobody)
+{
+    struct world w;
+    struct client c[2] = {0};
+    world_open(&w, 4, NULL);
+    client_enter(&w, &c[0], range);
+    client_enter(&w, &c[1], range);
+    world_run(&w, 7 * SECOND_NS);
+    w.hold = true;
+    client_sync(&w, &c[1]);
+    client_sync(&w, &c[0]);
+    world_settle(&w, ERR_DISK_FULL);
+    cr_assert_eq(c[0].error, ERR_REBALANCE_IN_PROGRESS);
+    cr_assert_eq(c[1].error, ERR_REBALANCE_IN_PROGRESS);
+    w.hold = false;
+    settle(&w, c, 2);
+    cr_assert_eq(c[0].generation, 2);
+    world_close(&w);
+}
+
+/* The record of one generation is still on its way when the next begins. */
+Test(rebalance, a_late_record_says_nothing_of_another_generation)
+{
+    struct world w;
+    struct client c[2] = {0};
+    world_open(&w, 5, at_once);
+    client_enter(&w, &c[0], range);
+    cr_assert_eq(c[0].generation, 1);
+    w.hold = true;
+    client_sync(&w, &c[0]);
+    client_enter(&w, &c[1], range);
+    cr_assert_eq(c[0].error, ERR_REBALANCE_IN_PROGRESS);
+    client_join(&w, &c[0], 5, range);
+    cr_assert_eq(c[1].generation, 2);
+    world_settle(&w, 0);
+    cr_assert_eq(w.group->state, GROUP_COMPLETING, "it waits for the second assignment");
+    w.hold = false;
+    client_sync(&w, &c[1]);
+    client_sync(&w, &c[0]);
+    world_run(&w, SECOND_NS / 10);
+    cr_assert_str_eq(c[1].assignment, "b");
+    world_close(&w);
+}
+
+Test(rebalance, who_says_nothing_is_removed)
+{
+    struct world w;
+    struct client c[3] = {0};
+    world_open(&w, 6, NULL);
+    settle(&w, c, 3);
+    live(&w, c, 2, 12, ERR_REBALANCE_IN_PROGRESS);
+    settle(&w, c, 2);
+    cr_assert_eq(c[0].generation, 2);
+    cr_assert_eq(c[0].member_count, 2);
+    client_heartbeat(&w, &c[2]);
+    cr_assert_eq(c[2].error, ERR_UNKNOWN_MEMBER_ID);
+    world_close(&w);
+}
+
+Test(rebalance, who_does_not_rejoin_is_left_behind)
+{
+    struct world w;
+    struct client c[3] = {0};
+    world_open(&w, 7, NULL);
+    settle(&w, c, 2);
+    client_enter(&w, &c[2], range);
+    for (int s = 0; s < 35 && !c[2].answered; s++) { /* the second one only breathes */
+        client_heartbeat(&w, &c[1]);
+        world_run(&w, SECOND_NS);
+        if (!c[0].asking) {
+            client_join(&w, &c[0], 5, range);
+        }
+    }
+    cr_assert(c[2].answered && c[0].answered);
+    cr_assert_eq(c[0].member_count, 2);
+    client_heartbeat(&w, &c[1]);
+    cr_assert_eq(c[1].error, ERR_UNKNOWN_MEMBER_ID);
+    world_close(&w);
+}
+
+Test(rebalance, who_joins_and_does_not_sync_is_removed)
+{
+    struct world w;
+    struct client c[2] = {0};
+    world_open(&w, 8, NULL);
+    client_enter(&w, &c[0], range);
+    client_enter(&w, &c[1], range);
+    world_run(&w, 7 * SECOND_NS);
+    client_sync(&w, &c[1]); /* the leader does not */
+    for (int s = 0; s < 40 && !c[1].answered; s++) {
+        world_run(&w, SECOND_NS);
+    }
+    cr_assert_eq(c[1].error, ERR_REBALANCE_IN_PROGRESS);
+    settle(&w, &c[1], 1);
+    cr_assert(client_leads(&c[1]));
+    world_close(&w);
+}
+
+Test(rebalance, leaving_is_felt_at_once)
+{
+    struct world w;
+    struct client c[2] = {0};
+    world_open(&w, 9, NULL);
+    settle(&w, c, 2);
+    client_leave(&w, &c[0]);
+    cr_assert_eq(c[0].error, 0);
+    live(&w, &c[1], 1, 0, ERR_REBALANCE_IN_PROGRESS);
+    settle(&w, &c[1], 1);
+    client_leave(&w, &c[1]);
+    cr_assert_eq(w.group->state, GROUP_EMPTY);
+    cr_assert_eq(w.group->generation, 3, "the empty generation is one as well");
+    client_leave(&w, &c[1]);
+    cr_assert_eq(c[1].error, ERR_UNKNOWN_MEMBER_ID);
+    world_close(&w);
+}
+
+Test(rebalance, the_protocol_is_common_to_all)
+{
+    struct world w;
+    struct client c[3] = {0};
+    static const char *const both[] = {"sticky:x", "range:x", NULL};
+    static const char *const others[] = {"range:x", "roundrobin:x", NULL};
+    static const char *const none[] = {"roundrobin:x", NULL};
+    world_open(&w, 10, NULL);
+    client_enter(&w, &c[0], both);
+    client_enter(&w, &c[1], others);
+    world_run(&w, 7 * SECOND_NS);
+    cr_assert_str_eq(c[0].protocol, "range");
+    client_join(&w, &c[2], 5, none);
+    cr_assert_eq(c[2].error, ERR_INCONSISTENT_GROUP_PROTOCOL);
+    world_close(&w);
+}
+
+Test(rebalance, an_id_that_nobody_comes_back_with_is_forgotten)
+{
+    struct world w;
+    struct client c = {0};
+    world_open(&w, 11, NULL);
+    client_join(&w, &c, 5, range);
+    cr_assert_eq(c.error, ERR_MEMBER_ID_REQUIRED);
+    cr_assert_eq(w.group->expected_count, 1);
+    world_run(&w, 11 * SECOND_NS);
+    cr_assert_eq(w.group->expected_count, 0);
+    client_join(&w, &c, 5, range);
+    cr_assert_eq(c.error, ERR_UNKNOWN_MEMBER_ID);
+    world_close(&w);
+}
+
+Test(rebalance, a_group_has_room_for_so_many)
+{
+    static const char *const two[] = {"group.max.size=2", NULL};
+    struct world w;
+    struct client c[3] = {0};
+    world_open(&w, 12, two);
+    settle(&w, c, 2);
+    client_join(&w, &c[2], 3, range);
+    cr_assert_eq(c[2].error, ERR_GROUP_MAX_SIZE_REACHED);
+    world_close(&w);
+}
+
+/* --- instances -------------------------------------------------------------------------------- */
+
+Test(instance, comes_back_to_its_own_assignment)
+{
+    struct world w;
+    struct client c[2] = {{.instance = "one"}, {.instance = "two"}}, again = {.instance = "two"};
+    world_open(&w, 13, NULL);
+    settle(&w, c, 2);
+    client_join(&w, &again, 5, range);
+    world_run(&w, SECOND_NS / 10);
+    cr_assert(again.answered && again.error == 0);
+    cr_assert_eq(again.generation, 1, "no rebalance");
+    cr_assert_str_neq(again.id, c[1].id);
+    client_sync(&w, &again);
+    cr_assert_str_eq(again.assignment, c[1].assignment);
+    client_heartbeat(&w, &c[1]);
+    cr_assert_eq(c[1].error, ERR_FENCED_INSTANCE_ID, "G4");
+    client_commit(&w, &c[1], "t", 5);
+    cr_assert_eq(c[1].error, ERR_FENCED_INSTANCE_ID);
+    client_heartbeat(&w, &c[0]);
+    cr_assert_eq(c[0].error, 0, "the others do not notice");
+    world_close(&w);
+}
+
+Test(instance, that_led_does_not_assign_again)
+{
+    struct world w;
+    struct client c[2] = {{.instance = "one"}, {.instance = "two"}};
+    struct client old = {.instance = "one"}, new = {.instance = "one"};
+    world_open(&w, 14, NULL);
+    settle(&w, c, 2);
+    client_join(&w, &old, 8, range);
+    world_run(&w, SECOND_NS / 10);
+    cr_assert_eq(old.error, 0);
+    cr_assert_str_eq(old.leader, c[0].id, "before version 9 another one seems to lead");
+    client_join(&w, &new, 9, range);
+    world_run(&w, SECOND_NS / 10);
+    cr_assert_str_eq(new.leader, new.id);
+    cr_assert(new.skip);
+    cr_assert_eq(new.member_count, 2);
+    cr_assert_eq(w.group->state, GROUP_STABLE);
+    world_close(&w);
+}
+
+Test(instance, with_other_topics_makes_the_group_rebalance)
+{
+    struct world w;
+    struct client c[2] = {{.instance = "one"}, {.instance = "two"}}, again = {.instance = "two"};
+    static const char *const other[] = {"range:y", NULL};
+    world_open(&w, 15, NULL);
+    settle(&w, c, 2);
+    client_join(&w, &again, 5, other);
+    cr_assert(!again.answered);
+    client_heartbeat(&w, &c[0]);
+    cr_assert_eq(c[0].error, ERR_REBALANCE_IN_PROGRESS);
+    world_close(&w);
+}
+
+/* Only the end of its session takes an instance out. */
+Test(instance, is_waited_for_until_its_session_ends)
+{
+    struct world w;
+    struct client c[2] = {{.instance = "one"}, {.instance = "two"}}, third = {0};
+    world_open(&w, 16, NULL);
+    settle(&w, c, 2);
+    client_enter(&w, &third, range);
+    for (int s = 0; s < 40 && !third.answered; s++) {
+        if (!c[0].asking) {
+            client_join(&w, &c[0], 5, range);
+        }
+        world_run(&w, SECOND_NS);
+    }
+    cr_assert(third.answered && third.error == 0);
+    cr_assert_eq(c[0].member_count, 2, "it was silent for longer than its session");
+    world_close(&w);
+}
+
+Test(instance, can_be_removed_by_its_name_alone)
+{
+    struct world w;
+    struct client c[2] = {{.instance = "one"}, {.instance = "two"}}, admin = {.instance = "two"};
+    world_open(&w, 17, NULL);
+    settle(&w, c, 2);
+    client_leave(&w, &admin);
+    cr_assert_eq(admin.error, 0);
+    client_heartbeat(&w, &c[1]);
+    cr_assert_eq(c[1].error, ERR_UNKNOWN_MEMBER_ID);
+    world_close(&w);
+}
