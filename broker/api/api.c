@@ -11,6 +11,8 @@
 #include "api/request.h"
 #include "coord/coord.h"
 
+#include <inttypes.h>
+
 static const uint64_t second_ns = UINT64_C(1000000000);
 enum { LINES_PER_SECOND = 10, KEY_PRODUCE = 0, KEY_API_VERSIONS = 18 };
 
@@ -306,8 +308,15 @@ void api_publish(struct api *api, const struct image *image)
     uint64_t most =
         (uint64_t)api_broker_number(o->config, image, o->node_id, CONFIG_FETCH_MAX_BYTES);
     /* One answer never takes more than all sockets together may. */
-    most = o->lent_bytes_max && most > o->lent_bytes_max ? o->lent_bytes_max : most;
-    api->fetch_bytes_max = (uint32_t)most;
+    uint64_t served = o->lent_bytes_max && most > o->lent_bytes_max ? o->lent_bytes_max : most;
+    if (served < most && most != api->fetch_bytes_asked && io_shard(api->io) == 0) {
+        log_warn(io_logger(api->io), "api",
+                 "fetch.max.bytes is %" PRIu64 ", but a fetch returns %" PRIu64
+                 " at most: give limits.memory more",
+                 most, served);
+    }
+    api->fetch_bytes_asked = most;
+    api->fetch_bytes_max = (uint32_t)served;
     if (old) {
         image_release(old);
     }

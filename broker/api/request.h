@@ -45,13 +45,14 @@ struct api {
     struct deadlines deadlines;
     struct fetch_sessions *sessions;
     struct producer_ids *producer_ids;
-    uint32_t fetch_bytes_max; /* of one answer, as the image says */
-    struct list fetches;      /* of struct fetch: those that wait */
-    uint32_t loans;           /* slices of this shard's log that are not home again */
-    struct list searches;     /* of struct offsets_part: those that wait for their turn */
-    uint32_t searching;       /* those that are looking for a time */
-    uint32_t creations;       /* topics being created on demand */
-    int64_t null_offset;      /* what null mode hands out */
+    uint32_t fetch_bytes_max;   /* of one answer, as the image says and the memory allows */
+    uint64_t fetch_bytes_asked; /* as the image says */
+    struct list fetches;        /* of struct fetch: those that wait */
+    uint32_t loans;             /* slices of this shard's log that are not home again */
+    struct list searches;       /* of struct offsets_part: those that wait for their turn */
+    uint32_t searching;         /* those that are looking for a time */
+    uint32_t creations;         /* topics being created on demand */
+    int64_t null_offset;        /* what null mode hands out */
     struct api_stop *stop;
     struct net_stop net_stop;
     struct io_message farewell; /* at the end of a stop */

@@ -36,6 +36,7 @@ struct broker {
     char line[NODE_LINE_SIZE];
     struct io_message stop;
     struct logger logger;
+    char warning[NODE_LINE_SIZE]; /* the newest; under `lock` */
 };
 
 static struct memory test_memory;
@@ -93,9 +94,23 @@ static void problem(void *context, const char *line)
 
 static void sink(void *context, enum logger_level level, const char *module, const char *line)
 {
+    struct broker *b = context;
     if (getenv("BROKER_LOG")) {
         fprintf(stderr, "%s %s\n", module, line);
     }
+    if (level == LOGGER_WARN) {
+        pthread_mutex_lock(&b->lock);
+        snprintf(b->warning, sizeof b->warning, "%s", line);
+        pthread_mutex_unlock(&b->lock);
+    }
+}
+
+bool broker_warned(struct broker *b, const char *part)
+{
+    pthread_mutex_lock(&b->lock);
+    bool found = strstr(b->warning, part) != NULL;
+    pthread_mutex_unlock(&b->lock);
+    return found;
 }
 
 static void load_config(struct broker *b)
@@ -129,7 +144,7 @@ static void launch(struct broker *b)
     b->ended = false;
     memory_init(&b->memory, SIZE_MAX);
     load_config(b);
-    b->logger = (struct logger){.level = LOGGER_INFO, .sink = sink};
+    b->logger = (struct logger){.level = LOGGER_INFO, .sink = sink, .context = b};
     const struct io_options io = {
         .backend = IO_BACKEND_EPOLL,
         .shards = b->shards,

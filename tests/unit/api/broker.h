@@ -27,6 +27,9 @@ uint16_t broker_port_at(const struct broker *b, unsigned index);
 /* What the node's logger drops lines below. */
 int broker_logger_level(const struct broker *b);
 
+/* Whether the newest warning in its log has this part. */
+bool broker_warned(struct broker *b, const char *part);
+
 /* --- clients ---------------------------------------------------------------------------------- */
 
 enum { CLIENT_TIMEOUT_S = 20 }; /* a receive that waits longer fails the test */

@@ -99,6 +99,19 @@ Test(settings, dynamic_keys_act_at_once_and_outlive_a_restart)
     broker_stop(b);
 }
 
+Test(settings, a_fetch_that_the_memory_does_not_allow_is_told)
+{
+    static const char *const small[] = {"limits.memory=128MiB", NULL};
+    struct broker *b = broker_start(1, small);
+    int client = client_open(b);
+    cr_assert_eq(alter(client, "1", "fetch.max.bytes", "4MiB"), 0);
+    cr_assert(!broker_warned(b, "fetch.max.bytes"));
+    cr_assert_eq(alter(client, "1", "fetch.max.bytes", "16MiB"), 0);
+    cr_assert(broker_warned(b, "fetch.max.bytes is 16777216, but a fetch returns 6710886 at most"));
+    client_close(client);
+    broker_stop(b);
+}
+
 Test(settings, what_cannot_act_is_refused)
 {
     struct broker *b = broker_start(1, NULL);
