@@ -44,13 +44,14 @@ CHANGES = {
     "--data D": "--data {scratch}/cold",
     "micro_journal --dir D": "micro_journal --dir {scratch} --seconds 0.05s --total 4MiB",
     "--log-bytes 10GiB --only machine,restart": "--log-bytes 8MiB --only restart --rounds 1 --seconds 0.2 --warmup 0.1",
+    '--rounds 5 --only "fsync,consume 100 B"': '--rounds 1 --scale 0.01 --only "no reports"',
     "--rounds 3 --log-bytes 10GiB": "--log-bytes 8MiB --only idle --rounds 1 --idle-seconds 0.2",
     "--crashes 100000": "--crashes 200",
     "--every --seconds 60": "--every --seconds 1",
 }
 
 # Programs that leave the project's own tree or build alone only when they are called where they are.
-IN_PLACE = ("deploy/run.sh", "bench/numbers.sh")
+IN_PLACE = ("deploy/run.sh", "bench/numbers.sh", "bench/clients.sh")
 
 # Commands that do not end by themselves: how they are shown to work is up to a function below.
 ENDLESS = {
@@ -130,7 +131,7 @@ class Place:
         os.symlink(BUILD, os.path.join(self.scratch, "build"))
         shutil.copytree(os.path.join(ROOT, "docs"), os.path.join(self.scratch, "docs"))
         self.address = f"127.0.0.1:{free_port()}"
-        self.environment = {**os.environ, "LEAT_BROKERS": self.address, "TMPDIR": self.scratch}
+        self.environment = {**os.environ, "LEAT_BROKERS": self.address, "LEAT_BUILD": BUILD, "TMPDIR": self.scratch}
         self.broker = None
         self.groups = []
 
@@ -145,7 +146,6 @@ class Place:
             if shown in command:
                 used.add(shown)
                 command = command.replace(shown, run)
-        command = command.replace("bench/numbers.sh", f"LEAT_BUILD={BUILD} bench/numbers.sh")
         for program in IN_PLACE:
             command = re.sub(r"(^|(?<= ))(\./)?" + re.escape(program), f"{ROOT}/{program}", command)
         pid = self.broker.pid if self.broker else 0

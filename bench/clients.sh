@@ -1,0 +1,20 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# libleat beside librdkafka: the same records to and from the same leatd, run by run in turn. Nothing fails
+# when a target is missed: figures are read, not asserted.
+#
+#     bench/clients.sh [--build DIR] [--dir DIR] [--rounds 5] [--only WORD,...] [--scale 1] ...
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+build=${LEAT_BUILD:-$here/../build}
+if [ "${1:-}" = --build ]; then
+    build=$2
+    shift 2
+fi
+[ -f "$build/CMakeCache.txt" ] || cmake -S "$here/.." -B "$build" -G Ninja >&2
+cmake --build "$build" --target leatd leat leat-versus >&2 || {
+    echo "leat-versus needs librdkafka (Debian: librdkafka-dev); install it and run cmake again" >&2
+    exit 1
+}
+exec python3 "$here/report/clients.py" --build "$build" "$@"
