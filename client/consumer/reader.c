@@ -13,6 +13,45 @@ void plain_store_init(struct plain_store *s, struct memory *memory)
 {
     *s = (struct plain_store){.memory = memory};
     list_init(&s->batches);
+    list_init(&s->spares);
+}
+
+static void plain_free(struct plain_store *s, struct plain_batch *p)
+{
+    list_remove(&p->link);
+    wire_writer_deinit(&p->bytes);
+    memory_free(s->memory, p);
+}
+
+/* An empty batch that may grow to `limit` bytes, in no list. */
+static struct plain_batch *plain_take(struct plain_store *s, size_t limit)
+{
+    struct list *node = list_pop(&s->spares);
+    if (node) {
+        struct plain_batch *spare = container_of(node, struct plain_batch, link);
+        assert(s->spare_count > 0 && spare->bytes.size == 0);
+        s->spare_count--;
+        spare->bytes.limit = limit;
+        return spare;
+    }
+    struct plain_batch *p = memory_alloc(s->memory, sizeof *p);
+    if (p) {
+        list_init(&p->link);
+        wire_writer_init(&p->bytes, s->memory, limit);
+    }
+    return p;
+}
+
+/* Takes back a batch that is in no list. */
+static void plain_give(struct plain_store *s, struct plain_batch *p)
+{
+    if (p->bytes.capacity > PLAIN_SPARE_BYTES || s->spare_count == PLAIN_SPARES_MAX) {
+        plain_free(s, p);
+        return;
+    }
+    wire_writer_reset(&p->bytes);
+    list_append(&s->spares, &p->link);
+    s->spare_count++;
 }
 
 void plain_store_release(struct plain_store *s)
@@ -23,10 +62,19 @@ void plain_store_release(struct plain_store *s)
             assert(s->bytes >= p->bytes.size);
             s->bytes -= p->bytes.size;
             list_remove(&p->link);
-            wire_writer_deinit(&p->bytes);
-            memory_free(s->memory, p);
+            plain_give(s, p);
         }
     }
+}
+
+void plain_store_deinit(struct plain_store *s)
+{
+    assert(!s->current);
+    plain_store_release(s);
+    list_each (node, &s->spares) {
+        plain_free(s, container_of(node, struct plain_batch, link));
+    }
+    s->spare_count = 0;
 }
 
 void chunk_reader_open(struct chunk_reader *r, struct bytes data, int64_t offset,
@@ -47,18 +95,15 @@ static int reader_decompress(struct chunk_reader *r, struct bytes in, struct byt
 {
     struct decompress_limits limits = decompress_limits_of(r->batch_max_bytes);
     struct plain_store *s = r->store;
-    struct plain_batch *p = memory_alloc(s->memory, sizeof *p);
+    struct plain_batch *p = plain_take(s, r->batch_max_bytes);
     if (!p) {
         return ERR_NO_MEMORY;
     }
-    wire_writer_init(&p->bytes, s->memory, r->batch_max_bytes);
     int error = decompress_append(batch_codec(&r->batch), in, &limits, s->memory, &p->bytes);
     if (error) {
-        wire_writer_deinit(&p->bytes);
-        memory_free(s->memory, p);
+        plain_give(s, p);
         return error;
     }
-    list_init(&p->link);
     list_append(&s->batches, &p->link);
     s->current = p;
     s->bytes += p->bytes.size;

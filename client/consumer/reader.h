@@ -20,20 +20,28 @@ struct aborted {
     int64_t producer_id, first_offset;
 };
 
-/* Decompressed batches, of one reader after the other, for as long as their records are lent. */
+/* Decompressed batches, of one reader after the other, for as long as their records are lent. The
+ * memory of a few is kept for the next ones, up to PLAIN_SPARES_MAX of PLAIN_SPARE_BYTES. */
 struct plain_batch;
+
+enum { PLAIN_SPARES_MAX = 4, PLAIN_SPARE_BYTES = 1 << 20 };
 
 struct plain_store {
     struct memory *memory;
     struct plain_batch *current; /* being read, or NULL */
-    struct list batches;         /* all, the current one among them */
+    struct list batches;         /* all that are lent, the current one among them */
     size_t bytes;
+    struct list spares; /* empty */
+    unsigned spare_count;
 };
 
 void plain_store_init(struct plain_store *s, struct memory *memory);
 
-/* Frees the batches that were read to their end. */
+/* Takes back the batches that were read to their end. */
 void plain_store_release(struct plain_store *s);
+
+/* Frees everything; no reader uses the store any more. */
+void plain_store_deinit(struct plain_store *s);
 
 struct chunk_reader {
     struct bytes data;

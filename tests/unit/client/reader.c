@@ -40,7 +40,7 @@ static void log_add(struct log *l, int count, enum codec codec, int64_t producer
     struct batch_options o = batch_options_default();
     struct bytes out;
     char value[32];
-    batch_builder_init(&b, &l->memory, 1 << 20);
+    batch_builder_init(&b, &l->memory, 16 << 20);
     for (int i = 0; i < count; i++) {
         int size = sprintf(value, "%lld", (long long)l->end + i);
         struct record_input r = {
@@ -91,9 +91,71 @@ Test(reader, records_of_all_codecs_from_any_offset)
         }
         cr_assert_eq(expected, l.end);
         cr_assert_eq(r.next_offset, l.end);
-        plain_store_release(&store);
+        plain_store_deinit(&store);
         cr_assert_eq(store.bytes, 0);
     }
+    log_close(&l);
+}
+
+/* Reads one batch to its end and says where its first record lay. */
+static const uint8_t *read_batch(struct chunk_reader *r, int count)
+{
+    const uint8_t *first = NULL;
+    struct record record;
+    for (int i = 0; i < count; i++) {
+        cr_assert_eq(chunk_reader_next(r, &record), 1);
+        first = first ? first : record.value.data;
+    }
+    return first;
+}
+
+Test(reader, memory_of_a_batch_serves_the_next_but_not_while_it_is_lent)
+{
+    enum { COUNT = 100 };
+    struct log l;
+    struct plain_store store;
+    log_open(&l);
+    for (int i = 0; i < 12; i++) {
+        log_add(&l, COUNT, CODEC_LZ4, -1, 0);
+    }
+    size_t before = l.memory.used_bytes;
+    struct chunk_reader r = reader_of_log(&l, &store, 0);
+    const uint8_t *one = read_batch(&r, COUNT), *two = read_batch(&r, COUNT);
+    cr_assert_neq(one, two);
+    struct record record;
+    cr_assert_eq(chunk_reader_next(&r, &record), 1); /* of the third */
+    cr_assert(record.value.data != one && record.value.data != two);
+    plain_store_release(&store);
+    cr_assert_eq(store.spare_count, 2);
+    cr_assert_eq(record.value.data[0], '2'); /* of offset 200: it is being read */
+    read_batch(&r, COUNT - 1);
+    const uint8_t *again = read_batch(&r, COUNT);
+    cr_assert(again == one || again == two);
+    for (int i = 4; i < 12; i++) {
+        read_batch(&r, COUNT);
+    }
+    cr_assert_eq(chunk_reader_next(&r, &record), 0);
+    plain_store_release(&store);
+    cr_assert_eq(store.spare_count, PLAIN_SPARES_MAX);
+    plain_store_deinit(&store);
+    cr_assert_eq(l.memory.used_bytes, before);
+    log_close(&l);
+}
+
+Test(reader, memory_of_a_large_batch_is_not_kept)
+{
+    struct log l;
+    struct plain_store store;
+    log_open(&l);
+    log_add(&l, 200000, CODEC_LZ4, -1, 0);
+    struct chunk_reader r = reader_of_log(&l, &store, 0);
+    r.batch_max_bytes = 16 << 20;
+    read_batch(&r, 200000);
+    struct record record;
+    cr_assert_eq(chunk_reader_next(&r, &record), 0);
+    cr_assert_gt(store.bytes, PLAIN_SPARE_BYTES);
+    plain_store_release(&store);
+    cr_assert_eq(store.spare_count, 0);
     log_close(&l);
 }
 
@@ -185,7 +247,7 @@ Test(reader, changed_bytes_never_fault)
             records += 1;
         }
         chunk_reader_close(&r);
-        plain_store_release(&store);
+        plain_store_deinit(&store);
     }
     free(copy);
     log_close(&l);
