@@ -4,6 +4,7 @@
 
 enum {
     UNKNOWN_TOPIC_ANSWERS_MAX = 5, /* before a topic is believed not to exist */
+    PREPARED_MAX = 4, /* batches that are compressed ahead at once: an answer waits so long */
 };
 
 static void sender_run(struct sender *s);
@@ -258,15 +259,20 @@ static void batch_number(struct producer_queue *q, struct producer_batch *b)
     q->next_sequence = sequence_after(q->next_sequence, b->record_count);
 }
 
+/* How many batches of a partition may be in flight. */
+static unsigned queue_limit(const struct sender *s)
+{
+    bool several = sender_idempotent(s) || s->options->acks == LEAT_ACKS_NONE;
+    return several ? (unsigned)s->options->max_in_flight : 1;
+}
+
 /* The batch that may go now, detached; or NULL, and *due_ns when to look again. In the gate. */
 static struct producer_batch *queue_next(struct sender *s, struct producer_queue *q, uint64_t now,
                                          uint64_t *due_ns)
 {
     *due_ns = UINT64_MAX;
     bool idempotent = sender_idempotent(s);
-    unsigned limit =
-        idempotent || s->options->acks == LEAT_ACKS_NONE ? (unsigned)s->options->max_in_flight : 1;
-    if (q->in_flight_count >= limit || q->recovering) {
+    if (q->in_flight_count >= queue_limit(s) || q->recovering) {
         return NULL;
     }
     if (now < q->not_before_ns) {
@@ -342,6 +348,39 @@ static uint32_t node_collect(struct sender *s, struct sender_node *n, uint64_t *
     list_splice(&n->queues, &served);
     gate_leave(s->gate);
     return count;
+}
+
+/* Compresses what goes next. What fails here is tried again when the batch goes. */
+static void node_prepare(struct sender *s, struct sender_node *n)
+{
+    struct producer_batch *batches[PREPARED_MAX];
+    uint32_t count = 0;
+    gate_enter(s->gate);
+    list_each (node, &n->queues) {
+        struct producer_queue *q = container_of(node, struct producer_queue, node_link);
+        struct list *first = list_first(&q->ready);
+        struct producer_batch *b =
+            first && q->in_flight_count ? container_of(first, struct producer_batch, link) : NULL;
+        if (count < PREPARED_MAX && b && !b->sealed) {
+            batches[count++] = b;
+        }
+    }
+    gate_leave(s->gate);
+    for (uint32_t i = 0; i < count; i++) {
+        int error = producer_batch_seal(batches[i], (enum codec)s->options->compression,
+                                        s->options->compression_level, s->core->memory, -1, -1, -1);
+        assert(error || batches[i]->sealed);
+    }
+}
+
+/* Behind the connections' turn ends, which send: where a partition has one batch in flight, the next
+ * one is compressed while the broker works. Else broker and compression would take turns. */
+static void sender_prepare(struct io_turn *turn)
+{
+    struct sender *s = container_of(turn, struct sender, prepare);
+    list_each (node, &s->nodes) {
+        node_prepare(s, container_of(node, struct sender_node, link));
+    }
 }
 
 /* Sends what is due to a broker while it has room in flight. */
@@ -605,6 +644,9 @@ static void sender_run(struct sender *s)
     if (due != UINT64_MAX) {
         alarm_set(&s->core->alarms, &s->alarm, due);
     }
+    if (s->options->compression != LEAT_COMPRESSION_NONE && queue_limit(s) == 1) {
+        io_turn_end(s->core->io, &s->prepare);
+    }
 }
 
 static void sender_turn_end(struct io_turn *turn)
@@ -663,6 +705,7 @@ void sender_open(struct sender *s, struct core *core, struct accumulator *a, str
     s->member.metadata_changed = sender_metadata_changed;
     s->alarm.ring = sender_alarm;
     s->turn.turn_end = sender_turn_end;
+    s->prepare.turn_end = sender_prepare;
     core_join(core, &s->member);
     if (sender_idempotent(s)) {
         sender_ask_id(s);

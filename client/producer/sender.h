@@ -18,8 +18,9 @@
  *       batch under an id is acknowledged before the second is sent.
  *   P5  A broker remembers five batches of an id. Nothing new is sent while a batch is on its way
  *       again: so what may have been written stays among the five until it is acknowledged.
- * Without idempotence a partition has one batch in flight, so that retries keep the order; a lost
- * answer may then cause a duplicate. With acks 0 a batch is delivered when it is sent. */
+ * Without idempotence a partition has one batch in flight, so that retries keep the order (the next is
+ * compressed meanwhile); a lost answer may then cause a duplicate. With acks 0 a batch is delivered
+ * when it is sent. */
 #pragma once
 
 #include "core/call.h"
@@ -35,7 +36,7 @@ struct sender {
     struct list nodes;    /* struct sender_node */
     struct list homeless; /* queues whose leader is not known */
     struct alarm alarm;
-    struct io_turn turn;
+    struct io_turn turn, prepare;
     struct call id_call;
     bool id_known;
     int64_t producer_id;

@@ -153,6 +153,30 @@ Test(loopback, zstd)
     codec_round_trip(LEAT_COMPRESSION_ZSTD);
 }
 
+/* Without idempotence order rests on one batch in flight alone; the next ones are compressed before
+ * it is answered, and may still have to wait, go again, or be given up. */
+Test(loopback, batches_compressed_ahead_keep_the_order)
+{
+    for (int codec = LEAT_COMPRESSION_NONE; codec <= LEAT_COMPRESSION_ZSTD; codec++) {
+        struct bench b = bench_open(4, 7);
+        leat_producer_options o = LEAT_PRODUCER_OPTIONS_INIT;
+        o.idempotence = LEAT_IDEMPOTENCE_OFF;
+        o.batch_bytes = 2048;
+        o.compression = codec;
+        const struct fake_faults faults = {.drop_before = 20, .retriable = 20};
+        fake_broker_faults(b.broker, &faults);
+        leat_producer *p = producer_open(&b, &o);
+        produce_numbers(&b, p, "ahead", 0, 50000, 4);
+        cr_assert_eq(leat_flush(p, 60000, &b.e), 0, "%s", b.e.message);
+        expect_numbers(&b, "ahead", 50000, 4);
+        const struct fake_faults silence = {.silent = true};
+        fake_broker_faults(b.broker, &silence);
+        produce_numbers(&b, p, "ahead", 0, 10000, 4);
+        cr_assert_gt(leat_producer_close(p, 50, &b.e), 0);
+        bench_close(&b);
+    }
+}
+
 Test(loopback, faults_lose_nothing_and_double_nothing)
 {
     for (uint64_t seed = 10; seed < 18; seed++) {
