@@ -10,8 +10,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static const char format_words[] = "leat data directory, format ";
-
 static int in_data(struct node *n, const char *name)
 {
     return file_path(n->path, n->data, name);
@@ -135,7 +133,7 @@ static void each_name(void *context, const char *name, bool directory)
 
 static void write_format(struct node *n)
 {
-    int size = snprintf(n->text, sizeof n->text, "%s%d\n", format_words, (int)NODE_FORMAT);
+    int size = snprintf(n->text, sizeof n->text, FILE_FORMAT_WORDS "%d\n", FILE_FORMAT);
     int error = in_data(n, "format");
     assert(!error); /* it was looked for a moment ago */
     n->store.done = format_stored;
@@ -200,10 +198,10 @@ static void format_loaded(struct file_load *load, int error)
         node_fail(n, NODE_EXIT_FAILURE, "%s/format cannot be read: %s", n->data, error_text(error));
         return;
     }
-    int size = snprintf(expected, sizeof expected, "%s%d\n", format_words, (int)NODE_FORMAT);
-    size_t words = sizeof format_words - 1;
+    int size = snprintf(expected, sizeof expected, FILE_FORMAT_WORDS "%d\n", FILE_FORMAT);
+    size_t words = sizeof FILE_FORMAT_WORDS - 1;
     bool same = load->size == (size_t)size && memcmp(load->data, expected, load->size) == 0;
-    bool other = load->size > words && memcmp(load->data, format_words, words) == 0;
+    bool other = load->size > words && memcmp(load->data, FILE_FORMAT_WORDS, words) == 0;
     memory_free(io_memory(node_io(n)), load->data);
     load->data = NULL;
     if (same) {
@@ -212,7 +210,7 @@ static void format_loaded(struct file_load *load, int error)
         node_fail(n, NODE_EXIT_CONFIG,
                   "%s was written by another version of leatd, with another format than %d; start "
                   "that version",
-                  n->data, (int)NODE_FORMAT);
+                  n->data, (int)FILE_FORMAT);
     } else {
         node_fail(n, NODE_EXIT_CONFIG, "%s/format is not that of a leat data directory", n->data);
     }

@@ -12,6 +12,10 @@
 #include "base/errors.h"
 #include "io/io.h"
 
+/* <data>/format: the version of a data directory's layout. */
+#define FILE_FORMAT_WORDS "leat data directory, format "
+enum { FILE_FORMAT = 2 };
+
 struct file_load {
     void (*done)(struct file_load *l, int error);
     uint8_t *data; /* out: `size` bytes of the shard's heap, the receiver frees them */

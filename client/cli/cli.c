@@ -188,6 +188,7 @@ void cli_help(FILE *out)
         "N\n"
         "    trim TOPIC -o OFFSET [-p PARTITION] (forgets what lies before)\n"
         "  cluster info | health | brokers | config [--set key=value | --unset key]\n"
+        "  log verify DIR | dump FILE|DIR [--records]   (a data directory without its broker)\n"
         "  version\n"
         "\n"
         "  -b, --brokers LIST   or LEAT_BROKERS; default 127.0.0.1:9092\n"

@@ -98,6 +98,7 @@ int command_produce(struct cli *cli, struct args *a);
 int command_consume(struct cli *cli, struct args *a);
 int command_topic(struct cli *cli, struct args *a);
 int command_cluster(struct cli *cli, struct args *a);
+int command_log(struct cli *cli, struct args *a);
 int command_kcat(struct cli *cli, struct args *a);
 
 /* Opens the client, or ends the process. */

@@ -32,7 +32,7 @@ static int command_version(void)
 
 static int command_run(struct cli *cli, struct args *a, const char *name)
 {
-    static const char *const later[] = {"group", "acl",     "user",       "txn",  "log",
+    static const char *const later[] = {"group", "acl",     "user",       "txn",
                                         "bench", "context", "completion", "cheat"};
     if (strcmp(name, "produce") == 0 || strcmp(name, "pub") == 0) {
         return command_produce(cli, a);
@@ -45,6 +45,9 @@ static int command_run(struct cli *cli, struct args *a, const char *name)
     }
     if (strcmp(name, "cluster") == 0) {
         return command_cluster(cli, a);
+    }
+    if (strcmp(name, "log") == 0) {
+        return command_log(cli, a);
     }
     if (strcmp(name, "version") == 0) {
         return command_version();

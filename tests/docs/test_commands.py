@@ -33,6 +33,7 @@ LIMIT_S = 50  # for all
 # What is shown -> what is run, in any command. {scratch}, {address} and {pid} are the document's own.
 CHANGES = {
     "127.0.0.1:9092": "{address}",
+    "log verify /var/lib/leat": "log verify {scratch}/data --force-read",  # its broker is not stopped here
     "/var/lib/leat": "{scratch}/data",
     "--data /var/tmp/leat": "--data {scratch}/tmp-data --once",
     "events.jsonl.zst": "{scratch}/events.jsonl.zst --once --listen 127.0.0.1:0",

@@ -4,6 +4,7 @@
 that was acknowledged is served), is told when it is read, or is refused by the start with status 74 (78 where
 the directory is not ours): the sentence names the file, and the command that decides, and what holds the
 records is not changed. Put back, everything is there. Never is anything cut in silence; never a crash.
+Before each start `leat log verify` says what will come of it: damage where there is any, nothing where it heals.
 
 At the end a sweep damages every file there is, at random places: whatever happens, it is one of these.
 
@@ -13,6 +14,7 @@ import argparse
 import concurrent.futures
 import hashlib
 import itertools
+import json
 import random
 import shutil
 import threading
@@ -144,6 +146,37 @@ def contents(data):
     return found
 
 
+LEAT = f"{BUILD}/bin/leat"
+
+
+def verified(data):
+    """What `leat log verify` says: its damages, each as "file at position N: what"."""
+    before = contents(data)
+    done = subprocess.run([LEAT, "log", "verify", data, "--output", "json"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=60)
+    check(done.returncode in (0, 1) and done.stdout, f"log verify: {done.returncode}: {done.stderr}")
+    said = json.loads(done.stdout)
+    check(contents(data) == before, "log verify has changed something")
+    damages = [f"{f['file']} at position {f['position']}: {f['what']}" for f in said["findings"]
+               if f["severity"] == "damage"]
+    check(said["ok"] == (not damages) == (done.returncode == 0), f"log verify: {done.returncode}: {said}")
+    return damages
+
+
+def dumped(path, *more):
+    """What `leat log dump` shows of a file or of all files: one object for each thing."""
+    done = subprocess.run([LEAT, "log", "dump", path, "--output", "json", *more], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=60)
+    check(done.returncode == 0, f"log dump {path}: {done.returncode}: {done.stderr}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def verify_names(data, what, *names):
+    damages = verified(data)
+    check(any(all(name in damage for name in names) for damage in damages),
+          f"{what}: log verify does not name {names}: {damages}")
+
+
 failures = []
 numbers = itertools.count()
 made = threading.local()  # paths: the copies of the case that this thread is at
@@ -173,6 +206,8 @@ def counted(function):
 def heals(original, what, damage, places=None, quiet=False):
     leatd = original.copy()
     damage(leatd.data)
+    damages = verified(leatd.data)
+    check(not damages, f"{what}: log verify takes it for damage: {damages}")
     leatd.start()
     original.compare(leatd, places)
     check(not quiet or "level=error" not in leatd.said(), f"{what}: not silent:\n{leatd.said()}")
@@ -189,6 +224,7 @@ def refused(original, what, damage, names, status=DAMAGE, accepted=True):
     damage(leatd.data)
     touched = [path for path in original.files() if not same(original.data, leatd.data, path)]
     before = contents(leatd.data)
+    verify_names(leatd.data, what, *[name for name in names if name not in (COPY, "at offset 0")])
     got, said = leatd.refused()
     check(got == status, f"{what}: status {got}, not {status}:\n{said}")
     decides = ["--accept-loss"] if status == DAMAGE and COPY not in names else []
@@ -221,6 +257,7 @@ def told(original, what, damage, bases, *said):
     """The batches at `bases` are errors of the reads that meet them; at least one is; all others are served."""
     leatd = original.copy()
     damage(leatd.data)
+    verify_names(leatd.data, what, *said)
     leatd.start()
     client = Client(leatd.port)
     errors = set()
@@ -295,6 +332,8 @@ def segments(clean, killed):
     for original in (clean, killed):
         told(original, "a bit in a segment", flips((f"{SEGMENT}.log", 3 * size + 500)),
              [3 * 8], f"{SEGMENT}.log at position {3 * size}")
+        only_verified(original, "a bit in a leader epoch", flips((f"{SEGMENT}.log", 3 * size + 15)),
+                      f"{SEGMENT}.log at position {3 * size}")
         sealed = [base for base in bases if base < second]
         told(original, "a sealed segment is gone", removes(f"{SEGMENT}.log"), sealed, f"{SEGMENT}.log")
         told(original, "a sealed segment is cut", cuts(f"{SEGMENT}.log", 5 * size), sealed[5:],
@@ -304,7 +343,34 @@ def segments(clean, killed):
     check(bases[0] == 0, "the log begins at 0")
 
 
+@counted
+def only_verified(original, what, damage, *names):
+    """What nobody meets before somebody reads that place."""
+    leatd = original.copy()
+    damage(leatd.data)
+    verify_names(leatd.data, what, *names)
+
+
+def resealed(path, position, number):
+    """Writes a number of 4 bytes, and makes the file's own checksum right again."""
+    def damage(data):
+        with open(f"{data}/{path}", "r+b") as f:
+            was = bytearray(f.read())
+            count = struct.unpack_from(">I", was, 48)[0] if path.endswith(".index") else 0
+            end = 56 + 20 * count if count else 40 + 4 * -(-struct.unpack_from(">I", was, 36)[0] // 65536)
+            struct.pack_into(">I", was, position, number)
+            struct.pack_into(">I", was, 4, crc32c(bytes(was[8:end])))
+            f.seek(0)
+            f.write(was)
+
+    return damage
+
+
 def caches(clean):
+    only_verified(clean, "an entry of an index points elsewhere", resealed(SEGMENT + ".index", 76 + 8, 4711),
+                  SEGMENT + ".index", "entry 1", "position 4711")
+    only_verified(clean, "a sum of a segment is another", resealed(SEGMENT + ".sums", 44, 4711),
+                  f"{SEGMENT}.log at position 65536", "not those that were sealed")
     for end in (".index", ".sums"):
         path = SEGMENT + end
         heals(clean, f"a bit in {end}", flips((path, 60)), quiet=True)
@@ -313,6 +379,26 @@ def caches(clean):
         other = [p for p in clean.files() if p.endswith(end) and p.startswith("topics/t-1")][0]
         heals(clean, f"{end} of another segment",
               copies(other, path), quiet=True)
+
+
+@counted
+def shown(original, what):
+    """A dump shows every kind of thing, and the batches of a partition one behind the other."""
+    items = dumped(original.data)
+    kinds = {item["item"] for item in items}
+    wanted = {"file", "line", "partition", "checkpoint", "log", "journal", "group", "entry", "batch", "index",
+              "index-entry", "sums", "sum", "vote", "unused"}
+    check(wanted <= kinds, f"{what}: no {wanted - kinds}")
+    wrong = [item for item in items
+             if "wrong" in item and item["item"] != "rest" and "in the checkpoint" not in item["wrong"]]
+    check(not wrong, f"{what}: {wrong[:3]}")
+    batches = [item for item in dumped(f"{original.data}/topics/t-0") if item["item"] == "batch"]
+    bases = [batch["offset"] for batch in batches]
+    check(bases == list(range(0, 8 * len(bases), 8)) and len(bases) > 100, f"{what}: batches at {bases}")
+    records = [item for item in dumped(f"{original.data}/{SEGMENT}.log", "--records") if item["item"] == "record"]
+    check([r["offset"] for r in records] == list(range(len(records))), f"{what}: {records[:9]}")
+    kind = original.bulk.acked["t", 0][8]
+    check(records[9]["value"].startswith(f"{kind}-1-"), f"{what}: {records[9]['value'][:20]}")
 
 
 def directories(clean):
@@ -333,6 +419,10 @@ def directories(clean):
     leatd.start()
     status, said = Leatd(leatd.data, *SETTINGS, backend="epoll").refused()
     check(status == BUSY and "in use" in said, f"a second leatd: status {status}\n{said}")
+    status, said = run_quietly(LEAT, "log", "verify", leatd.data)
+    check(status == 1 and "in use" in said, f"log verify beside a leatd: status {status}\n{said}")
+    status, said = run_quietly(LEAT, "log", "verify", leatd.data, "--force-read")
+    check(status == 0, f"log verify --force-read beside an idle leatd: status {status}\n{said}")
     clean.compare(leatd)
     leatd.stop()
     print("ok: a directory in use is refused", flush=True)
@@ -391,12 +481,14 @@ def harm(path, source):
 
 
 def served_or_told(original, leatd, what):
-    """All that was acknowledged is served as it was, or its read is an error."""
+    """All that was acknowledged is served as it was, or its read is an error: how many are."""
     client = Client(leatd.port)
+    errors = 0
     for place in FSYNC_PLACES:
         for base, kind in original.bulk.acked[place].items():
             error, _, records = client.fetch(*place, base, most=1)
             if error == CORRUPT_MESSAGE:
+                errors += 1
                 continue
             check(error == NO_ERROR, f"{what}: {place} at {base}: error {error}")
             found = next(split(records), None)
@@ -404,21 +496,29 @@ def served_or_told(original, leatd, what):
             check(found[0] == base and unstamped(found[2]) == unstamped(original.bulk.batches[kind]),
                   f"{what}: {place} at {base} is another batch")
     client.close()
+    return errors
 
 
 @counted
 def swept(original, what, path, source):
     leatd = original.copy()
     what = harm(f"{leatd.data}/{path}", source)
+    damages = verified(leatd.data)
+    if os.path.exists(f"{leatd.data}/{path}") and "lock" not in path:
+        dumped(f"{leatd.data}/{path}")
     leatd.launch()
     wait_until(what, lambda: "ready:" in leatd.said() or leatd.process.poll() is not None)
     status = leatd.process.poll()
     if status is None:
         leatd.port = int(re.search(r"ready: 127\.0\.0\.1:(\d+)", leatd.said()).group(1))
-        served_or_told(original, leatd, what)
+        errors = served_or_told(original, leatd, what)
+        unread = any("memory-0" in damage for damage in damages)  # is not compared
+        check(bool(errors) == bool(damages) or (unread and not errors),
+              f"{what}: {errors} reads failed, and log verify said {damages}")
         leatd.stop()
     else:
         said = leatd.said()
+        check(damages, f"{what}: log verify said nothing, the start: {said}")
         check(status in (DAMAGE, NOT_OURS), f"{what}: status {status}\n{said}")
         named = os.path.basename(path) in said or os.path.dirname(path) in said
         check(named and (status == NOT_OURS or "--accept-loss" in said or "estore" in said),
@@ -431,6 +531,8 @@ journals(clean, killed)
 checkpoints(clean, killed)
 segments(clean, killed)
 caches(clean)
+shown(clean, "a dump of a directory that was stopped")
+shown(killed, "a dump of a directory that was killed")
 directories(clean)
 metadata(clean, killed)
 for number in range(arguments.sweeps):

@@ -137,7 +137,7 @@ def check_include(name, number, own, target, spelled):
             "news goes up by callback",
         )
     public = rooms[other].get("public", [f"{other.split('/')[-1]}/{other.split('/')[-1]}.h"])
-    if "*" not in public and spelled not in public:
+    if "*" not in public and spelled not in public and spelled not in rooms[own].get("reads", []):
         finding(name, number, "layers", f"{spelled} is private to {other}: include {' or '.join(public)}")
 
 

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Who the directory is, and what it last voted for and snapshotted (docs/formats/meta-properties.md,
+ * vote.md, snapshot.md). The metadata log itself is a root like any other. */
+#include "meta/identity.h"
+#include "meta/snapshot.h"
+#include "offline/offline_private.h"
+
+#include <stdio.h>
+
+enum { SNAPSHOT_BYTES_MAX = 1 << 30 };
+
+static const char advice_copy[] = "restore the file from a copy";
+
+static int check_identity(struct offline *o, struct identity *identity, bool *known)
+{
+    struct bytes data;
+    int error = offline_load(o, &data, "meta/meta.properties", 64 << 10);
+    if (error == ERR_NOT_FOUND) {
+        offline_tell(o, OFFLINE_DAMAGE, "meta/meta.properties", -1, advice_copy,
+                     "it is missing: nobody knows which cluster the metadata belongs to");
+        return 0;
+    }
+    if (error && error != ERR_TOO_LARGE) {
+        return error;
+    }
+    if (!error) {
+        error = identity_decode(identity, data);
+        memory_free(o->memory, (void *)data.data);
+    }
+    *known = error == 0;
+    if (error) {
+        offline_tell(o, OFFLINE_DAMAGE, "meta/meta.properties", 0, advice_copy,
+                     error == ERR_UNSUPPORTED_VERSION ? "it is of another version of leat"
+                                                      : "its checksum or form is wrong");
+    }
+    return 0;
+}
+
+static void check_slots(struct offline *o, struct bytes data, const struct identity *identity)
+{
+    struct vote vote;
+    int first;
+    if (vote_choose(&vote, &first, data)) {
+        offline_tell(o, OFFLINE_DAMAGE, "meta/vote", 0,
+                     "restore the file from a copy, or start leatd once with --accept-loss",
+                     "neither copy of the vote is valid");
+        return;
+    }
+    if (identity && (!uuid_equal(vote.cluster_id, identity->cluster_id) ||
+                     !uuid_equal(vote.directory_id, identity->directory_id))) {
+        offline_tell(o, OFFLINE_DAMAGE, "meta/vote", 0, advice_copy,
+                     "it belongs to another directory than meta.properties says");
+    }
+    for (int slot = 0; slot < VOTE_SLOTS; slot++) {
+        size_t at = (size_t)slot * VOTE_SLOT_SIZE;
+        struct vote one;
+        if (data.size < at + VOTE_SLOT_SIZE || vote_decode(&one, data.data + at)) {
+            offline_tell(o, OFFLINE_NOTE, "meta/vote", (int64_t)at,
+                         "nothing: the other copy is whole, and the next vote writes this one anew",
+                         "one copy of the vote is not valid");
+        }
+    }
+}
+
+static int check_vote(struct offline *o, const struct identity *identity)
+{
+    struct bytes data = {0};
+    int error = offline_load(o, &data, "meta/vote", 64 << 10);
+    if (error == ERR_NOT_FOUND) {
+        offline_tell(o, OFFLINE_DAMAGE, "meta/vote", -1,
+                     "restore the file from a copy, or start leatd once with --accept-loss",
+                     "it is missing: without it this node may not vote or lead");
+        return 0;
+    }
+    if (error && error != ERR_TOO_LARGE) {
+        return error;
+    }
+    check_slots(o, data, identity);
+    memory_free(o->memory, (void *)data.data);
+    return 0;
+}
+
+/* --- snapshots ------------------------------------------------------------------------------------ */
+
+static int read_snapshot(struct offline *o, const char *name, struct snapshot_id id,
+                         struct uuid cluster_id)
+{
+    struct snapshot_reader reader;
+    struct bytes data;
+    size_t used = 0;
+    int error = offline_load(o, &data, name, SNAPSHOT_BYTES_MAX);
+    if (error) {
+        return error == ERR_TOO_LARGE ? offline_fail(o, error, "%s is too large", name) : error;
+    }
+    struct image_home *home = image_home_new(o->memory, "");
+    struct image *draft = home ? image_empty(home) : NULL;
+    if (!draft) {
+        image_home_free(home);
+        memory_free(o->memory, (void *)data.data);
+        return offline_fail(o, ERR_NO_MEMORY, "no memory to read %s", name);
+    }
+    snapshot_reader_init(&reader, o->memory, draft, id, cluster_id);
+    error = snapshot_reader_feed(&reader, data.data, data.size, &used);
+    bool short_of = !error && (used < data.size || snapshot_reader_end(&reader) != 0);
+    if (error == ERR_NO_MEMORY) {
+        error = offline_fail(o, error, "no memory to read %s", name);
+    } else if (error || short_of) {
+        offline_tell(o, OFFLINE_DAMAGE, name, (int64_t)reader.bytes, advice_copy, "%s",
+                     short_of        ? "the file is cut off"
+                     : reader.why[0] ? reader.why
+                                     : error_text(error));
+        error = 0;
+    }
+    image_release(draft);
+    image_home_free(home);
+    memory_free(o->memory, (void *)data.data);
+    return error;
+}
+
+/* The newest one counts; the one before it may still be on its way out. */
+static int check_snapshots(struct offline *o, const struct identity *identity)
+{
+    struct offline_names names;
+    struct snapshot_id newest = {.end_offset = -1}, id;
+    int error = offline_list(o, &names, "meta/snapshots");
+    if (error) {
+        return error == ERR_NOT_FOUND ? 0 : error;
+    }
+    for (size_t i = 0; i < names.count; i++) {
+        const char *text = names.names[i].text;
+        if (snapshot_name_parse(bytes_of_string(text), &id) && id.end_offset > newest.end_offset) {
+            newest = id;
+        }
+    }
+    offline_names_free(&names);
+    if (newest.end_offset < 0 || !identity) {
+        return 0;
+    }
+    char text[SNAPSHOT_NAME_SIZE], name[OFFLINE_NAME_MAX];
+    snapshot_name(newest, text);
+    snprintf(name, sizeof name, "meta/snapshots/%s", text);
+    return read_snapshot(o, name, newest, identity->cluster_id);
+}
+
+int offline_metadata(struct offline *o)
+{
+    struct identity identity;
+    bool known = false;
+    int error = check_identity(o, &identity, &known);
+    error = error ? error : check_vote(o, known ? &identity : NULL);
+    return error ? error : check_snapshots(o, known ? &identity : NULL);
+}
