@@ -45,6 +45,8 @@ enum leat_code {
     LEAT_ERR_INVALID_TOPIC = -17,
     LEAT_ERR_TOPIC_EXISTS = -36,
     LEAT_ERR_SEQUENCE = -45, /* the broker no longer knows what this producer sent before */
+    LEAT_ERR_GROUP_NOT_EMPTY = -68,
+    LEAT_ERR_GROUP_NOT_FOUND = -69,
     LEAT_ERR_FENCED = -90,
 
     LEAT_ERR_TIMEOUT = -1001,
@@ -461,6 +463,103 @@ LEAT_API void leat_meta_free(leat_meta *meta);
  * none. */
 LEAT_API int leat_offset_at(leat_client *c, const char *topic, int32_t partition, int64_t when,
                             int64_t *offset, leat_error *e);
+
+/* One of many offsets that are looked up together. */
+typedef struct leat_offset_query {
+    const char *topic;
+    int32_t partition;
+    int32_t code;   /* out: 0, or why there is no offset: LEAT_ERR_UNKNOWN_TOPIC, ... */
+    int64_t when;   /* as for leat_offset_at() */
+    int64_t offset; /* out; -1 if there is none */
+} leat_offset_query;
+
+/* As leat_offset_at() for many partitions, each named once: one request for each of their leaders.
+ * 0 when every query was answered, each by its code. */
+LEAT_API int leat_offsets_at(leat_client *c, leat_offset_query *queries, size_t count,
+                             leat_error *e);
+
+/* --- groups: administration of consumer groups --- */
+
+typedef struct leat_group_listing {
+    const char *name;
+    const char *state;         /* "Stable", "Empty", ...; "" when the broker does not say */
+    const char *protocol_type; /* "consumer"; "" for a group that never had a member */
+    int32_t coordinator;       /* broker id */
+} leat_group_listing;
+
+typedef struct leat_groups {
+    const leat_group_listing *const *groups; /* by name */
+    size_t count;
+} leat_groups;
+
+/* All groups of all brokers. *out is freed by the caller with leat_groups_free(). */
+LEAT_API int leat_group_list(leat_client *c, leat_groups **out, leat_error *e);
+LEAT_API void leat_groups_free(leat_groups *groups);
+
+typedef struct leat_group_member {
+    const char *id;
+    const char *instance_id; /* of a static member, or NULL */
+    const char *client_id;
+    const char *host;
+    size_t partition_count; /* assigned to it: leat_group_partition.member */
+} leat_group_member;
+
+/* What a group has committed for a partition, or reads of it without having committed yet. */
+typedef struct leat_group_partition {
+    const char *topic;
+    int32_t partition;
+    int32_t member;    /* index of the member that reads it, -1: none */
+    int64_t committed; /* offset of the first record that is not read, -1: nothing committed */
+    int32_t committed_epoch; /* leader epoch, -1: not known */
+    int32_t code;            /* 0, or why start and end are not known */
+    const char *metadata;    /* committed with the offset; "" */
+    int64_t start, end;      /* of the log, -1: not known */
+    int64_t lag;             /* records that are not read, -1: not known */
+    int64_t lag_ms; /* now minus the time of the first of them; 0 without lag, -1: not known */
+} leat_group_partition;
+
+typedef struct leat_group {
+    const char *name;
+    const char *state; /* "Stable", "PreparingRebalance", "CompletingRebalance", "Empty" */
+    const char *protocol_type;
+    const char *protocol; /* the assignor's name; "" while there is none */
+    int32_t coordinator;  /* broker id */
+    const leat_group_member *const *members;
+    size_t member_count;
+    const leat_group_partition *const *partitions; /* by topic and number */
+    size_t partition_count;
+    int64_t lag;    /* the sum of those that are known */
+    int64_t lag_ms; /* the largest of those that are known */
+} leat_group;
+
+/* A group's state, members, commits and lag. The times of unread records are read from their
+ * partitions, for at most timeout_ms: what could not be read by then is -1. LEAT_ERR_GROUP_NOT_FOUND.
+ * *out is freed by the caller with leat_group_free(). */
+LEAT_API int leat_group_describe(leat_client *c, const char *group, leat_group **out,
+                                 leat_error *e);
+LEAT_API void leat_group_free(leat_group *group);
+
+/* Deletes a group and all that it has committed. LEAT_ERR_GROUP_NOT_EMPTY while it has members,
+ * LEAT_ERR_GROUP_NOT_FOUND. */
+LEAT_API int leat_group_delete(leat_client *c, const char *group, leat_error *e);
+
+typedef struct leat_group_position {
+    const char *topic;
+    int32_t partition;
+    int32_t code;   /* out: 0, or why this one was not changed */
+    int64_t offset; /* >= 0: of the first record to be read; not used for deleting */
+} leat_group_position;
+
+/* Sets what a group without members has committed for these partitions, each named once; the group is
+ * made if it does not exist. Sorts the positions. 0: all are set. LEAT_ERR_GROUP_NOT_EMPTY; or the first
+ * code that is not 0: then those with code 0 are set. */
+LEAT_API int leat_group_offsets_set(leat_client *c, const char *group,
+                                    leat_group_position *positions, size_t count, leat_error *e);
+
+/* Forgets what a group has committed for these partitions, which no member reads. Results as above,
+ * and LEAT_ERR_GROUP_NOT_FOUND. */
+LEAT_API int leat_group_offsets_delete(leat_client *c, const char *group,
+                                       leat_group_position *positions, size_t count, leat_error *e);
 
 #ifdef __cplusplus
 }

@@ -21,6 +21,7 @@ struct fake_faults {
                              59 */
     bool corrupt;         /* Fetch: a byte of every batch is changed */
     bool hostile;         /* every answer is noise with a right correlation id, or without */
+    bool hostile_groups;  /* half of the answers about groups are noise */
     bool silent;          /* nothing is answered */
     unsigned refuse_large; /* Produce: batches above this size get MESSAGE_TOO_LARGE; 0: never */
 };
@@ -50,3 +51,21 @@ int64_t fake_broker_end(struct fake_broker *b, const char *topic, int partition)
 
 /* The codec of a partition's first batch, or -1. */
 int fake_broker_codec(struct fake_broker *b, const char *topic, int partition);
+
+/* --- groups --- */
+
+/* A group without members that has committed nothing. */
+void fake_group_make(struct fake_broker *b, const char *name, const char *state);
+
+/* A member that reads the partitions 0 .. count - 1 of a topic. */
+void fake_group_member(struct fake_broker *b, const char *group, const char *member,
+                       const char *topic, int count);
+
+/* What a group has committed, or -1; and without a group of that name -2. */
+int64_t fake_group_committed(struct fake_broker *b, const char *group, const char *topic,
+                             int partition);
+void fake_group_commit(struct fake_broker *b, const char *group, const char *topic, int partition,
+                       int64_t offset);
+
+/* The next `times` requests to a coordinator are refused: it is another broker. */
+void fake_group_moves(struct fake_broker *b, unsigned times);

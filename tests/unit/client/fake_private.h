@@ -17,6 +17,9 @@ enum {
     PARTITIONS = 16,
     PRODUCERS = 256,
     REMEMBERED = 5,
+    GROUPS = 8,
+    GROUP_MEMBERS = 4,
+    GROUP_OFFSETS = 64,
     FRAME_MAX = 64 << 20,
     POLL_NS = 5000000,
 };
@@ -50,6 +53,21 @@ struct fake_topic {
     char name[64];
     struct uuid id;
     struct partition partitions[PARTITIONS];
+};
+
+struct fake_group {
+    char name[64], state[32];
+    struct {
+        char id[64], topic[64];
+        int partitions;
+    } members[GROUP_MEMBERS];
+    int member_count;
+    struct {
+        char topic[64];
+        int32_t partition;
+        int64_t offset; /* -1: none */
+    } offsets[GROUP_OFFSETS];
+    int offset_count;
 };
 
 struct peer {
@@ -88,6 +106,8 @@ struct fake_broker {
     struct fake_topic topics[TOPICS];
     unsigned topic_count;
     bool lost_producers;
+    struct fake_group groups[GROUPS];
+    unsigned group_count, group_moves;
 };
 
 /* Finds or (by name, make) makes a topic. */
@@ -96,6 +116,11 @@ struct fake_topic *fake_topic_find(struct fake_broker *b, struct wire_string nam
 
 /* NULL for a topic that is NULL or a number out of range. */
 struct partition *fake_partition_find(struct fake_broker *b, struct fake_topic *t, int32_t index);
+
+/* fake_groups.c: the requests about groups; ERR_UNSUPPORTED_VERSION for others. */
+int fake_groups_answer(struct fake_broker *b, int16_t key, struct reader *r, int version,
+                       struct wire_writer *w, struct arena *arena);
+bool fake_groups_key(int16_t key);
 
 /* Answers one request into p->out; *wait: it has to wait for records. An error ends the connection.
  */

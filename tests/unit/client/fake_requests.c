@@ -444,6 +444,25 @@ static void answer_noise(struct fake_broker *b, const struct wire_request_header
     (void)error;
 }
 
+/* Slices point into the arena of the answer: they are copied while it lives. */
+static void answer_flatten(struct fake_broker *b, struct wire_writer *out)
+{
+    struct wire_writer flat;
+    struct iovec iovecs[64];
+    int count;
+    if (!out->splice_count) {
+        return;
+    }
+    wire_writer_init(&flat, io_memory(b->io), FRAME_MAX);
+    while ((count = wire_writer_iovecs(out, flat.size, iovecs, 64)) > 0) {
+        for (int i = 0; i < count; i++) {
+            wire_put(&flat, iovecs[i].iov_base, iovecs[i].iov_len);
+        }
+    }
+    wire_writer_deinit(out);
+    *out = flat;
+}
+
 /* Answers one request into p->out. An error ends the connection. */
 int fake_answer(struct peer *p, const uint8_t *data, size_t size, bool *wait)
 {
@@ -462,6 +481,10 @@ int fake_answer(struct peer *p, const uint8_t *data, size_t size, bool *wait)
     }
     if (b->faults.hostile && (h.key != WIRE_API_VERSIONS || prng_chance(&b->prng, 1, 4)) &&
         (h.key != WIRE_METADATA || prng_chance(&b->prng, 1, 3))) {
+        answer_noise(b, &h, api, &p->out);
+        return 0;
+    }
+    if (b->faults.hostile_groups && fake_groups_key(h.key) && prng_chance(&b->prng, 1, 2)) {
         answer_noise(b, &h, api, &p->out);
         return 0;
     }
@@ -490,8 +513,10 @@ int fake_answer(struct peer *p, const uint8_t *data, size_t size, bool *wait)
     case WIRE_OFFSET_FOR_LEADER_EPOCH:
         error = answer_epochs(b, &r, h.version, &p->out, &arena);
         break;
+    case -1:
+        break;
     default:
-        error = ERR_UNSUPPORTED_VERSION;
+        error = fake_groups_answer(b, h.key, &r, h.version, &p->out, &arena);
         break;
     }
     if (!error && (silent || *wait)) {
@@ -499,19 +524,8 @@ int fake_answer(struct peer *p, const uint8_t *data, size_t size, bool *wait)
     } else if (!error) {
         error = wire_frame_end(&p->out);
     }
-    if (!error && p->out.splice_count) {
-        /* The slices point into the arena: copy them while it lives. */
-        struct wire_writer flat;
-        struct iovec iovecs[64];
-        int count;
-        wire_writer_init(&flat, io_memory(b->io), FRAME_MAX);
-        while ((count = wire_writer_iovecs(&p->out, flat.size, iovecs, 64)) > 0) {
-            for (int i = 0; i < count; i++) {
-                wire_put(&flat, iovecs[i].iov_base, iovecs[i].iov_len);
-            }
-        }
-        wire_writer_deinit(&p->out);
-        p->out = flat;
+    if (!error) {
+        answer_flatten(b, &p->out);
     }
     arena_deinit(&arena);
     return error;
