@@ -59,8 +59,8 @@ static void partition_put(struct log_dirs *d, const struct image_topic *topic, i
 }
 
 /* The partitions of a topic, or those in `asked`. */
-static int topic_put(struct log_dirs *d, const struct image_topic *topic, bool all,
-                     const int32_t *asked, int32_t asked_count)
+static int dir_topic_put(struct log_dirs *d, const struct image_topic *topic, bool all,
+                         const int32_t *asked, int32_t asked_count)
 {
     struct api_request *r = d->request;
     int32_t most = all ? topic->partition_count : asked_count;
@@ -106,8 +106,8 @@ void handle_describe_log_dirs(struct api_request *r)
             all ? image_topic_at(image, i)
                 : image_topic_by_name(image, wire_string_bytes(q->topics[i].topic));
         if (topic) {
-            error = topic_put(d, topic, all, all ? NULL : q->topics[i].partitions,
-                              all ? 0 : q->topics[i].partitions_count);
+            error = dir_topic_put(d, topic, all, all ? NULL : q->topics[i].partitions,
+                                  all ? 0 : q->topics[i].partitions_count);
         }
     }
     if (error) {

@@ -148,7 +148,7 @@ static void fetch_answer(struct fetch *f)
 }
 
 /* An error at the top: the session is not what the client thinks. */
-static void fetch_refuse(struct api_request *r, int error)
+static void fetch_reject(struct api_request *r, int error)
 {
     struct fetch_response response;
     fetch_response_init(&response);
@@ -394,7 +394,7 @@ void handle_fetch(struct api_request *r)
     list_init(&f->link);
     error = fetch_session_begin(api->sessions, &f->q, api_version(r), &f->session, &f->incremental);
     if (error) {
-        fetch_refuse(r, error);
+        fetch_reject(r, error);
         return;
     }
     error = fetch_prepare(f);

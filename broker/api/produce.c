@@ -228,7 +228,7 @@ static bool part_start(struct api *home, struct part *p)
     return false;
 }
 
-static void produce_start(struct share *s)
+static void produce_share_start(struct share *s)
 {
     share_each(s, part_start);
 }
@@ -299,7 +299,7 @@ void handle_produce(struct api_request *r)
         api_close(r, count < 0 ? "too many partitions" : error_text(ERR_NO_MEMORY));
         return;
     }
-    p->spread.start = produce_start;
+    p->spread.start = produce_share_start;
     p->spread.done = produce_done;
     p->response.responses_count = p->q.topic_data_count;
     struct produce_part *next = parts;

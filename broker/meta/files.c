@@ -61,7 +61,7 @@ static void load_failed(struct io_op *op, int64_t result)
     load_end(l, l->priv.error);
 }
 
-static void load_fail(struct file_load *l, int error)
+static void file_load_fail(struct file_load *l, int error)
 {
     l->priv.error = error;
     finish_later(l->priv.io, &l->priv.op, load_failed);
@@ -92,17 +92,17 @@ void file_load(struct io *io, struct file_load *l, const char *path, size_t limi
     int error = io_file_open(io, &l->priv.file, path, IO_OPEN_READ);
     if (error) {
         l->priv.file = NULL;
-        load_fail(l, error == -ENOENT ? ERR_NOT_FOUND : ERR_DISK_FAILED);
+        file_load_fail(l, error == -ENOENT ? ERR_NOT_FOUND : ERR_DISK_FAILED);
         return;
     }
     int64_t size = io_file_size(io, l->priv.file);
     if (size < 0 || (uint64_t)size > limit) {
-        load_fail(l, size < 0 ? ERR_DISK_FAILED : ERR_TOO_LARGE);
+        file_load_fail(l, size < 0 ? ERR_DISK_FAILED : ERR_TOO_LARGE);
         return;
     }
     l->data = memory_alloc(io_memory(io), (size_t)size + 1);
     if (!l->data) {
-        load_fail(l, ERR_NO_MEMORY);
+        file_load_fail(l, ERR_NO_MEMORY);
         return;
     }
     l->priv.capacity = (size_t)size;

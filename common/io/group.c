@@ -22,8 +22,8 @@ static int group_refuse(char *reason, int error, const char *text)
 }
 
 /* The group owns the memory that it stands in. */
-static struct io_group *group_new(const struct posix_backend *backend,
-                                  const struct io_options *options)
+static struct io_group *group_make(const struct posix_backend *backend,
+                                   const struct io_options *options)
 {
     struct memory memory;
     memory_init(&memory, SIZE_MAX);
@@ -76,7 +76,7 @@ int group_open(struct io_group **out, const struct posix_backend *backend,
     if (options->shards == 0 || options->shards > SHARDS_MAX || options->workers > WORKERS_MAX) {
         return group_refuse(reason, -EINVAL, "shards must be 1 to 64 and workers at most 64");
     }
-    struct io_group *g = group_new(backend, options);
+    struct io_group *g = group_make(backend, options);
     if (!g) {
         return group_refuse(reason, -ENOMEM, "no memory for the shards");
     }
