@@ -113,6 +113,9 @@ static void put_batch(struct log *log, struct segment *s, const struct admission
                       struct iovec *pieces, unsigned count)
 {
     uint32_t position = s->size;
+    if (position == 0) {
+        s->first_timestamp = x->fields.max_timestamp;
+    }
     tail_put(s, pieces, count);
     assert(s->size == position + x->size);
     log->end_offset = x->base_offset + x->fields.last_offset_delta + 1;

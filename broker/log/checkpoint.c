@@ -34,6 +34,7 @@ static void describe(const struct log *log, struct checkpoint_log *l)
         .start_offset = log->start_offset,
         .end_offset = log->end_offset,
         .high_watermark = log->high_watermark,
+        .clean_offset = log->clean_offset,
         .max_timestamp = -1,
         .name = bytes_of_string(log->topic),
     };
@@ -65,7 +66,8 @@ static void older_segments(const struct log *log, struct writer *w)
     for (const struct list *n = log->segments.next; n != &log->segments; n = n->next) {
         const struct segment *s = container_of(n, struct segment, link);
         if (s != active) {
-            struct checkpoint_segment older = {s->base_offset, s->size, s->max_timestamp};
+            struct checkpoint_segment older = {s->base_offset, s->size, s->max_timestamp,
+                                               s->generation};
             checkpoint_segment_encode(&older, w);
         }
     }
@@ -193,6 +195,7 @@ static void capture(struct log_set *set)
     k->memory_sequence = set->mapped.next_sequence;
     k->memory_position = set->mapped.position;
     k->stage = CHECKPOINT_CAPTURED;
+    k->captures++;
     collect_pending(set);
 }
 
@@ -293,6 +296,7 @@ static void copy_written(struct io_op *op, int64_t result)
     }
     assert(k->stage == CHECKPOINT_SECOND);
     k->stage = CHECKPOINT_IDLE;
+    k->captures_durable = k->captures;
     k->count++;
     checkpoint_release(set);
     if (k->capacity > (1u << 20)) {

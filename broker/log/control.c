@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Truncation, a new start, removal, retention: entries of the journal whose effect on files waits.
+/* Truncation, a new start, removal, retention, compaction: entries of the journal whose effect on files waits.
  *
  *     log_control -> (TRUNCATE: find the batch, read the bytes kept of its block) -> entry gathered
  *        -> settled: done() -> a durable mark covers it (L7): files are cut, renamed, removed
@@ -83,7 +83,7 @@ static void control_gather(struct log *log, struct log_control *c, struct entry 
     list_init(&r->link);
     list_append(&set->releases, &r->link);
     log->releases++;
-    log->holds += c->kind != LOG_START;
+    log->holds += c->kind == LOG_TRUNCATE || c->kind == LOG_REMOVE;
 }
 
 static struct release *release_new(struct log_set *set)
@@ -150,6 +150,29 @@ static int control_remove(struct log *log, struct log_control *c)
     log_fail_waiting(log, ERR_CLOSED);
     map_remove(&log->set->by_id, bytes_of(log->key, sizeof log->key));
     control_gather(log, c, &e, NULL, 0, r);
+    return 1;
+}
+
+/* --- compaction ------------------------------------------------------------------------------- */
+
+static int control_replace(struct log *log, struct log_control *c)
+{
+    struct replacement *p = c->priv.replacement;
+    if (log->set->closing || !replacement_holds(p)) {
+        return ERR_CLOSED;
+    }
+    struct release *r = control_room(log, REPLACE_BODY_SIZE) ? release_new(log->set) : NULL;
+    if (!r) {
+        return 0;
+    }
+    uint8_t body[REPLACE_BODY_SIZE];
+    struct entry e = replacement_entry(p, body);
+    struct iovec piece = {body, sizeof body};
+    replacement_tell(p);
+    if (!in_memory(log)) {
+        replacement_effect(p, &r->doomed);
+    }
+    control_gather(log, c, &e, &piece, 1, r);
     return 1;
 }
 
@@ -383,6 +406,7 @@ static void memory_settled(struct log_control *c)
     struct truncation *t = c->priv.truncation;
     struct entry e = {.kind = ENTRY_REMOVE};
     struct iovec kept = {0};
+    uint8_t body[REPLACE_BODY_SIZE];
     if (c->kind == LOG_TRUNCATE) {
         e = truncate_entry(t);
         kept = truncate_kept(t);
@@ -392,6 +416,10 @@ static void memory_settled(struct log_control *c)
         log_replay_start(log, c->offset);
         checkpoint_recapture(set);
         log_moved(log);
+    } else if (c->kind == LOG_REPLACE) {
+        e = replacement_entry(c->priv.replacement, body);
+        kept = (struct iovec){body, sizeof body};
+        replacement_effect(c->priv.replacement, &c->priv.release->doomed);
     }
     e.topic_id = log->topic_id;
     e.partition = log->partition;
@@ -399,6 +427,10 @@ static void memory_settled(struct log_control *c)
     if (!c->priv.alone) {
         mapped_keep_promise(&set->mapped, (uint32_t)kept.iov_len);
         mapped_append(&set->mapped, &e, &kept, kept.iov_len > 0);
+    }
+    if (c->kind ==
+        LOG_REPLACE) { /* unlike the others it cannot be replayed twice: behind its entry */
+        checkpoint_recapture(set);
     }
     log->controls--;
     if (t) {
@@ -415,7 +447,9 @@ static int control_truncate(struct log *log, struct log_control *c)
         return 1;
     }
     struct segment *s = segment_for_offset(log, c->offset);
-    if (!s || c->offset < log->start_offset) {
+    /* What is compacted was below the high watermark, and what it stands for is gone. */
+    bool compacted = s && s->generation > 0 && c->offset < segment_end_offset(s);
+    if (!s || compacted || c->offset < log->start_offset) {
         return ERR_OFFSET_OUT_OF_RANGE;
     }
     if (writes_in_flight(log, s) && !log_mutant(set, LOG_MUTANT_TRUNCATE_RACE)) {
@@ -469,7 +503,8 @@ static struct segment *replayed_segment(struct log *log, const struct entry *e)
             if (s->state == SEGMENT_SEALED) {
                 segment_look(s);
             }
-            return e->position <= s->size && e->offset >= s->base_offset ? s : NULL;
+            bool fits = e->position <= s->size && e->offset >= s->base_offset;
+            return fits && s->generation == 0 ? s : NULL;
         }
     }
     return NULL;
@@ -542,6 +577,8 @@ static int control_try(struct log_control *c)
         return control_start(log, c);
     case LOG_REMOVE:
         return control_remove(log, c);
+    case LOG_REPLACE:
+        return control_replace(log, c);
     }
     return ERR_INVALID_ARGUMENT;
 }
@@ -615,6 +652,18 @@ bool log_drop_below(struct log *log, int64_t offset)
     return true;
 }
 
+static bool doomed_remove(struct list *doomed)
+{
+    if (!segments_idle(doomed)) {
+        return false;
+    }
+    struct list *node;
+    while ((node = list_first(doomed))) {
+        segment_remove_files(container_of(node, struct segment, link));
+    }
+    return true;
+}
+
 /* True when the entry's files are in their new state. */
 static bool release_run(struct release *r)
 {
@@ -623,18 +672,15 @@ static bool release_run(struct release *r)
         return log->removing || log_drop_below(log, r->offset);
     }
     if (r->kind == LOG_TRUNCATE) {
-        if (!segments_idle(&r->doomed)) {
-            return false;
-        }
-        struct list *node;
-        while ((node = list_first(&r->doomed))) {
-            segment_remove_files(container_of(node, struct segment, link));
-        }
-        log->holds--;
-        return true;
+        bool gone = doomed_remove(&r->doomed);
+        log->holds -= gone;
+        return gone;
+    }
+    if (r->kind == LOG_REPLACE) {
+        return doomed_remove(&r->doomed);
     }
     if (!segments_idle(&log->segments) || log->space.stage != SPACE_IDLE || log->controls ||
-        log->releases > 1 || log->searches || log->retaining) {
+        log->releases > 1 || log->searches || log->retaining || log->cleaning) {
         return false;
     }
     struct log_set *set = log->set;
@@ -670,7 +716,9 @@ void log_release_marked(struct log_set *set)
             : set->journal.marked;
     list_each (node, &set->releases) {
         struct release *r = container_of(node, struct release, link);
-        if (r->sequence > mark) {
+        bool early = r->kind == LOG_REPLACE && !list_empty(&r->doomed) &&
+                     log_mutant(set, LOG_MUTANT_REPLACE_EARLY);
+        if (r->sequence > mark && !early) {
             journal_mark(&set->journal);
             return;
         }

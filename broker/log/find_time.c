@@ -189,7 +189,7 @@ static void batch_read(struct log_read *r, int error)
 static void search_batches(struct time_search *t)
 {
     for (;;) {
-        if (t->segment->removed) { /* by a truncation: the client asks again */
+        if (t->segment->removed) { /* by a truncation or compaction: the client asks again */
             search_end(t, ERR_BUSY, -1, -1, -1);
             return;
         }
@@ -229,6 +229,10 @@ static void search_indexed(struct time_search *t)
 {
     struct segment *s = t->segment;
     t->offset = s->base_offset;
+    if (s->removed) { /* it is in no list that says where it ends */
+        search_end(t, ERR_BUSY, -1, -1, -1);
+        return;
+    }
     if (s->index_whole) {
         uint32_t position = index_position_for_time(&s->index, t->find->timestamp);
         for (uint32_t i = 0; i < s->index.count && s->index.entries[i].position <= position; i++) {

@@ -105,6 +105,30 @@ int entry_decode(struct entry *out, struct reader *r)
     return 0;
 }
 
+void replace_body_encode(const struct replace_body *b, uint8_t out[static REPLACE_BODY_SIZE])
+{
+    put_be32(out, b->generation);
+    put_be64(out + 4, (uint64_t)b->max_timestamp);
+    put_be64(out + 12, (uint64_t)b->clean_offset);
+}
+
+int replace_body_decode(struct replace_body *out, const struct entry *e)
+{
+    if (e->body_size != REPLACE_BODY_SIZE) {
+        return ERR_MALFORMED;
+    }
+    struct replace_body b = {
+        .generation = get_be32(e->body),
+        .max_timestamp = (int64_t)get_be64(e->body + 4),
+        .clean_offset = (int64_t)get_be64(e->body + 12),
+    };
+    if (b.generation == 0 || (uint64_t)b.clean_offset > NUMBER_MAX) {
+        return ERR_MALFORMED;
+    }
+    *out = b;
+    return 0;
+}
+
 void journal_header_encode(uint8_t out[static JOURNAL_HEADER_SIZE], struct uuid storage_id,
                            uint64_t life, uint32_t shard, uint32_t number)
 {
@@ -192,6 +216,7 @@ void checkpoint_log_encode_fixed(const struct checkpoint_log *l, struct writer *
     writer_be32(w, (uint32_t)l->epochs.size);
     writer_be32(w, (uint32_t)l->producers.size);
     writer_be32(w, l->segments);
+    writer_be64(w, (uint64_t)l->clean_offset);
 }
 
 void checkpoint_segment_encode(const struct checkpoint_segment *s, struct writer *w)
@@ -199,6 +224,7 @@ void checkpoint_segment_encode(const struct checkpoint_segment *s, struct writer
     writer_be64(w, (uint64_t)s->base_offset);
     writer_be32(w, s->size);
     writer_be64(w, (uint64_t)s->max_timestamp);
+    writer_be32(w, s->generation);
 }
 
 struct checkpoint_segment checkpoint_segment_decode(struct reader *r)
@@ -206,6 +232,7 @@ struct checkpoint_segment checkpoint_segment_decode(struct reader *r)
     struct checkpoint_segment s = {.base_offset = (int64_t)reader_be64(r)};
     s.size = reader_be32(r);
     s.max_timestamp = (int64_t)reader_be64(r);
+    s.generation = reader_be32(r);
     return s;
 }
 
@@ -265,6 +292,7 @@ int checkpoint_log_decode(struct checkpoint_log *out, struct reader *r)
     uint32_t epochs_size = reader_be32(&in);
     uint32_t producers_size = reader_be32(&in);
     l.segments = reader_be32(&in);
+    l.clean_offset = (int64_t)reader_be64(&in);
     if (name_size == 0 || name_size > CHECKPOINT_NAME_MAX ||
         l.segments > size / CHECKPOINT_SEGMENT_SIZE) {
         return ERR_MALFORMED;
@@ -276,7 +304,8 @@ int checkpoint_log_decode(struct checkpoint_log *out, struct reader *r)
     l.unfinished = take_bytes(&in, l.segment_size % IO_BLOCK_SIZE);
     if (in.failed || reader_left(&in) || l.start_offset < 0 || l.end_offset < l.start_offset ||
         (uint64_t)l.end_offset > NUMBER_MAX || l.durability > 1 || l.segment_base < 0 ||
-        l.segment_base > l.end_offset || !segments_hold(&l)) {
+        l.segment_base > l.end_offset || l.clean_offset < 0 || l.clean_offset > l.end_offset ||
+        !segments_hold(&l)) {
         return ERR_MALFORMED;
     }
     *out = l;

@@ -67,8 +67,8 @@ enum entry_kind {
         2,           /* the log ends at `offset`; body: the bytes kept of the block that it cuts */
     ENTRY_EPOCH = 3, /* epoch `leader_epoch` begins at `offset` */
     ENTRY_LOG_START = 4, /* nothing below `offset` is readable */
-    ENTRY_REPLACE = 5,   /* reserved for compaction */
-    ENTRY_REMOVE = 6,    /* nothing is left of the log */
+    ENTRY_REPLACE = 5, /* one segment stands for those up to `offset`; body: struct replace_body */
+    ENTRY_REMOVE = 6,  /* nothing is left of the log */
 };
 
 /* Entry:
@@ -82,9 +82,9 @@ enum entry_kind {
  *          8     16  topic id
  *         24      4  partition
  *         28      4  leader epoch
- *         32      8  offset: of the body's batch, the new end, the new start
+ *         32      8  offset: of the body's batch, the new end, the new start, the end of what is replaced
  *         40      8  base offset of the segment
- *         48      4  position in the segment: of the batch, of the cut
+ *         48      4  position in the segment: of the batch, of the cut; the size of a new segment
  *         52      4  reserved, zero
  *         56     ..  body */
 struct entry {
@@ -101,6 +101,24 @@ struct entry {
 };
 
 void entry_header_encode(const struct entry *e, uint8_t out[static ENTRY_HEADER_SIZE]);
+
+/* Body of a REPLACE: the segment `segment_base` of this generation stands for all of the log from its
+ * base up to the entry's offset. Its file is durable when the entry is written.
+ *
+ *     OFFSET   SIZE  MEANING
+ *          0      4  generation of the new segment, at least 1: a part of its name
+ *          4      8  its largest timestamp, -1: none
+ *         12      8  clean offset: below it each key occurs once */
+enum { REPLACE_BODY_SIZE = 20 };
+
+struct replace_body {
+    uint32_t generation;
+    int64_t max_timestamp;
+    int64_t clean_offset;
+};
+
+void replace_body_encode(const struct replace_body *b, uint8_t out[static REPLACE_BODY_SIZE]);
+int replace_body_decode(struct replace_body *out, const struct entry *e) MUST_CHECK;
 
 /* The next entry of a group whose sum holds. ERR_MALFORMED: kind or size is not possible. */
 int entry_decode(struct entry *out, struct reader *r) MUST_CHECK;
@@ -170,7 +188,8 @@ int checkpoint_header_decode(struct checkpoint_header *out, const uint8_t *data,
  *         72      4  size of the epochs
  *         76      4  size of the producers' state
  *         80      4  number of older segments
- *         84     ..  name, epochs, producers, older segments, then (size modulo 4096) bytes: the
+ *         84      8  clean offset: below it each key occurs once; 0 where nothing was compacted
+ *         92     ..  name, epochs, producers, older segments, then (size modulo 4096) bytes: the
  *                    unfinished block
  *
  * An older segment, oldest first; all of it is durable:
@@ -178,13 +197,16 @@ int checkpoint_header_decode(struct checkpoint_header *out, const uint8_t *data,
  *     OFFSET   SIZE  MEANING
  *          0      8  base offset
  *          8      4  size in bytes
- *         12      8  its largest timestamp, -1: none */
-enum { CHECKPOINT_LOG_SIZE = 84, CHECKPOINT_SEGMENT_SIZE = 20, CHECKPOINT_NAME_MAX = 249 };
+ *         12      8  its largest timestamp, -1: none
+ *         20      4  generation: 0 as it was appended, else written by compaction, and offsets may be
+ *                    left out in it */
+enum { CHECKPOINT_LOG_SIZE = 92, CHECKPOINT_SEGMENT_SIZE = 24, CHECKPOINT_NAME_MAX = 249 };
 
 struct checkpoint_segment {
     int64_t base_offset;
     uint32_t size;
     int64_t max_timestamp;
+    uint32_t generation;
 };
 
 struct checkpoint_log {
@@ -196,7 +218,8 @@ struct checkpoint_log {
     int64_t segment_base;
     uint32_t segment_size;
     int64_t max_timestamp;
-    uint32_t segments;                                       /* older ones */
+    uint32_t segments; /* older ones */
+    int64_t clean_offset;
     struct bytes name, epochs, producers, older, unfinished; /* borrowed */
 };
 

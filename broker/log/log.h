@@ -28,7 +28,9 @@
 struct log;
 struct log_set;
 struct log_recovery;
+struct log_replaced;
 struct release;
+struct replacement;
 struct truncation;
 
 enum {
@@ -55,14 +57,31 @@ struct log_options {
     uint64_t disk_reserve_bytes;   /* 64 MiB that appends leave free */
     uint32_t files_max;            /* 512 open segment files for each shard */
     uint64_t checkpoint_bytes;     /* journal bytes between checkpoints; 1/4 of journal_bytes_max */
-    uint64_t producer_expiration_ms; /* 86400000 */
-    uint32_t producers_max;          /* 100000 producer ids for each shard */
-    bool accept_loss;                /* go on when damage is found: the operator has decided */
-    uint32_t mutants;                /* enum log_mutant: rules left out; simulator builds only */
+    uint64_t producer_expiration_ms;   /* 86400000 */
+    uint32_t producers_max;            /* 100000 producer ids for each shard */
+    uint64_t cleaner_map_bytes;        /* 128 MiB, or what the heap has: keys of one pass */
+    uint32_t cleaner_piece_bytes;      /* 512 KiB: read at once by the cleaner */
+    uint64_t cleaner_bytes_per_second; /* read and written by it; 0: as it can */
+    uint64_t cleaner_backoff_ms;       /* 15000: between two looks that find nothing to do */
+    bool cleaner_off;                  /* compacts only what log_clean() asks for */
+    bool accept_loss;                  /* go on when damage is found: the operator has decided */
+    uint32_t mutants;                  /* enum log_mutant: rules left out; simulator builds only */
     /* The topic's name if the metadata knows this partition, else NULL (L8): what it does not know
      * is set aside. Lent until log_recover() is done. */
     const char *(*known)(void *context, struct uuid topic_id, int32_t partition);
     void *known_context;
+    /* NULL, or told of each REPLACE before it can take effect (tests). */
+    void (*replaced)(void *context, struct uuid topic_id, int32_t partition,
+                     const struct log_replaced *r);
+    void *replaced_context;
+};
+
+/* What the cleaner does to the offsets [from, to) of a log. */
+struct log_replaced {
+    int64_t from_offset, to_offset;
+    uint32_t size_bytes; /* of the new segment */
+    int64_t key_offset;  /* no record at or above it has made an older one superfluous */
+    int64_t now_ms;      /* wall clock by which tombstones were judged */
 };
 
 /* What can change while a log lives. */
@@ -73,6 +92,12 @@ struct log_config {
     int64_t retention_bytes;        /* -1: without limit */
     uint32_t index_interval_bytes;  /* 4096 */
     enum log_durability durability; /* fixed at creation */
+    bool compact;           /* records whose key has a later one go, below the high watermark */
+    double min_dirty_ratio; /* of the bytes, before a pass is worth it; 0: at once */
+    int64_t min_compaction_lag_ms; /* what is younger stays */
+    int64_t
+        max_compaction_lag_ms; /* what is older is compacted whatever the ratio; 0: never for that */
+    int64_t delete_retention_ms; /* tombstones stay so long after a pass has met them */
 };
 
 /* Rules of RELIABILITY 4.1 that the simulator leaves out one at a time, to show that each is
@@ -99,6 +124,11 @@ enum log_mutant {
     LOG_MUTANT_NO_ADMISSION = 1 << 18,   /* appends do not wait for space on disk (L9) */
     LOG_MUTANT_FIVE_ONLY = 1 << 19,      /* five batches of a producer, whatever is settled (L10) */
     LOG_MUTANT_IGNORE_FAILED = 1 << 20,  /* a failed write or sync is taken for a good one (L11) */
+    LOG_MUTANT_REPLACE_UNSYNCED = 1 << 21, /* REPLACE before its file is durable (L7) */
+    LOG_MUTANT_REPLACE_EARLY = 1 << 22, /* the old files go before a mark covers the REPLACE (L7) */
+    LOG_MUTANT_REPLACE_UNLISTED = 1 << 23, /* what no checkpoint lists is replaced too */
+    LOG_MUTANT_TOMBSTONE_EARLY = 1 << 24,  /* tombstones go with the first pass that meets them */
+    LOG_MUTANT_NO_EMPTY_BATCH = 1 << 25,   /* a producer's last batch goes with its records */
 };
 
 /* --- recovery --------------------------------------------------------------------------------- */
@@ -151,6 +181,12 @@ struct log *log_open(struct log_set *set, struct uuid topic_id, int32_t partitio
                      const char *topic, const struct log_config *config) MUST_CHECK;
 
 void log_configure(struct log *log, const struct log_config *config);
+
+/* Whether records without key are refused: set by log_configure(). */
+bool log_compacts(const struct log *log);
+
+/* Compacts the log now, whatever its dirty ratio, if it is compacted at all (tests, operators). */
+void log_clean(struct log *log);
 
 struct log_status {
     int64_t start_offset;
@@ -268,6 +304,7 @@ enum log_control_kind {
                    */
     LOG_START,    /* nothing below `offset` is readable: DeleteRecords, retention */
     LOG_REMOVE,   /* everything goes, also the files; the struct log is freed with done() */
+    LOG_REPLACE,  /* of compaction alone: a new segment stands for older ones */
 };
 struct log_control {
     enum log_control_kind kind;
@@ -282,6 +319,7 @@ struct log_control {
         bool alone; /* and stands in the durable journal only */
         struct truncation *truncation;
         struct release *release;
+        struct replacement *replacement;
     } priv;
 };
 void log_control(struct log *log, struct log_control *c);
@@ -297,6 +335,7 @@ struct log_set_status {
     uint64_t journal_bytes, journal_bytes_live;
     uint64_t tail_bytes;
     uint64_t commits, committed_bytes, checkpoints, write_behind_bytes;
+    uint64_t cleaned_bytes_before, cleaned_bytes_after; /* of what the cleaner has replaced */
     uint64_t appends_waiting; /* for room in the tail, the journal or on the disk */
     uint32_t logs, files_open;
     bool disk_full;

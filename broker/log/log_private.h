@@ -52,8 +52,11 @@ struct segment {
     struct log *log;
     enum segment_state state;
     int64_t base_offset;
-    int64_t last_append_ms; /* wall clock of its first append in this process, 0: none */
-    uint32_t size;          /* bytes of content */
+    int64_t last_append_ms;  /* wall clock of its first append in this process, 0: none */
+    uint32_t generation;     /* 0: as appended; else written by compaction: offsets are left out */
+    uint64_t sealed_capture; /* checkpoints captured before it was sealed */
+    int64_t first_timestamp; /* of its first batch in this process, -1: not known */
+    uint32_t size;           /* bytes of content */
     uint32_t submitted, written;
     int64_t max_timestamp; /* of its batches, or more: what a truncation cuts is not looked at */
     uint64_t allocated;
@@ -109,6 +112,7 @@ struct log {
     int64_t start_offset, end_offset, durable_offset, high_watermark;
     uint64_t size_bytes; /* of the segments that are known */
     int64_t max_timestamp;
+    int64_t clean_offset; /* below it each key occurs once */
     struct epochs epochs;
     struct producers *producers;
 
@@ -117,12 +121,15 @@ struct log {
     bool tidy;            /* nothing is in the directory that is not the log's */
     bool directory_known;
     bool missing; /* recovery: its directory is gone; only a REMOVE in the journal explains that */
-    unsigned holds;     /* unsettled or unmarked TRUNCATE and REMOVE: files are not touched (L7) */
-    unsigned controls;  /* truncations that look for their place: appends wait */
-    unsigned releases;  /* in set.releases */
-    unsigned searches;  /* for a time: they need the log */
-    unsigned cuts;      /* truncations that are not settled; */
-    int64_t cut_offset; /* nothing above it becomes durable before they are */
+    unsigned holds;    /* unsettled or unmarked TRUNCATE and REMOVE: files are not touched (L7) */
+    unsigned controls; /* truncations that look for their place: appends wait */
+    unsigned releases; /* in set.releases */
+    unsigned searches; /* for a time: they need the log */
+    struct cleaning *cleaning; /* a pass of the cleaner over it */
+    bool uncleanable;          /* the last one met what it must not touch */
+    bool clean_asked;          /* log_clean() */
+    unsigned cuts;             /* truncations that are not settled; */
+    int64_t cut_offset;        /* nothing above it becomes durable before they are */
     struct log_control retain; /* the log's own, of retention */
     bool retaining;
 
@@ -153,7 +160,7 @@ struct release {
     enum log_control_kind kind;
     int64_t offset; /* a new start: the log's own may be further, and not yet durable */
     struct log *log;
-    struct list doomed; /* segments that a truncation took from the log */
+    struct list doomed; /* segments that a truncation or a replacement took from the log */
 };
 
 /* A directory on its way out: renamed to trash, then emptied in the background. */
@@ -207,6 +214,9 @@ struct checkpoint {
     struct iovec iovec;
     uint64_t mark;
     uint64_t count;
+    /* Captures begun, and the number of the last that is durable: a segment that was sealed before it
+     * is listed in it. */
+    uint64_t captures, captures_durable;
 };
 
 struct log_set {
@@ -253,6 +263,9 @@ struct log_set {
     uint64_t segment_keys;
     uint64_t trash_counter;
     uint64_t waiting_appends, write_behind_bytes;
+    struct cleaning *cleaning; /* the pass that runs */
+    uint64_t cleaner_next_ns;  /* the next look */
+    uint64_t cleaned_bytes_before, cleaned_bytes_after;
     bool disk_full;
     bool topics_dirty; /* a name in topics/ has changed since the last sync */
     struct io_file *topics_directory;
@@ -338,6 +351,14 @@ unsigned tail_iovecs(const struct segment *s, uint32_t from, uint32_t to, struct
 struct segment *segment_new(struct log *log, int64_t base_offset) MUST_CHECK;
 void segment_free(struct segment *s);              /* closes; nothing in flight */
 struct segment *log_active(const struct log *log); /* NULL: none yet */
+/* One that is not in the log's list. NULL: no memory. */
+struct segment *segment_alloc(struct log *log, int64_t base_offset) MUST_CHECK;
+/* "<base offset, 20 digits>[-<generation>]<suffix>" */
+enum { SEGMENT_NAME_MAX = 48 };
+void segment_name(char out[static SEGMENT_NAME_MAX], int64_t base_offset, uint32_t generation,
+                  const char *suffix);
+bool segment_name_parse(const char *name, int64_t *base_offset, uint32_t *generation,
+                        const char **suffix);
 void segment_path(const struct segment *s, char out[static IO_PATH_MAX], const char *suffix);
 int segment_open(struct segment *s) MUST_CHECK;
 void segment_become(struct segment *s, enum segment_state state);
@@ -349,6 +370,8 @@ bool segment_settled_on_disk(const struct segment *s, uint32_t size);
 void segment_cut_reads(struct segment *s);
 /* No read from disk is in flight; `before`: none that began before the last cut. */
 bool segment_reads_idle(struct segment *s, bool before);
+/* A durable checkpoint lists it as it is. */
+bool segment_listed(const struct segment *s);
 /* 1: `end` bytes of the active segment have their place on disk; 0: being made, log_set_progress()
  * follows; or an error (ERR_DISK_FULL). */
 int log_space(struct log *log, struct segment *s, uint64_t end) MUST_CHECK;
@@ -391,6 +414,37 @@ void log_release_marked(struct log_set *set);
 /* On a full disk a stop may find no mark for them: the next start does what they would have done. */
 void log_releases_abandon(struct log_set *set);
 void log_control_pump(struct log_set *set);
+
+/* --- replace.c -------------------------------------------------------------------------------- */
+/* A durable segment that is to stand for a run of sealed ones. */
+struct replacement {
+    struct log *log;
+    struct segment *fresh;        /* not in the log's list yet */
+    struct segment *first, *last; /* of the run */
+    int64_t end_offset;           /* of the run */
+    int64_t clean_offset;         /* of the log, when it has taken place */
+    int64_t key_offset;           /* the end of the pass's map */
+    int64_t now_ms;               /* wall clock by which tombstones were judged */
+};
+/* The run is still what it was. */
+bool replacement_holds(const struct replacement *p);
+struct entry replacement_entry(const struct replacement *p, uint8_t body[static REPLACE_BODY_SIZE]);
+void replacement_tell(const struct replacement *p); /* whom log_options names */
+/* Puts the new segment in place of the run, which goes to `doomed`. */
+void replacement_effect(struct replacement *p, struct list *doomed);
+/* 1 done, 0 wait for progress, or an error. */
+int log_replay_replace(struct log *log, const struct entry *e) MUST_CHECK;
+
+/* --- cleaner.c -------------------------------------------------------------------------------- */
+/* Now and then: begins a pass over the log that needs it most, if none runs. */
+void cleaner_look(struct log_set *set);
+/* Up to where compaction may go now: sealed, listed, below the high watermark, old enough. */
+int64_t cleaner_limit(const struct log *log, int64_t now_ms);
+
+/* --- clean_pass.c ----------------------------------------------------------------------------- */
+/* Begins a pass over what lies below `limit_offset`; cleaner_look() is called when it has ended. 0, or an
+ * error: there is none. */
+int clean_pass_begin(struct log *log, int64_t limit_offset, int64_t now_ms) MUST_CHECK;
 
 /* --- trash.c ---------------------------------------------------------------------------------- */
 /* Renames `path` into <root>/trash and removes it in the background. 0 or an error. */

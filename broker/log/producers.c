@@ -407,6 +407,21 @@ uint32_t producers_count(const struct producers *p)
     return p ? (uint32_t)map_count(&p->by_id) : 0;
 }
 
+uint32_t producers_newest_below(const struct producers *p, int64_t offset, int64_t *out)
+{
+    uint32_t count = 0;
+    for (const struct list *n = p ? p->order.next : NULL; p && n != &p->order; n = n->next) {
+        const struct producer *known = container_of(n, struct producer, link);
+        for (uint32_t i = known->count; i-- > 0;) {
+            if (seen_last_offset(&known->batches[i]) < offset) {
+                out[count++] = seen_last_offset(&known->batches[i]);
+                break;
+            }
+        }
+    }
+    return count;
+}
+
 size_t producers_size(const struct producers *p)
 {
     size_t size = PRODUCERS_HEADER_SIZE;

@@ -58,6 +58,10 @@ void producers_expire(struct producers *p, int64_t timestamp_ms);
 
 uint32_t producers_count(const struct producers *p);
 
+/* The last offset of each producer's newest batch that ends below `offset`, in no order, at most
+ * producers_count() of them. Returns how many. */
+uint32_t producers_newest_below(const struct producers *p, int64_t offset, int64_t *out);
+
 /* Bytes of the encoding, and the encoding itself: OFFSET SIZE MEANING table in producers.c. */
 size_t producers_size(const struct producers *p);
 void producers_encode(const struct producers *p, struct writer *w);

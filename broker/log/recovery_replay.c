@@ -83,13 +83,16 @@ static bool has_directory(const struct recovery *r, struct uuid topic_id, int32_
 static void note_found(void *context, const char *name, bool directory)
 {
     const struct log *log = context;
-    if (directory || strlen(name) != 24 || strcmp(name + 20, ".log") != 0) {
+    int64_t base;
+    uint32_t generation;
+    const char *suffix;
+    if (directory || !segment_name_parse(name, &base, &generation, &suffix) ||
+        strcmp(suffix, ".log") != 0) {
         return;
     }
-    int64_t base = strtoll(name, NULL, 10);
     list_each (node, &log->segments) {
         struct segment *s = container_of(node, struct segment, link);
-        if (s->base_offset == base && s->state == SEGMENT_SEALED) {
+        if (s->base_offset == base && s->generation == generation && s->state == SEGMENT_SEALED) {
             s->missing_from = UINT32_MAX;
         }
     }
@@ -366,7 +369,7 @@ static int apply(struct recovery *r, const struct entry *e, enum log_durability 
     case ENTRY_REMOVE:
         return replay_remove(r, log);
     case ENTRY_REPLACE:
-        break;
+        return log_replay_replace(log, e);
     }
     return ERR_DAMAGED;
 }

@@ -30,7 +30,49 @@ void segment_path(const struct segment *s, char out[static IO_PATH_MAX], const c
 {
     log_directory(s->log, out);
     size_t at = strlen(out);
-    snprintf(out + at, IO_PATH_MAX - at, "/%020" PRId64 "%s", s->base_offset, suffix);
+    char name[SEGMENT_NAME_MAX];
+    segment_name(name, s->base_offset, s->generation, suffix);
+    snprintf(out + at, IO_PATH_MAX - at, "/%s", name);
+}
+
+void segment_name(char out[static SEGMENT_NAME_MAX], int64_t base_offset, uint32_t generation,
+                  const char *suffix)
+{
+    char middle[16] = "";
+    if (generation) {
+        snprintf(middle, sizeof middle, "-%" PRIu32, generation);
+    }
+    int size = snprintf(out, SEGMENT_NAME_MAX, "%020" PRId64 "%s%s", base_offset, middle, suffix);
+    assert(size > 0 && size < SEGMENT_NAME_MAX);
+}
+
+bool segment_name_parse(const char *name, int64_t *base_offset, uint32_t *generation,
+                        const char **suffix)
+{
+    char *end;
+    if (name[0] < '0' || name[0] > '9') {
+        return false;
+    }
+    *base_offset = strtoll(name, &end, 10);
+    if (end != name + 20) {
+        return false;
+    }
+    unsigned long long number = 0;
+    if (*end == '-') {
+        number = end[1] >= '1' && end[1] <= '9' ? strtoull(end + 1, &end, 10) : 0;
+        if (number == 0 || number > UINT32_MAX) {
+            return false;
+        }
+    }
+    *generation = (uint32_t)number;
+    *suffix = end;
+    return true;
+}
+
+bool segment_listed(const struct segment *s)
+{
+    return s->state == SEGMENT_SEALED &&
+           s->log->set->checkpoint.captures_durable > s->sealed_capture;
 }
 
 struct segment *log_active(const struct log *log)
@@ -42,7 +84,7 @@ struct segment *log_active(const struct log *log)
     return s->state == SEGMENT_ACTIVE ? s : NULL;
 }
 
-struct segment *segment_new(struct log *log, int64_t base_offset)
+struct segment *segment_alloc(struct log *log, int64_t base_offset)
 {
     struct segment *s = memory_alloc(log->set->memory, sizeof *s);
     if (!s) {
@@ -53,6 +95,7 @@ struct segment *segment_new(struct log *log, int64_t base_offset)
     s->key = ++log->set->segment_keys;
     s->index.max_timestamp = -1;
     s->max_timestamp = -1;
+    s->first_timestamp = -1;
     s->index_whole = true;
     s->missing_from = UINT32_MAX;
     s->write.done = write_done;
@@ -63,7 +106,15 @@ struct segment *segment_new(struct log *log, int64_t base_offset)
     list_init(&s->index_waiters);
     list_init(&s->index_lru);
     list_init(&s->link);
-    list_append(&log->segments, &s->link);
+    return s;
+}
+
+struct segment *segment_new(struct log *log, int64_t base_offset)
+{
+    struct segment *s = segment_alloc(log, base_offset);
+    if (s) {
+        list_append(&log->segments, &s->link);
+    }
     return s;
 }
 
@@ -316,6 +367,7 @@ void segment_become(struct segment *s, enum segment_state state)
 void segment_seal(struct segment *s)
 {
     assert(s->state == SEGMENT_ACTIVE);
+    s->sealed_capture = s->log->set->checkpoint.captures;
     segment_become(s, SEGMENT_SEALING);
     segment_write_behind(s, true);
 }
@@ -519,7 +571,7 @@ static const char *const suffixes[] = {".log", ".index", ".sums"};
 
 struct leftover {
     struct list link;
-    char name[32];
+    char name[SEGMENT_NAME_MAX];
 };
 
 struct listing {
@@ -528,10 +580,11 @@ struct listing {
     int error;
 };
 
-static bool segment_named(const struct log *log, int64_t base)
+static bool segment_named(const struct log *log, int64_t base, uint32_t generation)
 {
     for (const struct list *n = log->segments.prev; n != &log->segments; n = n->prev) {
-        if (container_of(n, struct segment, link)->base_offset == base) {
+        const struct segment *s = container_of(n, struct segment, link);
+        if (s->base_offset == base && s->generation == generation) {
             return true;
         }
     }
@@ -541,14 +594,16 @@ static bool segment_named(const struct log *log, int64_t base)
 static void listing_add(void *context, const char *name, bool directory)
 {
     struct listing *l = context;
-    char *end;
-    int64_t base = strtoll(name, &end, 10);
-    bool ours = !directory && end == name + 20 && strlen(name) < sizeof((struct leftover *)0)->name;
+    const char *suffix;
+    int64_t base;
+    uint32_t generation;
+    bool ours = !directory && strlen(name) < sizeof((struct leftover *)0)->name &&
+                segment_name_parse(name, &base, &generation, &suffix);
     bool known = false;
     for (unsigned i = 0; ours && i < array_size(suffixes); i++) {
-        known = known || strcmp(end, suffixes[i]) == 0;
+        known = known || strcmp(suffix, suffixes[i]) == 0;
     }
-    if (!known || segment_named(l->log, base)) {
+    if (!known || segment_named(l->log, base, generation)) {
         return;
     }
     struct leftover *left = memory_alloc(l->log->set->memory, sizeof *left);

@@ -334,7 +334,7 @@ static void job_scan(struct index_job *job)
                    .from_offset = s->base_offset,
                    .limit = limit,
                    .epochs = &log->epochs,
-                   .open = s->state != SEGMENT_SEALED || limit < s->size},
+                   .open = s->state != SEGMENT_SEALED || limit<s->size, .gaps = s->generation> 0},
         .bytes_per_second = list_empty(&s->index_waiters) ? SCAN_BYTES_PER_SECOND : 0,
         .batch = scan_batch,
         .done = scan_done,

@@ -30,6 +30,9 @@ void log_options_defaults(struct log_options *o)
     DEFAULT(checkpoint_bytes, o->journal_bytes_max / 4);
     DEFAULT(producer_expiration_ms, 86400000);
     DEFAULT(producers_max, 100000);
+    DEFAULT(cleaner_map_bytes, 128u << 20);
+    DEFAULT(cleaner_piece_bytes, 512u << 10);
+    DEFAULT(cleaner_backoff_ms, 15000);
 #undef DEFAULT
     if (o->journal_bytes_max < 2 * o->journal_file_bytes) {
         o->journal_bytes_max = 2 * o->journal_file_bytes;
@@ -148,6 +151,7 @@ struct log_set *log_set_new(struct io *io, const struct log_options *options, un
     }
     set->pump_turn.turn_end = pump_turn_end;
     set->tick.done = tick;
+    set->checkpoint.captures = set->checkpoint.captures_durable = 1;
     char path[IO_PATH_MAX];
     snprintf(path, sizeof path, "%s/topics", options->root);
     struct io_disk disk;
@@ -197,6 +201,7 @@ static bool load_older(struct log *log, const struct checkpoint_log *l)
         if (!s) {
             return false;
         }
+        s->generation = c.generation;
         segment_become(s, SEGMENT_SEALED);
         s->size = s->submitted = s->written = c.size;
         s->allocated = c.size;
@@ -250,6 +255,7 @@ struct log *log_set_load(struct log_set *set, const struct checkpoint_log *l)
     log->end_offset = l->end_offset;
     log->durable_offset = l->end_offset;
     log->high_watermark = l->high_watermark < l->end_offset ? l->high_watermark : l->end_offset;
+    log->clean_offset = l->clean_offset;
     struct reader epochs = reader_of(l->epochs.data, l->epochs.size);
     struct reader producers = reader_of(l->producers.data, l->producers.size);
     if (epochs_decode(&log->epochs, set->memory, &epochs) ||
@@ -346,12 +352,19 @@ void log_configure(struct log *log, const struct log_config *config)
     enum log_durability fixed = log->config.durability;
     log->config = *config;
     log->config.durability = fixed;
+    log->uncleanable = false; /* whoever has changed something gets another try */
     if (log->config.segment_bytes < IO_BLOCK_SIZE) {
         log->config.segment_bytes = IO_BLOCK_SIZE;
     }
     if (log->config.index_interval_bytes == 0) {
         log->config.index_interval_bytes = 4096;
     }
+}
+
+bool log_compacts(const struct log *log)
+{
+    assert(log->magic == LOG_MAGIC);
+    return log->config.compact;
 }
 
 struct log_status log_status(const struct log *log)
@@ -398,6 +411,8 @@ struct log_set_status log_set_status(const struct log_set *set)
         .committed_bytes = set->journal.committed_bytes,
         .checkpoints = set->checkpoint.count,
         .write_behind_bytes = set->write_behind_bytes,
+        .cleaned_bytes_before = set->cleaned_bytes_before,
+        .cleaned_bytes_after = set->cleaned_bytes_after,
         .appends_waiting = set->waiting_appends,
         .logs = (uint32_t)map_count(&set->by_id),
         .files_open = set->files_open,
@@ -500,6 +515,7 @@ static void tick(struct io_op *op, int64_t result)
         set->disk_full = full;
     }
     set->mapped.failed = false;
+    cleaner_look(set);
     checkpoint_try_again(set);
     if (set->waiting_appends || !list_empty(&set->controls)) {
         log_set_progress(set);

@@ -219,31 +219,57 @@ Test(format, journal_header_golden_bytes)
     cr_assert_eq(get_be32(data + 4), crc32c(0, data + 8, sizeof data - 8));
 }
 
+Test(format, replace_body_golden_and_back)
+{
+    uint8_t data[REPLACE_BODY_SIZE];
+    struct replace_body b = {.generation = 3, .max_timestamp = 1700000000000, .clean_offset = 77};
+    replace_body_encode(&b, data);
+    expect("replace", data, sizeof data,
+           "00000003 0000018bcfe56800" /* generation, largest timestamp */
+           "000000000000004d" /* clean offset */);
+    struct entry e = {.kind = ENTRY_REPLACE, .body = data, .body_size = sizeof data};
+    struct replace_body back;
+    cr_assert_eq(replace_body_decode(&back, &e), 0);
+    cr_assert(back.generation == 3 && back.max_timestamp == 1700000000000 &&
+              back.clean_offset == 77);
+    e.body_size--;
+    cr_assert_eq(replace_body_decode(&back, &e), ERR_MALFORMED);
+    e.body_size++;
+    b.generation = 0; /* that of a segment as it was appended */
+    replace_body_encode(&b, data);
+    cr_assert_eq(replace_body_decode(&back, &e), ERR_MALFORMED);
+    b = (struct replace_body){.generation = 1, .clean_offset = -1};
+    replace_body_encode(&b, data);
+    cr_assert_eq(replace_body_decode(&back, &e), ERR_MALFORMED);
+}
+
 /* --- checkpoint --------------------------------------------------------------------------------- */
 
 static const char CHECKPOINT[] =
-    "4c434b31 7a473f2d 00000000000000e6"                 /* magic, sum, size */
+    "4c434b31 7531bb00 00000000000000f2"                 /* magic, sum, size */
     "0000000000000007 00000000000003e8"                  /* life, settled */
     "00000000000003e9 00000000000001f4"                  /* first live sequences */
     "202122232425262728292a2b2c2d2e2f"                   /* storage id */
     "303132333435363738393a3b3c3d3e3f"                   /* boot id */
     "00000001 00000002 00000001 00000002"                /* shard, shards, logs, flags */
     "0000000000800000 00000003 00000000"                 /* journal files: size, number */
-    "00000076 101112131415161718191a1b1c1d1e1f 00000009" /* size, topic id, partition */
+    "00000082 101112131415161718191a1b1c1d1e1f 00000009" /* size, topic id, partition */
     "01 01 0006"                                         /* durability, segment, name */
     "0000000000000064 00000000000000c8"                  /* start, end */
     "00000000000000be 0000000000000096"                  /* high watermark, segment */
     "00001003 0000018bcfe56800"                          /* its size, largest timestamp */
     "00000002 00000003 00000001"                         /* epochs, producers, older segments */
+    "0000000000000037"                                   /* clean offset */
     "6576656e7473 4550 50524f"                           /* name, epochs, producers */
-    "0000000000000050 00002007 0000018bcfe50000" /* an older one: base, size, largest timestamp */
+    "0000000000000050 00002007 0000018bcfe50000"         /* an older one: base, size, time */
+    "00000004"                                           /* its generation */
     "78797a" /* unfinished block */;
 
-enum { CHECKPOINT_SAMPLE = CHECKPOINT_HEADER_SIZE + 118 };
+enum { CHECKPOINT_SAMPLE = CHECKPOINT_HEADER_SIZE + 130 };
 
 /* The older segment of the sample. */
-static const uint8_t OLDER[CHECKPOINT_SEGMENT_SIZE] = {0,    0, 0, 0, 0, 0,    0,    0x50, 0, 0,
-                                                       0x20, 7, 0, 0, 1, 0x8b, 0xcf, 0xe5, 0, 0};
+static const uint8_t OLDER[CHECKPOINT_SEGMENT_SIZE] = {
+    0, 0, 0, 0, 0, 0, 0, 0x50, 0, 0, 0x20, 7, 0, 0, 1, 0x8b, 0xcf, 0xe5, 0, 0, 0, 0, 0, 4};
 
 static struct checkpoint_log sample_log(void)
 {
@@ -254,6 +280,7 @@ static struct checkpoint_log sample_log(void)
                                    .start_offset = 100,
                                    .end_offset = 200,
                                    .high_watermark = 190,
+                                   .clean_offset = 55,
                                    .segment_base = 150,
                                    .segment_size = 4096 + 3,
                                    .max_timestamp = 1700000000000,
@@ -313,7 +340,7 @@ Test(format, checkpoint_golden_bytes_and_back)
     struct reader older = reader_of(l.older.data, l.older.size);
     struct checkpoint_segment s = checkpoint_segment_decode(&older);
     cr_assert(l.segments == 1 && !older.failed && s.base_offset == 80 && s.size == 8199 &&
-              s.max_timestamp == 1699999973376);
+              s.max_timestamp == 1699999973376 && s.generation == 4 && l.clean_offset == 55);
     cr_assert(bytes_equal(l.name, e.name) && bytes_equal(l.epochs, e.epochs) &&
               bytes_equal(l.producers, e.producers) && bytes_equal(l.unfinished, e.unfinished));
 }
@@ -342,9 +369,9 @@ Test(format, impossible_logs_are_refused)
         uint64_t value;
         const char *what;
     } wrong[] = {
-        {0, 4, 83, "smaller than its fixed part"},
-        {0, 4, 119, "larger than what is there"},
-        {0, 4, 117, "smaller than its parts"},
+        {0, 4, 91, "smaller than its fixed part"},
+        {0, 4, 131, "larger than what is there"},
+        {0, 4, 129, "smaller than its parts"},
         {0, 4, UINT32_MAX, "huge"},
         {24, 1, 2, "no such durability"},
         {26, 2, 7, "a longer name"},
@@ -360,9 +387,11 @@ Test(format, impossible_logs_are_refused)
         {76, 4, UINT32_MAX, "huge producers"},
         {80, 4, UINT32_MAX, "very many segments"},
         {80, 4, 0, "a segment more than are counted"},
-        {95, 8, 150, "an older segment where the newest begins"},
-        {95, 8, UINT64_MAX, "an older segment at a negative offset"},
-        {103, 4, 0, "an empty older segment"},
+        {84, 8, 201, "clean behind the end"},
+        {84, 8, UINT64_MAX, "a negative clean offset"},
+        {103, 8, 150, "an older segment where the newest begins"},
+        {103, 8, UINT64_MAX, "an older segment at a negative offset"},
+        {111, 4, 0, "an empty older segment"},
     };
     uint8_t data[CHECKPOINT_SAMPLE];
     for (unsigned i = 0; i < array_size(wrong); i++) {

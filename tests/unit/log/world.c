@@ -311,6 +311,11 @@ struct log_status world_status(struct world *w, unsigned slot)
 
 /* --- batches -------------------------------------------------------------------------------- */
 
+static struct wire_bytes text_bytes(const char *text)
+{
+    return (struct wire_bytes){(const uint8_t *)text, text ? (int32_t)strlen(text) : -1};
+}
+
 static struct bytes build(struct world *w, const struct batch_spec *spec)
 {
     static uint8_t value[1 << 20];
@@ -325,6 +330,10 @@ static struct bytes build(struct world *w, const struct batch_spec *spec)
         struct record_input r = {.timestamp = (spec->timestamp ? spec->timestamp : 1000) + i,
                                  .key.size = -1,
                                  .value = {value, (int32_t)size}};
+        if (spec->key) {
+            r.key = text_bytes(spec->key);
+            r.value = text_bytes(spec->text);
+        }
         cr_assert_eq(batch_append(&b, &r), 0);
     }
     struct batch_options options = batch_options_default();

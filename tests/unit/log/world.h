@@ -90,7 +90,9 @@ struct batch_spec {
     uint32_t value_bytes; /* of each, random; 0: 100 */
     int64_t timestamp;    /* of the first record, each other one 1 ms later; 0: 1000 */
     enum codec codec;
-    bool producer; /* with the next three */
+    const char *key;  /* NULL: the records have none */
+    const char *text; /* with a key: their value, NULL: tombstones */
+    bool producer;    /* with the next three */
     int64_t producer_id;
     int16_t producer_epoch;
     int32_t sequence;

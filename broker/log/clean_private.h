@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What clean_pass.c (the pass: reading, work, its end) and clean_group.c (a group: its new segment, until
+ * it stands for the run) share. Private. */
+#pragma once
+
+#include "log/clean_batch.h"
+#include "log/log_private.h"
+
+enum { CLEAN_BLOCK_BYTES = 262144 }; /* written at once */
+
+struct cleaning {
+    struct log *log;
+    struct io_op op;
+    struct clean_map map;
+    struct clean_work work;
+    int64_t limit_offset, now_ms;
+
+    struct segment *source; /* that is read; its readers is held */
+    uint32_t position;      /* of the next batch in it */
+    uint8_t *in;            /* a piece of it, */
+    size_t in_capacity;
+    uint32_t in_from; /* which begins at this block */
+    int64_t at;       /* the offset at which the next segment or group begins */
+
+    bool copying;
+    struct replacement group; /* fresh is NULL between two groups */
+    struct log_control control;
+    uint8_t *out;
+    size_t out_done;
+    uint8_t *block;
+    size_t block_filled;
+    bool finishing; /* the group's last block */
+    struct iovec iovec;
+    uint64_t taken; /* of the disk, by the allocation in flight */
+    struct io_file *directory;
+    int64_t *kept_last;
+
+    uint64_t started_ns, moved_bytes; /* read and written */
+    uint64_t group_bytes, before_bytes, after_bytes;
+    unsigned groups;
+};
+
+static inline struct log_set *set_of(const struct cleaning *p)
+{
+    return p->log->set;
+}
+
+static inline struct segment *segment_after(const struct segment *s)
+{
+    return container_of(s->link.next, struct segment, link);
+}
+
+/* --- clean_pass.c ----------------------------------------------------------------------------- */
+void pass_next(struct cleaning *p);
+void pass_end(struct cleaning *p, int error); /* frees it */
+bool pass_given_up(const struct cleaning *p);
+void source_take(struct cleaning *p, struct segment *s);
+/* The output of the last work is in the block or the file: on with the rest of what was read. */
+void worked_off(struct cleaning *p);
+/* The first segment whose base is not lower. */
+struct segment *segment_at(const struct log *log, int64_t base_offset);
+
+/* --- clean_group.c ---------------------------------------------------------------------------- */
+/* The next run from p->at on; false: there is none. */
+bool group_choose(struct cleaning *p);
+/* Opens its new segment and the first segment of the run. */
+int group_begin(struct cleaning *p) MUST_CHECK;
+/* Gives up the new segment, if there is one. */
+void group_drop(struct cleaning *p);
+/* What was copied goes to the index, the block and the file; then worked_off(). */
+void group_emit(struct cleaning *p);
+/* The run is copied: the new segment takes its place; then pass_next(). */
+void group_finish(struct cleaning *p);
