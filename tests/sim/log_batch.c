@@ -4,44 +4,65 @@
 #include "log_crash_private.h"
 
 #include "base/crc32c.h"
+#include "wire/batch.h"
+#include "wire/varint.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { UNPACKED_MAX = BATCH_BYTES_MAX, MEMORY_MAX = 32 << 20 };
+
 static void put_varint(struct writer *w, int64_t value)
 {
-    uint64_t zigzag = (uint64_t)value << 1 ^ (uint64_t)(value >> 63);
-    while (zigzag >= 0x80) {
-        writer_u8(w, (uint8_t)(zigzag | 0x80));
-        zigzag >>= 7;
-    }
-    writer_u8(w, (uint8_t)zigzag);
+    uint8_t *at = writer_room(w, varint_size(value));
+    assert(at);
+    varint_put(at, value);
 }
 
-static size_t varint_size(int64_t value)
+static void put_record(struct writer *w, struct prng *random, int32_t index, int32_t key,
+                       bool tombstone, size_t value_size)
 {
-    uint8_t room[10];
-    struct writer w = writer_of(room, sizeof room);
-    put_varint(&w, value);
-    return w.size;
-}
-
-static void put_record(struct writer *w, struct prng *random, int32_t index, size_t value_size)
-{
-    int64_t size = (int64_t)(1 + varint_size(0) + varint_size(index) + varint_size(-1) +
-                             varint_size((int64_t)value_size) + value_size + 1);
+    size_t key_size = key >= 0 ? 1 : 0;
+    int64_t said = tombstone ? -1 : (int64_t)value_size;
+    value_size = tombstone ? 0 : value_size;
+    int64_t time = key >= 0 ? (int64_t)prng_below(random, 3000) - 1000 : 0;
+    int64_t size =
+        (int64_t)(1 + varint_size(time) + varint_size(index) + varint_size(key >= 0 ? 1 : -1) +
+                  key_size + varint_size(said) + value_size + 1);
     put_varint(w, size);
     writer_u8(w, 0);
-    put_varint(w, 0);
+    put_varint(w, time);
     put_varint(w, index);
-    put_varint(w, -1);
-    put_varint(w, (int64_t)value_size);
+    put_varint(w, key >= 0 ? 1 : -1);
+    if (key >= 0) {
+        writer_u8(w, (uint8_t)key);
+    }
+    put_varint(w, said);
     uint8_t *value = writer_room(w, value_size);
     assert(value);
     memset(value, 'v', value_size);
     prng_fill(random, value, value_size < 16 ? value_size : 16); /* makes it unlike all others */
     put_varint(w, 0);
+}
+
+/* Replaces the records behind the header by their packed form, if that is smaller. */
+static void pack(struct writer *w, enum codec codec)
+{
+    struct memory memory;
+    struct wire_writer packed;
+    memory_init(&memory, MEMORY_MAX);
+    wire_writer_init(&packed, &memory, MEMORY_MAX);
+    struct bytes records = bytes_of(w->data + LOG_BATCH_HEADER, w->size - LOG_BATCH_HEADER);
+    int error = compress_append(codec, CODEC_LEVEL_DEFAULT, records, &memory, &packed);
+    assert(!error);
+    if (packed.size < records.size) {
+        memcpy(w->data + LOG_BATCH_HEADER, packed.data, packed.size);
+        w->size = LOG_BATCH_HEADER + packed.size;
+        put_be16(w->data + BATCH_CRC_FROM, (uint16_t)codec);
+    }
+    wire_writer_deinit(&packed);
+    memory_drop(&memory);
 }
 
 size_t batch_build(struct prng *random, const struct batch_wish *wish,
@@ -66,10 +87,15 @@ size_t batch_build(struct prng *random, const struct batch_wish *wish,
     writer_be32(&w, (uint32_t)records);
     assert(w.size == LOG_BATCH_HEADER);
     for (int32_t i = 0; i < records; i++) {
-        put_record(&w, random, i,
+        int32_t key = wish->keys ? (int32_t)prng_below(random, wish->keys) : -1;
+        bool tombstone = wish->keys && prng_chance(random, 1, 6);
+        put_record(&w, random, i, key, tombstone,
                    wish->large ? prng_between(random, 1000, 9000) : prng_between(random, 16, 700));
     }
     assert(!w.failed);
+    if (wish->keys && prng_chance(random, 1, 3)) {
+        pack(&w, (enum codec)prng_between(random, CODEC_GZIP, CODEC_ZSTD));
+    }
     put_be32(out + 8, (uint32_t)(w.size - 12));
     put_be32(out + 17, crc32c(0, out + 21, w.size - 21));
     return w.size;
@@ -91,7 +117,59 @@ void batch_place(uint8_t *batch, int64_t base_offset, int32_t epoch)
     put_be32(batch + 12, (uint32_t)epoch);
 }
 
-bool batch_parse(const struct slice *slices, uint32_t count, struct oracle_state *out,
+static bool read_records(struct oracle_item *item, const struct batch_header *h,
+                         struct bytes records)
+{
+    struct record_reader reader;
+    struct record record;
+    int verdict;
+    record_reader_init(&reader, h, records);
+    while ((verdict = record_next(&reader, &record)) == 1) {
+        if (record.key.size != 1) {
+            continue;
+        }
+        uint8_t time[8];
+        put_be64(time, (uint64_t)record.timestamp);
+        struct oracle_record r = {.offset = record.offset,
+                                  .key = record.key.data[0],
+                                  .tombstone = record.value.size < 0,
+                                  .sum = crc32c(0, time, sizeof time)};
+        if (record.value.size > 0) {
+            r.sum = crc32c(r.sum, record.value.data, (size_t)record.value.size);
+        }
+        assert(item->record_count < ORACLE_RECORDS_MAX);
+        item->records[item->record_count++] = r;
+    }
+    return verdict == 0;
+}
+
+bool batch_records_of(struct oracle_item *item, const uint8_t *batch, size_t size)
+{
+    struct batch_header h;
+    item->record_count = 0;
+    item->size = (uint32_t)size;
+    item->horizon = -1;
+    if (batch_header_read(&h, batch, size) || batch_check_rules(&h, BATCH_FROM_LOG)) {
+        return false;
+    }
+    item->horizon = h.attributes & BATCH_DELETE_HORIZON ? h.base_timestamp : -1;
+    struct bytes records = bytes_of(batch + BATCH_HEADER_SIZE, size - BATCH_HEADER_SIZE);
+    if (batch_codec(&h) == CODEC_NONE) {
+        return read_records(item, &h, records);
+    }
+    struct memory memory;
+    struct wire_writer unpacked;
+    struct decompress_limits limits = decompress_limits_of(UNPACKED_MAX);
+    memory_init(&memory, MEMORY_MAX);
+    wire_writer_init(&unpacked, &memory, UNPACKED_MAX);
+    bool good = decompress_append(batch_codec(&h), records, &limits, &memory, &unpacked) == 0 &&
+                read_records(item, &h, bytes_of(unpacked.data, unpacked.size));
+    wire_writer_deinit(&unpacked);
+    memory_drop(&memory);
+    return good;
+}
+
+bool batch_parse(const struct slice *slices, uint32_t count, bool gaps, struct oracle_state *out,
                  int64_t *next, char *why, size_t why_size)
 {
     size_t size = 0, at = 0;
@@ -121,9 +199,14 @@ bool batch_parse(const struct slice *slices, uint32_t count, struct oracle_state
                                    .crc = batch_crc(b),
                                    .producer = (int64_t)get_be64(b + 43),
                                    .sequence = (int32_t)get_be32(b + 53)};
-        if (out->count > 0 && item.base != out->items[out->count - 1].last + 1) {
-            snprintf(why, why_size, "a read jumps from %" PRId64 " to %" PRId64,
-                     out->items[out->count - 1].last + 1, item.base);
+        if (!batch_records_of(&item, b, whole)) {
+            snprintf(why, why_size, "the records at %" PRId64 " cannot be read", item.base);
+            good = false;
+        }
+        int64_t before = out->count > 0 ? out->items[out->count - 1].last : item.base - 1;
+        if (gaps ? item.base <= before : item.base != before + 1) {
+            snprintf(why, why_size, "a read jumps from %" PRId64 " to %" PRId64, before + 1,
+                     item.base);
             good = false;
         }
         oracle_state_add(out, item);

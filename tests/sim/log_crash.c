@@ -10,17 +10,32 @@ static const struct {
     const char *name;
     uint32_t bit;
 } mutants[] = {
-    {"no-settled", LOG_MUTANT_NO_SETTLED},       {"no-life", LOG_MUTANT_NO_LIFE},
-    {"free-early", LOG_MUTANT_FREE_EARLY},       {"truncate-quiet", LOG_MUTANT_TRUNCATE_QUIET},
-    {"truncate-race", LOG_MUTANT_TRUNCATE_RACE}, {"unwaited-skip", LOG_MUTANT_UNWAITED_SKIP},
-    {"no-unfinished", LOG_MUTANT_NO_UNFINISHED}, {"ack-unordered", LOG_MUTANT_ACK_UNORDERED},
-    {"no-empty", LOG_MUTANT_NO_EMPTY},           {"believe-tail", LOG_MUTANT_BELIEVE_TAIL},
-    {"no-sync-first", LOG_MUTANT_NO_SYNC_FIRST}, {"no-kept", LOG_MUTANT_NO_KEPT},
-    {"no-mark-run", LOG_MUTANT_NO_MARK_RUN},     {"no-mark-boot", LOG_MUTANT_NO_MARK_BOOT},
-    {"newer-first", LOG_MUTANT_NEWER_FIRST},     {"some-damaged", LOG_MUTANT_SOME_DAMAGED},
-    {"share-block", LOG_MUTANT_SHARE_BLOCK},     {"delete-unknown", LOG_MUTANT_DELETE_UNKNOWN},
-    {"no-admission", LOG_MUTANT_NO_ADMISSION},   {"five-only", LOG_MUTANT_FIVE_ONLY},
+    {"no-settled", LOG_MUTANT_NO_SETTLED},
+    {"no-life", LOG_MUTANT_NO_LIFE},
+    {"free-early", LOG_MUTANT_FREE_EARLY},
+    {"truncate-quiet", LOG_MUTANT_TRUNCATE_QUIET},
+    {"truncate-race", LOG_MUTANT_TRUNCATE_RACE},
+    {"unwaited-skip", LOG_MUTANT_UNWAITED_SKIP},
+    {"no-unfinished", LOG_MUTANT_NO_UNFINISHED},
+    {"ack-unordered", LOG_MUTANT_ACK_UNORDERED},
+    {"no-empty", LOG_MUTANT_NO_EMPTY},
+    {"believe-tail", LOG_MUTANT_BELIEVE_TAIL},
+    {"no-sync-first", LOG_MUTANT_NO_SYNC_FIRST},
+    {"no-kept", LOG_MUTANT_NO_KEPT},
+    {"no-mark-run", LOG_MUTANT_NO_MARK_RUN},
+    {"no-mark-boot", LOG_MUTANT_NO_MARK_BOOT},
+    {"newer-first", LOG_MUTANT_NEWER_FIRST},
+    {"some-damaged", LOG_MUTANT_SOME_DAMAGED},
+    {"share-block", LOG_MUTANT_SHARE_BLOCK},
+    {"delete-unknown", LOG_MUTANT_DELETE_UNKNOWN},
+    {"no-admission", LOG_MUTANT_NO_ADMISSION},
+    {"five-only", LOG_MUTANT_FIVE_ONLY},
     {"ignore-failed", LOG_MUTANT_IGNORE_FAILED},
+    {"replace-unsynced", LOG_MUTANT_REPLACE_UNSYNCED},
+    {"replace-early", LOG_MUTANT_REPLACE_EARLY},
+    {"replace-unlisted", LOG_MUTANT_REPLACE_UNLISTED},
+    {"tombstone-early", LOG_MUTANT_TOMBSTONE_EARLY},
+    {"no-empty-batch", LOG_MUTANT_NO_EMPTY_BATCH},
 };
 
 uint32_t log_crash_mutant(const char *name)
@@ -81,6 +96,7 @@ static void judge_all(struct walk *w)
         }
     }
     w->stats->judged++;
+    sim_story(w->st.sim, "judged%s", w->st.powered ? ", the power was cut" : "");
     w->stats->clean += w->summary.clean;
     w->stats->torn += w->summary.torn_bytes > 0;
     w->stats->replayed += w->summary.replayed_entries;
@@ -146,6 +162,9 @@ struct log_config walk_config(const struct walk *w, unsigned slot)
         .retention_bytes = -1,
         .index_interval_bytes = 4096,
         .durability = w->logs[slot].durability,
+        .compact = w->logs[slot].compact,
+        .min_dirty_ratio = 0.2,
+        .delete_retention_ms = w->logs[slot].delete_retention_ms,
     };
 }
 
@@ -219,6 +238,7 @@ static void start(struct io *io, void *argument)
         b->drivers[i] = memory_alloc(io_memory(io), sizeof **b->drivers);
         b->drivers[i]->w = w;
         b->drivers[i]->io = sim_node_shard(st->node, i);
+        w->drivers[i] = b->drivers[i];
     }
     b->recover.done = recovered;
     log_recover(io, &b->recover, &w->log_options, w->shards);
@@ -245,6 +265,13 @@ static unsigned life(struct sim_storage *st, void *context)
 
 /* --- a walk ------------------------------------------------------------------------------ */
 
+static void replaced(void *context, struct uuid topic_id, int32_t partition,
+                     const struct log_replaced *r)
+{
+    assert(partition == 0);
+    driver_replaced(context, topic_id, r);
+}
+
 static uint32_t scaled(struct prng *random, uint32_t weight)
 {
     static const uint32_t tenths[] = {1, 3, 10, 10, 30};
@@ -258,7 +285,7 @@ static void draw_options(struct walk *w, struct prng *random)
         [LOG_ACT_REMOVE] = 10,  [LOG_ACT_RECREATE] = 10,   [LOG_ACT_EPOCH] = 40,
         [LOG_ACT_READ] = 60,    [LOG_ACT_CHECKPOINT] = 30, [LOG_ACT_RETAIN] = 20,
         [LOG_ACT_RETRY] = 40,   [LOG_ACT_WATERMARK] = 20,  [LOG_ACT_PAUSE] = 20,
-        [LOG_ACT_CLOSE] = 3,
+        [LOG_ACT_COMPACT] = 40, [LOG_ACT_CLOSE] = 3,
     };
     for (unsigned i = 0; i < LOG_ACTIONS; i++) {
         w->weights[i] = scaled(random, weights[i]);
@@ -272,6 +299,16 @@ static void draw_options(struct walk *w, struct prng *random)
         w->weights[LOG_ACT_RETAIN] = 0;
     }
     w->large = (uint32_t)prng_below(random, 400);
+    w->keys = (uint32_t)prng_between(random, 2, 12);
+    if (w->options->compact) {
+        w->weights[LOG_ACT_COMPACT] += 60;
+        w->weights[LOG_ACT_CHECKPOINT] += 60;
+        w->weights[LOG_ACT_APPEND] += 300;
+        w->weights[LOG_ACT_TRUNCATE] /= 4;
+        w->weights[LOG_ACT_REMOVE] /= 4;
+        w->weights[LOG_ACT_RECREATE] /= 4;
+        w->segment_bytes = (uint64_t)4096 << prng_below(random, 3);
+    }
     w->disk_full = w->options->disk_full || (!w->options->plain && prng_chance(random, 1, 6));
     w->faults = !w->options->plain && prng_chance(random, 1, 6);
     w->log_options = (struct log_options){
@@ -291,6 +328,12 @@ static void draw_options(struct walk *w, struct prng *random)
         .checkpoint_bytes = (uint64_t)32768 << prng_below(random, 3),
         .producer_expiration_ms = (uint64_t)1 << 60, /* timestamps are random */
         .producers_max = 100000,
+        .cleaner_map_bytes = (uint64_t)200 << prng_below(random, 8),
+        .cleaner_piece_bytes = (uint32_t)4096 << prng_below(random, 4),
+        .cleaner_bytes_per_second = prng_chance(random, 1, 4) ? 20000000 : 0,
+        .cleaner_backoff_ms = 1,
+        .replaced = replaced,
+        .replaced_context = w,
         .mutants = w->options->mutants,
         .known = known,
         .known_context = w,
@@ -321,6 +364,9 @@ static void make_logs(struct walk *w, struct prng *random)
         snprintf(topic, sizeof topic, "topic-%u", i);
         bool memory = w->options->memory_logs && i + 1 == WALK_SLOTS;
         oracle_log_init(&w->logs[i], id, 0, topic, memory ? LOG_MEMORY : LOG_FSYNC);
+        w->logs[i].compact =
+            w->options->compact || (!w->options->plain && prng_chance(random, 1, 3));
+        w->logs[i].delete_retention_ms = (int64_t[]){0, 2, 20}[prng_below(random, 3)];
     }
 }
 

@@ -23,6 +23,7 @@ enum log_action {
     LOG_ACT_RETAIN,
     LOG_ACT_RETRY,     /* an idempotent producer's batch once more */
     LOG_ACT_WATERMARK, /* the high watermark follows the durable end */
+    LOG_ACT_COMPACT,   /* a pass over a compacted log */
     LOG_ACT_PAUSE,     /* long enough for idle work */
     LOG_ACT_CLOSE,
     LOG_ACTIONS,
@@ -34,6 +35,7 @@ struct log_crash_options {
     bool memory_logs;
     bool damage;
     bool disk_full; /* every walk; else some */
+    bool compact;   /* every walk compacts, and often; else some do */
     bool plain; /* one segment for each log, never removed: appends, truncations, starts, epochs */
     FILE *story;
 };
@@ -42,7 +44,7 @@ struct log_crash_stats {
     struct sim_storage_stats storage;
     uint64_t actions[LOG_ACTIONS];
     uint64_t judged, clean, torn, replayed, damage_found, damage_silent, disk_full;
-    uint64_t duplicates, set_aside;
+    uint64_t duplicates, set_aside, replaced;
 };
 
 /* One walk. 0, or -1 and `why`. */

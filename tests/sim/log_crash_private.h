@@ -32,6 +32,7 @@ struct walk {
     uint32_t weights[LOG_ACTIONS];
     uint64_t pace_ns;
     uint64_t segment_bytes;
+    uint32_t keys;  /* of compacted logs */
     uint32_t large; /* of 1000 batches: of several blocks */
     uint64_t disk_bytes;
     bool narrow;
@@ -46,12 +47,14 @@ struct walk {
     struct log_recovery_summary summary;
     bool serving, closing;
     uint64_t steps_left;
+    struct driver *drivers[SIM_SHARDS_MAX]; /* the node's memory */
     struct oracle_state shown[WALK_SLOTS];
     bool unreadable[WALK_SLOTS]; /* a read answered ERR_DAMAGED */
     struct damage damage;
 };
 
 struct driver;
+struct given_control;
 
 /* A log on its home shard. */
 struct driven {
@@ -66,6 +69,7 @@ struct driven {
     enum log_control_kind blocked_kind;
     uint32_t blocked_op;
     int64_t blocked_offset;
+    struct given_control *pending; /* the last control, until it is done */
     struct log_read read;
     bool reading;
 };
@@ -88,6 +92,7 @@ void walk_judge_shard(struct walk *w);
 struct log_config walk_config(const struct walk *w, unsigned slot);
 
 /* log_driver.c */
+void driver_replaced(struct walk *w, struct uuid topic_id, const struct log_replaced *r);
 void driver_begin(struct driver *d); /* the set is open: shows its logs, then acts */
 
 /* log_aside.c */
@@ -100,12 +105,16 @@ struct batch_wish {
     int32_t records;  /* 0: any number */
     int64_t producer; /* -1: none */
     int32_t sequence;
+    uint32_t keys; /* so many different ones, and tombstones; 0: records have none */
 };
 size_t batch_build(struct prng *random, const struct batch_wish *wish,
                    uint8_t out[static BATCH_BYTES_MAX]);
 /* Reads whole batches from slices into a state; false: malformed or its sum is wrong. */
-bool batch_parse(const struct slice *slices, uint32_t count, struct oracle_state *out,
+/* With `gaps` offsets may be left out. */
+bool batch_parse(const struct slice *slices, uint32_t count, bool gaps, struct oracle_state *out,
                  int64_t *next, char *why, size_t why_size);
+/* Size, horizon and records that have a key; false: they cannot be read. */
+bool batch_records_of(struct oracle_item *item, const uint8_t *batch, size_t size);
 uint32_t batch_crc(const uint8_t *batch);
 int32_t batch_records(const uint8_t *batch);
 void batch_place(uint8_t *batch, int64_t base_offset, int32_t epoch);

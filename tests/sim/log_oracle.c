@@ -31,7 +31,14 @@ void oracle_state_add(struct oracle_state *s, struct oracle_item item)
 void oracle_state_deinit(struct oracle_state *s)
 {
     free(s->items);
+    free(s->ranges);
     *s = (struct oracle_state){0};
+}
+
+static void range_add(struct oracle_state *s, struct oracle_range range)
+{
+    s->ranges = grow(s->ranges, s->range_count, &s->range_room, sizeof *s->ranges);
+    s->ranges[s->range_count++] = range;
 }
 
 static void state_copy(struct oracle_state *to, const struct oracle_state *from)
@@ -39,6 +46,10 @@ static void state_copy(struct oracle_state *to, const struct oracle_state *from)
     to->count = 0;
     for (uint32_t i = 0; i < from->count; i++) {
         oracle_state_add(to, from->items[i]);
+    }
+    to->range_count = 0;
+    for (uint32_t i = 0; i < from->range_count; i++) {
+        range_add(to, from->ranges[i]);
     }
     to->start = from->start;
     to->end = from->end;
@@ -64,6 +75,42 @@ int64_t oracle_boundary(const struct oracle_state *s, int64_t offset)
     return offset;
 }
 
+static bool has_tombstone(const struct oracle_item *item)
+{
+    for (uint32_t i = 0; i < item->record_count; i++) {
+        if (item->records[i].tombstone) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the new stretch covers is no longer one of its own; tombstones that are met for the first time have
+ * their horizon from now on. */
+static void apply_replace(struct oracle_state *s, const struct oracle_op *op)
+{
+    struct oracle_range range = op->range;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < s->range_count; i++) {
+        const struct oracle_range *old = &s->ranges[i];
+        if (old->from >= range.from && old->to <= range.to) {
+            range.key_offset =
+                old->key_offset > range.key_offset ? old->key_offset : range.key_offset;
+        } else {
+            s->ranges[kept++] = *old;
+        }
+    }
+    s->range_count = kept;
+    range_add(s, range);
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct oracle_item *item = &s->items[i];
+        bool inside = item->base >= range.from && item->last < range.to;
+        if (inside && item->horizon < 0 && has_tombstone(item)) {
+            item->horizon = range.now_ms + op->delete_retention_ms;
+        }
+    }
+}
+
 static void state_apply(struct oracle_state *s, const struct oracle_op *op)
 {
     switch (op->kind) {
@@ -83,7 +130,10 @@ static void state_apply(struct oracle_state *s, const struct oracle_op *op)
         break;
     case ORACLE_REMOVE:
         s->start = s->end = 0;
-        s->count = 0;
+        s->count = s->range_count = 0;
+        break;
+    case ORACLE_REPLACE:
+        apply_replace(s, op);
         break;
     }
 }
@@ -144,6 +194,27 @@ uint32_t oracle_remove(struct oracle_log *l)
     return op_add(l, (struct oracle_op){.kind = ORACLE_REMOVE});
 }
 
+static void live_again(struct oracle_log *l)
+{
+    state_copy(&l->live, &l->base);
+    for (uint32_t i = 0; i < l->op_count; i++) {
+        state_apply(&l->live, &l->ops[i]);
+    }
+}
+
+void oracle_replace(struct oracle_log *l, const struct oracle_range *range, bool before_last)
+{
+    struct oracle_op op = {
+        .kind = ORACLE_REPLACE, .range = *range, .delete_retention_ms = l->delete_retention_ms};
+    uint32_t at = op_add(l, op);
+    if (before_last) {
+        assert(at > 0 && l->told < at);
+        l->ops[at] = l->ops[at - 1];
+        l->ops[at - 1] = op;
+        live_again(l);
+    }
+}
+
 void oracle_told(struct oracle_log *l, uint32_t op)
 {
     assert(op < l->op_count);
@@ -154,10 +225,7 @@ void oracle_refused(struct oracle_log *l, uint32_t op)
 {
     assert(op + 1 == l->op_count);
     l->op_count--;
-    state_copy(&l->live, &l->base);
-    for (uint32_t i = 0; i < l->op_count; i++) {
-        state_apply(&l->live, &l->ops[i]);
-    }
+    live_again(l);
 }
 
 /* --- judging ----------------------------------------------------------------------------- */
@@ -167,7 +235,124 @@ static bool item_equal(const struct oracle_item *a, const struct oracle_item *b)
     return a->base == b->base && a->last == b->last && a->epoch == b->epoch && a->crc == b->crc;
 }
 
-/* `shown` equals the state; with `retained` its start may be higher, at any batch. */
+/* --- what compaction may have left ------------------------------------------------------- */
+
+static bool same_place(const struct oracle_item *a, const struct oracle_item *b)
+{
+    return a->base == b->base && a->last == b->last && a->epoch == b->epoch &&
+           a->producer == b->producer && a->sequence == b->sequence;
+}
+
+static bool holds_record(const struct oracle_item *item, const struct oracle_record *record)
+{
+    for (uint32_t i = 0; item && i < item->record_count; i++) {
+        const struct oracle_record *r = &item->records[i];
+        if (r->offset == record->offset && r->key == record->key && r->sum == record->sum &&
+            r->tombstone == record->tombstone) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool oracle_may_be(const struct oracle_item *original, const struct oracle_item *shown)
+{
+    for (uint32_t i = 0; i < shown->record_count; i++) {
+        if (!holds_record(original, &shown->records[i])) {
+            return false;
+        }
+    }
+    return same_place(original, shown);
+}
+
+static const struct oracle_range *range_of(const struct oracle_state *s, int64_t offset)
+{
+    for (uint32_t i = 0; i < s->range_count; i++) {
+        if (s->ranges[i].from <= offset && offset < s->ranges[i].to) {
+            return &s->ranges[i];
+        }
+    }
+    return NULL;
+}
+
+/* A record of the key at an offset in [from, to). */
+static bool key_between(const struct oracle_state *s, int32_t key, int64_t from, int64_t to)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        for (uint32_t k = 0; k < s->items[i].record_count; k++) {
+            const struct oracle_record *r = &s->items[i].records[k];
+            if (r->key == key && r->offset >= from && r->offset < to) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool record_superfluous(const struct oracle_state *s, const struct oracle_state *shown,
+                               const struct oracle_range *range, const struct oracle_item *item,
+                               const struct oracle_record *record)
+{
+    if (record->offset < shown->start) {
+        return true;
+    }
+    if (key_between(s, record->key, record->offset + 1, range->key_offset)) {
+        return true;
+    }
+    return record->tombstone && record->offset < range->key_offset && item->horizon >= 0 &&
+           item->horizon <= range->now_ms &&
+           !key_between(shown, record->key, shown->start, record->offset);
+}
+
+static bool last_of_producer(const struct oracle_state *s, const struct oracle_item *item)
+{
+    for (const struct oracle_item *i = item + 1; i < s->items + s->count; i++) {
+        if (i->producer == item->producer) {
+            return false;
+        }
+    }
+    return item->producer >= 0;
+}
+
+/* Whether `found` (NULL: nothing) may stand where the state has `item`. */
+static bool item_allowed(const struct oracle_state *s, const struct oracle_state *shown,
+                         const struct oracle_item *item, const struct oracle_item *found)
+{
+    const struct oracle_range *range = range_of(s, item->base);
+    if (!range) {
+        return found && item_equal(item, found);
+    }
+    if (found ? !oracle_may_be(item, found)
+              : item->last + 1 == range->to || last_of_producer(s, item)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < item->record_count; i++) {
+        const struct oracle_record *r = &item->records[i];
+        if (!holds_record(found, r) && !record_superfluous(s, shown, range, item, r)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Each compacted stretch has the bytes that compaction left of it. */
+static bool ranges_fit(const struct oracle_state *s, const struct oracle_state *shown)
+{
+    for (uint32_t i = 0; i < s->range_count; i++) {
+        const struct oracle_range *range = &s->ranges[i];
+        uint64_t size = 0;
+        for (uint32_t k = 0; k < shown->count; k++) {
+            bool inside = shown->items[k].base >= range->from && shown->items[k].base < range->to;
+            size += inside ? shown->items[k].size : 0;
+        }
+        if (range->from >= shown->start && size != range->size) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* `shown` is what may be seen of the state; with `retained` its start may be higher, at any batch. */
 static bool state_matches(const struct oracle_state *s, const struct oracle_state *shown,
                           bool retained)
 {
@@ -175,19 +360,22 @@ static bool state_matches(const struct oracle_state *s, const struct oracle_stat
         (shown->start != s->start && !retained) || shown->count > s->count) {
         return false;
     }
-    uint32_t skipped = s->count - shown->count;
-    for (uint32_t i = 0; i < shown->count; i++) {
-        if (!item_equal(&s->items[skipped + i], &shown->items[i])) {
+    uint32_t k = 0;
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct oracle_item *item = &s->items[i];
+        bool there = k < shown->count && shown->items[k].base == item->base;
+        const struct oracle_item *found = there ? &shown->items[k++] : NULL;
+        if ((found || item->last >= shown->start) && !item_allowed(s, shown, item, found)) {
             return false;
         }
     }
-    return skipped == 0 || s->items[skipped - 1].last < shown->start;
+    return k == shown->count && ranges_fit(s, shown);
 }
 
 static bool item_known(const struct oracle_log *l, const struct oracle_item *item)
 {
     for (uint32_t i = 0; i < l->ever_count; i++) {
-        if (item_equal(&l->ever[i], item)) {
+        if (item_equal(&l->ever[i], item) || (l->compact && oracle_may_be(&l->ever[i], item))) {
             return true;
         }
     }
@@ -199,7 +387,9 @@ static bool judge_pieces(const struct oracle_log *l, const struct oracle_state *
 {
     for (uint32_t i = 0; i < shown->count; i++) {
         const struct oracle_item *item = &shown->items[i];
-        if (!item_known(l, item) || (i > 0 && item->base != item[-1].last + 1)) {
+        bool follows =
+            i == 0 || (l->compact ? item->base > item[-1].last : item->base == item[-1].last + 1);
+        if (!item_known(l, item) || !follows) {
             snprintf(why, why_size, "%s shows a batch at %" PRId64 " that it never held there",
                      l->topic, item->base);
             return false;

@@ -6,13 +6,27 @@
  * of them that contains everything told: nothing acknowledged is missing, nothing truncated,
  * removed, foreign or invented is visible, and there is no gap. A `memory` log keeps that promise
  * over kills; after a power cut it may show any gapless piece of what it once held. Pure: no I/O,
- * no world. */
+ * no world.
+ *
+ * Compaction is an operation too: from it on a stretch of offsets has so many bytes as it left. Of what is
+ * missing there each record must have a later one of its key below the pass's end, or be a tombstone whose
+ * horizon has passed and in front of which nothing of its key is left; what is there is what was appended.
+ * Each producer's last batch is there, with or without records. Outside of such stretches nothing may be
+ * missing, so nothing that a told compaction removed comes back. */
 #pragma once
 
 #include "base/uuid.h"
 #include "log/log.h"
 
-enum { ORACLE_ITEMS_MAX = 2048, ORACLE_SLOTS_MAX = 8 };
+enum { ORACLE_ITEMS_MAX = 2048, ORACLE_SLOTS_MAX = 8, ORACLE_RECORDS_MAX = 4 };
+
+/* One record that has a key. */
+struct oracle_record {
+    int64_t offset;
+    int32_t key;
+    uint32_t sum; /* of key, value and time */
+    bool tombstone;
+};
 
 /* One batch, known by its place and its checksum. */
 struct oracle_item {
@@ -21,20 +35,41 @@ struct oracle_item {
     uint32_t crc;
     int64_t producer; /* -1: none */
     int32_t sequence;
+    uint32_t size;
+    int64_t horizon; /* of its tombstones: they may be gone from then on, -1: not yet */
+    uint32_t record_count;
+    struct oracle_record records[ORACLE_RECORDS_MAX];
+};
+
+/* What compaction has done to [from, to): so many bytes are left of it. No record at or above
+ * key_offset has made an older one superfluous. */
+struct oracle_range {
+    int64_t from, to, key_offset, now_ms;
+    uint32_t size;
 };
 
 struct oracle_state {
     int64_t start, end;
     struct oracle_item *items; /* those that reach `start` or beyond, in order */
     uint32_t count, room;
+    struct oracle_range *ranges;
+    uint32_t range_count, range_room;
 };
 
-enum oracle_op_kind { ORACLE_APPEND, ORACLE_TRUNCATE, ORACLE_START, ORACLE_REMOVE };
+enum oracle_op_kind {
+    ORACLE_APPEND,
+    ORACLE_TRUNCATE,
+    ORACLE_START,
+    ORACLE_REMOVE,
+    ORACLE_REPLACE,
+};
 
 struct oracle_op {
     enum oracle_op_kind kind;
     struct oracle_item item;
     int64_t offset;
+    struct oracle_range range;
+    int64_t delete_retention_ms;
 };
 
 /* One incarnation of a partition. */
@@ -43,6 +78,8 @@ struct oracle_log {
     int32_t partition;
     char topic[32];
     enum log_durability durability;
+    bool compact; /* records have keys, and superfluous ones may go */
+    int64_t delete_retention_ms;
     bool retained;            /* retention may have moved the start by itself since `base` */
     struct oracle_state base; /* judged last */
     struct oracle_state live; /* after all operations */
@@ -62,6 +99,12 @@ uint32_t oracle_append(struct oracle_log *l, struct oracle_item item);
 uint32_t oracle_truncate(struct oracle_log *l, int64_t offset);
 uint32_t oracle_start(struct oracle_log *l, int64_t offset);
 uint32_t oracle_remove(struct oracle_log *l);
+
+/* Compaction has taken effect, in front of the last operation if that has not (`before_last`). */
+void oracle_replace(struct oracle_log *l, const struct oracle_range *range, bool before_last);
+
+/* Whether `shown` may be what compaction has left of `original`: the same batch with some of its records. */
+bool oracle_may_be(const struct oracle_item *original, const struct oracle_item *shown);
 
 void oracle_told(struct oracle_log *l, uint32_t op);
 

@@ -28,11 +28,11 @@ static double now(void)
 }
 
 static const char *const action_names[LOG_ACTIONS] = {
-    [LOG_ACT_APPEND] = "append", [LOG_ACT_TRUNCATE] = "truncate",     [LOG_ACT_START] = "start",
-    [LOG_ACT_REMOVE] = "remove", [LOG_ACT_RECREATE] = "recreate",     [LOG_ACT_EPOCH] = "epoch",
-    [LOG_ACT_READ] = "read",     [LOG_ACT_CHECKPOINT] = "checkpoint", [LOG_ACT_RETAIN] = "retain",
-    [LOG_ACT_RETRY] = "retry",   [LOG_ACT_WATERMARK] = "watermark",   [LOG_ACT_PAUSE] = "pause",
-    [LOG_ACT_CLOSE] = "close",
+    [LOG_ACT_APPEND] = "append",   [LOG_ACT_TRUNCATE] = "truncate",     [LOG_ACT_START] = "start",
+    [LOG_ACT_REMOVE] = "remove",   [LOG_ACT_RECREATE] = "recreate",     [LOG_ACT_EPOCH] = "epoch",
+    [LOG_ACT_READ] = "read",       [LOG_ACT_CHECKPOINT] = "checkpoint", [LOG_ACT_RETAIN] = "retain",
+    [LOG_ACT_RETRY] = "retry",     [LOG_ACT_WATERMARK] = "watermark",   [LOG_ACT_PAUSE] = "pause",
+    [LOG_ACT_COMPACT] = "compact", [LOG_ACT_CLOSE] = "close",
 };
 
 static void print_stats(const struct log_crash_stats *s, double seconds)
@@ -47,8 +47,9 @@ static void print_stats(const struct log_crash_stats *s, double seconds)
            " entries replayed; damage found %" PRIu64 ", survived %" PRIu64 "\n",
            s->judged, s->clean, s->torn, s->replayed, s->damage_found, s->damage_silent);
     printf("refused for a full disk %" PRIu64 ", ended by failed writes %" PRIu64
-           ", duplicates known %" PRIu64 ", directories set aside %" PRIu64 "\n",
-           s->disk_full, t->fatal, s->duplicates, s->set_aside);
+           ", duplicates known %" PRIu64 ", directories set aside %" PRIu64
+           ", runs of segments replaced %" PRIu64 "\n",
+           s->disk_full, t->fatal, s->duplicates, s->set_aside, s->replaced);
     for (unsigned i = 0; i < LOG_ACTIONS; i++) {
         printf("%s %" PRIu64 "%s", action_names[i], s->actions[i],
                i + 1 < LOG_ACTIONS ? ", " : "\n");
@@ -100,6 +101,7 @@ static const char usage[] =
     "  --mutant NAME  leaves a rule out: exit status 0 when that is noticed\n"
     "  --every        each rule in turn\n"
     "  --plain        appends, truncations, starts and epochs only\n"
+    "  --compact      every log is compacted, in every walk\n"
     "  --disk-full    little room in every walk, not only in some\n"
     "  --no-damage    nothing rots\n"
     "  --no-memory    durable logs only\n"
@@ -124,6 +126,7 @@ static bool parse_switch(const char *word, struct arguments *a)
         {"--every", &a->every, true},
         {"--plain", &a->options.plain, true},
         {"--disk-full", &a->options.disk_full, true},
+        {"--compact", &a->options.compact, true},
         {"--no-damage", &a->options.damage, false},
         {"--no-memory", &a->options.memory_logs, false},
     };

@@ -11,4 +11,6 @@ echo "first seed $seed"
 "$build/bin/leat-sim" --seed "$seed" --seconds "$seconds" --crashes 1000000000
 "$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 2))" --crashes 1000000000 --plain
 "$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 4))" --crashes 1000000000 --disk-full
+"$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 2))" --crashes 1000000000 --compact
+"$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 8))" --crashes 1000000000 --compact --disk-full
 "$build/bin/leat-sim" --seed "$seed" --every --seconds "$((seconds / 10))" --crashes 1000000000
