@@ -325,7 +325,8 @@ static int copy_opened(struct clean_work *w, struct opened *o)
     int64_t base = h->base_timestamp;
     if (sets_horizon) {
         attributes |= BATCH_DELETE_HORIZON;
-        base = w->now_ms + w->delete_retention_ms;
+        base = w->delete_retention_ms < INT64_MAX - w->now_ms ? w->now_ms + w->delete_retention_ms
+                                                              : INT64_MAX;
         if (shift_timestamps(w, o, (int64_t)((uint64_t)h->base_timestamp - (uint64_t)base))) {
             return w->error;
         }

@@ -4,28 +4,34 @@
  *
  * One pass at a time. The dirtiest log comes first: that with the largest share of bytes behind its clean
  * offset, once the share is above min.cleanable.dirty.ratio, or something there is older than
- * max.compaction.lag.ms. When nothing is, the cleaner looks again after its back-off. */
+ * max.compaction.lag.ms. When nothing is, the cleaner looks again after its back-off. Where only a checkpoint
+ * is missing, which a shard with little to do may not make for long, it asks for one. */
 #include "log/log_private.h"
 
 #include "base/errors.h"
 
+enum { CHECKPOINT_MS = 1000 }; /* to look whether it is there */
+
 /* The newest segment is never compacted, also when it is sealed: the next one says where it ends. */
-static bool may_replace(const struct segment *s)
+static bool may_replace(const struct segment *s, bool listed)
 {
     const struct log *log = s->log;
-    bool listed = segment_listed(s) ||
-                  (s->state == SEGMENT_SEALED && log_mutant(log->set, LOG_MUTANT_REPLACE_UNLISTED));
+    listed = (listed && !log_mutant(log->set, LOG_MUTANT_REPLACE_UNLISTED))
+                 ? segment_listed(s)
+                 : s->state == SEGMENT_SEALED;
     return listed && s->link.next != &log->segments && segment_end_offset(s) <= log->high_watermark;
 }
 
-int64_t cleaner_limit(const struct log *log, int64_t now_ms)
+/* Up to where compaction may go: sealed, below the high watermark, old enough, and `listed` in a
+ * durable checkpoint, or could go if it were. */
+static int64_t limit_of(const struct log *log, int64_t now_ms, bool listed)
 {
     int64_t limit = -1;
     for (const struct list *n = log->segments.next; n != &log->segments; n = n->next) {
         const struct segment *s = container_of(n, struct segment, link);
         bool young = log->config.min_compaction_lag_ms > 0 &&
                      s->max_timestamp > now_ms - log->config.min_compaction_lag_ms;
-        if (!may_replace(s) || (young && segment_end_offset(s) > log->clean_offset)) {
+        if (!may_replace(s, listed) || (young && segment_end_offset(s) > log->clean_offset)) {
             break;
         }
         limit = segment_end_offset(s);
@@ -87,6 +93,13 @@ static double need_of(const struct log *log, int64_t limit, int64_t now_ms)
     return d.dirty_bytes > 0 && ratio > log->config.min_dirty_ratio ? ratio : -1;
 }
 
+/* A pass is needed, and possible with the next checkpoint. */
+static bool lacks_checkpoint(const struct log *log, int64_t now_ms)
+{
+    int64_t limit = limit_of(log, now_ms, false);
+    return limit > limit_of(log, now_ms, true) && need_of(log, limit, now_ms) >= 0;
+}
+
 static bool may_clean(const struct log *log)
 {
     return log->config.compact && log->opened && !log->removing && !log->uncleanable &&
@@ -102,11 +115,13 @@ void cleaner_look(struct log_set *set)
     int64_t now_ms = io_wall_ms(set->io), best_limit = -1;
     struct log *best = NULL;
     double best_need = -1;
+    bool unlisted = false;
     list_each (node, &set->logs) {
         struct log *log = container_of(node, struct log, link);
-        int64_t limit = may_clean(log) ? cleaner_limit(log, now_ms) : -1;
+        int64_t limit = may_clean(log) ? limit_of(log, now_ms, true) : -1;
         double need = limit >= 0 ? need_of(log, limit, now_ms) : -1;
         log->clean_asked = log->clean_asked && need >= 0;
+        unlisted = unlisted || (need < 0 && may_clean(log) && lacks_checkpoint(log, now_ms));
         if (need > best_need) {
             best = log;
             best_need = need;
@@ -117,7 +132,12 @@ void cleaner_look(struct log_set *set)
         best->clean_asked = false;
     }
     if (!best || clean_pass_begin(best, best_limit, now_ms)) {
-        set->cleaner_next_ns = now + set->options.cleaner_backoff_ms * 1000000;
+        uint64_t backoff_ms = set->options.cleaner_backoff_ms;
+        if (unlisted) {
+            log_set_want_checkpoint(set);
+            backoff_ms = backoff_ms < CHECKPOINT_MS ? backoff_ms : CHECKPOINT_MS;
+        }
+        set->cleaner_next_ns = now + backoff_ms * 1000000;
     }
 }
 

@@ -438,8 +438,6 @@ int log_replay_replace(struct log *log, const struct entry *e) MUST_CHECK;
 /* --- cleaner.c -------------------------------------------------------------------------------- */
 /* Now and then: begins a pass over the log that needs it most, if none runs. */
 void cleaner_look(struct log_set *set);
-/* Up to where compaction may go now: sealed, listed, below the high watermark, old enough. */
-int64_t cleaner_limit(const struct log *log, int64_t now_ms);
 
 /* --- clean_pass.c ----------------------------------------------------------------------------- */
 /* Begins a pass over what lies below `limit_offset`; cleaner_look() is called when it has ended. 0, or an

@@ -226,6 +226,7 @@ static int partition_add(struct partition_table *t, const struct image_topic *to
         goto forget;
     }
     log_watch(p->log, &p->watch);
+    log_raise_watermark(p->log, partition_high_watermark(p)); /* what was recovered counts */
     list_append(&t->all, &p->link);
     partition_lead(p, &topic->partitions[index]);
     return 0;

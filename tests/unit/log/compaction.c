@@ -388,6 +388,24 @@ Test(compaction, what_is_not_settled_is_not_touched)
     world_close(&w);
 }
 
+/* A shard with little to do makes no checkpoint for long: the cleaner asks for one. */
+Test(compaction, a_checkpoint_is_asked_for)
+{
+    struct world w;
+    open_world(&w, 21);
+    w.options.cleaner_off = false;
+    world_started(&w, 1);
+    rounds(&w, 10, 0, 30);
+    uint64_t before = world_status(&w, 0).size_bytes;
+    uint64_t checkpoints = log_set_status(world_set(&w, 0)).checkpoints;
+    log_raise_watermark(w.slots[0].log, 300);
+    world_wait_ms(&w, 20000);
+    cr_assert_lt(world_status(&w, 0).size_bytes, before / 8);
+    checkpoints = log_set_status(world_set(&w, 0)).checkpoints - checkpoints;
+    cr_assert_leq(checkpoints, 5, "%llu checkpoints", (unsigned long long)checkpoints);
+    world_close(&w);
+}
+
 Test(compaction, lags_and_ratio_decide)
 {
     struct world w;
