@@ -12,6 +12,7 @@
 enum {
     MEMORY_PART_TAIL = 5, /* of a shard's memory: the newest batches */
     MEMORY_PART_READ = 16,
+    MEMORY_PART_CLEANER = 8, /* keys of a pass of compaction, while it runs */
     MEMORY_PART_REQUESTS = 8,
     MEMORY_PART_GROUPS = 8, /* consumer groups and what they have committed */
     SEGMENT_FILES_MAX = 512,
@@ -132,14 +133,24 @@ static void configure_log(void *context, const struct image_topic *topic, struct
     int64_t interval = topic_config_number(&t, TOPIC_INDEX_INTERVAL_BYTES);
     bool memory = topic_config_is_own(&t, TOPIC_DURABILITY) &&
                   topic_config_number(&t, TOPIC_DURABILITY) == TOPIC_DURABILITY_MEMORY;
+    int64_t policy = topic_config_number(&t, TOPIC_CLEANUP_POLICY);
+    bool deletes = policy != TOPIC_CLEANUP_COMPACT, compacts = policy != TOPIC_CLEANUP_DELETE;
+    int64_t segment_ms = topic_config_number(&t, TOPIC_SEGMENT_MS);
+    int64_t lag_ms = topic_config_number(&t, TOPIC_MAX_COMPACTION_LAG_MS);
     *out = (struct log_config){
         .segment_bytes = (uint64_t)topic_config_number(&t, TOPIC_SEGMENT_BYTES),
-        .segment_ms = topic_config_number(&t, TOPIC_SEGMENT_MS),
-        .retention_ms = topic_config_number(&t, TOPIC_RETENTION_MS),
-        .retention_bytes = topic_config_number(&t, TOPIC_RETENTION_BYTES),
+        /* What is to be compacted by then must be in a closed segment. */
+        .segment_ms = compacts && lag_ms < segment_ms ? lag_ms : segment_ms,
+        .retention_ms = deletes ? topic_config_number(&t, TOPIC_RETENTION_MS) : -1,
+        .retention_bytes = deletes ? topic_config_number(&t, TOPIC_RETENTION_BYTES) : -1,
         /* 0 stands for the log's default there, and in Kafka for an entry with every batch. */
         .index_interval_bytes = interval > 0 ? (uint32_t)interval : 1,
         .durability = memory ? LOG_MEMORY : LOG_FSYNC,
+        .compact = compacts,
+        .min_dirty_ratio = (double)topic_config_number(&t, TOPIC_MIN_CLEANABLE_DIRTY_RATIO) / 1e6,
+        .min_compaction_lag_ms = topic_config_number(&t, TOPIC_MIN_COMPACTION_LAG_MS),
+        .max_compaction_lag_ms = lag_ms == INT64_MAX ? 0 : lag_ms,
+        .delete_retention_ms = topic_config_number(&t, TOPIC_DELETE_RETENTION_MS),
     };
 }
 
@@ -335,6 +346,9 @@ static void recover_logs(struct node *n)
     const struct config *c = n->config;
     uint64_t memory = shard_memory(n);
     uint64_t journal = (uint64_t)config_integer(c, CONFIG_JOURNAL_BYTES_MAX) / n->options.shards;
+    uint64_t keys =
+        (uint64_t)config_integer(c, CONFIG_LOG_CLEANER_DEDUPE_BUFFER_SIZE) / n->options.shards;
+    int64_t pace = config_integer(c, CONFIG_LOG_CLEANER_IO_MAX);
     n->log_options = (struct log_options){
         .root = n->data,
         .journal_file_bytes = (uint64_t)config_integer(c, CONFIG_JOURNAL_FILE_BYTES),
@@ -344,6 +358,10 @@ static void recover_logs(struct node *n)
         .disk_reserve_bytes = (uint64_t)config_integer(c, CONFIG_DISK_RESERVE_BYTES),
         .producer_expiration_ms = (uint64_t)config_integer(c, CONFIG_PRODUCER_ID_EXPIRATION_MS),
         .files_max = files_max(n),
+        .cleaner_off = !config_bool(c, CONFIG_LOG_CLEANER_ENABLE),
+        .cleaner_map_bytes = at_most(memory / MEMORY_PART_CLEANER, keys),
+        .cleaner_bytes_per_second = pace == INT64_MAX ? 0 : (uint64_t)pace / n->options.shards,
+        .cleaner_backoff_ms = (uint64_t)config_integer(c, CONFIG_LOG_CLEANER_BACKOFF_MS),
         .accept_loss = n->options.accept_loss,
         .known = known,
         .known_context = n,

@@ -10,7 +10,10 @@
  * has overtaken goes out without them; the frame is held until they are done. acks=0 is answered by
  * nothing, and by the end of the connection when something failed.
  *
+ * A compacted topic's batches are opened and their keys looked at (produce_keys.c).
+ *
  * LogAppendTime is the one case in which a batch's checked bytes change (DESIGN 1.3). */
+#include "api/produce_keys.h"
 #include "api/request.h"
 
 struct produce_part {
@@ -84,6 +87,22 @@ static int check_batch(struct api_request *r, const struct topic_config *config,
     return 0;
 }
 
+/* Which record of the batch is at fault (KIP-467). */
+static void name_record(struct api_request *r, struct produce_response_partition_responses *out,
+                        int32_t index, const char *why)
+{
+    if (index < 0 || api_version(r) < 8) {
+        return;
+    }
+    out->record_errors = api_alloc(r, 1, sizeof *out->record_errors);
+    if (out->record_errors) {
+        produce_response_record_errors_init(out->record_errors);
+        out->record_errors->batch_index = index;
+        out->record_errors->batch_index_error_message = wire_string_of(why);
+        out->record_errors_count = 1;
+    }
+}
+
 static int check_partition(struct produce *p, const struct topic_view *view, int unknown,
                            const struct produce_request_partition_data *in,
                            struct produce_part *part, const char **why)
@@ -109,6 +128,14 @@ static int check_partition(struct produce *p, const struct topic_view *view, int
         return ERR_NOT_ENOUGH_REPLICAS;
     }
     const struct slice *s = &in->records.slices[0];
+    if (topic_config_number(&view->config, TOPIC_CLEANUP_POLICY) != TOPIC_CLEANUP_DELETE) {
+        int32_t index;
+        error = produce_check_keys(&h, s->data, s->size, &index, why);
+        if (error) {
+            name_record(r, part->out, index, *why);
+            return error;
+        }
+    }
     if (topic_config_number(&view->config, TOPIC_MESSAGE_TIMESTAMP_TYPE) ==
         TOPIC_TIMESTAMP_LOG_APPEND_TIME) {
         part->out->log_append_time_ms = io_wall_ms(r->api->io);

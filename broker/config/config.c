@@ -24,7 +24,7 @@ int64_t config_integer(const struct config *c, enum config_key key)
 {
     enum config_type type = config_key_info(key)->type;
     assert(type == CONFIG_TYPE_INTEGER || type == CONFIG_TYPE_BYTES ||
-           type == CONFIG_TYPE_DURATION || type == CONFIG_TYPE_CHOICE);
+           type == CONFIG_TYPE_DURATION || type == CONFIG_TYPE_RATIO || type == CONFIG_TYPE_CHOICE);
     return entry_of(c, key)->scalar.number;
 }
 

@@ -39,6 +39,7 @@ enum config_type {
     CONFIG_TYPE_INTEGER,
     CONFIG_TYPE_BYTES,
     CONFIG_TYPE_DURATION,
+    CONFIG_TYPE_RATIO, /* in millionths */
     CONFIG_TYPE_TEXT,
     CONFIG_TYPE_CHOICE,
     CONFIG_TYPE_ITEMS,
@@ -85,7 +86,7 @@ int config_key_find(struct bytes name);
  */
 const char *config_key_foreign(struct bytes name);
 
-/* Kafka's number of the value's type for DescribeConfigs: 1 bool, 2 string, 3 int, 5 long, 7 list.
+/* Kafka's number of the value's type for DescribeConfigs: 1 bool, 2 string, 3 int, 5 long, 6 double, 7 list.
  */
 int8_t config_key_kafka_type(enum config_key key);
 
@@ -236,6 +237,7 @@ static inline int64_t topic_config_number(const struct topic_config *t, enum top
 
 /* Order of the choices in the table. */
 enum topic_durability { TOPIC_DURABILITY_FSYNC, TOPIC_DURABILITY_MEMORY };
+enum topic_cleanup { TOPIC_CLEANUP_DELETE, TOPIC_CLEANUP_COMPACT, TOPIC_CLEANUP_BOTH };
 enum topic_timestamp_type { TOPIC_TIMESTAMP_CREATE_TIME, TOPIC_TIMESTAMP_LOG_APPEND_TIME };
 
 /* The value as DescribeConfigs shows it. Cut to `size`. */

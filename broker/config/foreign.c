@@ -34,7 +34,9 @@ static const struct config_foreign foreign[] = {
     {"inter.broker.protocol.version", true, "nodes agree on versions by themselves"},
     {"listener.name.", false, "security of listeners is not in this version"},
     {"listener.security.protocol.map", false, "each entry of listeners says what it needs"},
-    {"log.cleaner.", true, "compaction is not in this version"},
+    {"log.cleaner.io.buffer.load.factor", true, "the map of keys is filled to three quarters"},
+    {"log.cleaner.io.buffer.size", true, "the cleaner reads pieces of 512KiB"},
+    {"log.cleaner.threads", true, "every shard has one cleaner"},
     {"log.dir", false, "the key is data.dir"},
     {"log.dirs", false, "the key is data.dir, exactly one directory"},
     {"log.flush.interval.messages", true,
@@ -96,13 +98,9 @@ static const struct config_foreign foreign[] = {
 };
 
 static const struct topic_ignored ignored[] = {
-    {"delete.retention.ms", "compaction is not in this version"},
     {"file.delete.delay.ms", "files go as soon as nothing reads them and their removal is durable"},
     {"flush.messages", "durability decides when records are flushed, not their number"},
     {"flush.ms", "durability decides when records are flushed, not their age"},
-    {"max.compaction.lag.ms", "compaction is not in this version"},
-    {"min.cleanable.dirty.ratio", "compaction is not in this version"},
-    {"min.compaction.lag.ms", "compaction is not in this version"},
     {"preallocate", "space is always preallocated, in steps"},
     {"segment.index.bytes", "an index grows with its segment and needs no limit"},
     {"segment.jitter.ms", "segments are closed when segment.ms says so, without jitter"},

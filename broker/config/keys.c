@@ -65,6 +65,8 @@ int8_t config_key_kafka_type(enum config_key key)
     case CONFIG_TYPE_BYTES:
     case CONFIG_TYPE_DURATION:
         return info->most <= INT32_MAX ? 3 : 5;
+    case CONFIG_TYPE_RATIO:
+        return 6;
     case CONFIG_TYPE_TEXT:
         return 2;
     case CONFIG_TYPE_CHOICE:

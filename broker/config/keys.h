@@ -8,8 +8,8 @@
  * Kafka's name only if meaning and unit are Kafka's (KEY_KAFKA); where they differ the name is ours.
  *
  * Columns: identifier, name, type, default, least, most, choices, flags, sentence.
- *   type     BOOL, INTEGER, BYTES, DURATION (in milliseconds, names end with .ms), TEXT, CHOICE,
- *            ITEMS (a list of texts), LISTENERS
+ *   type     BOOL, INTEGER, BYTES, DURATION (in milliseconds, names end with .ms), RATIO (as 0.5, kept
+ *            in millionths), TEXT, CHOICE, ITEMS (a list of texts), LISTENERS
  *   choices  of CHOICE and of restricted ITEMS, separated by '|'
  *   flags    KEY_DYNAMIC  can change while the broker runs, and then is a metadata record
  *            KEY_TEST     for tests and measurements only */
@@ -102,8 +102,33 @@
       KEY_KAFKA | KEY_DYNAMIC, "A larger partition loses its oldest segments; -1 keeps all.")      \
     X(LOG_RETENTION_CHECK_INTERVAL_MS, "log.retention.check.interval.ms", DURATION, "5m", 1000,    \
       NO_MOST, NULL, KEY_KAFKA, "How often retention looks at a partition.")                       \
-    X(LOG_CLEANUP_POLICY, "log.cleanup.policy", CHOICE, "delete", 0, 0, "delete",                  \
-      KEY_KAFKA | KEY_DYNAMIC, "What happens to old records: they are removed by age and size.")   \
+    X(LOG_CLEANUP_POLICY, "log.cleanup.policy", CHOICE, "delete", 0, 0,                            \
+      "delete|compact|compact,delete", KEY_KAFKA | KEY_DYNAMIC,                                    \
+      "What happens to old records: delete removes them by age and size, compact keeps the last "  \
+      "one of each key, and refuses records without key.")                                         \
+    X(LOG_CLEANER_ENABLE, "log.cleaner.enable", BOOL, "true", 0, 1, NULL, KEY_KAFKA,               \
+      "Whether topics with cleanup.policy=compact are compacted.")                                 \
+    X(LOG_CLEANER_BACKOFF_MS, "log.cleaner.backoff.ms", DURATION, "15s", 1, NO_MOST, NULL,         \
+      KEY_KAFKA, "How long the cleaner rests when no partition needs it.")                         \
+    X(LOG_CLEANER_DEDUPE_BUFFER_SIZE, "log.cleaner.dedupe.buffer.size", BYTES, "128MiB", MIB, TIB, \
+      NULL, KEY_KAFKA,                                                                             \
+      "What all shards' cleaners may use for keys, 24 bytes each; at most an eighth of a shard's " \
+      "memory. More keys take more passes.")                                                       \
+    X(LOG_CLEANER_IO_MAX, "log.cleaner.io.max.bytes.per.second", BYTES, "9223372036854775807",     \
+      64 * KIB, NO_MOST, NULL, KEY_KAFKA,                                                          \
+      "What all shards' cleaners may read and write in a second.")                                 \
+    X(LOG_CLEANER_MIN_CLEANABLE_RATIO, "log.cleaner.min.cleanable.ratio", RATIO, "0.5", 0,         \
+      1000000, NULL, KEY_KAFKA | KEY_DYNAMIC,                                                      \
+      "A partition is compacted when more than this part of its closed segments is new.")          \
+    X(LOG_CLEANER_MIN_COMPACTION_LAG_MS, "log.cleaner.min.compaction.lag.ms", DURATION, "0", 0,    \
+      NO_MOST, NULL, KEY_KAFKA | KEY_DYNAMIC, "Records that are younger are not compacted.")       \
+    X(LOG_CLEANER_MAX_COMPACTION_LAG_MS, "log.cleaner.max.compaction.lag.ms", DURATION,            \
+      "9223372036854775807", 1, NO_MOST, NULL, KEY_KAFKA | KEY_DYNAMIC,                            \
+      "Records that are older are compacted whatever the ratio; segments are closed after so "     \
+      "long at the latest.")                                                                       \
+    X(LOG_CLEANER_DELETE_RETENTION_MS, "log.cleaner.delete.retention.ms", DURATION, "1d", 0,       \
+      NO_MOST, NULL, KEY_KAFKA | KEY_DYNAMIC,                                                      \
+      "Tombstones (records without value) stay so long after compaction has met them.")            \
     X(LOG_MESSAGE_TIMESTAMP_TYPE, "log.message.timestamp.type", CHOICE, "CreateTime", 0, 0,        \
       "CreateTime|LogAppendTime", KEY_KAFKA | KEY_DYNAMIC,                                         \
       "Whose time a record carries: the producer's or that of its append.")                        \
@@ -157,10 +182,14 @@
     X(CLEANUP_POLICY, "cleanup.policy", LOG_CLEANUP_POLICY, 0, "What happens to old records.")     \
     X(COMPRESSION_TYPE, "compression.type", COMPRESSION_TYPE, 0,                                   \
       "The producer's codec is kept as it is.")                                                    \
+    X(DELETE_RETENTION_MS, "delete.retention.ms", LOG_CLEANER_DELETE_RETENTION_MS, 0,              \
+      "Tombstones (records without value) stay so long after compaction has met them.")            \
     X(DURABILITY, "durability", DEFAULT_DURABILITY, TOPIC_FIXED,                                   \
       "What acknowledged means: fsync, on stable storage; memory, out of the process.")            \
     X(INDEX_INTERVAL_BYTES, "index.interval.bytes", LOG_INDEX_INTERVAL_BYTES, 0,                   \
       "Bytes of a segment between two entries of its offset index.")                               \
+    X(MAX_COMPACTION_LAG_MS, "max.compaction.lag.ms", LOG_CLEANER_MAX_COMPACTION_LAG_MS, 0,        \
+      "Records that are older are compacted whatever the ratio.")                                  \
     X(MAX_MESSAGE_BYTES, "max.message.bytes", MESSAGE_MAX_BYTES, 0,                                \
       "The largest record batch that is accepted, compressed.")                                    \
     X(MESSAGE_TIMESTAMP_AFTER, "message.timestamp.after.max.ms", LOG_MESSAGE_TIMESTAMP_AFTER, 0,   \
@@ -169,6 +198,10 @@
       0, "How far a producer's time may lie in the past.")                                         \
     X(MESSAGE_TIMESTAMP_TYPE, "message.timestamp.type", LOG_MESSAGE_TIMESTAMP_TYPE, 0,             \
       "Whose time a record carries: the producer's or that of its append.")                        \
+    X(MIN_CLEANABLE_DIRTY_RATIO, "min.cleanable.dirty.ratio", LOG_CLEANER_MIN_CLEANABLE_RATIO, 0,  \
+      "A partition is compacted when more than this part of its closed segments is new.")          \
+    X(MIN_COMPACTION_LAG_MS, "min.compaction.lag.ms", LOG_CLEANER_MIN_COMPACTION_LAG_MS, 0,        \
+      "Records that are younger are not compacted.")                                               \
     X(MIN_INSYNC_REPLICAS, "min.insync.replicas", MIN_INSYNC_REPLICAS, 0,                          \
       "In-sync replicas without which acks=all is refused.")                                       \
     X(RETENTION_BYTES, "retention.bytes", LOG_RETENTION_BYTES, 0,                                  \

@@ -30,6 +30,8 @@ static const char *type_name(enum config_type type)
         return "size";
     case CONFIG_TYPE_DURATION:
         return "duration";
+    case CONFIG_TYPE_RATIO:
+        return "ratio";
     case CONFIG_TYPE_TEXT:
         return "text";
     case CONFIG_TYPE_CHOICE:
@@ -55,7 +57,7 @@ static void limits_text(const struct config_key_info *info, char *out, size_t si
             assert(used < size);
         }
     } else if (info->type == CONFIG_TYPE_INTEGER || info->type == CONFIG_TYPE_BYTES ||
-               info->type == CONFIG_TYPE_DURATION) {
+               info->type == CONFIG_TYPE_DURATION || info->type == CONFIG_TYPE_RATIO) {
         config_scalar_pretty(info, &(struct config_scalar){.number = info->least}, least,
                              sizeof least);
         config_scalar_pretty(info, &(struct config_scalar){.number = info->most}, most,

@@ -43,6 +43,18 @@ static void put_number(json_t *out, const struct config_key_info *info, const ch
     put(out, "default", json_integer(value.number));
 }
 
+static void put_ratio(json_t *out, const struct config_key_info *info)
+{
+    struct config_scalar value = {0};
+    char why[CONFIG_WHY_SIZE], hint[CONFIG_WHY_SIZE];
+    int error = config_scalar_parse(info, bytes_of_string(info->standard), &value, why, hint);
+    assert(error == 0);
+    put(out, "type", json_string("number"));
+    put(out, "minimum", json_real((double)info->least / 1e6));
+    put(out, "maximum", json_real((double)info->most / 1e6));
+    put(out, "default", json_real((double)value.number / 1e6));
+}
+
 static json_t *listener_schema(void)
 {
     return json_pack("{s:s, s:{s:s, s:{s:{s:s}, s:{s:s}, s:{s:s}}, s:[s], s:b}}", "type", "array",
@@ -74,6 +86,9 @@ static json_t *type_schema(const struct config_key_info *info)
         break;
     case CONFIG_TYPE_DURATION:
         put_number(out, info, "milliseconds", "^-?[0-9]+ *(ms|s|m|h|d|w)?$");
+        break;
+    case CONFIG_TYPE_RATIO:
+        put_ratio(out, info);
         break;
     case CONFIG_TYPE_CHOICE:
         put(out, "enum", choices(info));

@@ -5,7 +5,7 @@
  * Numbers may carry a unit. For sizes B, KiB, MiB, GiB, TiB (powers of 1024) and KB, MB, GB, TB
  * (powers of 1000); for durations ms, s, m, h, d, w. A bare number is in bytes, or in
  * milliseconds, as in Kafka. What looks like a unit but can mean two things (1G) is
- * refused with a hint. */
+ * refused with a hint. A ratio is a decimal fraction, kept in millionths. */
 #include "config/value.h"
 
 #include <stdarg.h>
@@ -139,6 +139,41 @@ static int parse_bounded(const struct config_key_info *info, struct bytes text, 
     return 0;
 }
 
+/* Digits, and perhaps a point and at most six more. */
+static int parse_ratio(const struct config_key_info *info, struct bytes text, int64_t *out,
+                       char *why)
+{
+    char quoted[CONFIG_QUOTE_SIZE], least[CONFIG_QUOTE_SIZE], most[CONFIG_QUOTE_SIZE];
+    int64_t number = 0;
+    size_t at = 0, digits = 0, places = 0;
+    for (bool point = false; at < text.size && digits < 12; at++) {
+        if (text.data[at] == '.' && !point && digits > 0) {
+            point = true;
+        } else if (is_digit(text.data[at])) {
+            number = number * 10 + (text.data[at] - '0');
+            digits++;
+            places += point;
+        } else {
+            break;
+        }
+    }
+    if (at < text.size || digits == 0 || places > 6 || text.data[text.size - 1] == '.') {
+        return refuse(why, "'%s' is not a fraction like 0.5", config_quote(text, quoted));
+    }
+    for (; places < 6; places++) {
+        number *= 10;
+    }
+    if (number < info->least || number > info->most) {
+        config_scalar_format(info, &(struct config_scalar){.number = info->least}, least,
+                             sizeof least);
+        config_scalar_format(info, &(struct config_scalar){.number = info->most}, most,
+                             sizeof most);
+        return refuse(why, "%s is not between %s and %s", config_quote(text, quoted), least, most);
+    }
+    *out = number;
+    return 0;
+}
+
 static int parse_bool(struct bytes text, int64_t *out, char *why, char *hint)
 {
     static const char *const no[] = {"false", "no", "off", "False", "FALSE", "0"};
@@ -173,19 +208,46 @@ struct bytes config_choice(const char *choices, size_t index)
 /* Why a choice that Kafka has is not one here. */
 static const char *refused_choice(const struct config_key_info *info, struct bytes text)
 {
-    if (info == config_key_info(CONFIG_LOG_CLEANUP_POLICY) &&
-        memmem(text.data, text.size, "compact", 7)) {
-        return "compaction is not in this version, only delete is accepted";
-    }
     if (info == config_key_info(CONFIG_COMPRESSION_TYPE)) {
         return "batches are kept as they were sent, only producer is accepted";
     }
     return NULL;
 }
 
+/* A list in Kafka: its items in any order, each any number of times. -1: something else is in it. */
+static int64_t cleanup_policy(struct bytes text)
+{
+    unsigned seen = 0; /* 1 delete, 2 compact */
+    for (size_t at = 0; at <= text.size;) {
+        const uint8_t *comma = at < text.size ? memchr(text.data + at, ',', text.size - at) : NULL;
+        size_t end = comma ? (size_t)(comma - text.data) : text.size, next = end + 1;
+        while (at < end && text.data[at] == ' ') {
+            at++;
+        }
+        while (end > at && text.data[end - 1] == ' ') {
+            end--;
+        }
+        struct bytes item = bytes_of(text.data + at, end - at);
+        unsigned bit = bytes_equal(item, bytes_of_string("delete"))    ? 1
+                       : bytes_equal(item, bytes_of_string("compact")) ? 2
+                                                                       : 0;
+        if (bit == 0) {
+            return -1;
+        }
+        seen |= bit;
+        at = next;
+    }
+    assert(seen >= 1 && seen <= 3);
+    return (int64_t[]){TOPIC_CLEANUP_DELETE, TOPIC_CLEANUP_COMPACT, TOPIC_CLEANUP_BOTH}[seen - 1];
+}
+
 static int parse_choice(const struct config_key_info *info, struct bytes text, int64_t *out,
                         char *why)
 {
+    if (info == config_key_info(CONFIG_LOG_CLEANUP_POLICY) && cleanup_policy(text) >= 0) {
+        *out = cleanup_policy(text);
+        return 0;
+    }
     char quoted[CONFIG_QUOTE_SIZE], list[CONFIG_QUOTE_SIZE] = "";
     size_t used = 0;
     for (size_t i = 0;; i++) {
@@ -241,6 +303,8 @@ int config_scalar_parse(const struct config_key_info *info, struct bytes text,
     case CONFIG_TYPE_BYTES:
     case CONFIG_TYPE_DURATION:
         return parse_bounded(info, text, &out->number, why, hint);
+    case CONFIG_TYPE_RATIO:
+        return parse_ratio(info, text, &out->number, why);
     case CONFIG_TYPE_CHOICE:
         return parse_choice(info, text, &out->number, why);
     case CONFIG_TYPE_TEXT:
@@ -259,6 +323,14 @@ void config_scalar_format(const struct config_key_info *info, const struct confi
     } else if (info->type == CONFIG_TYPE_CHOICE) {
         struct bytes choice = config_choice(info->choices, (size_t)value->number);
         snprintf(out, size, "%.*s", (int)choice.size, (const char *)choice.data);
+    } else if (info->type == CONFIG_TYPE_RATIO) {
+        char places[8];
+        snprintf(places, sizeof places, "%06lld", (long long)(value->number % 1000000));
+        size_t shown = 6;
+        while (shown > 1 && places[shown - 1] == '0') {
+            shown--;
+        }
+        snprintf(out, size, "%lld.%.*s", (long long)(value->number / 1000000), (int)shown, places);
     } else {
         snprintf(out, size, "%lld", (long long)value->number);
     }

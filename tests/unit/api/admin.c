@@ -296,7 +296,14 @@ Test(configs, of_a_topic_come_from_where_they_say)
 
     cr_assert(find(client, 2, "t", "durability")->read_only);
     cr_assert_eq(alter(client, 2, "t", "durability", 0, "memory"), 40);
-    cr_assert_eq(alter(client, 2, "t", "cleanup.policy", 0, "compact"), 40);
+    cr_assert_eq(alter(client, 2, "t", "cleanup.policy", 0, "compost"), 40);
+    cr_assert_eq(alter(client, 2, "t", "cleanup.policy", 2, "compact"),
+                 0); /* appended to the list */
+    check_value(find(client, 2, "t", "cleanup.policy"), "compact,delete");
+    cr_assert_eq(alter(client, 2, "t", "cleanup.policy", 3, "compact"), 0);
+    check_value(find(client, 2, "t", "cleanup.policy"), "delete");
+    cr_assert_eq(alter(client, 2, "t", "min.cleanable.dirty.ratio", 0, "0.10"), 0);
+    check_value(find(client, 2, "t", "min.cleanable.dirty.ratio"), "0.1");
     cr_assert_eq(alter(client, 2, "t", "no.such", 0, "1"), 40);
     cr_assert_eq(alter(client, 2, "t", "retention.ms", 9, "1"), 42);
     cr_assert_eq(alter(client, 2, "nowhere", "retention.ms", 0, "1"), 3);

@@ -300,3 +300,57 @@ Test(produce, too_few_in_sync_replicas)
     client_close(client);
     broker_stop(b);
 }
+
+/* A batch of a record with key and one without. */
+static struct bytes keyed_batch(enum codec codec, bool second_key)
+{
+    struct batch_builder b;
+    struct batch_options options = batch_options_default();
+    static const uint8_t value[200];
+    struct bytes out;
+    options.codec = codec;
+    batch_builder_init(&b, client_memory(), 1 << 16);
+    for (int i = 0; i < 2; i++) {
+        bool key = i == 0 || second_key;
+        struct record_input record = {.key = {key ? (const uint8_t *)"k" : NULL, key ? 1 : -1},
+                                      .value = {value, sizeof value}};
+        cr_assert_eq(batch_append(&b, &record), 0);
+    }
+    cr_assert_eq(batch_finish(&b, &options, &out), 0);
+    out = copy(out);
+    batch_builder_deinit(&b);
+    return out;
+}
+
+/* A compacted topic looks into each batch, whatever its codec: no record without key, nothing that
+ * cannot be read. Other topics do not care. */
+Test(produce, a_compacted_topic_wants_keys)
+{
+    struct broker *b = broker_start(1, NULL);
+    int client = client_open(b);
+    topic_create(client, "c", 1, (const char *const[]){"cleanup.policy=compact", NULL});
+    topic_create(client, "both", 1, (const char *const[]){"cleanup.policy=compact,delete", NULL});
+    topic_create(client, "d", 1, NULL);
+    for (enum codec codec = CODEC_NONE; codec < CODEC_COUNT; codec++) {
+        struct bytes bad = keyed_batch(codec, false);
+        check_error(produce(client, "d", 0, bad, -1), 0);
+        check_error(produce(client, "both", 0, bad, -1), ERR_INVALID_RECORD);
+        struct produce_response_partition_responses *p = produce(client, "c", 0, bad, -1);
+        check_error(p, ERR_INVALID_RECORD);
+        cr_assert_eq(p->record_errors_count, 1);
+        cr_assert_eq(p->record_errors[0].batch_index, 1);
+        check_error(produce(client, "c", 0, keyed_batch(codec, true), -1), 0);
+    }
+    struct bytes cut = copy(keyed_batch(CODEC_ZSTD, true));
+    uint8_t *at = (uint8_t *)(uintptr_t)cut.data;
+    memset(at + cut.size - 20, 0x55, 20); /* no zstd frame any more, and a checksum that holds */
+    seal(cut);
+    check_error(produce(client, "c", 0, cut, -1), ERR_INVALID_RECORD);
+    cut = copy(keyed_batch(CODEC_NONE, true));
+    at = (uint8_t *)(uintptr_t)cut.data;
+    at[BATCH_HEADER_SIZE] ^= 0x40; /* the length of the first record */
+    seal(cut);
+    check_error(produce(client, "c", 0, cut, -1), ERR_INVALID_RECORD);
+    client_close(client);
+    broker_stop(b);
+}

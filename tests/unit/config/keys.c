@@ -103,7 +103,7 @@ Test(keys, foreign_and_ignored_names_are_no_keys)
     cr_assert_null(topic_key_ignored(bytes_of_string("retention.ms")));
     cr_assert_null(config_key_foreign(bytes_of_string("log.retention.ms")));
     cr_assert_str_eq(config_key_foreign(bytes_of_string("log.cleaner.threads")),
-                     "compaction is not in this version");
+                     "every shard has one cleaner");
 }
 
 /* Every topic's key can change at run time, or is fixed; and so its default at the broker. */

@@ -48,8 +48,10 @@ Test(topic, refused_values_say_why_and_change_nothing)
         enum topic_key key;
         const char *value, *why;
     } cases[] = {
-        {TOPIC_CLEANUP_POLICY, "compact",
-         "cleanup.policy: compact: compaction is not in this version, only delete is accepted"},
+        {TOPIC_CLEANUP_POLICY, "compact,purge",
+         "cleanup.policy: 'compact,purge' is not one of: delete, compact, compact,delete"},
+        {TOPIC_MIN_CLEANABLE_DIRTY_RATIO, "1.5",
+         "min.cleanable.dirty.ratio: 1.5 is not between 0.0 and 1.0"},
         {TOPIC_SEGMENT_BYTES, "14", "segment.bytes: 14 is below the minimum 1MiB"},
         {TOPIC_DURABILITY, "disk", "durability: 'disk' is not one of: fsync, memory"},
         {TOPIC_RETENTION_MS, "-2", "retention.ms: -2 is below the minimum -1"},

@@ -3,6 +3,7 @@
 #include "config/value.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 static int parse(enum config_key key, const char *text, struct config_scalar *value, char *why)
 {
@@ -71,12 +72,62 @@ Test(value, numbers_booleans_choices)
     expect_refused(CONFIG_NUM_PARTITIONS, "0x10", "'0x10' is not a whole number");
     expect_refused(CONFIG_SECURITY_OPEN, "yes", "'yes' is neither true nor false");
     expect_refused(CONFIG_DEFAULT_DURABILITY, "disk", "'disk' is not one of: fsync, memory");
-    expect_refused(CONFIG_LOG_CLEANUP_POLICY, "compact",
-                   "compact: compaction is not in this version, only delete is accepted");
-    expect_refused(CONFIG_LOG_CLEANUP_POLICY, "compact,delete",
-                   "compact,delete: compaction is not in this version, only delete is accepted");
     expect_refused(CONFIG_COMPRESSION_TYPE, "zstd",
                    "zstd: batches are kept as they were sent, only producer is accepted");
+}
+
+/* A list in Kafka, a choice here: any order, and spaces. */
+Test(value, cleanup_policies)
+{
+    expect(CONFIG_LOG_CLEANUP_POLICY, "delete", TOPIC_CLEANUP_DELETE);
+    expect(CONFIG_LOG_CLEANUP_POLICY, "compact", TOPIC_CLEANUP_COMPACT);
+    expect(CONFIG_LOG_CLEANUP_POLICY, "compact,delete", TOPIC_CLEANUP_BOTH);
+    expect(CONFIG_LOG_CLEANUP_POLICY, "delete, compact", TOPIC_CLEANUP_BOTH);
+    expect(CONFIG_LOG_CLEANUP_POLICY, "compact,compact", TOPIC_CLEANUP_COMPACT);
+    static const char *const wrong[] = {"",        ",",        "compact,",
+                                        ",delete", "compacts", "compact;delete"};
+    for (size_t i = 0; i < array_size(wrong); i++) {
+        char why[CONFIG_WHY_SIZE];
+        snprintf(why, sizeof why, "'%s' is not one of: delete, compact, compact,delete", wrong[i]);
+        expect_refused(CONFIG_LOG_CLEANUP_POLICY, wrong[i], why);
+    }
+    char out[32], why[CONFIG_WHY_SIZE];
+    cr_assert_eq(config_value_normal(CONFIG_LOG_CLEANUP_POLICY, bytes_of_string("delete,compact"),
+                                     out, sizeof out, why),
+                 0);
+    cr_assert_str_eq(out, "compact,delete");
+}
+
+Test(value, ratios)
+{
+    static const struct {
+        const char *text;
+        int64_t millionths;
+        const char *shown;
+    } good[] = {
+        {"0.5", 500000, "0.5"},   {"0", 0, "0.0"},          {"1", 1000000, "1.0"},
+        {"1.0", 1000000, "1.0"},  {"0.25", 250000, "0.25"}, {"0.000001", 1, "0.000001"},
+        {"00.10", 100000, "0.1"},
+    };
+    for (size_t i = 0; i < array_size(good); i++) {
+        char out[32], why[CONFIG_WHY_SIZE];
+        struct bytes text = bytes_of_string(good[i].text);
+        expect(CONFIG_LOG_CLEANER_MIN_CLEANABLE_RATIO, good[i].text, good[i].millionths);
+        cr_assert_eq(
+            config_value_normal(CONFIG_LOG_CLEANER_MIN_CLEANABLE_RATIO, text, out, sizeof out, why),
+            0);
+        cr_assert_str_eq(out, good[i].shown);
+    }
+    static const char *const wrong[] = {"",      ".",         ".5",  "5.",
+                                        "0.5.1", "-0.5",      "1e1", "half",
+                                        "0,5",   "0.0000001", "0x1", "9999999999999"};
+    for (size_t i = 0; i < array_size(wrong); i++) {
+        char why[CONFIG_WHY_SIZE];
+        snprintf(why, sizeof why, "'%s' is not a fraction like 0.5", wrong[i]);
+        expect_refused(CONFIG_LOG_CLEANER_MIN_CLEANABLE_RATIO, wrong[i], why);
+    }
+    expect_refused(CONFIG_LOG_CLEANER_MIN_CLEANABLE_RATIO, "1.000001",
+                   "1.000001 is not between 0.0 and 1.0");
 }
 
 Test(value, formats_come_back_as_the_same_value)
