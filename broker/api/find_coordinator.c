@@ -19,7 +19,7 @@ struct finding {
     struct api_request *request;
     struct find_coordinator_request *q;
     struct meta_op op;
-    struct meta_config_change changes[4];
+    struct meta_config_change changes[3];
     char segment_bytes[24];
     struct deadline deadline;
     struct barrier barrier;
@@ -140,10 +140,9 @@ static void create(struct finding *f)
     const struct config *config = api->options.config;
     snprintf(f->segment_bytes, sizeof f->segment_bytes, "%" PRIi64,
              config_integer(config, CONFIG_OFFSETS_TOPIC_SEGMENT_BYTES));
-    f->changes[0] = (struct meta_config_change){.key = "cleanup.policy", .value = "delete"};
-    f->changes[1] = (struct meta_config_change){.key = "retention.ms", .value = "-1"};
-    f->changes[2] = (struct meta_config_change){.key = "segment.bytes", .value = f->segment_bytes};
-    f->changes[3] = (struct meta_config_change){.key = "durability", .value = "fsync"};
+    f->changes[0] = (struct meta_config_change){.key = "cleanup.policy", .value = "compact"};
+    f->changes[1] = (struct meta_config_change){.key = "segment.bytes", .value = f->segment_bytes};
+    f->changes[2] = (struct meta_config_change){.key = "durability", .value = "fsync"};
     f->op = (struct meta_op){
         .done = creation_done,
         .kind = META_CREATE_TOPIC,
