@@ -7,7 +7,9 @@
  *
  * In memory the effect is there at once, so that what is appended next follows it in the journal. A
  * TRUNCATE carries the bytes that it keeps of the block that it cuts, whether that block is written
- * or not (L2); it waits for the writes that it overtakes (L3).
+ * or not (L2); it waits for the writes that it overtakes (L3). A REPLACE has its effect when it is
+ * settled, and other controls of the log wait until then: what a reader no longer sees is gone for good,
+ * and appends do not touch what it replaces.
  *
  * A control of a `memory` log stands in both journals: a kill is replayed from the mapped one, where
  * it stands between the appends; after a power cut only checkpoint and durable journal are left.
@@ -23,7 +25,7 @@
 #include "base/errors.h"
 #include "log/batch_fields.h"
 
-static void memory_settled(struct log_control *c);
+static void control_effect(struct log_control *c);
 
 /* Entries settle in order: with a truncation everything is durable that stood before it, and what
  * was appended behind it is still to come. */
@@ -31,7 +33,7 @@ static void control_settled(struct log_waiter *w)
 {
     struct log_control *c = container_of(w, struct log_control, priv.waiter);
     if (c->priv.due) {
-        memory_settled(c);
+        control_effect(c);
     }
     if (c->priv.cut) {
         struct log *log = c->priv.log;
@@ -61,9 +63,10 @@ static void control_gather(struct log *log, struct log_control *c, struct entry 
     e->topic_id = log->topic_id;
     e->partition = log->partition;
     e->memory = in_memory(log);
+    c->priv.due = e->memory || c->kind == LOG_REPLACE;
+    c->priv.release = r;
+    log->replacing += c->kind == LOG_REPLACE;
     if (e->memory) {
-        c->priv.due = true;
-        c->priv.release = r;
         log->controls++;
         e->alone = !mapped_in_use(&set->mapped);
         c->priv.alone = e->alone;
@@ -169,9 +172,6 @@ static int control_replace(struct log *log, struct log_control *c)
     struct entry e = replacement_entry(p, body);
     struct iovec piece = {body, sizeof body};
     replacement_tell(p);
-    if (!in_memory(log)) {
-        replacement_effect(p, &r->doomed);
-    }
     control_gather(log, c, &e, &piece, 1, r);
     return 1;
 }
@@ -398,8 +398,8 @@ static void truncation_step(struct truncation *t)
     }
 }
 
-/* The entry of a control of a `memory` log is durable: now it takes effect. */
-static void memory_settled(struct log_control *c)
+/* The entry of a replacement, or of a control of a `memory` log, is durable: now it takes effect. */
+static void control_effect(struct log_control *c)
 {
     struct log *log = c->priv.log;
     struct log_set *set = log->set;
@@ -424,15 +424,16 @@ static void memory_settled(struct log_control *c)
     e.topic_id = log->topic_id;
     e.partition = log->partition;
     e.memory = true;
-    if (!c->priv.alone) {
+    if (in_memory(log) && !c->priv.alone) {
         mapped_keep_promise(&set->mapped, (uint32_t)kept.iov_len);
         mapped_append(&set->mapped, &e, &kept, kept.iov_len > 0);
     }
     if (c->kind ==
         LOG_REPLACE) { /* unlike the others it cannot be replayed twice: behind its entry */
         checkpoint_recapture(set);
+        log->replacing--;
     }
-    log->controls--;
+    log->controls -= in_memory(log);
     if (t) {
         truncation_end(t, 0);
     }
@@ -564,7 +565,7 @@ int log_replay_remove(struct log *log)
 static int control_try(struct log_control *c)
 {
     struct log *log = c->priv.log;
-    if (log->controls) {
+    if (log->controls || log->replacing) {
         return 0;
     }
     if (log->removing) {

@@ -121,10 +121,11 @@ struct log {
     bool tidy;            /* nothing is in the directory that is not the log's */
     bool directory_known;
     bool missing; /* recovery: its directory is gone; only a REMOVE in the journal explains that */
-    unsigned holds;    /* unsettled or unmarked TRUNCATE and REMOVE: files are not touched (L7) */
-    unsigned controls; /* truncations that look for their place: appends wait */
-    unsigned releases; /* in set.releases */
-    unsigned searches; /* for a time: they need the log */
+    unsigned holds;     /* unsettled or unmarked TRUNCATE and REMOVE: files are not touched (L7) */
+    unsigned controls;  /* truncations that look for their place: appends wait */
+    unsigned replacing; /* a REPLACE is gathered and not settled: other controls wait */
+    unsigned releases;  /* in set.releases */
+    unsigned searches;  /* for a time: they need the log */
     struct cleaning *cleaning; /* a pass of the cleaner over it */
     bool uncleanable;          /* the last one met what it must not touch */
     bool clean_asked;          /* log_clean() */

@@ -3,8 +3,8 @@
 /* REPLACE: one new segment stands for a run of older ones.
  *
  *     <base>-<generation>.log written, cut, synced; its name synced
- *        -> entry gathered -> the new segment is in the log's list, the run in the release's
- *        -> settled -> a durable mark covers it (L7): files of the run go to the trash
+ *        -> entry gathered -> settled: the new segment is in the log's list, the run in the release's
+ *        -> a durable mark covers it (L7): files of the run go to the trash
  *
  * No file is renamed: the new one has a name of its own from the beginning, the generation of the run's
  * newest file and one more. So at every moment each segment that a checkpoint lists or an entry names is

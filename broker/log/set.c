@@ -465,6 +465,7 @@ static void pump_turn_end(struct io_turn *t)
     run_finished(set);
     log_release_marked(set);
     checkpoint_step(set);
+    cleaner_look(set);
     struct list *node;
     while ((node = list_pop(&set->moved))) {
         struct log *log = container_of(node, struct log, moved);
