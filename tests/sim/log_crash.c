@@ -162,7 +162,7 @@ struct log_config walk_config(const struct walk *w, unsigned slot)
         .retention_bytes = -1,
         .index_interval_bytes = 4096,
         .durability = w->logs[slot].durability,
-        .compact = w->logs[slot].compact,
+        .compact = w->logs[slot].compact && w->serving, /* not while it is read for the judge */
         .min_dirty_ratio = 0.2,
         .delete_retention_ms = w->logs[slot].delete_retention_ms,
     };

@@ -597,6 +597,8 @@ static void act_compact(struct driver *d, struct driven *l)
         if (prng_chance(chance(d), 3, 4)) {
             log_raise_watermark(l->log, log_status(l->log).durable_offset);
         }
+        struct log_config config = walk_config(d->w, l->slot);
+        log_configure(l->log, &config);
         log_clean(l->log);
     }
 }
