@@ -184,6 +184,9 @@ void config_print(const struct config *c, config_line_fn *line, void *context);
 /* The reference page of all keys, in Markdown. */
 void config_reference(config_line_fn *line, void *context);
 
+/* The keys alone, in scdoc's form, for the page leat.yaml(5). */
+void config_manual(config_line_fn *line, void *context);
+
 /* The table as JSON Schema: 0, or ERR_NO_MEMORY after some lines. */
 int config_schema(config_line_fn *line, void *context) MUST_CHECK;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The reference page: everything that the tables know, in Markdown. */
+/* The reference page: everything that the tables know, in Markdown; and the keys again for a man page, in
+ * scdoc. */
 #include "config/arguments.h"
 
 #include <stdio.h>
@@ -207,4 +208,78 @@ void config_reference(config_line_fn *line_fn, void *context)
     }
     reference_topics(line_fn, context);
     reference_foreign(line_fn, context);
+}
+
+/* --- the same for a man page -------------------------------------------------------------------- */
+
+/* Text without a meaning for scdoc, and without Markdown's code marks. */
+static void manual_escape(const char *text, char *out, size_t size)
+{
+    size_t used = 0;
+    for (; *text; text++) {
+        if (*text == '`') {
+            continue;
+        }
+        assert(used + 3 < size);
+        if (strchr("\\*_<[~", *text)) {
+            out[used++] = '\\';
+        }
+        out[used++] = *text;
+    }
+    out[used] = 0;
+}
+
+/* "*name* (about)" and, indented, what it means. */
+static void manual_entry(const char *name, const char *about, const char *text,
+                         config_line_fn *line_fn, void *context)
+{
+    char line[LINE_SIZE * 2], safe[LINE_SIZE];
+    manual_escape(about, safe, sizeof safe);
+    snprintf(line, sizeof line, "*%s* (%s)", name, safe);
+    line_fn(context, line);
+    manual_escape(text, safe, sizeof safe);
+    snprintf(line, sizeof line, "\t%s", safe);
+    line_fn(context, line);
+    line_fn(context, "");
+}
+
+static void manual_key(const struct config_key_info *info, config_line_fn *line_fn, void *context)
+{
+    char about[LINE_SIZE], text[LINE_SIZE], limits[LINE_SIZE / 2];
+    limits_text(info, limits, sizeof limits);
+    snprintf(about, sizeof about, "%s%s%s; %s", type_name(info->type), *limits ? ": " : "", limits,
+             standard_text(info));
+    snprintf(text, sizeof text, "%s%s%s%s", info->text,
+             info->flags & KEY_DYNAMIC ? " Can change while the broker runs." : "",
+             info->flags & KEY_TEST ? " For tests and measurements." : "",
+             info->flags & KEY_KAFKA ? " (Kafka)" : "");
+    manual_entry(info->name, about, text, line_fn, context);
+}
+
+void config_manual(config_line_fn *line_fn, void *context)
+{
+    char line[LINE_SIZE];
+    size_t section = 0;
+    line_fn(context, "Type, what is accepted, and the default stand behind each name.");
+    line_fn(context, "");
+    for (int key = 0; key < CONFIG_KEY_COUNT; key++) {
+        if (section < array_size(sections) && (int)sections[section].first == key) {
+            snprintf(line, sizeof line, "## %s", sections[section++].title);
+            line_fn(context, line);
+            line_fn(context, "");
+        }
+        manual_key(config_key_info(key), line_fn, context);
+    }
+    line_fn(context, "## Keys of topics");
+    line_fn(context, "");
+    line_fn(context,
+            "Given when a topic is created, or altered later; type, limits and default are "
+            "those of the broker's key.");
+    line_fn(context, "");
+    for (int key = 0; key < TOPIC_KEY_COUNT; key++) {
+        const struct topic_key_info *info = topic_key_info(key);
+        snprintf(line, sizeof line, "%s%s", info->text,
+                 info->flags & TOPIC_FIXED ? " Fixed when the topic is created." : "");
+        manual_entry(info->name, config_key_info(info->broker_key)->name, line, line_fn, context);
+    }
 }
