@@ -10,6 +10,7 @@
 
 enum {
     GLOBAL_BROKERS = 10000,
+    GLOBAL_CONTEXT,
     GLOBAL_PROPERTY,
     GLOBAL_FILE,
     GLOBAL_TIMEOUT,
@@ -20,45 +21,54 @@ enum {
     GLOBAL_HELP,
 };
 
-static const struct cli_flag global_flags[] = {
-    {GLOBAL_BROKERS, 'b', "brokers", true},
-    {GLOBAL_BROKERS, 0, "bootstrap-server", true},
-    {GLOBAL_PROPERTY, 'X', "property", true},
-    {GLOBAL_FILE, 'F', "config", true},
-    {GLOBAL_TIMEOUT, 0, "timeout", true},
-    {GLOBAL_QUIET, 'q', "quiet", false},
-    {GLOBAL_VERBOSE, 'v', "verbose", false},
-    {GLOBAL_OUTPUT, 0, "output", true},
-    {GLOBAL_NO_COLOR, 0, "no-color", false},
-    {GLOBAL_HELP, 'h', "help", false},
-    {0, 0, NULL, false},
+const struct cli_flag cli_global_flags[] = {
+    {GLOBAL_BROKERS, 'b', "brokers", "HOST:PORT,...", "or LEAT_BROKERS; default 127.0.0.1:9092"},
+    {GLOBAL_BROKERS, 0, "bootstrap-server", "LIST", NULL},
+    {GLOBAL_CONTEXT, 'c', "context", "NAME", "properties saved under this name (leat context)",
+     NULL, "@context"},
+    {GLOBAL_PROPERTY, 'X', "property", "KEY=VALUE",
+     "any option, by its name in librdkafka or Java"},
+    {GLOBAL_FILE, 'F', "config", "FILE", "a file of them, one a line"},
+    {GLOBAL_TIMEOUT, 0, "timeout", "5s", "of the whole command; else 5s for each answer"},
+    {GLOBAL_OUTPUT, 0, "output", "FORMAT", "table, json or yaml", NULL, "table json yaml"},
+    {GLOBAL_QUIET, 'q', "quiet", NULL, "say nothing but errors"},
+    {GLOBAL_VERBOSE, 'v', "verbose", NULL, "say more"},
+    {GLOBAL_NO_COLOR, 0, "no-color", NULL, NULL},
+    {GLOBAL_HELP, 'h', "help", NULL, "this page"},
+    {0},
 };
 
-static const struct cli_flag *flag_by_letter(const struct cli_flag *flags, char letter)
+/* The command's own flags come first. */
+static const struct cli_flag *flag_find(const struct args *a, char letter, const char *name,
+                                        size_t size)
 {
-    for (; flags && flags->id; flags++) {
-        if (flags->letter == letter) {
-            return flags;
+    const struct cli_flag *const tables[] = {a->flags, cli_global_flags};
+    for (size_t i = 0; i < 2; i++) {
+        for (const struct cli_flag *f = tables[i]; f && f->id; f++) {
+            bool same = name
+                            ? f->name && strlen(f->name) == size && memcmp(f->name, name, size) == 0
+                            : f->letter == letter;
+            if (same && args_flag_known(f, i == 0 ? a->action : NULL)) {
+                return f;
+            }
         }
     }
     return NULL;
 }
 
-static const struct cli_flag *flag_by_name(const struct cli_flag *flags, const char *name,
-                                           size_t size)
+static _Noreturn void args_unknown(const struct args *a)
 {
-    for (; flags && flags->id; flags++) {
-        if (flags->name && strlen(flags->name) == size && memcmp(flags->name, name, size) == 0) {
-            return flags;
-        }
+    if (!a->command) {
+        cli_usage("%s is not known here: see leat help", a->flag);
     }
-    return NULL;
+    cli_usage("%s is not known here: see leat %s%s%s --help", a->flag, a->command->name,
+              a->action ? " " : "", a->action ? a->action->name : "");
 }
 
 static void args_value(struct args *a, const struct cli_flag *flag, const char *attached)
 {
     a->value = NULL;
-    if (!flag->value) {
+    if (!flag->argument) {
         if (attached && *attached) {
             cli_usage("%s takes no value", a->flag);
         }
@@ -78,12 +88,11 @@ static const struct cli_flag *args_long(struct args *a, const char *text)
     size_t size = strcspn(text, "=");
     snprintf(a->spelled, sizeof a->spelled, "--%.*s", (int)(size < 60 ? size : 60), text);
     a->flag = a->spelled;
-    const struct cli_flag *flag = flag_by_name(a->flags, text, size);
-    flag = flag ? flag : flag_by_name(global_flags, text, size);
+    const struct cli_flag *flag = flag_find(a, 0, text, size);
     if (!flag) {
-        cli_usage("%s is not known here: see leat help", a->flag);
+        args_unknown(a);
     }
-    if (text[size] == '=' && flag->value) {
+    if (text[size] == '=' && flag->argument) {
         a->value = text + size + 1;
     } else {
         args_value(a, flag, text[size] == '=' ? text + size + 1 : NULL);
@@ -96,12 +105,11 @@ static const struct cli_flag *args_letter(struct args *a)
     char letter = *a->cluster++;
     snprintf(a->spelled, sizeof a->spelled, "-%c", letter);
     a->flag = a->spelled;
-    const struct cli_flag *flag = flag_by_letter(a->flags, letter);
-    flag = flag ? flag : flag_by_letter(global_flags, letter);
+    const struct cli_flag *flag = flag_find(a, letter, NULL, 0);
     if (!flag) {
-        cli_usage("%s is not known here: see leat help", a->flag);
+        args_unknown(a);
     }
-    if (flag->value) {
+    if (flag->argument) {
         args_value(a, flag, a->cluster);
         a->cluster = NULL;
     } else {
@@ -127,6 +135,7 @@ static void args_global(struct args *a, struct cli *cli, int id)
         break;
     case GLOBAL_TIMEOUT:
         cli->options.timeout_ms = (int32_t)args_duration_ms(a);
+        cli_limit(cli->options.timeout_ms, a->value);
         break;
     case GLOBAL_QUIET:
         cli->quiet = true;
@@ -146,11 +155,50 @@ static void args_global(struct args *a, struct cli *cli, int id)
         }
         break;
     case GLOBAL_HELP:
-        cli_help(stdout);
+        if (a->command) {
+            cli_help_command(stdout, a->command, a->action);
+        } else {
+            cli_help(stdout);
+        }
         exit(EXIT_DONE);
     default:
         break;
     }
+}
+
+/* Takes a word as the action if the command still waits for one. */
+static bool args_take_action(struct args *a, const char *word)
+{
+    if (!a->command || !a->command->actions || a->action) {
+        return false;
+    }
+    for (const struct cli_action *one = a->command->actions; one->name; one++) {
+        if (strcmp(one->name, word) == 0) {
+            a->action = one;
+            return true;
+        }
+    }
+    (void)args_action(a);
+    return false;
+}
+
+int args_action(const struct args *a)
+{
+    char list[256] = "";
+    size_t used = 0;
+    if (a->action) {
+        return a->action->id;
+    }
+    for (const struct cli_action *one = a->command->actions; one->name && used < 200; one++) {
+        const char *between = one == a->command->actions      ? ""
+                              : one[1].name && one[1].summary ? ", "
+                                                              : " or ";
+        if (one->summary) {
+            used +=
+                (size_t)snprintf(list + used, sizeof list - used, "%s%.20s", between, one->name);
+        }
+    }
+    cli_usage("%s %s? (leat %s --help)", a->command->name, list, a->command->name);
 }
 
 int args_next(struct args *a, struct cli *cli)
@@ -164,6 +212,9 @@ int args_next(struct args *a, struct cli *cli)
         } else {
             const char *text = a->argv[a->at++];
             if (a->words || text[0] != '-' || !text[1]) {
+                if (args_take_action(a, text)) {
+                    continue;
+                }
                 a->value = text;
                 return ARG_WORD;
             }
@@ -212,6 +263,63 @@ long long args_duration_ms(const struct args *a)
     cli_usage("%s: '%s' is not a duration: 5s, 100ms, 2m", a->flag, a->value);
 }
 
+/* What librdkafka's configuration files set and what has no meaning here, or (groups) only together with
+ * flags: accepted, so that such a file is. */
+static bool property_without_effect(const char *name)
+{
+    static const char *const names[] = {
+        "api.version.fallback.ms",
+        "api.version.request",
+        "api.version.request.timeout.ms",
+        "auto.commit.enable",
+        "auto.commit.interval.ms",
+        "auto.offset.reset",
+        "broker.version.fallback",
+        "client.software.name",
+        "client.software.version",
+        "consume.callback.max.messages",
+        "debug",
+        "delivery.report.only.error",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.gapless.guarantee",
+        "enable.partition.eof",
+        "enable.random.seed",
+        "fetch.error.backoff.ms",
+        "group.instance.id",
+        "group.id",
+        "group.protocol.type",
+        "heartbeat.interval.ms",
+        "internal.termination.signal",
+        "log.connection.close",
+        "log.queue",
+        "log.thread.name",
+        "log_level",
+        "max.poll.interval.ms",
+        "message.copy.max.bytes",
+        "offset.store.method",
+        "partition.assignment.strategy",
+        "queued.max.messages.kbytes",
+        "queued.min.messages",
+        "session.timeout.ms",
+        "socket.keepalive.enable",
+        "socket.max.fails",
+        "socket.nagle.disable",
+        "socket.receive.buffer.bytes",
+        "socket.send.buffer.bytes",
+        "statistics.interval.ms",
+        "topic.metadata.propagation.max.ms",
+        "topic.metadata.refresh.fast.interval.ms",
+        "topic.metadata.refresh.sparse",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void cli_property(struct cli *cli, const char *text)
 {
     const char *equals = strchr(text, '=');
@@ -248,7 +356,7 @@ void cli_property(struct cli *cli, const char *text)
                    : leat_consumer_options_set(&cli->consumer, plain, value, &e));
         cli_usage("-X %s", e.message);
     }
-    if (!found) {
+    if (!found && !property_without_effect(name)) {
         cli_usage("-X %s: there is no such property", name);
     }
     free(name);

@@ -7,10 +7,13 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 volatile sig_atomic_t cli_interrupted;
+static volatile sig_atomic_t cli_time_over;
+static char cli_time_text[96];
 int cli_output_error;
 
 static void cli_on_signal(int number)
@@ -20,6 +23,42 @@ static void cli_on_signal(int number)
         _exit(EXIT_INTERRUPTED);
     }
     cli_interrupted = 1;
+}
+
+/* The first time lets what waits in slices end by itself; the second ends what does not. */
+static void cli_on_alarm(int number)
+{
+    (void)number;
+    if (!cli_time_over) {
+        cli_time_over = cli_interrupted = 1;
+        return;
+    }
+    ssize_t written = write(STDERR_FILENO, cli_time_text, strlen(cli_time_text));
+    (void)written;
+    _exit(EXIT_TIMEOUT);
+}
+
+void cli_limit(long long ms, const char *spelled)
+{
+    enum { AFTER_MS = 250 }; /* the library's own error says more, and comes first */
+    struct sigaction action = {.sa_handler = cli_on_alarm};
+    struct itimerval timer = {{0, 500000}, {0}};
+    ms += AFTER_MS;
+    timer.it_value.tv_sec = (time_t)(ms / 1000);
+    timer.it_value.tv_usec = (suseconds_t)(ms % 1000 * 1000);
+    snprintf(cli_time_text, sizeof cli_time_text, "leat: the time is over (--timeout %.20s)\n",
+             spelled);
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+int cli_interrupt_status(void)
+{
+    if (cli_time_over) {
+        fputs(cli_time_text, stderr);
+    }
+    return cli_time_over ? EXIT_TIMEOUT : EXIT_INTERRUPTED;
 }
 
 bool cli_flush(void)
@@ -44,6 +83,13 @@ double cli_now(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+int64_t cli_wall_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 const char *cli_count(unsigned long long number, char room[static 32])
@@ -96,6 +142,7 @@ int cli_exit_of(int code)
     case LEAT_ERR_TIMEOUT:
         return EXIT_TIMEOUT;
     case LEAT_ERR_UNKNOWN_TOPIC:
+    case LEAT_ERR_GROUP_NOT_FOUND:
     case LEAT_ERR_NOT_FOUND:
         return EXIT_NOT_FOUND;
     case LEAT_ERR_CONFIG:
@@ -160,42 +207,4 @@ leat_meta *cli_metadata(struct cli *cli, const char *topic, bool missing)
         exit(cli_exit_of(code));
     }
     return meta;
-}
-
-void cli_help(FILE *out)
-{
-    fputs(
-        "usage: leat [-b HOST:PORT,...] COMMAND ...\n"
-        "\n"
-        "  produce TOPIC                publish records: lines of stdin, or -l FILE\n"
-        "    -k KEY  -K DELIM (key DELIM value)  --key-field NAME (of JSON values)  -p PARTITION\n"
-        "    -H k=v  -D DELIM  -z none|gzip|snappy|lz4|zstd  -Z (empty is null)  -n COUNT\n"
-        "    -J (JSON envelopes, as consume -J prints them)  --base64 key,value  --acks all|1|0  "
-        "-T\n"
-        "  consume TOPIC...             read records: new ones, or with -e those that are there\n"
-        "    -o beginning|end|N|-N|+N|A:B|@TIME|@T1:T2|s@MS|e@MS  --from-beginning  -e (stop at "
-        "the end)\n"
-        "    -n COUNT  --wait 10s (stop after silence)  -p 0,1  --regex  --isolation uncommitted\n"
-        "    -J  --pretty  --meta-only  -f FORMAT  -K DELIM  -D DELIM  -O (offsets)  -Z (NULL for "
-        "null)\n"
-        "      FORMAT: %t topic %p partition %o offset %k key %K its size %s or %v value %S its "
-        "size\n"
-        "              %T time %d date %h headers %R size as 4 bytes; %k{hex} {base64} %T{iso}\n"
-        "  topic list                   and, each with TOPIC...: describe, offsets [-t TIME], "
-        "delete\n"
-        "    create TOPIC... [-p PARTITIONS] [-r REPLICAS] [-c key=value]... [--if-not-exists]\n"
-        "    alter TOPIC --set key=value | --unset key    add-partitions TOPIC --total N | --add "
-        "N\n"
-        "    trim TOPIC -o OFFSET [-p PARTITION] (forgets what lies before)\n"
-        "  cluster info | health | brokers | config [--set key=value | --unset key]\n"
-        "  log verify DIR | dump FILE|DIR [--records]   (a data directory without its broker)\n"
-        "  version\n"
-        "\n"
-        "  -b, --brokers LIST   or LEAT_BROKERS; default 127.0.0.1:9092\n"
-        "  -X key=value         any option, by its name in librdkafka or Java;  -F FILE of them\n"
-        "  --timeout 5s   --output table|json|yaml   -q   -v\n"
-        "\n"
-        "kcat's command lines work as they are: leat -P|-C|-L|-Q -b ... -t TOPIC ...\n"
-        "status: 0 done, 1 failed, 2 usage, 3 time over, 4 not found, 130 Ctrl-C\n",
-        out);
 }

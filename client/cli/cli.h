@@ -25,6 +25,7 @@ enum cli_output { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_YAML };
 
 struct cli {
     const char *brokers;
+    const char *context; /* chosen by name, or NULL */
     leat_options options;
     leat_producer_options producer;
     leat_consumer_options consumer;
@@ -53,16 +54,39 @@ void *cli_alloc(size_t size);
 void *cli_resize(void *p, size_t size);
 char *cli_copy(const char *text, size_t size);
 
-/* What leat can do, in one screen. */
-void cli_help(FILE *out);
-
 /* --- arguments --- */
 
+/* One flag. Tables end with id 0. */
 struct cli_flag {
     int id; /* > 0 */
     char letter;
     const char *name;
-    bool value;
+    const char *argument; /* what its value is, for help: "FILE"; NULL: it takes none */
+    const char *help;     /* NULL: another spelling of a flag that has one */
+    const char *actions;  /* those that know it, "create alter"; NULL: all */
+    const char *values;   /* for completion: words, or "@topic", "@group", "@context" */
+};
+
+/* What follows a command that has actions: "topic create". Tables end with name NULL. */
+struct cli_action {
+    const char *name;
+    int id;
+    const char *words;   /* "TOPIC..." or "" */
+    const char *summary; /* one line */
+    const char *values;  /* as of flags, for the words */
+};
+
+struct args;
+
+struct cli_command {
+    const char *name, *alias; /* alias may be NULL */
+    const char *words;
+    const char *summary;
+    const struct cli_flag *flags;
+    const struct cli_action *actions; /* NULL: none */
+    int (*run)(struct cli *cli, struct args *a);
+    const char *more;   /* further help, lines, or NULL */
+    const char *values; /* for completion of its words */
 };
 
 enum { ARG_END = 0, ARG_WORD = -1 };
@@ -70,16 +94,19 @@ enum { ARG_END = 0, ARG_WORD = -1 };
 struct args {
     char **argv;
     int argc, at;
-    const struct cli_flag *flags; /* of the command; id 0 ends */
-    const char *cluster;          /* letters of the current argument that are left */
-    const char *value;            /* of the latest flag or word */
-    const char *flag;             /* as it was written, for messages */
-    bool words;                   /* "--" was seen */
+    const struct cli_command *command; /* NULL in front of it */
+    const struct cli_action *action;   /* the command's first word, if it has actions */
+    const struct cli_flag *flags;      /* of the command; id 0 ends */
+    const char *cluster;               /* letters of the current argument that are left */
+    const char *value;                 /* of the latest flag or word */
+    const char *flag;                  /* as it was written, for messages */
+    bool words;                        /* "--" was seen */
     char spelled[64];
 };
 
 /* The id of the next flag, ARG_WORD or ARG_END. Flags that every command has are handled here,
- * unless the command's own table takes their letter. Ends the process on unknown ones. */
+ * unless the command's own table takes their letter; so is the action. Ends the process on unknown
+ * ones. */
 int args_next(struct args *a, struct cli *cli);
 
 /* The latest value as a number or a duration ("5s", "100ms", "2m"; bare: seconds). */
@@ -92,14 +119,45 @@ void cli_property(struct cli *cli, const char *text);
 /* A file of key=value lines; must exist unless `optional`. */
 void cli_properties(struct cli *cli, const char *path, bool optional);
 
-/* --- commands: each gets its own arguments, args->at behind its name --- */
+/* Whether an action (NULL: not said yet) knows a flag of its command. */
+bool args_flag_known(const struct cli_flag *f, const struct cli_action *action);
 
-int command_produce(struct cli *cli, struct args *a);
-int command_consume(struct cli *cli, struct args *a);
-int command_topic(struct cli *cli, struct args *a);
-int command_cluster(struct cli *cli, struct args *a);
-int command_log(struct cli *cli, struct args *a);
-int command_kcat(struct cli *cli, struct args *a);
+/* The action's id; ends the process, naming them, if there was none. */
+int args_action(const struct args *a);
+
+/* The flags that every command has. */
+extern const struct cli_flag cli_global_flags[];
+
+/* --- commands --- */
+
+extern const struct cli_command command_produce, command_consume, command_topic, command_group,
+    command_cluster, command_log, command_context, command_completion, command_complete,
+    command_cheat, command_version, command_help;
+
+/* In the order of the help; NULL ends. */
+extern const struct cli_command *const cli_commands[];
+
+/* By name or alias, NULL: there is none. */
+const struct cli_command *cli_command_find(const char *name);
+
+/* kcat's command lines. */
+int kcat_run(struct cli *cli, struct args *a);
+
+/* Whether kcat's mode letters stand in front of the first word that is not a flag's value. */
+bool kcat_meant(int argc, char **argv);
+
+/* All commands in one screen; a command, or one action of it. */
+void cli_help(FILE *out);
+void cli_help_command(FILE *out, const struct cli_command *command,
+                      const struct cli_action *action);
+
+/* --- contexts: named sets of properties --- */
+
+/* The directory of the contexts, made if `make`; NULL: there is no home. To be freed. */
+char *context_directory(bool make);
+
+/* Takes the properties of the context that was named, or of the current one. */
+void context_apply(struct cli *cli);
 
 /* Opens the client, or ends the process. */
 void cli_connect(struct cli *cli);
@@ -110,8 +168,14 @@ leat_meta *cli_metadata(struct cli *cli, const char *topic, bool missing);
 
 /* --- the machine --- */
 
-/* Set by SIGINT and SIGTERM after cli_catch_signals(). */
+/* Set by SIGINT and SIGTERM after cli_catch_signals(), and at the end of --timeout. */
 extern volatile sig_atomic_t cli_interrupted;
+
+/* Ends the command after so many milliseconds: cli_interrupted first, the process a moment later. */
+void cli_limit(long long ms, const char *spelled);
+
+/* EXIT_INTERRUPTED, or EXIT_TIMEOUT when it was the time that ended it. */
+int cli_interrupt_status(void);
 
 /* Makes visible what was printed; false when it cannot be written: the first reason, an errno, is kept
  * and told where the program ends. */
@@ -120,6 +184,7 @@ extern int cli_output_error;
 void cli_catch_signals(void);
 
 double cli_now(void); /* seconds, monotonic */
+int64_t cli_wall_ms(void);
 
 /* "12,345,678" */
 const char *cli_count(unsigned long long number, char room[static 32]);

@@ -10,11 +10,22 @@
 enum cluster_flag { FLAG_SET = 1, FLAG_UNSET, FLAG_WAIT, FLAG_LOCAL };
 
 static const struct cli_flag cluster_flags[] = {
-    {FLAG_SET, 0, "set", true},
-    {FLAG_UNSET, 0, "unset", true},
-    {FLAG_WAIT, 0, "exit-when-healthy", false},
-    {FLAG_LOCAL, 0, "local", false},
-    {0, 0, NULL, false},
+    {FLAG_SET, 0, "set", "KEY=VALUE", "changes one key of a broker", "config"},
+    {FLAG_UNSET, 0, "unset", "KEY", "back to what its file says", "config"},
+    {FLAG_WAIT, 0, "exit-when-healthy", NULL, "wait until it is", "health"},
+    {FLAG_LOCAL, 0, "local", NULL, "this machine's broker alone (a health check of a container)",
+     "health"},
+    {0},
+};
+
+enum cluster_action { CLUSTER_INFO = 1, CLUSTER_HEALTH, CLUSTER_BROKERS, CLUSTER_CONFIG };
+
+static const struct cli_action cluster_actions[] = {
+    {"info", CLUSTER_INFO, "", "what the cluster consists of", NULL},
+    {"health", CLUSTER_HEALTH, "", "whether every partition has a leader and its replicas", NULL},
+    {"brokers", CLUSTER_BROKERS, "", "the brokers", NULL},
+    {"config", CLUSTER_CONFIG, "[BROKER]", "a broker's configuration", NULL},
+    {NULL, 0, NULL, NULL, NULL},
 };
 
 struct cluster_job {
@@ -108,7 +119,7 @@ static int cluster_health(struct cli *cli, struct cluster_job *job)
                healthy ? "healthy" : "not healthy", partitions, leaderless, lagging);
         json_decref(health);
     }
-    return cli_interrupted ? EXIT_INTERRUPTED : healthy ? EXIT_DONE : EXIT_FAILED;
+    return cli_interrupted ? cli_interrupt_status() : healthy ? EXIT_DONE : EXIT_FAILED;
 }
 
 static int cluster_config(struct cli *cli, struct cluster_job *job)
@@ -129,7 +140,8 @@ static int cluster_config(struct cli *cli, struct cluster_job *job)
                              job->change_count, &e)) {
             cli_fail(cli, &e);
         }
-        if (!cli->quiet) {
+        if (!output_done(cli, json_pack("{s:s,s:b}", "broker", broker, "altered", true)) &&
+            !cli->quiet) {
             printf("altered broker %s\n", broker);
         }
         return EXIT_DONE;
@@ -150,35 +162,41 @@ static void cluster_change(struct cluster_job *job, const char *text, bool unset
         (leat_config){cli_copy(text, size), unset ? NULL : equals + 1};
 }
 
-int command_cluster(struct cli *cli, struct args *a)
+static int cluster_run(struct cli *cli, struct args *a)
 {
-    static const struct {
-        const char *name;
-        int (*run)(struct cli *cli, struct cluster_job *job);
-    } actions[] = {{"info", cluster_info},
-                   {"health", cluster_health},
-                   {"brokers", cluster_brokers},
-                   {"config", cluster_config}};
     struct cluster_job job = {0};
-    const char *action = NULL;
     int id;
-    a->flags = cluster_flags;
     while ((id = args_next(a, cli)) != ARG_END) {
-        if (id == ARG_WORD && action) {
+        if (id == ARG_WORD) {
             job.word = a->value;
-        } else if (id == ARG_WORD) {
-            action = a->value;
         } else if (id == FLAG_WAIT) {
             job.wait = true;
         } else if (id == FLAG_SET || id == FLAG_UNSET) {
             cluster_change(&job, a->value, id == FLAG_UNSET);
         }
     }
-    for (size_t i = 0; action && i < sizeof actions / sizeof *actions; i++) {
-        if (strcmp(actions[i].name, action) == 0) {
-            cli_connect(cli);
-            return actions[i].run(cli, &job);
-        }
+    int action = args_action(a);
+    if (job.word && action != CLUSTER_CONFIG) {
+        cli_usage("cluster %s takes no '%s'", a->action->name, job.word);
     }
-    cli_usage("cluster info, health, brokers or config?");
+    cli_connect(cli);
+    switch (action) {
+    case CLUSTER_INFO:
+        return cluster_info(cli, &job);
+    case CLUSTER_HEALTH:
+        return cluster_health(cli, &job);
+    case CLUSTER_BROKERS:
+        return cluster_brokers(cli, &job);
+    default:
+        return cluster_config(cli, &job);
+    }
 }
+
+const struct cli_command command_cluster = {
+    .name = "cluster",
+    .words = "ACTION",
+    .summary = "brokers, health, configuration",
+    .flags = cluster_flags,
+    .actions = cluster_actions,
+    .run = cluster_run,
+};

@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -59,17 +58,10 @@ void consume_partitions(struct consume_job *job, const char *text)
     }
 }
 
-static int64_t wall_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void consume_offset(struct consume_job *job, const char *text)
 {
     char error[160];
-    if (!offsets_parse(&job->range, text, wall_ms(), error, sizeof error)) {
+    if (!offsets_parse(&job->range, text, cli_wall_ms(), error, sizeof error)) {
         cli_usage("-o: %s", error);
     }
 }
@@ -392,6 +384,7 @@ int consume_run(struct cli *cli, struct consume_job *job)
     bool bounded = job->exit_at_end || job->range.stop.kind != OFFSET_NONE;
     if (status == EXIT_INTERRUPTED) {
         cli_say("%s read", cli_records(c.records, room));
+        status = cli_interrupt_status();
     } else if (bounded && c.records == 0 && !cli->quiet && !cli->kcat) {
         cli_say("there are no records in this range");
     } else if (status == EXIT_TIMEOUT) {
@@ -436,27 +429,29 @@ enum consume_flag {
 };
 
 static const struct cli_flag consume_flags[] = {
-    {FLAG_OFFSET, 'o', "offset", true},
-    {FLAG_EXIT, 'e', "exit", false},
-    {FLAG_COUNT, 'n', "count", true},
-    {FLAG_COUNT, 'c', "max-messages", true},
-    {FLAG_GROUP, 'g', "group", true},
-    {FLAG_PARTITION, 'p', "partition", true},
-    {FLAG_FORMAT, 'f', "format", true},
-    {FLAG_JSON, 'J', "json", false},
-    {FLAG_PRETTY, 0, "pretty", false},
-    {FLAG_META, 0, "meta-only", false},
-    {FLAG_KEY_DELIMITER, 'K', "key-delimiter", true},
-    {FLAG_DELIMITER, 'D', "delimiter", true},
-    {FLAG_OFFSETS, 'O', "offsets", false},
-    {FLAG_NULL, 'Z', "null", false},
-    {FLAG_ISOLATION, 0, "isolation", true},
-    {FLAG_REGEX, 'r', "regex", false},
-    {FLAG_WAIT, 0, "wait", true},
-    {FLAG_BEGINNING, 0, "from-beginning", false},
-    {FLAG_UNBUFFERED, 'u', "unbuffered", false},
-    {FLAG_TOPIC, 't', "topic", true},
-    {0, 0, NULL, false},
+    {FLAG_OFFSET, 'o', "offset", "OFFSET", "where to begin and to end: see below"},
+    {FLAG_BEGINNING, 0, "from-beginning", NULL, "all that is there, and what comes"},
+    {FLAG_EXIT, 'e', "exit", NULL, "stop at the end as it is now"},
+    {FLAG_COUNT, 'n', "count", "N", "stop after so many records (also --max-messages)"},
+    {FLAG_COUNT, 'c', "max-messages", "N", NULL},
+    {FLAG_WAIT, 0, "wait", "10s", "stop after so much silence"},
+    {FLAG_PARTITION, 'p', "partition", "0,1,...", "these partitions alone"},
+    {FLAG_GROUP, 'g', "group", "GROUP", "as a member of this group, which remembers", NULL,
+     "@group"},
+    {FLAG_REGEX, 'r', "regex", NULL, "the words are patterns of topics' names"},
+    {FLAG_ISOLATION, 0, "isolation", "LEVEL", "committed or uncommitted (transactions)", NULL,
+     "committed uncommitted"},
+    {FLAG_FORMAT, 'f', "format", "FORMAT", "how a record is printed: see below"},
+    {FLAG_JSON, 'J', "json", NULL, "one JSON object a line, which produce -J reads"},
+    {FLAG_PRETTY, 0, "pretty", NULL, "JSON over several lines"},
+    {FLAG_META, 0, "meta-only", NULL, "JSON with sizes instead of key and value"},
+    {FLAG_KEY_DELIMITER, 'K', "key-delimiter", "DELIM", "print the key, and this behind it"},
+    {FLAG_DELIMITER, 'D', "delimiter", "DELIM", "behind each record; default \\n"},
+    {FLAG_OFFSETS, 'O', "offsets", NULL, "print the offset in front"},
+    {FLAG_NULL, 'Z', "null", NULL, "print NULL for null"},
+    {FLAG_UNBUFFERED, 'u', "unbuffered", NULL, "write each record at once"},
+    {FLAG_TOPIC, 't', "topic", "TOPIC", NULL, NULL, "@topic"},
+    {0},
 };
 
 static void consume_isolation(struct cli *cli, const char *text)
@@ -529,11 +524,10 @@ static void consume_flag(struct cli *cli, struct args *a, struct consume_job *jo
     }
 }
 
-int command_consume(struct cli *cli, struct args *a)
+static int consume_command(struct cli *cli, struct args *a)
 {
     struct consume_job job = {0};
     int id;
-    a->flags = consume_flags;
     while ((id = args_next(a, cli)) != ARG_END) {
         consume_flag(cli, a, &job, id);
     }
@@ -546,3 +540,19 @@ int command_consume(struct cli *cli, struct args *a)
     }
     return consume_run(cli, &job);
 }
+
+const struct cli_command command_consume = {
+    .name = "consume",
+    .alias = "sub",
+    .words = "TOPIC...",
+    .summary = "reads records: new ones, or those that are there",
+    .flags = consume_flags,
+    .run = consume_command,
+    .more =
+        "OFFSET: beginning end N -N (the last N) +N (after the first N) A:B A: :B @TIME @T1:T2\n"
+        "        s@MS e@MS stored; times: 2026-11-22T11:24:03Z, milliseconds, -5m\n"
+        "FORMAT: %t topic %p partition %o offset %k key %K its size %s or %v value %S its size\n"
+        "        %T time %d date %h headers %R size as 4 bytes; %k{hex} {base64} %T{iso} "
+        "%d{%H:%M}\n",
+    .values = "@topic",
+};

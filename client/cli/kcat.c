@@ -38,34 +38,50 @@ enum kcat_flag {
 };
 
 static const struct cli_flag kcat_flags[] = {
-    {FLAG_PRODUCE, 'P', NULL, false},
-    {FLAG_CONSUME, 'C', NULL, false},
-    {FLAG_LIST, 'L', NULL, false},
-    {FLAG_QUERY, 'Q', NULL, false},
-    {FLAG_TOPIC, 't', NULL, true},
-    {FLAG_PARTITION, 'p', NULL, true},
-    {FLAG_KEY_DELIMITER, 'K', NULL, true},
-    {FLAG_DELIMITER, 'D', NULL, true},
-    {FLAG_KEY, 'k', NULL, true},
-    {FLAG_HEADER, 'H', NULL, true},
-    {FLAG_COMPRESSION, 'z', NULL, true},
-    {FLAG_NULL, 'Z', NULL, false},
-    {FLAG_LINES, 'l', NULL, false},
-    {FLAG_COUNT, 'c', NULL, true},
-    {FLAG_OFFSET, 'o', NULL, true},
-    {FLAG_EXIT, 'e', NULL, false},
-    {FLAG_FORMAT, 'f', NULL, true},
-    {FLAG_JSON, 'J', NULL, false},
-    {FLAG_OFFSETS, 'O', NULL, false},
-    {FLAG_UNBUFFERED, 'u', NULL, false},
-    {FLAG_TEE, 'T', NULL, false},
-    {FLAG_SECONDS, 'm', NULL, true},
-    {FLAG_GROUP, 'G', NULL, true},
-    {FLAG_REGISTRY, 's', NULL, true},
-    {FLAG_REGISTRY, 'r', NULL, true},
-    {FLAG_KEEP_GOING, 'E', NULL, false},
-    {0, 0, NULL, false},
+    {FLAG_PRODUCE, 'P', NULL, NULL, NULL},
+    {FLAG_CONSUME, 'C', NULL, NULL, NULL},
+    {FLAG_LIST, 'L', NULL, NULL, NULL},
+    {FLAG_QUERY, 'Q', NULL, NULL, NULL},
+    {FLAG_TOPIC, 't', NULL, "VALUE", NULL},
+    {FLAG_PARTITION, 'p', NULL, "VALUE", NULL},
+    {FLAG_KEY_DELIMITER, 'K', NULL, "VALUE", NULL},
+    {FLAG_DELIMITER, 'D', NULL, "VALUE", NULL},
+    {FLAG_KEY, 'k', NULL, "VALUE", NULL},
+    {FLAG_HEADER, 'H', NULL, "VALUE", NULL},
+    {FLAG_COMPRESSION, 'z', NULL, "VALUE", NULL},
+    {FLAG_NULL, 'Z', NULL, NULL, NULL},
+    {FLAG_LINES, 'l', NULL, NULL, NULL},
+    {FLAG_COUNT, 'c', NULL, "VALUE", NULL},
+    {FLAG_OFFSET, 'o', NULL, "VALUE", NULL},
+    {FLAG_EXIT, 'e', NULL, NULL, NULL},
+    {FLAG_FORMAT, 'f', NULL, "VALUE", NULL},
+    {FLAG_JSON, 'J', NULL, NULL, NULL},
+    {FLAG_OFFSETS, 'O', NULL, NULL, NULL},
+    {FLAG_UNBUFFERED, 'u', NULL, NULL, NULL},
+    {FLAG_TEE, 'T', NULL, NULL, NULL},
+    {FLAG_SECONDS, 'm', NULL, "VALUE", NULL},
+    {FLAG_GROUP, 'G', NULL, "VALUE", NULL},
+    {FLAG_REGISTRY, 's', NULL, "VALUE", NULL},
+    {FLAG_REGISTRY, 'r', NULL, "VALUE", NULL},
+    {FLAG_KEEP_GOING, 'E', NULL, NULL, NULL},
+    {0},
 };
+
+bool kcat_meant(int argc, char **argv)
+{
+    for (int i = 1; i < argc && argv[i][0] == '-' && argv[i][1] != '-'; i++) {
+        for (const char *p = argv[i] + 1; *p; p++) {
+            if (strchr("PCLQG", *p)) {
+                return true;
+            }
+            if (strchr("bXFtpokKDfHzclmsr", *p)) {
+                i += p[1] == 0 && *p != 'l';
+                break;
+            }
+        }
+    }
+    return false;
+}
 
 struct kcat {
     int mode;
@@ -320,14 +336,24 @@ static int kcat_query(struct cli *cli, const struct kcat *k)
     return EXIT_DONE;
 }
 
-int command_kcat(struct cli *cli, struct args *a)
+/* $KCAT_CONFIG, or kcat's file of the home. */
+static void kcat_configuration(struct cli *cli)
 {
-    struct kcat k = {.produce = {.partition = LEAT_PARTITION_ANY}};
-    const char *file = getenv("KCAT_CONFIG");
-    int id;
+    const char *file = getenv("KCAT_CONFIG"), *home = getenv("HOME");
+    char path[4096];
     if (file) {
         cli_properties(cli, file, true);
+    } else if (home &&
+               snprintf(path, sizeof path, "%s/.config/kcat.conf", home) < (int)sizeof path) {
+        cli_properties(cli, path, true);
     }
+}
+
+int kcat_run(struct cli *cli, struct args *a)
+{
+    struct kcat k = {.produce = {.partition = LEAT_PARTITION_ANY}};
+    int id;
+    kcat_configuration(cli);
     a->flags = kcat_flags;
     while ((id = args_next(a, cli)) != ARG_END) {
         kcat_flag(cli, a, &k, id);

@@ -15,9 +15,18 @@
 enum log_flag { FLAG_FORCE = 1, FLAG_RECORDS };
 
 static const struct cli_flag log_flags[] = {
-    {FLAG_FORCE, 0, "force-read", false},
-    {FLAG_RECORDS, 0, "records", false},
-    {0, 0, NULL, false},
+    {FLAG_FORCE, 0, "force-read", NULL, "also while a broker runs on it", "verify"},
+    {FLAG_RECORDS, 0, "records", NULL, "also the records of batches", "dump"},
+    {0},
+};
+
+enum log_action { LOG_VERIFY = 1, LOG_DUMP };
+
+static const struct cli_action log_actions[] = {
+    {"verify", LOG_VERIFY, "DIR", "checks every byte of a data directory; status 1: damage", NULL},
+    {"dump", LOG_DUMP, "FILE|DIR", "shows a segment, index, journal, checkpoint, ... as it is",
+     NULL},
+    {NULL, 0, NULL, NULL, NULL},
 };
 
 struct log_job {
@@ -70,7 +79,7 @@ static int log_failed(struct log_job *job, int error, const char *why)
 {
     log_clear(job);
     if (error == ERR_INTERRUPTED) {
-        return cli_interrupted ? EXIT_INTERRUPTED : EXIT_FAILED;
+        return cli_interrupted ? cli_interrupt_status() : EXIT_FAILED;
     }
     cli_say("%s", why);
     return error == ERR_NOT_FOUND          ? EXIT_NOT_FOUND
@@ -267,19 +276,15 @@ static int log_dump(struct log_job *job)
     return error ? log_failed(job, error, why) : EXIT_DONE;
 }
 
-int command_log(struct cli *cli, struct args *a)
+static int log_run(struct cli *cli, struct args *a)
 {
     struct log_job job = {.cli = cli, .started = cli_now()};
-    const char *action = NULL;
     int id;
-    a->flags = log_flags;
     while ((id = args_next(a, cli)) != ARG_END) {
         if (id == FLAG_FORCE) {
             job.force = true;
         } else if (id == FLAG_RECORDS) {
             job.records = true;
-        } else if (!action) {
-            action = a->value;
         } else if (!job.path) {
             job.path = a->value;
         } else {
@@ -287,10 +292,7 @@ int command_log(struct cli *cli, struct args *a)
         }
     }
     job.terminal = isatty(STDERR_FILENO) && !cli->quiet;
-    bool verify = action && strcmp(action, "verify") == 0;
-    if (!verify && (!action || strcmp(action, "dump") != 0)) {
-        cli_usage("log verify DIR, or log dump FILE|DIR?");
-    }
+    bool verify = args_action(a) == LOG_VERIFY;
     if (!job.path) {
         cli_usage(verify ? "verify which directory? leat log verify /var/lib/leat"
                          : "dump which file or directory? leat log dump FILE");
@@ -298,3 +300,12 @@ int command_log(struct cli *cli, struct args *a)
     cli_catch_signals();
     return verify ? log_verify(&job) : log_dump(&job);
 }
+
+const struct cli_command command_log = {
+    .name = "log",
+    .words = "ACTION",
+    .summary = "a data directory without its broker",
+    .flags = log_flags,
+    .actions = log_actions,
+    .run = log_run,
+};

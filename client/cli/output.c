@@ -81,6 +81,15 @@ bool output_value(const struct cli *cli, json_t *value)
     }
 }
 
+bool output_done(const struct cli *cli, json_t *value)
+{
+    bool done = output_value(cli, value);
+    if (!done) {
+        json_decref(value);
+    }
+    return done;
+}
+
 /* --- tables --- */
 
 /* The text of a cell, to be freed: lists are joined with commas. */

@@ -16,6 +16,9 @@ struct column {
 /* JSON or YAML, when that is wanted: true. Takes `value` in any case but false. */
 bool output_value(const struct cli *cli, json_t *value);
 
+/* The same for an answer that a table says in a sentence: takes `value` always. */
+bool output_done(const struct cli *cli, json_t *value);
+
 /* A list of objects, as wanted; columns end with a NULL field. Takes `rows`. */
 void output_rows(const struct cli *cli, json_t *rows, const struct column *columns);
 

@@ -395,7 +395,7 @@ int produce_run(struct cli *cli, struct produce_job *job)
     int status = produce_finish(&p);
     if (interrupted) {
         cli_say("%s published", cli_records(p.records, room));
-        status = EXIT_INTERRUPTED;
+        status = cli_interrupt_status();
     } else {
         produce_draw(&p, true);
     }
@@ -433,25 +433,29 @@ enum produce_flag {
 };
 
 static const struct cli_flag produce_flags[] = {
-    {FLAG_PARTITION, 'p', "partition", true},
-    {FLAG_KEY, 'k', "key", true},
-    {FLAG_KEY_DELIMITER, 'K', "key-delimiter", true},
-    {FLAG_DELIMITER, 'D', "delimiter", true},
-    {FLAG_HEADER, 'H', "header", true},
-    {FLAG_COMPRESSION, 'z', "compression", true},
-    {FLAG_NULL, 'Z', "tombstone", false},
-    {FLAG_FILE, 'l', "file", true},
-    {FLAG_ACKS, 0, "acks", true},
-    {FLAG_JSON, 'J', "json", false},
-    {FLAG_BASE64, 0, "base64", true},
-    {FLAG_IDEMPOTENT, 0, "idempotent", false},
-    {FLAG_TEE, 'T', "tee", false},
-    {FLAG_COUNT, 'n', "count", true},
-    {FLAG_COUNT, 'c', "max-messages", true},
-    {FLAG_TOPIC, 't', "topic", true},
-    {FLAG_KEY_FIELD, 0, "key-field", true},
-    {FLAG_KEEP_PARTITION, 0, "keep-partition", false},
-    {0, 0, NULL, false},
+    {FLAG_FILE, 'l', "file", "FILE", "records from a file instead of stdin"},
+    {FLAG_DELIMITER, 'D', "delimiter", "DELIM", "between records; default \\n"},
+    {FLAG_KEY, 'k', "key", "KEY", "one key for all records"},
+    {FLAG_KEY_DELIMITER, 'K', "key-delimiter", "DELIM",
+     "the key stands in front of it in each record"},
+    {FLAG_KEY_FIELD, 0, "key-field", "NAME", "the key is a field of each JSON value"},
+    {FLAG_HEADER, 'H', "header", "NAME=VALUE", "a header of all records, as often as wanted"},
+    {FLAG_PARTITION, 'p', "partition", "N", "instead of the partitioner's choice"},
+    {FLAG_COMPRESSION, 'z', "compression", "CODEC", "none, gzip, snappy, lz4 or zstd", NULL,
+     "none gzip snappy lz4 zstd"},
+    {FLAG_NULL, 'Z', "tombstone", NULL, "an empty value (and key) is null"},
+    {FLAG_JSON, 'J', "json", NULL, "JSON envelopes, as consume -J prints them"},
+    {FLAG_KEEP_PARTITION, 0, "keep-partition", NULL, "with -J: the partition of the envelope"},
+    {FLAG_BASE64, 0, "base64", "WHAT", "key, value or key,value are base64", NULL,
+     "key value key,value"},
+    {FLAG_ACKS, 0, "acks", "all|1|0", "who must have a record before it counts", NULL, "all 1 0"},
+    {FLAG_IDEMPOTENT, 0, "idempotent", NULL,
+     "no duplicates by retries (the default with acks all)"},
+    {FLAG_TEE, 'T', "tee", NULL, "print what is published"},
+    {FLAG_COUNT, 'n', "count", "N", "stop after so many records"},
+    {FLAG_COUNT, 'c', "max-messages", "N", NULL},
+    {FLAG_TOPIC, 't', "topic", "TOPIC", NULL, NULL, "@topic"},
+    {0},
 };
 
 static void produce_base64(struct produce_job *job, const char *text)
@@ -536,11 +540,10 @@ static void produce_flag(struct cli *cli, struct args *a, struct produce_job *jo
     }
 }
 
-int command_produce(struct cli *cli, struct args *a)
+static int produce_command(struct cli *cli, struct args *a)
 {
     struct produce_job job = {.partition = LEAT_PARTITION_ANY};
     int id;
-    a->flags = produce_flags;
     while ((id = args_next(a, cli)) != ARG_END) {
         produce_flag(cli, a, &job, id);
     }
@@ -552,3 +555,14 @@ int command_produce(struct cli *cli, struct args *a)
     }
     return produce_run(cli, &job);
 }
+
+const struct cli_command command_produce = {
+    .name = "produce",
+    .alias = "pub",
+    .words = "TOPIC",
+    .summary = "publishes records: each line of stdin, or of a file",
+    .flags = produce_flags,
+    .run = produce_command,
+    .more = "Delimiters know \\n \\t \\0 \\xHH.\n",
+    .values = "@topic",
+};

@@ -5,9 +5,9 @@
 #include "cli/output.h"
 #include "cli/text.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum topic_flag {
     FLAG_PARTITIONS = 1,
@@ -22,27 +22,52 @@ enum topic_flag {
     FLAG_OFFSET,
     FLAG_TIME,
     FLAG_VALIDATE,
-    FLAG_ALL,
 };
 
 static const struct cli_flag topic_flags[] = {
-    {FLAG_PARTITIONS, 'p', "partitions", true},
-    {FLAG_PARTITIONS, 0, "partition", true},
-    {FLAG_REPLICAS, 'r', "replicas", true},
-    {FLAG_REPLICAS, 0, "replication-factor", true},
-    {FLAG_CONFIG, 'c', "topic-config", true},
-    {FLAG_CONFIG, 0, "set", true},
-    {FLAG_UNSET, 0, "unset", true},
-    {FLAG_IF_NOT_EXISTS, 0, "if-not-exists", false},
-    {FLAG_IF_EXISTS, 0, "if-exists", false},
-    {FLAG_INTERNAL, 'i', "internal", false},
-    {FLAG_TOTAL, 0, "total", true},
-    {FLAG_ADD, 0, "add", true},
-    {FLAG_OFFSET, 'o', "offset", true},
-    {FLAG_TIME, 't', "time", true},
-    {FLAG_VALIDATE, 0, "validate-only", false},
-    {FLAG_ALL, 'a', "all", false},
-    {0, 0, NULL, false},
+    {FLAG_PARTITIONS, 'p', "partitions", "N", "how many", "create"},
+    {FLAG_PARTITIONS, 'p', "partition", "N", "this one alone", "trim"},
+    {FLAG_REPLICAS, 'r', "replicas", "N", "copies of each partition", "create"},
+    {FLAG_REPLICAS, 0, "replication-factor", "N", NULL, "create"},
+    {FLAG_CONFIG, 'c', "topic-config", "KEY=VALUE", "a configuration, as often as wanted",
+     "create"},
+    {FLAG_CONFIG, 0, "set", "KEY=VALUE", "changes one key", "alter create"},
+    {FLAG_UNSET, 0, "unset", "KEY", "back to the default", "alter"},
+    {FLAG_IF_NOT_EXISTS, 0, "if-not-exists", NULL, "one that is there is fine", "create"},
+    {FLAG_IF_EXISTS, 0, "if-exists", NULL, "one that is not there is fine", "delete"},
+    {FLAG_INTERNAL, 'i', "internal", NULL, "also those of the broker itself", "list"},
+    {FLAG_TOTAL, 0, "total", "N", "partitions afterwards", "add-partitions"},
+    {FLAG_ADD, 0, "add", "N", "so many more", "add-partitions"},
+    {FLAG_OFFSET, 'o', "offset", "OFFSET", "forget what lies before: N, end, -N, @TIME", "trim"},
+    {FLAG_TIME, 't', "time", "TIME", "offsets of a time: 2026-11-22T11:24:03Z, ms, -5m", "offsets"},
+    {FLAG_VALIDATE, 0, "validate-only", NULL, "check, do not create", "create"},
+    {FLAG_INTERNAL, 'a', "all", NULL, NULL, "list"},
+    {0},
+};
+
+enum topic_action {
+    TOPIC_LIST = 1,
+    TOPIC_CREATE,
+    TOPIC_DELETE,
+    TOPIC_DESCRIBE,
+    TOPIC_ALTER,
+    TOPIC_GROW,
+    TOPIC_TRIM,
+    TOPIC_OFFSETS,
+};
+
+static const struct cli_action topic_actions[] = {
+    {"list", TOPIC_LIST, "", "the topics", NULL},
+    {"create", TOPIC_CREATE, "TOPIC...", "makes topics", NULL},
+    {"delete", TOPIC_DELETE, "TOPIC...", "deletes topics and all their records", "@topic"},
+    {"describe", TOPIC_DESCRIBE, "TOPIC...", "partitions, offsets, configuration", "@topic"},
+    {"alter", TOPIC_ALTER, "TOPIC", "changes the configuration", "@topic"},
+    {"add-partitions", TOPIC_GROW, "TOPIC", "makes a topic wider", "@topic"},
+    {"trim", TOPIC_TRIM, "TOPIC", "forgets the oldest records", "@topic"},
+    {"offsets", TOPIC_OFFSETS, "TOPIC...",
+     "first and next offset of each partition, or those of a time", "@topic"},
+    {"ls", TOPIC_LIST, "", NULL, NULL},
+    {NULL, 0, NULL, NULL, NULL},
 };
 
 struct topic_job {
@@ -51,9 +76,35 @@ struct topic_job {
     int32_t partitions, replicas, total, add;
     leat_config *configs;
     size_t config_count;
-    bool if_not_exists, if_exists, internal, validate, all;
+    bool if_not_exists, if_exists, internal, validate;
     const char *offset, *time;
+    json_t *done; /* what was changed, for JSON and YAML */
 };
+
+/* One thing that was done: a sentence for people, at once, or a row of the answer. */
+static void topic_done(struct cli *cli, struct topic_job *job, json_t *row, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void topic_done(struct cli *cli, struct topic_job *job, json_t *row, const char *format, ...)
+{
+    if (cli->output == OUTPUT_TABLE && !cli->quiet) {
+        va_list arguments;
+        va_start(arguments, format);
+        vprintf(format, arguments);
+        va_end(arguments);
+    }
+    job->done = job->done ? job->done : json_array();
+    json_array_append_new(job->done, row);
+}
+
+/* Tells what was done before something failed, then that. */
+static _Noreturn void topic_fail(struct cli *cli, struct topic_job *job, const leat_error *e)
+{
+    if (job->done && cli->output != OUTPUT_TABLE) {
+        output_value(cli, job->done);
+    }
+    cli_fail(cli, e);
+}
 
 static void topic_config(struct topic_job *job, const char *text, bool unset)
 {
@@ -106,9 +157,6 @@ static void topic_flag(struct args *a, struct topic_job *job, int id)
     case FLAG_VALIDATE:
         job->validate = true;
         break;
-    case FLAG_ALL:
-        job->all = true;
-        break;
     default:
         job->names = cli_resize(job->names, (job->name_count + 1) * sizeof *job->names);
         job->names[job->name_count++] = a->value;
@@ -136,7 +184,7 @@ static int topic_list(struct cli *cli, struct topic_job *job)
     json_t *rows = json_array();
     for (size_t i = 0; i < meta->topic_count; i++) {
         const leat_meta_topic *t = meta->topics[i];
-        if (t->internal && !job->internal && !job->all) {
+        if (t->internal && !job->internal) {
             continue;
         }
         size_t replicas = t->partition_count ? t->partitions[0]->replica_count : 0;
@@ -260,13 +308,6 @@ static int topic_describe(struct cli *cli, struct topic_job *job)
     return EXIT_DONE;
 }
 
-static int64_t wall_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static int topic_offsets(struct cli *cli, struct topic_job *job)
 {
     static const struct column columns[] = {
@@ -277,7 +318,7 @@ static int topic_offsets(struct cli *cli, struct topic_job *job)
                                                  {"offset", "OFFSET", true},
                                                  {NULL, NULL, false}};
     int64_t when = 0;
-    if (job->time && !text_time_parse(job->time, strlen(job->time), wall_ms(), &when)) {
+    if (job->time && !text_time_parse(job->time, strlen(job->time), cli_wall_ms(), &when)) {
         cli_usage("-t: '%s' is not a time: 2026-11-22T11:24:03Z, milliseconds, -5m", job->time);
     }
     if (job->name_count == 0) {
@@ -333,12 +374,11 @@ static int topic_create(struct cli *cli, struct topic_job *job)
             continue;
         }
         if (code) {
-            cli_fail(cli, &e);
+            topic_fail(cli, job, &e);
         }
-        if (!cli->quiet) {
-            printf(job->validate ? "topic %s could be created\n" : "created topic %s\n",
-                   job->names[i]);
-        }
+        topic_done(
+            cli, job, json_pack("{s:s,s:b}", "topic", job->names[i], "created", !job->validate),
+            job->validate ? "topic %s could be created\n" : "created topic %s\n", job->names[i]);
     }
     return EXIT_DONE;
 }
@@ -355,11 +395,10 @@ static int topic_delete(struct cli *cli, struct topic_job *job)
             continue;
         }
         if (code) {
-            cli_fail(cli, &e);
+            topic_fail(cli, job, &e);
         }
-        if (!cli->quiet) {
-            printf("deleted topic %s\n", job->names[i]);
-        }
+        topic_done(cli, job, json_pack("{s:s,s:b}", "topic", job->names[i], "deleted", true),
+                   "deleted topic %s\n", job->names[i]);
     }
     return EXIT_DONE;
 }
@@ -375,9 +414,8 @@ static int topic_alter(struct cli *cli, struct topic_job *job)
                          &e)) {
         cli_fail(cli, &e);
     }
-    if (!cli->quiet) {
-        printf("altered topic %s\n", topic);
-    }
+    topic_done(cli, job, json_pack("{s:s,s:b}", "topic", topic, "altered", true),
+               "altered topic %s\n", topic);
     return EXIT_DONE;
 }
 
@@ -397,9 +435,8 @@ static int topic_grow(struct cli *cli, struct topic_job *job)
     if (leat_topic_grow(cli->client, topic, total, &e)) {
         cli_fail(cli, &e);
     }
-    if (!cli->quiet) {
-        printf("topic %s has %d partitions\n", topic, (int)total);
-    }
+    topic_done(cli, job, json_pack("{s:s,s:i}", "topic", topic, "partitions", (int)total),
+               "topic %s has %d partitions\n", topic, (int)total);
     return EXIT_DONE;
 }
 
@@ -430,7 +467,7 @@ static int topic_trim(struct cli *cli, struct topic_job *job)
     if (!job->offset) {
         cli_usage("trim to where? -o OFFSET (or end, -N, @TIME), for all partitions or -p N");
     }
-    if (!offsets_parse(&range, job->offset, wall_ms(), error, sizeof error)) {
+    if (!offsets_parse(&range, job->offset, cli_wall_ms(), error, sizeof error)) {
         cli_usage("-o: %s", error);
     }
     leat_meta *meta = cli_metadata(cli, topic, false);
@@ -452,45 +489,46 @@ static int topic_trim(struct cli *cli, struct topic_job *job)
         int64_t to = offsets_resolve(&range.start, offset_or_fail(cli, topic, p, LEAT_EARLIEST),
                                      offset_or_fail(cli, topic, p, LEAT_LATEST), at);
         if (leat_topic_trim(cli->client, topic, p, to, &low, &e)) {
-            cli_fail(cli, &e);
+            topic_fail(cli, job, &e);
         }
-        if (!cli->quiet) {
-            printf("%s-%d begins at offset %lld\n", topic, (int)p, (long long)low);
-        }
+        topic_done(cli, job,
+                   json_pack("{s:s,s:i,s:I}", "topic", topic, "partition", (int)p, "start",
+                             (json_int_t)low),
+                   "%s-%d begins at offset %lld\n", topic, (int)p, (long long)low);
     }
     leat_meta_free(meta);
     return EXIT_DONE;
 }
 
-int command_topic(struct cli *cli, struct args *a)
+static int topic_run(struct cli *cli, struct args *a)
 {
-    static const struct {
-        const char *name;
-        int (*run)(struct cli *cli, struct topic_job *job);
-    } actions[] = {
-        {"list", topic_list},   {"create", topic_create},     {"delete", topic_delete},
-        {"alter", topic_alter}, {"describe", topic_describe}, {"add-partitions", topic_grow},
-        {"trim", topic_trim},   {"offsets", topic_offsets},   {"ls", topic_list},
+    static int (*const runs[])(struct cli * cli, struct topic_job * job) = {
+        [TOPIC_LIST] = topic_list,     [TOPIC_CREATE] = topic_create,
+        [TOPIC_DELETE] = topic_delete, [TOPIC_DESCRIBE] = topic_describe,
+        [TOPIC_ALTER] = topic_alter,   [TOPIC_GROW] = topic_grow,
+        [TOPIC_TRIM] = topic_trim,     [TOPIC_OFFSETS] = topic_offsets,
     };
     struct topic_job job = {.partitions = -1};
-    const char *action = NULL;
     int id;
-    a->flags = topic_flags;
     while ((id = args_next(a, cli)) != ARG_END) {
-        if (id == ARG_WORD && !action) {
-            action = a->value;
-        } else {
-            topic_flag(a, &job, id);
-        }
+        topic_flag(a, &job, id);
     }
-    for (size_t i = 0; action && i < sizeof actions / sizeof *actions; i++) {
-        if (strcmp(actions[i].name, action) == 0) {
-            cli_connect(cli);
-            int status = actions[i].run(cli, &job);
-            free(job.names);
-            free(job.configs);
-            return status;
-        }
+    int action = args_action(a);
+    cli_connect(cli);
+    int status = runs[action](cli, &job);
+    if (job.done) {
+        (void)output_done(cli, job.done);
     }
-    cli_usage("topic list, create, delete, describe, alter, add-partitions, trim or offsets?");
+    free(job.names);
+    free(job.configs);
+    return status;
 }
+
+const struct cli_command command_topic = {
+    .name = "topic",
+    .words = "ACTION",
+    .summary = "topics: making, showing, changing them",
+    .flags = topic_flags,
+    .actions = topic_actions,
+    .run = topic_run,
+};

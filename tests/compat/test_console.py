@@ -1,21 +1,32 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The console as a program: what it says, where, and with which exit status."""
+import json
 import os
+import pty
+import re
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
+import time
 
 from broker import BUILD, Broker, same
 
 LEAT = os.path.abspath(f"{BUILD}/bin/leat")
 LIMIT_S = 30
+HOME = tempfile.mkdtemp(dir=os.environ.get("SCRATCH"))
 
 
 def leat(b, *arguments, text=""):
     """(status, stdout, stderr)"""
-    done = subprocess.run([LEAT, "-b", b.address, *arguments], input=text, capture_output=True, text=True, timeout=LIMIT_S)
+    return plain("-b", b.address, *arguments, text=text)
+
+
+def plain(*arguments, text="", **environment):
+    done = subprocess.run([LEAT, *arguments], input=text, capture_output=True, text=True, timeout=LIMIT_S,
+                          env={**os.environ, "XDG_CONFIG_HOME": HOME, **environment})
     return done.returncode, done.stdout, done.stderr
 
 
@@ -84,9 +95,199 @@ def check_lost(b):
     print("ok: a connection that is closed again and again")
 
 
+def check_help(b):
+    """Each command and each action has a page of its own, and knows no flag that is not on it."""
+    shown = plain("help")[1]
+    commands = re.findall(r"^  (\w+) ", shown.split("\n\n")[1], re.M)
+    assert {"produce", "consume", "topic", "group", "cluster", "log", "context", "completion"} <= set(commands), commands
+    for command in commands:
+        status, page, _ = plain(command, "--help")
+        assert status == 0 and page.startswith(f"usage: leat {command}"), (command, status, page)
+        same(plain("help", command)[1], page, f"leat help {command}")
+        for action in re.findall(r"^  ([a-z-]+)(?: [A-Z\[]|  )", page.split("\n\n")[2] if "ACTION" in page else "", re.M):
+            status, page, _ = plain(command, action, "--help")
+            assert status == 0 and page.startswith(f"usage: leat {command} {action}"), (command, action, page)
+    refused(b, 2, "-p is not known here: see leat topic list --help", "topic", "list", "-p", "3")
+    refused(b, 2, "group list, describe, lag, reset or delete? (leat group --help)", "group", "bogus")
+    refused(b, 2, "cluster info takes no 'more'", "cluster", "info", "more")
+
+
+def check_structured(b):
+    """What is said in tables and sentences is said in JSON and YAML too."""
+    def answer(*arguments):
+        status, out, error = leat(b, *arguments, "--output", "json")
+        assert status == 0, (arguments, status, error)
+        return json.loads(out)
+
+    same(answer("topic", "create", "s1", "s2"), [{"topic": "s1", "created": True}, {"topic": "s2", "created": True}], "create")
+    same(answer("topic", "alter", "s1", "--set", "retention.ms=1000"), [{"topic": "s1", "altered": True}], "alter")
+    same(answer("topic", "add-partitions", "s1", "--total", "2"), [{"topic": "s1", "partitions": 2}], "add-partitions")
+    same(answer("topic", "trim", "s2", "-o", "end"), [{"topic": "s2", "partition": 0, "start": 0}], "trim")
+    same([row["partition"] for row in answer("topic", "offsets", "s1")], [0, 1], "offsets")
+    same(answer("topic", "delete", "s1", "s2"), [{"topic": "s1", "deleted": True}, {"topic": "s2", "deleted": True}], "delete")
+    status, out, _ = leat(b, "topic", "create", "half", "half", "--output", "json")
+    same((status, json.loads(out)), (1, [{"topic": "half", "created": True}]), "what was done before an error")
+    same(leat(b, "version", "--output", "yaml")[1], f'version: "{answer("version")["version"]}"\n', "version")
+    assert answer("cluster", "health")["healthy"] and answer("cluster", "brokers")[0]["id"] == 1
+    assert "healthy: true" in leat(b, "cluster", "health", "--output", "yaml")[1]
+
+
+def lag(b, group):
+    return {(row["topic"], row["partition"]): (row["committed"], row["lag"])
+            for row in json.loads(leat(b, "group", "lag", group, "--output", "json")[1])}
+
+
+def check_groups(b):
+    same(leat(b, "topic", "create", "g", "-p", "2")[0], 0, "a topic for groups")
+    before = int(time.time() * 1000)
+    same(leat(b, "produce", "g", "-p", "0", text="a\nb\nc\nd\n")[0], 0, "four records")
+    refused(b, 4, "there is no group billing", "group", "describe", "billing")
+    refused(b, 4, "there is no group billing", "group", "reset", "billing", "--to-latest")
+    refused(b, 2, "reset to where?", "group", "reset", "billing", "-t", "g")
+    refused(b, 2, "one place to reset to", "group", "reset", "billing", "-t", "g", "--to-latest", "--to-earliest")
+    refused(b, 4, "topic g has no partition 2", "group", "reset", "billing", "-t", "g:0,2", "--to-latest")
+    status, out, error = leat(b, "group", "reset", "billing", "-t", "g", "--to-offset", "3")
+    assert status == 0 and "nothing was changed" in error and "NEW" in out, (status, out, error)
+    same(plain("-b", b.address, "group", "list")[1], "", "a preview makes no group")
+    same(leat(b, "group", "reset", "billing", "-t", "g", "--to-offset", "3", "--execute")[0], 0, "executed")
+    same(lag(b, "billing"), {("g", 0): (3, 1), ("g", 1): (0, 0)}, "offsets are kept within the log")
+    for arguments, wanted in ((("--shift", "-2"), 1), (("--shift", "100"), 4), (("--to-earliest",), 0), (("--to-latest",), 4),
+                              (("--to-time", str(before)), 0), (("--to-time", str(before + 10 ** 9)), 4), (("-t", "g:0", "--to-offset", "2"), 2)):
+        same(leat(b, "group", "reset", "billing", "--execute", *arguments)[0], 0, f"reset {' '.join(arguments)}")
+        same(lag(b, "billing")["g", 0], (wanted, 4 - wanted), f"and is at {wanted}")
+    row = json.loads(leat(b, "group", "lag", "billing", "--output", "json")[1])[0]
+    assert 0 <= row["lag_ms"] <= int(time.time() * 1000) - before + 1, row
+    described = json.loads(leat(b, "group", "describe", "billing", "--output", "json")[1])[0]
+    same((described["state"], described["members"], described["lag"]), ("Empty", [], 2), "described")
+    same([row["group"] for row in json.loads(leat(b, "group", "list", "--output", "json")[1])], ["billing"], "listed")
+    assert re.search(r"billing\s+Empty\s+0\s+2\s+2\s", leat(b, "group", "lag")[1])
+    for answer, wanted in ((b"n\n", 2), (b"y\n", 0)):
+        main, other = pty.openpty()
+        asking = subprocess.Popen([LEAT, "-b", b.address, "group", "reset", "billing", "--to-earliest"], stdin=other,
+                                  stdout=other, stderr=other)
+        os.close(other)
+        said = b""
+        while b"[y/N]" not in said:
+            said += os.read(main, 4096)
+        os.write(main, answer)
+        same(asking.wait(LIMIT_S), 0, f"asked at a terminal, {answer!r}")
+        os.close(main)
+        same(lag(b, "billing")["g", 0][0], wanted, "and is believed")
+    same(leat(b, "group", "delete", "billing", "-t", "g:1")[0], 0, "offsets of a partition are forgotten")
+    same(set(lag(b, "billing")), {("g", 0)}, "the other stays")
+    same(leat(b, "group", "delete", "billing")[1], "deleted group billing\n", "deleted")
+    refused(b, 4, "there is no such group", "group", "delete", "billing")
+
+
+def check_contexts(b):
+    same(plain("context", "list")[:2], (0, ""), "no context yet")
+    same(plain("context", "save", "here", "-b", b.address, "-X", "client.id=ctx")[0], 0, "saved")
+    same(plain("context", "save", "nowhere", "-b", "127.0.0.1:1")[0], 0, "another")
+    same(plain("--context", "here", "topic", "list")[0], 0, "by name")
+    same(plain("topic", "list", "--context=here")[0], 0, "by name, behind the command")
+    same(plain("topic", "list", LEAT_CONTEXT="here", LEAT_BROKERS="127.0.0.1:1")[0], 0, "by the environment")
+    same(plain("--context", "nowhere", "-b", b.address, "topic", "list")[0], 0, "flags go first")
+    same(plain("context", "use", "nowhere")[0], 0, "used from now on")
+    assert "127.0.0.1:1 (" in plain("topic", "list")[2]
+    same(plain("topic", "list", LEAT_BROKERS=b.address)[0], 0, "LEAT_BROKERS goes before the current one")
+    same([(row["name"], row["current"]) for row in json.loads(plain("context", "list", "--output", "json")[1])],
+         [("here", False), ("nowhere", True)], "listed")
+    status, _, error = plain("--context", "none", "topic", "list")
+    assert status == 2 and "there is no context 'none'" in error, error
+    status, _, error = plain("context", "save", "../x")
+    assert status == 2 and "cannot be the name" in error, error
+    same((plain("context", "rm", "here")[0], plain("context", "rm", "nowhere")[0]), (0, 0), "removed")
+    same(plain("context", "rm", "nowhere")[0], 4, "gone")
+
+
+def check_completion(b):
+    def offered(*words):
+        status, out, error = plain("__complete", *words)
+        assert status == 0 and not error, (words, status, error)
+        return out.splitlines()
+
+    same(offered("co"), ["consume", "context", "completion"], "commands")
+    same(offered("topic", "de"), ["delete", "describe"], "actions")
+    same(offered("topic", "create", "--part"), ["--partitions"], "flags")
+    same(offered("produce", "-z", "z"), ["zstd"], "values")
+    same(leat(b, "topic", "create", "complete-me")[0], 0, "a topic")
+    same(offered("-b", b.address, "consume", "complete"), ["complete-me"], "topics of the broker")
+    same(leat(b, "group", "reset", "complete-group", "-t", "complete-me", "--to-earliest", "--execute")[0], 0, "a group")
+    same(offered("-b", b.address, "group", "lag", "comp"), ["complete-group"], "groups of the broker")
+    same(offered("-b", b.address, "consume", "complete-me", "-g", ""), ["complete-group"], "as a flag's value")
+    same(leat(b, "group", "delete", "complete-group")[0], 0, "the group is deleted")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        status, out, _ = plain("__complete", "-b", f"127.0.0.1:{silent.getsockname()[1]}", "consume", "")
+        took = time.monotonic() - started
+    assert out == "" and took < 2, (status, out, took)
+    print(f"ok: a broker that says nothing is not waited for ({took:.2f} s)")
+    script = ("source <(leat completion bash); COMP_WORDS=(leat -b " + b.address + " topic describe complete); COMP_CWORD=5; "
+              "_leat; echo ${COMPREPLY[@]}")
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=LIMIT_S,
+                          env={**os.environ, "PATH": f"{os.path.dirname(LEAT)}:{os.environ['PATH']}"})
+    same((done.stdout, done.stderr), ("complete-me\n", ""), "bash's script")
+    for shell in ("zsh", "fish"):
+        assert "__complete" in plain("completion", shell)[1]
+
+
+def check_time(b):
+    """--timeout is of the whole command, whatever it waits for."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        cases = [("consume", "t"), ("produce", "t"), ("-b", f"127.0.0.1:{silent.getsockname()[1]}", "topic", "list")]
+        for case in cases:
+            started = time.monotonic()
+            waiting = subprocess.Popen([LEAT, "-b", b.address, "--timeout", "1s", *case], stdin=subprocess.PIPE,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            same(waiting.wait(LIMIT_S), 3, f"{case} ends with 3")
+            took = time.monotonic() - started
+            assert 0.9 < took < 4, f"{case}: {took}"
+
+
+def check_properties(b):
+    """A kcat configuration file is accepted; what must not be ignored is refused."""
+    path = f"{HOME}/kcat.conf"
+    with open(path, "w") as file:
+        file.write(f"# mine\nbootstrap.servers={b.address}\ngroup.id=x\nsession.timeout.ms=6000\nenable.auto.commit=false\n"
+                   "auto.offset.reset=earliest\nenable.partition.eof=true\nsecurity.protocol=plaintext\nclient.id=c\n"
+                   "topic.acks=all\nstatistics.interval.ms=0\n")
+    same(plain("-F", path, "topic", "list")[0], 0, "a kcat file with leat's commands")
+    same(plain("-L", "-F", path)[0], 0, "a kcat file with -L")
+    same(plain("-L", KCAT_CONFIG=path)[0], 0, "KCAT_CONFIG")
+    refused(b, 2, "there is no such property", "-X", "no.such.thing=1", "topic", "list")
+    refused(b, 2, "security.protocol", "-X", "security.protocol=ssl", "topic", "list")
+
+
+def check_cheat(b):
+    """Every line of the cheat sheets works, in its order."""
+    sheets = plain("cheat")[1]
+    for line in sheets.splitlines():
+        command = re.split(r"\s{2,}", line)[0]
+        if not command or command.endswith(":") and " " not in command:
+            continue
+        run = command.replace("127.0.0.1:9092", b.address).replace("verify /var/lib/leat", "verify --force-read /var/lib/leat")
+        done = subprocess.run(["bash", "-c", "set -o pipefail; " + run.replace("/var/lib/leat", f"{b.scratch.name}/data")],
+                              capture_output=True, text=True, timeout=LIMIT_S,
+                              env={**os.environ, "PATH": f"{os.path.dirname(LEAT)}:{os.environ['PATH']}",
+                                   "LEAT_BROKERS": b.address, "XDG_CONFIG_HOME": HOME})
+        assert done.returncode == 0, f"{command}: {done.returncode}: {done.stderr}"
+        print(f"ok: {command}")
+    same(plain("cheat", "topic")[1] in sheets, True, "one sheet of them")
+    refused(b, 2, "there is no sheet for 'x'", "cheat", "x")
+
+
 with Broker() as broker:
+    check_help(broker)
+    check_groups(broker)
     check_topics(broker)
     check_output(broker)
     check_input(broker)
     check_kcat(broker)
     check_lost(broker)
+    check_structured(broker)
+    check_contexts(broker)
+    check_completion(broker)
+    check_time(broker)
+    check_properties(broker)
+with Broker() as broker:
+    check_cheat(broker)
