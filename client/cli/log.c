@@ -113,10 +113,10 @@ static void log_found(void *context, const struct offline_finding *f)
 
 static void log_summary(const struct log_job *job, const struct offline_counts *c)
 {
-    char logs[32], segments[32], records[48], groups[32];
-    printf("%s: %s logs, %s segments with %s (%.1f MB), %s live journal groups: ", job->path,
-           cli_count(c->logs, logs), cli_count(c->segments, segments),
-           cli_records(c->records, records), (double)c->bytes / 1e6, cli_count(c->groups, groups));
+    char logs[32], segments[32], batches[32], groups[32];
+    printf("%s: %s logs, %s segments with %s batches (%.1f MB), %s live journal groups: ",
+           job->path, cli_count(c->logs, logs), cli_count(c->segments, segments),
+           cli_count(c->batches, batches), (double)c->bytes / 1e6, cli_count(c->groups, groups));
     if (c->damages) {
         printf("DAMAGED, %" PRIu64 " finding%s\n", c->damages, c->damages == 1 ? "" : "s");
     } else {
@@ -126,10 +126,10 @@ static void log_summary(const struct log_job *job, const struct offline_counts *
 
 static json_t *log_counts(const struct offline_counts *c)
 {
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "logs", (json_int_t)c->logs, "segments",
-                     (json_int_t)c->segments, "batches", (json_int_t)c->batches, "records",
-                     (json_int_t)c->records, "bytes", (json_int_t)c->bytes, "journal_groups",
-                     (json_int_t)c->groups, "journal_entries", (json_int_t)c->entries);
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "logs", (json_int_t)c->logs, "segments",
+                     (json_int_t)c->segments, "batches", (json_int_t)c->batches, "bytes",
+                     (json_int_t)c->bytes, "journal_groups", (json_int_t)c->groups,
+                     "journal_entries", (json_int_t)c->entries);
 }
 
 static int log_verify(struct log_job *job)

@@ -38,6 +38,11 @@ static void show_entry(struct dumping *d, const struct entry *e, uint64_t sequen
     dump_number(d, "segment", e->segment_base);
     dump_number(d, "position", e->position);
     dump_number(d, "size", e->body_size);
+    struct replace_body replaced;
+    if (e->kind == ENTRY_REPLACE && replace_body_decode(&replaced, e) == 0) {
+        dump_number(d, "generation", replaced.generation);
+        dump_number(d, "clean", replaced.clean_offset);
+    }
     if (e->kind == ENTRY_APPEND && batch_check(&h, e->body, e->body_size, BATCH_FROM_LOG) == 0) {
         dump_number(d, "records", h.record_count);
     } else if (e->kind == ENTRY_APPEND) {
@@ -131,6 +136,7 @@ static void show_log(struct dumping *d, const struct checkpoint_log *l)
     dump_number(d, "start", l->start_offset);
     dump_number(d, "end", l->end_offset);
     dump_number(d, "high_watermark", l->high_watermark);
+    dump_number(d, "clean", l->clean_offset);
     dump_number(d, "older_segments", l->segments);
     if (l->has_segment) {
         dump_number(d, "segment", l->segment_base);
@@ -142,6 +148,7 @@ static void show_log(struct dumping *d, const struct checkpoint_log *l)
     for (uint32_t i = 0; i < l->segments; i++) {
         struct checkpoint_segment s = checkpoint_segment_decode(&older);
         dump_number(d, "segment", s.base_offset);
+        dump_number(d, "generation", s.generation);
         dump_number(d, "size", s.size);
         dump_time(d, "max_timestamp", s.max_timestamp);
         dump_item(d, "older");

@@ -4,7 +4,8 @@
  * replay. No file of a segment is looked at here; what is learned is which parts of them still count.
  *
  * The batches of entries are checked where they stand, in the journal. A segment counts as far as the
- * checkpoint says, unless a later entry has cut it, moved the log's start past it, or removed all. */
+ * checkpoint says, unless a later entry has cut it, replaced it (then all of the new one counts), moved
+ * the log's start past it, or removed all. */
 #include "log/log.h"
 #include "offline/offline_private.h"
 #include "wire/batch.h"
@@ -39,8 +40,7 @@ static struct folded_log *log_add(struct root *r, struct uuid topic_id, int32_t 
     if (!log) {
         return NULL;
     }
-    *log = (struct folded_log){
-        .topic_id = topic_id, .partition = partition, .base = -1, .rolled_at = -1};
+    *log = (struct folded_log){.topic_id = topic_id, .partition = partition};
     key_of(log->key, topic_id, partition);
     if (map_add(&r->by_id, bytes_of(log->key, sizeof log->key), log)) {
         memory_free(r->o->memory, log);
@@ -66,37 +66,67 @@ static bool home_speaks(const struct root *r, const struct root_source *s,
     return log_of(r, l->topic_id, l->partition) != NULL;
 }
 
+/* The place of a new newest segment; NULL: no memory. */
+static struct folded_segment *segment_push(struct root *r, struct folded_log *log)
+{
+    if (log->segment_count == log->segment_capacity) {
+        uint32_t capacity = log->segment_capacity ? log->segment_capacity * 2 : 8;
+        void *grown = memory_resize(r->o->memory, log->segments, capacity * sizeof *log->segments);
+        if (!grown) {
+            return NULL;
+        }
+        log->segments = grown;
+        log->segment_capacity = capacity;
+    }
+    struct folded_segment *s = &log->segments[log->segment_count++];
+    *s = (struct folded_segment){0};
+    return s;
+}
+
+/* A segment of the checkpoint; each ends where the next one begins. */
+static int segment_load(struct root *r, struct folded_log *log, const struct checkpoint_segment *in,
+                        bool sealed)
+{
+    struct folded_segment *s = segment_push(r, log);
+    if (!s) {
+        return ERR_NO_MEMORY;
+    }
+    *s = (struct folded_segment){.base_offset = in->base_offset,
+                                 .generation = in->generation,
+                                 .size = in->size,
+                                 .counted = in->size,
+                                 .end_offset = log->end,
+                                 .sealed = sealed};
+    if (log->segment_count > 1) {
+        s[-1].end_offset = s->base_offset;
+    }
+    return 0;
+}
+
 static int log_load(struct root *r, const struct checkpoint_log *l)
 {
-    struct memory *m = r->o->memory;
     struct folded_log *log = log_add(r, l->topic_id, l->partition);
     if (!log) {
         return ERR_NO_MEMORY;
     }
     memcpy(log->topic, l->name.data, l->name.size); /* at most CHECKPOINT_NAME_MAX: checked */
     log->start = l->start_offset;
-    log->end = log->checkpoint_end = l->end_offset;
-    log->has_active = l->has_segment;
-    log->unfinished = l->unfinished;
+    log->end = l->end_offset;
     struct reader epochs = reader_of(l->epochs.data, l->epochs.size);
-    int error = epochs_decode(&log->epochs, m, &epochs);
-    log->segments = memory_alloc(m, (l->segments + 1) * sizeof *log->segments);
-    if (error || !log->segments) {
-        return error ? error : ERR_NO_MEMORY;
-    }
+    int error = epochs_decode(&log->epochs, r->o->memory, &epochs);
     struct reader older = reader_of(l->older.data, l->older.size);
-    for (uint32_t i = 0; i < l->segments; i++) {
+    for (uint32_t i = 0; !error && i < l->segments; i++) {
         struct checkpoint_segment s = checkpoint_segment_decode(&older);
-        log->segments[log->segment_count++] = (struct folded_segment){s.base_offset, s.size};
+        error = segment_load(r, log, &s, true);
     }
-    if (l->has_segment) {
-        log->segments[log->segment_count++] =
-            (struct folded_segment){l->segment_base, l->segment_size};
-        log->base = l->segment_base;
-        log->size = l->segment_size;
+    if (!error && l->has_segment) {
+        const struct checkpoint_segment newest = {.base_offset = l->segment_base,
+                                                  .size = l->segment_size};
+        log->unfinished = l->unfinished;
+        error = segment_load(r, log, &newest, false);
     }
     r->o->counts.logs++;
-    return 0;
+    return error;
 }
 
 static int load_source(struct root *r, const struct root_source *s)
@@ -147,51 +177,105 @@ static void refuse(const struct fold *f, const struct folded_log *log, const str
         kind_name(e->kind), e->offset, log->topic[0] ? log->topic : id, e->partition, why);
 }
 
-static void apply_append(const struct fold *f, struct folded_log *log, const struct entry *e)
+static struct folded_segment *newest(const struct folded_log *log)
+{
+    return log->segment_count ? &log->segments[log->segment_count - 1] : NULL;
+}
+
+static int apply_append(const struct fold *f, struct folded_log *log, const struct entry *e)
 {
     struct batch_header h;
+    struct folded_segment *s = newest(log);
     if (batch_check(&h, e->body, e->body_size, BATCH_FROM_LOG)) {
         refuse(f, log, e, "its batch fails its checks");
-        return;
+        return 0;
     }
     if (e->offset != log->end || h.base_offset != e->offset) {
         refuse(f, log, e, "its offset is not the end of the log");
-        return;
+        return 0;
     }
-    if (log->base != e->segment_base) {
+    if (!s || s->base_offset != e->segment_base) {
         if (e->segment_base != log->end || e->position != 0) {
             refuse(f, log, e, "its segment does not begin there");
-            return;
+            return 0;
         }
-        log->rolled_at = log->rolled_at < 0 ? log->end : log->rolled_at;
-        log->base = e->segment_base;
-        log->size = 0;
+        s = segment_push(f->r, log);
+        if (!s) {
+            return offline_fail(f->r->o, ERR_NO_MEMORY, "no memory for the logs of the journal");
+        }
+        s->base_offset = s->end_offset = e->segment_base;
     }
-    if (log->size != e->position) {
+    if (s->size != e->position) {
         refuse(f, log, e, "its position is not the end of the segment");
-        return;
+        return 0;
     }
-    log->size += e->body_size;
+    s->size += e->body_size;
     log->end = batch_last_offset(&h) + 1;
+    return 0;
 }
 
+static struct folded_segment *segment_of(const struct folded_log *log, int64_t base_offset)
+{
+    for (uint32_t i = 0; i < log->segment_count; i++) {
+        if (log->segments[i].base_offset == base_offset) {
+            return &log->segments[i];
+        }
+    }
+    return NULL;
+}
+
+/* The blocks in front of a cut stay as they are; the one that is cut stands in the entry. */
 static void apply_truncate(const struct fold *f, struct folded_log *log, const struct entry *e)
 {
-    if (e->offset > log->end || e->offset < log->start ||
+    struct folded_segment *s = segment_of(log, e->segment_base);
+    if (!s || e->offset > log->end || e->offset < log->start || e->position > s->size ||
         e->body_size != e->position % IO_BLOCK_SIZE) {
         refuse(f, log, e, "it cuts where the log is not");
         return;
     }
+    log->segment_count = (uint32_t)(s - log->segments) + 1;
     log->end = e->offset;
-    log->base = e->segment_base;
-    log->size = e->position;
-    bool lower = !log->cut || e->segment_base < log->cut_base ||
-                 (e->segment_base == log->cut_base && e->position < log->cut_position);
-    if (lower) {
-        log->cut = true;
-        log->cut_base = e->segment_base;
-        log->cut_position = e->position;
+    s->size = e->position;
+    s->sealed = false;
+    if (e->position < s->counted) {
+        s->counted = e->position / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+        s->cut = true;
     }
+}
+
+static int64_t segment_end(const struct folded_log *log, const struct folded_segment *s)
+{
+    return s + 1 < log->segments + log->segment_count ? s[1].base_offset : log->end;
+}
+
+/* The file of the new segment was durable before its entry was written: all of it counts. */
+static void apply_replace(const struct fold *f, struct folded_log *log, const struct entry *e)
+{
+    struct replace_body body;
+    struct folded_segment *first = segment_of(log, e->segment_base), *last = first;
+    const struct folded_segment *behind = log->segments + log->segment_count;
+    while (last && last < behind && segment_end(log, last) < e->offset) {
+        last++;
+    }
+    if (!last || last == behind || segment_end(log, last) != e->offset ||
+        replace_body_decode(&body, e) || e->position == 0 || body.clean_offset > log->end) {
+        refuse(f, log, e, "the segments that it replaces are not there");
+        return;
+    }
+    for (const struct folded_segment *s = first; s <= last; s++) {
+        if (s->generation >= body.generation) {
+            refuse(f, log, e, "its generation is not above those that it replaces");
+            return;
+        }
+    }
+    *first = (struct folded_segment){.base_offset = e->segment_base,
+                                     .generation = body.generation,
+                                     .size = e->position,
+                                     .counted = e->position,
+                                     .end_offset = e->offset,
+                                     .sealed = true};
+    memmove(first + 1, last + 1, (size_t)(behind - last - 1) * sizeof *first);
+    log->segment_count -= (uint32_t)(last - first);
 }
 
 /* A control of a `memory` log stands in both journals; after a kill the mapped one says it in its
@@ -224,8 +308,7 @@ static int apply(const struct fold *f, const struct entry *e)
     }
     switch (e->kind) {
     case ENTRY_APPEND:
-        apply_append(f, log, e);
-        break;
+        return apply_append(f, log, e);
     case ENTRY_TRUNCATE:
         apply_truncate(f, log, e);
         break;
@@ -238,7 +321,7 @@ static int apply(const struct fold *f, const struct entry *e)
     case ENTRY_EPOCH:
         break;
     case ENTRY_REPLACE:
-        refuse(f, log, e, "this version does not know it");
+        apply_replace(f, log, e);
         break;
     }
     return 0;

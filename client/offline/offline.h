@@ -46,8 +46,8 @@ struct offline_finding { /* lent for the call */
 };
 
 struct offline_counts {
-    uint64_t logs, segments, batches, records, bytes; /* in segments */
-    uint64_t groups, entries;                         /* live, in journals */
+    uint64_t logs, segments, batches, bytes; /* in segments */
+    uint64_t groups, entries;                /* live, in journals */
     uint64_t notes, damages;
 };
 

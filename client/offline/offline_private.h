@@ -120,7 +120,13 @@ bool root_newer(const struct checkpoint_header *a, const struct checkpoint_heade
 
 struct folded_segment {
     int64_t base_offset;
-    uint32_t size;
+    uint32_t generation; /* above 0: written by compaction, offsets are left out in it */
+    uint64_t size;       /* after the journal */
+    uint32_t
+        counted; /* bytes that its file holds for certain: of the checkpoint, or of a REPLACE */
+    int64_t end_offset; /* behind these */
+    bool sealed;        /* its file is whole, with index and sums */
+    bool cut;           /* by a truncation: what is counted may end within a batch */
 };
 
 struct folded_log {
@@ -130,19 +136,11 @@ struct folded_log {
     int32_t partition;
     char topic[CHECKPOINT_NAME_MAX + 1]; /* "": only the journal knows it */
     struct epochs epochs;
-    struct folded_segment *segments; /* of the checkpoint, oldest first */
-    uint32_t segment_count;
-    bool has_active;         /* the last of them is the newest segment, which is written in place */
-    struct bytes unfinished; /* lent by the checkpoint */
-    int64_t checkpoint_end;
-    int64_t start, end; /* after the journal */
-    int64_t base;       /* of the segment that is appended to, -1: none */
-    uint64_t size;      /* of it */
-    int64_t rolled_at;  /* offset at which the checkpoint's newest segment ended, -1: it goes on */
+    struct folded_segment *segments; /* oldest first */
+    uint32_t segment_count, segment_capacity;
+    struct bytes unfinished; /* of the checkpoint's newest segment; lent by it */
+    int64_t start, end;      /* after the journal */
     bool removed;
-    bool cut; /* by a truncation after the checkpoint: */
-    int64_t cut_base;
-    uint32_t cut_position;
 };
 
 int root_fold(struct root *r) MUST_CHECK;

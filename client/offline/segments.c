@@ -33,8 +33,6 @@ struct walk {
     const struct folded_log *log;
     char directory[OFFLINE_NAME_MAX], name[OFFLINE_NAME_MAX];
     const struct folded_segment *segment;
-    uint32_t limit; /* what counts of it */
-    bool sealed, cut;
     bool over, damaged;
     int error;
     int64_t next_offset; /* behind the last batch seen; -1: its count is not to be trusted */
@@ -49,35 +47,21 @@ struct walk {
 
 static void file_name(const struct walk *w, char out[static OFFLINE_NAME_MAX], const char *suffix)
 {
-    snprintf(out, OFFLINE_NAME_MAX, "%.250s/%020" PRId64 "%s", w->directory,
-             w->segment->base_offset, suffix);
+    char generation[16] = "";
+    if (w->segment->generation) {
+        snprintf(generation, sizeof generation, "-%u", (unsigned)w->segment->generation);
+    }
+    snprintf(out, OFFLINE_NAME_MAX, "%.240s/%020" PRId64 "%s%s", w->directory,
+             w->segment->base_offset, generation, suffix);
 }
 
 /* --- which part of a segment counts -------------------------------------------------------------- */
 
-static int64_t segment_end(const struct folded_log *log, uint32_t i)
-{
-    if (i + 1 < log->segment_count) {
-        return log->segments[i + 1].base_offset;
-    }
-    return log->rolled_at >= 0 ? log->rolled_at : log->checkpoint_end;
-}
-
-/* A truncation keeps the blocks in front of its cut as they are; the cut one stands in its entry. */
-static uint32_t segment_limit(const struct folded_log *log, uint32_t i)
-{
-    const struct folded_segment *s = &log->segments[i];
-    if (!log->cut || s->base_offset < log->cut_base) {
-        return s->size;
-    }
-    uint32_t kept = s->base_offset == log->cut_base ? log->cut_position : 0;
-    return (kept < s->size ? kept : s->size) / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
-}
-
 /* All of it lies below the log's start: its file may have gone. */
 static bool segment_released(const struct folded_log *log, uint32_t i)
 {
-    return segment_end(log, i) <= log->start;
+    int64_t end = i + 1 < log->segment_count ? log->segments[i + 1].base_offset : log->end;
+    return end <= log->start;
 }
 
 uint64_t root_bytes(const struct root *r)
@@ -86,7 +70,7 @@ uint64_t root_bytes(const struct root *r)
     list_each (node, &r->logs) {
         const struct folded_log *log = container_of(node, struct folded_log, link);
         for (uint32_t i = 0; i < log->segment_count && !log->removed; i++) {
-            bytes += segment_limit(log, i);
+            bytes += segment_released(log, i) ? 0 : log->segments[i].counted;
         }
     }
     return bytes;
@@ -102,10 +86,9 @@ static void tell_crc(struct walk *w, uint32_t position, int64_t offset, int64_t 
                  records);
 }
 
-static int count_batch(struct walk *w, uint32_t size, int64_t records)
+static int count_batch(struct walk *w, uint32_t size)
 {
     w->o->counts.batches++;
-    w->o->counts.records += (uint64_t)records;
     w->o->counts.bytes += size;
     return offline_advance(w->o, size);
 }
@@ -155,7 +138,7 @@ static int walk_batch(struct cold_scan *scan, const struct cold_batch *b)
     }
     w->next_offset = b->crc_ok ? b->fields.base_offset + records : -1;
     w->position = b->position + b->size;
-    return count_batch(w, b->size, b->crc_ok ? records : 0);
+    return count_batch(w, b->size);
 }
 
 static void walk_done(struct cold_scan *scan, int error)
@@ -180,7 +163,7 @@ static int load_index(struct walk *w)
     struct reader r = reader_of(error ? NULL : data.data, error ? 0 : data.size);
     error = error ? ERR_MALFORMED
                   : index_decode(&w->index, w->o->memory, w->log->topic_id, w->log->partition,
-                                 w->segment->base_offset, w->segment->size, &r);
+                                 w->segment->base_offset, w->segment->counted, &r);
     memory_free(w->o->memory, (void *)r.data);
     w->has_index = error == 0;
     if (error == ERR_MALFORMED) {
@@ -200,15 +183,15 @@ static int load_sums(struct walk *w)
     if (error && error != ERR_TOO_LARGE) {
         return error == ERR_NOT_FOUND ? 0 : error;
     }
-    size_t pieces = w->segment->size / SUMS_PIECE + 1;
+    size_t pieces = w->segment->counted / SUMS_PIECE + 1;
     struct memory *m = w->o->memory;
     struct reader r = reader_of(error ? NULL : data.data, error ? 0 : data.size);
     w->sums = memory_alloc(m, pieces * sizeof *w->sums);
     w->sums_stored = memory_alloc(m, pieces * sizeof *w->sums_stored);
     bool room = w->sums && w->sums_stored;
     bool valid = room && !error &&
-                 sums_decode(w->sums_stored, w->segment->size, w->log->topic_id, w->log->partition,
-                             w->segment->base_offset, &r) == 0;
+                 sums_decode(w->sums_stored, w->segment->counted, w->log->topic_id,
+                             w->log->partition, w->segment->base_offset, &r) == 0;
     memory_free(m, (void *)r.data);
     if (!valid) {
         memory_free(m, w->sums);
@@ -224,14 +207,14 @@ static int load_sums(struct walk *w)
 /* Where every checksum holds, the sums show a change in what no checksum covers. */
 static void check_sums(struct walk *w)
 {
-    for (uint32_t at = 0, piece = 0; w->sums && !w->damaged && at < w->segment->size; piece++) {
+    for (uint32_t at = 0, piece = 0; w->sums && !w->damaged && at < w->segment->counted; piece++) {
         if (w->sums[piece] != w->sums_stored[piece]) {
             w->damaged = true;
             offline_tell(w->o, OFFLINE_DAMAGE, w->name, at, advice_batch,
                          "the 64 KiB from here on are not those that were sealed: an offset or a "
                          "leader epoch has changed, or they belong elsewhere");
         }
-        uint32_t left = w->segment->size - at;
+        uint32_t left = w->segment->counted - at;
         at += left < SUMS_PIECE ? left : SUMS_PIECE;
     }
 }
@@ -262,7 +245,7 @@ static int walk_joined(struct walk *w, const uint8_t *data, size_t size)
         at += h.size;
         w->position += h.size;
         w->next_offset = w->damaged ? -1 : batch_last_offset(&h) + 1;
-        int error = count_batch(w, h.size, w->damaged ? 0 : records);
+        int error = count_batch(w, h.size);
         if (error) {
             return error;
         }
@@ -308,7 +291,8 @@ static int walk_blocks(struct walk *w, struct io_file *file, uint32_t limit, boo
                    .from_offset = w->segment->base_offset,
                    .limit = limit,
                    .epochs = &w->log->epochs,
-                   .open = open},
+                   .open = open,
+                   .gaps = w->segment->generation > 0},
         .batch = walk_batch,
         .done = walk_done,
         .sums = w->sums,
@@ -342,8 +326,8 @@ static uint32_t blocks_there(struct walk *w, struct io_file *file, uint32_t bloc
     if (size >= 0 && size < blocks) {
         w->damaged = true;
         offline_tell(w->o, OFFLINE_DAMAGE, w->name, size,
-                     w->sealed ? advice_batch : w->root->remedy,
-                     "the file ends here, but %u bytes of it count", (unsigned)w->limit);
+                     w->segment->sealed ? advice_batch : w->root->remedy,
+                     "the file ends here, but %u bytes of it count", (unsigned)w->segment->counted);
         return (uint32_t)size;
     }
     return blocks;
@@ -351,27 +335,25 @@ static uint32_t blocks_there(struct walk *w, struct io_file *file, uint32_t bloc
 
 static int walk_file(struct walk *w, struct io_file *file)
 {
-    bool joined = !w->sealed && !w->cut;
-    uint32_t blocks = w->sealed && !w->cut ? w->limit : w->limit / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+    const struct folded_segment *s = w->segment;
+    uint32_t blocks = s->sealed ? s->counted : s->counted / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
     uint32_t there = blocks_there(w, file, blocks);
-    bool short_of = there < blocks;
-    if (short_of || w->cut) {
+    if (there < blocks) {
         memory_free(w->o->memory, w->sums);
         w->sums = NULL;
     }
-    int error = walk_blocks(w, file, there, !w->sealed || w->cut || short_of);
-    if (!error && joined && !w->damaged && w->log->unfinished.size) {
+    int error = walk_blocks(w, file, there, !s->sealed || there < blocks);
+    if (!error && !w->damaged && s->counted > blocks) {
         error = walk_unfinished(w, file, blocks);
     }
-    if (error || w->damaged || w->cut || w->next_offset < 0) {
+    if (error || w->damaged || s->cut || w->next_offset < 0) {
         return error;
     }
     check_sums(w);
-    int64_t end = segment_end(w->log, (uint32_t)(w->segment - w->log->segments));
-    end = w->sealed ? end : w->log->checkpoint_end;
-    if (w->next_offset != end) {
+    if (w->next_offset != s->end_offset) {
         offline_tell(w->o, OFFLINE_DAMAGE, w->name, w->position, advice_batch,
-                     "it ends at offset %" PRId64 " instead of %" PRId64, w->next_offset, end);
+                     "it ends at offset %" PRId64 " instead of %" PRId64, w->next_offset,
+                     s->end_offset);
     }
     return 0;
 }
@@ -384,10 +366,10 @@ static int walk_segment(struct walk *w)
     w->max_timestamp = -1;
     w->o->counts.segments++;
     int error = offline_file(w->o, &file, w->name);
-    if (error == ERR_NOT_FOUND && (w->limit >= IO_BLOCK_SIZE || w->sealed)) {
+    if (error == ERR_NOT_FOUND && (w->segment->counted >= IO_BLOCK_SIZE || w->segment->sealed)) {
         offline_tell(w->o, OFFLINE_DAMAGE, w->name, -1, advice_batch,
                      "it is missing: %u bytes of records from offset %" PRId64 " on",
-                     (unsigned)w->limit, w->segment->base_offset);
+                     (unsigned)w->segment->counted, w->segment->base_offset);
         return 0;
     }
     if (error == ERR_NOT_FOUND) {
@@ -396,7 +378,7 @@ static int walk_segment(struct walk *w)
     if (error) {
         return error;
     }
-    if (w->sealed && !w->cut) {
+    if (w->segment->sealed) {
         error = load_index(w);
         error = error ? error : load_sums(w);
     }
@@ -466,12 +448,18 @@ static int know_directory(struct root *r, const struct folded_log *log, const ch
     return error;
 }
 
+/* Whether files of the segment are there to be looked at. */
+static bool segment_wanted(const struct folded_log *log, uint32_t i)
+{
+    return log->segments[i].counted > 0 && !segment_released(log, i);
+}
+
 static int walk_log(struct root *r, const struct folded_log *log)
 {
     char directory[OFFLINE_NAME_MAX];
     bool known = false, wanted = false;
     for (uint32_t i = 0; i < log->segment_count; i++) {
-        wanted = wanted || !segment_released(log, i);
+        wanted = wanted || segment_wanted(log, i);
     }
     if (log->removed || !wanted) {
         return 0;
@@ -480,15 +468,9 @@ static int walk_log(struct root *r, const struct folded_log *log)
              log->partition);
     int error = know_directory(r, log, directory, &known);
     for (uint32_t i = 0; known && !error && i < log->segment_count; i++) {
-        bool sealed = i + 1 < log->segment_count || !log->has_active;
         struct walk w = {.o = r->o, .root = r, .log = log, .segment = &log->segments[i]};
-        w.limit = segment_limit(log, i);
-        w.sealed = sealed;
-        w.cut = log->cut && w.segment->base_offset >= log->cut_base;
         snprintf(w.directory, sizeof w.directory, "%s", directory);
-        if (!segment_released(log, i) && (w.limit || !w.cut)) {
-            error = walk_segment(&w);
-        }
+        error = segment_wanted(log, i) ? walk_segment(&w) : 0;
     }
     return error;
 }

@@ -525,6 +525,33 @@ def swept(original, what, path, source):
               f"{what}: the sentence does not say enough:\n{said}")
 
 
+def compacted():
+    """Segments that compaction has written are found by their names, and damage in them is told."""
+    leatd = Leatd(f"{SCRATCH}/compacted", "log.cleaner.backoff.ms=100ms").start()
+    client = Client(leatd.port)
+    client.create("c", 1, **{"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.01", "segment.bytes": "1048576"})
+    lines = "".join(f"{number % 500}:{number}-{'x' * 100}\n" for number in range(30000))
+    status = subprocess.run([LEAT, "-b", f"127.0.0.1:{leatd.port}", "produce", "c", "-K:", "-q"], input=lines, text=True).returncode
+    check(status == 0, f"produce: {status}")
+    directory = f"{leatd.data}/topics/c-0"
+
+    def largest():
+        found = [(os.path.getsize(f"{directory}/{name}"), name) for name in os.listdir(directory)
+                 if name.endswith(".log") and "-" in name]
+        return max(found, default=(0, ""))
+
+    wait_until("a compacted segment", lambda: largest()[0] > 10000)
+    leatd.kill()
+    name = f"topics/c-0/{largest()[1]}"
+    check(not verified(leatd.data), f"compacted: {verified(leatd.data)}")
+    flip(f"{leatd.data}/{name}", 5000)
+    verify_names(leatd.data, "a bit in a compacted segment", name)
+    os.unlink(f"{leatd.data}/{name}")
+    verify_names(leatd.data, "a compacted segment is gone", name, "it is missing")
+    print("ok: compacted segments", flush=True)
+
+
+compacted()
 clean = Original("clean", signal.SIGTERM)
 killed = Original("killed", signal.SIGKILL)
 journals(clean, killed)
