@@ -4,7 +4,7 @@
 # libleat beside librdkafka: the same records to and from the same leatd, run by run in turn. Nothing fails
 # when a target is missed: figures are read, not asserted.
 #
-#     bench/clients.sh [--build DIR] [--dir DIR] [--rounds 5] [--only WORD,...] [--scale 1] ...
+#     bench/clients.sh [--build DIR] [--dir DIR] [--rounds 5] [--only REGEX] [--scale 1] ...
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=${LEAT_BUILD:-$here/../build}

@@ -148,18 +148,18 @@ def main():
     parser.add_argument("--dir", default=None, help="where data goes: on the disk that counts")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1, help="of the number of records")
-    parser.add_argument("--only", default="", help="cases that contain one of these words, with commas between them")
+    parser.add_argument("--only", default="", type=re.compile, metavar="REGEX", help="cases whose name it matches")
     parser.add_argument("--json", help="the file for all figures; default clients.json in --build")
     parser.set_defaults(seconds=0, warmup=0)
     run = Run(parser.parse_args())
     output = run.options.json or os.path.join(run.options.build, "clients.json")
-    words = [w for w in run.options.only.split(",") if w]
+    only = run.options.only or re.compile("")
     facts = {k: v for k, v in conditions(run).items() if k not in ("seconds", "warm-up")}
     facts["librdkafka"] = version_of(run)
     rows, begun, stolen = [], time.monotonic(), stolen_seconds()
     try:
         for case in cases():
-            if not words or any(w in case.name for w in words):
+            if only.search(case.name):
                 with Measurement(run, case) as m:
                     run.pending, run.samples = [], {**run.samples}
                     run.rounds([v[0] for v in case.variants], m.measure)

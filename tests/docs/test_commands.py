@@ -45,7 +45,7 @@ CHANGES = {
     "--data D": "--data {scratch}/cold",
     "micro_journal --dir D": "micro_journal --dir {scratch} --seconds 0.05s --total 4MiB",
     "--log-bytes 10GiB --only machine,restart": "--log-bytes 8MiB --only restart --rounds 1 --seconds 0.2 --warmup 0.1",
-    '--rounds 5 --only "fsync,consume 100 B"': '--rounds 1 --scale 0.01 --only "no reports"',
+    '--rounds 5 --only "fsync|consume 100 B"': '--rounds 1 --scale 0.01 --only "no reports"',
     "--rounds 3 --log-bytes 10GiB": "--log-bytes 8MiB --only idle --rounds 1 --idle-seconds 0.2",
     "--crashes 100000": "--crashes 200",
     "--every --seconds 60": "--every --seconds 1",

@@ -90,7 +90,7 @@ def pkg_config(lib, *arguments):
 def by_pkg_config(lib):
     """name -> program"""
     made = {}
-    flags = ["-std=c17", "-Wall", "-Wextra", "-Werror", *pkg_config(lib, "--cflags")]
+    flags = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", *pkg_config(lib, "--cflags")]
     shared = pkg_config(lib, "--libs")
     archive = ["-l:libleat.a" if word == "-lleat" else word for word in pkg_config(lib, "--static", "--libs")]
     assert "-lzstd" not in shared and "-lzstd" in archive, (shared, archive)
@@ -103,7 +103,7 @@ def by_pkg_config(lib):
             run("cc", *flags, source, "-o", program, *libs)
     source = SCRATCH / "user.cc"
     source.write_text(CPLUSPLUS)
-    run("c++", "-std=c++17", "-Wall", "-Wextra", "-Werror", *pkg_config(lib, "--cflags"), source, "-o", SCRATCH / "user", *shared)
+    run("c++", "-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", *pkg_config(lib, "--cflags"), source, "-o", SCRATCH / "user", *shared)
     run(SCRATCH / "user", env=environment_of(lib))
     return made
 
