@@ -46,7 +46,7 @@ static void expected_clear(struct group *g)
 void group_free(struct group *g)
 {
     struct memory *memory = g->host->memory;
-    assert(g->writes == 0);
+    assert(g->writes == 0 && !g->deletion);
     deadline_cancel(g->host->deadlines, &g->deadline);
     expected_clear(g);
     struct list *node;
@@ -98,7 +98,12 @@ void group_loaded(struct group *g)
 
 void group_quiesce(struct group *g, int error)
 {
+    struct coord_call *deletion = g->deletion;
     deadline_cancel(g->host->deadlines, &g->deadline);
+    g->deletion = NULL;
+    if (deletion) {
+        call_answer(deletion, error);
+    }
     list_each (node, &g->members) {
         struct member *m = container_of(node, struct member, link);
         struct coord_call *join = m->join, *sync = m->sync;

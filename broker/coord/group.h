@@ -96,7 +96,8 @@ struct group {
     int64_t changed_ms;       /* wall clock: the state's last change, -1 unknown */
     struct list offsets;      /* of struct offset */
     struct map offset_index;
-    uint32_t writes; /* in progress */
+    uint32_t writes;             /* in progress */
+    struct coord_call *deletion; /* waits for them: the group is dead already */
 };
 
 /* NULL: out of memory. */
@@ -120,6 +121,9 @@ void group_offsets(struct group *g, struct coord_call *c);
 void group_forget(struct group *g, struct coord_call *c);
 void group_delete(struct group *g, struct coord_call *c);
 void group_describe(struct group *g, struct coord_call *c);
+
+/* Nothing is on its way into the log any more: a deletion may have waited for that. */
+void group_settled(struct group *g);
 
 /* Answers all that wait: the coordinator goes. */
 void group_quiesce(struct group *g, int error);

@@ -165,20 +165,26 @@ static int die(struct group *g, struct coord_call *c)
     return error;
 }
 
+void group_settled(struct group *g)
+{
+    struct coord_call *c = g->deletion;
+    g->deletion = NULL;
+    if (c && die(g, c) != 0) {
+        call_answer(c, ERR_COORDINATOR_NOT_AVAILABLE);
+    }
+}
+
+/* What is on its way into the log comes first, so that the deletion is behind it. */
 void group_delete(struct group *g, struct coord_call *c)
 {
-    int error = 0;
     if (g->state != GROUP_EMPTY) {
-        error = ERR_NON_EMPTY_GROUP;
-    } else if (g->writes > 0) {
-        error = ERR_COORDINATOR_LOAD_IN_PROGRESS; /* what is on its way comes first */
-    } else {
-        error = die(g, c);
+        call_answer(c, ERR_NON_EMPTY_GROUP);
+        return;
     }
-    if (error) {
-        call_answer(c, error == ERR_TOO_LARGE || error == ERR_NO_MEMORY
-                           ? ERR_COORDINATOR_NOT_AVAILABLE
-                           : error);
+    g->state = GROUP_DEAD;
+    g->deletion = c;
+    if (g->writes == 0) {
+        group_settled(g);
     }
 }
 

@@ -159,5 +159,8 @@ void write_done(struct write *w, int error)
     assert(g->writes > 0);
     g->writes--;
     w->done(w, error);
+    if (g->writes == 0) {
+        group_settled(g);
+    }
     g->host->idle(g->host, g);
 }

@@ -33,15 +33,20 @@ class Broker:
 
     def __enter__(self):
         self.scratch = tempfile.TemporaryDirectory(dir=os.environ.get("SCRATCH"))
-        command = [f"{BUILD}/bin/leatd", "--data", f"{self.scratch.name}/data", "--listen", "127.0.0.1:0",
+        self.log = open(f"{self.scratch.name}/log", "w+")
+        self.start(0)
+        return self
+
+    def start(self, port):
+        command = [f"{BUILD}/bin/leatd", "--data", f"{self.scratch.name}/data", "--listen", f"127.0.0.1:{port}",
                    "--shards", str(self.shards)]
         for setting in self.settings:
             command += ["--set", setting]
-        self.log = open(f"{self.scratch.name}/log", "w+")
+        self.life_begins = self.log.seek(0, os.SEEK_END)
         self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + 30
         while True:
-            ready = re.search(r"ready: 127\.0\.0\.1:(\d+)", self.said())
+            ready = re.search(r"ready: 127\.0\.0\.1:(\d+)", self.said()[self.life_begins:])
             if ready:
                 break
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -49,7 +54,12 @@ class Broker:
             time.sleep(0.01)
         self.port = int(ready.group(1))
         self.address = f"127.0.0.1:{self.port}"
-        return self
+
+    def kill_and_start(self):
+        """kill -9, and another life at the same address."""
+        self.process.kill()
+        self.process.wait()
+        self.start(self.port)
 
     def said(self):
         with open(f"{self.scratch.name}/log") as log:

@@ -148,4 +148,6 @@ func main() {
 	check("create cut", err)
 	publish(ctx, address, "cut", kgo.NoCompression())
 	offsets(ctx, admin, "cut")
+	groups(ctx, address, admin, "range", kgo.RangeBalancer())
+	groups(ctx, address, admin, "cooperative-sticky", kgo.CooperativeStickyBalancer())
 }

@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""franz-go: its client and its admin client, in every codec."""
+"""franz-go: its client in every codec, its groups, and its admin client."""
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
-from broker import CODECS, Broker, same, skip
+from broker import CODECS, same, skip
+from groups import group_broker
 
 HERE = Path(__file__).resolve().parent
 MODULES = ["github.com/twmb/franz-go@v1.22.3", "github.com/twmb/franz-go/pkg/kadm@v1.20.0"]
@@ -27,11 +28,12 @@ if not (work / "go.sum").exists():
     fetched = go("get", *MODULES)
     if fetched.returncode != 0:
         skip("go cannot fetch franz-go: " + (fetched.stderr.strip().splitlines() or ["no reason given"])[-1])
-shutil.copy(HERE / "franz.go", work)
+for source in ("franz.go", "franz_groups.go"):
+    shutil.copy(HERE / source, work)
 built = go("build", "-o", "franz", ".")
 assert built.returncode == 0, built.stderr
 
-with Broker(shards=3) as b:
+with group_broker(3) as b:
     done = subprocess.run([work / "franz", b.address], capture_output=True, text=True, timeout=90)
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stdout.strip())

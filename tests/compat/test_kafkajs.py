@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""kafkajs publishes, kcat reads."""
+"""kafkajs publishes and consumes in a group, kcat reads."""
 import os
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
-from broker import Broker, same, skip
+from broker import same, skip
+from groups import group_broker
 
 HERE = Path(__file__).resolve().parent
 VERSION = "2.2.4"
@@ -24,7 +25,7 @@ if not (modules / "node_modules" / "kafkajs").is_dir():
     if fetched.returncode != 0:
         skip("npm cannot fetch kafkajs: " + (fetched.stderr.strip().splitlines() or ["no reason given"])[-1])
 
-with Broker() as b, tempfile.TemporaryDirectory() as scratch:
+with group_broker(2) as b, tempfile.TemporaryDirectory() as scratch:
     shutil.copy(HERE / "kafkajs.js", scratch)
     os.symlink(modules / "node_modules", Path(scratch) / "node_modules")
     done = subprocess.run(["node", "kafkajs.js", b.address], cwd=scratch, capture_output=True, text=True,

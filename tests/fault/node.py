@@ -214,6 +214,12 @@ class Reader:
         self.at += max(size, 0)
         return self.data[self.at - size:self.at].decode() if size >= 0 else None
 
+    def raw(self):
+        """A string that need not be text."""
+        size = self.take("h")
+        self.at += max(size, 0)
+        return self.data[self.at - size:self.at] if size >= 0 else None
+
     def bytes(self):
         size = self.take("i")
         self.at += max(size, 0)
@@ -245,7 +251,9 @@ class Connection:
 
     def send(self, key, version, body):
         self.sent += 1
-        frame = struct.pack(">hhih", key, version, self.sent, -1) + body
+        self.transmit(struct.pack(">hhih", key, version, self.sent, -1) + body)
+
+    def transmit(self, frame):
         try:
             self.socket.sendall(struct.pack(">i", len(frame)) + frame)
         except socket.timeout:

@@ -30,14 +30,20 @@ static void group_is_over(struct group_host *h, struct group *g)
     world_of(h)->idle = true;
 }
 
+void world_settle_one(struct world *w, int error)
+{
+    cr_assert_gt(w->write_count, 0);
+    struct write *first = w->writes[0];
+    w->write_count--;
+    memmove(w->writes, w->writes + 1, w->write_count * sizeof w->writes[0]);
+    w->written++;
+    write_done(first, error);
+}
+
 void world_settle(struct world *w, int error)
 {
     while (w->write_count > 0) {
-        struct write *first = w->writes[0];
-        w->write_count--;
-        memmove(w->writes, w->writes + 1, w->write_count * sizeof w->writes[0]);
-        w->written++;
-        write_done(first, error);
+        world_settle_one(w, error);
     }
 }
 
@@ -249,6 +255,11 @@ void client_commit(struct world *w, struct client *c, const char *topic, int64_t
                                       .leader_epoch = -1,
                                       .metadata = wire_string_of("")};
     ask(w, c, COORD_COMMIT, 8, group_commit);
+}
+
+void client_delete(struct world *w, struct client *c)
+{
+    ask(w, c, COORD_DELETE, 2, group_delete);
 }
 
 void client_enter(struct world *w, struct client *c, const char *const *protocols)

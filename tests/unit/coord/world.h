@@ -57,6 +57,7 @@ void world_close(struct world *w);
 void world_run(struct world *w, uint64_t ns);
 /* The writes that wait are durable, or have failed. */
 void world_settle(struct world *w, int error);
+void world_settle_one(struct world *w, int error); /* the oldest of them */
 
 /* Each begins a call; it may be answered at once. `protocols`: "name:metadata", up to 3, NULL ends. */
 void client_join(struct world *w, struct client *c, int version, const char *const *protocols);
@@ -65,6 +66,7 @@ void client_sync(struct world *w, struct client *c);
 void client_heartbeat(struct world *w, struct client *c);
 void client_leave(struct world *w, struct client *c);
 void client_commit(struct world *w, struct client *c, const char *topic, int64_t offset);
+void client_delete(struct world *w, struct client *c);
 
 /* Joins with what KIP-394 asks for, when nobody else is waited for. */
 void client_enter(struct world *w, struct client *c, const char *const *protocols);
