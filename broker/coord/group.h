@@ -30,7 +30,10 @@
 struct group;
 struct write;
 
-enum { GROUP_PROTOCOLS_MAX = 100 }; /* of a member */
+enum {
+    GROUP_PROTOCOLS_MAX = 100, /* of a member */
+    GROUP_INSTANCE_MAX = 249,  /* bytes of an instance id, as Kafka's clients have it */
+};
 
 enum group_state { GROUP_EMPTY, GROUP_PREPARING, GROUP_COMPLETING, GROUP_STABLE, GROUP_DEAD };
 

@@ -170,7 +170,6 @@ static void take_over(struct member *m, struct coord_call *c)
     char *id = member_id_make(g, c);
     int error = id && !call_failed(c) ? member_rename(m, wire_string_of(id)) : ERR_NO_MEMORY;
     memory_free(g->host->memory, id);
-    error = error ? error : member_update(m, c);
     if (error) {
         call_answer(c, ERR_COORDINATOR_NOT_AVAILABLE);
         return;
@@ -188,6 +187,10 @@ static void take_over(struct member *m, struct coord_call *c)
     if (sync) {
         call_answer(sync, ERR_FENCED_INSTANCE_ID);
     }
+    if (member_update(m, c) != 0) {
+        call_answer(c, ERR_COORDINATOR_NOT_AVAILABLE);
+        return;
+    }
     const struct member_protocol *vote = same ? rebalance_vote(g) : NULL;
     if (vote && wire_string_equal(vote->name, wire_string_of(g->protocol))) {
         take_over_quietly(m, former, c);
@@ -198,6 +201,21 @@ static void take_over(struct member *m, struct coord_call *c)
 
 /* --- the request ------------------------------------------------------------------------------ */
 
+/* Names are texts here: what holds a zero byte would be another one when it is read again. */
+static bool is_text(struct wire_string s)
+{
+    return s.size <= 0 || !memchr(s.data, 0, (size_t)s.size);
+}
+
+static bool names_are_texts(const struct join_group_request *q)
+{
+    bool texts = is_text(q->protocol_type) && is_text(q->group_instance_id);
+    for (int32_t i = 0; i < q->protocols_count && texts; i++) {
+        texts = is_text(q->protocols[i].name);
+    }
+    return texts;
+}
+
 static int check(const struct group *g, const struct join_group_request *q, const struct member *m)
 {
     const struct config *config = g->host->config;
@@ -206,7 +224,16 @@ static int check(const struct group *g, const struct join_group_request *q, cons
         session > config_integer(config, CONFIG_GROUP_MAX_SESSION_TIMEOUT_MS)) {
         return ERR_INVALID_SESSION_TIMEOUT;
     }
-    if (q->protocols_count > GROUP_PROTOCOLS_MAX || !rebalance_fits(g, q, m)) {
+    if (q->group_instance_id.size == 0 || q->group_instance_id.size > GROUP_INSTANCE_MAX) {
+        return ERR_INVALID_REQUEST;
+    }
+    if (q->protocols_count > GROUP_PROTOCOLS_MAX) {
+        return ERR_INCONSISTENT_GROUP_PROTOCOL;
+    }
+    if (!names_are_texts(q)) {
+        return ERR_INVALID_REQUEST;
+    }
+    if (!rebalance_fits(g, q, m)) {
         return ERR_INCONSISTENT_GROUP_PROTOCOL;
     }
     bool full = g->member_count >= config_integer(config, CONFIG_GROUP_MAX_SIZE);

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { MEMBERS_LIMIT = 1 << 20, RANDOM_BYTES = 16 };
+enum { RANDOM_BYTES = 16, STEM_MAX = 255 };
 
 static const uint64_t ms_ns = 1000000;
 
@@ -26,18 +26,34 @@ struct member *member_by_instance(struct group *g, struct wire_string instance)
     return instance.size > 0 ? map_get(&g->by_instance, wire_string_bytes(instance)) : NULL;
 }
 
+/* How much of a name goes into a member id: an id is a string of the protocol and a text here. */
+static size_t stem_size(struct bytes name)
+{
+    size_t size = 0;
+    while (size < name.size && size < STEM_MAX && name.data[size] != 0) {
+        size++;
+    }
+    while (size > 0 && size < name.size && (name.data[size] & 0xc0) == 0x80) {
+        size--; /* no character is cut */
+    }
+    return size;
+}
+
 char *member_id_make(struct group *g, const struct coord_call *c)
 {
     const struct join_group_request *q = c->request;
-    struct wire_string stem = q->group_instance_id.size >= 0 ? q->group_instance_id : c->client_id;
+    struct bytes stem =
+        wire_string_bytes(q->group_instance_id.size >= 0 ? q->group_instance_id : c->client_id);
     uint8_t random[RANDOM_BYTES];
     io_random(g->host->io, random, sizeof random);
-    size_t size = wire_string_bytes(stem).size;
+    size_t size = stem_size(stem);
     char *id = memory_alloc(g->host->memory, size + 1 + 2 * sizeof random + 1);
     if (!id) {
         return NULL;
     }
-    memcpy(id, wire_string_bytes(stem).data, size);
+    if (size) {
+        memcpy(id, stem.data, size);
+    }
     id[size++] = '-';
     for (size_t i = 0; i < sizeof random; i++, size += 2) {
         snprintf(id + size, 3, "%02x", random[i]);

@@ -64,17 +64,19 @@ int offset_set(struct group *g, const struct coord_offset *in, int64_t committed
                int64_t expires_ms)
 {
     struct offset *o = offset_find(g, in->topic, in->partition);
-    char *metadata = NULL;
-    if (in->metadata.size > 0) {
-        metadata = memory_string(g->host->memory, in->metadata.data, (size_t)in->metadata.size);
-    }
-    o = o ? o : offset_new(g, in->topic, in->partition);
-    if (!o || (in->metadata.size > 0 && !metadata)) {
+    struct bytes note = wire_string_bytes(in->metadata);
+    uint8_t *metadata = note.size ? memory_alloc(g->host->memory, note.size) : NULL;
+    o = o || (note.size && !metadata) ? o : offset_new(g, in->topic, in->partition);
+    if (!o || (note.size && !metadata)) {
         memory_free(g->host->memory, metadata);
         return ERR_NO_MEMORY;
     }
+    if (note.size) {
+        memcpy(metadata, note.data, note.size);
+    }
     memory_free(g->host->memory, o->metadata);
     o->metadata = metadata;
+    o->metadata_size = (int32_t)note.size;
     o->offset = in->offset;
     o->leader_epoch = in->leader_epoch;
     o->committed_ms = committed_ms;
@@ -123,10 +125,12 @@ static void committed(struct write *w, int error)
 /* Who commits without being a member may do so while there are none (PROTOCOL 6). */
 static int commit_check(struct group *g, const struct offset_commit_request *q)
 {
-    bool outsider = q->generation_id_or_member_epoch < 0 && q->member_id.size <= 0 &&
-                    q->group_instance_id.size < 0;
-    if (outsider) {
-        return g->state == GROUP_EMPTY ? 0 : ERR_UNKNOWN_MEMBER_ID;
+    bool outsider = q->generation_id_or_member_epoch < 0;
+    if (outsider && g->state == GROUP_EMPTY) {
+        return 0;
+    }
+    if (outsider && q->member_id.size <= 0 && q->group_instance_id.size < 0) {
+        return ERR_UNKNOWN_MEMBER_ID;
     }
     struct member *m = q->group_instance_id.size >= 0 ? member_by_instance(g, q->group_instance_id)
                                                       : member_find(g, q->member_id);
@@ -192,7 +196,8 @@ static void offset_tell(struct coord_call *c, struct coord_offset *out, const st
 {
     out->offset = o ? o->offset : -1;
     out->leader_epoch = o ? o->leader_epoch : -1;
-    out->metadata = call_string(c, o && o->metadata ? o->metadata : "");
+    struct wire_bytes note = call_bytes(c, o ? o->metadata : NULL, o ? o->metadata_size : 0);
+    out->metadata = (struct wire_string){(const char *)note.data, note.size};
 }
 
 void group_offsets(struct group *g, struct coord_call *c)

@@ -10,7 +10,8 @@ struct offset {
     int32_t partition, leader_epoch;
     int64_t offset;
     int64_t committed_ms, expires_ms; /* wall clock; -1: as retention says */
-    char *metadata;
+    uint8_t *metadata;                /* NULL: none */
+    int32_t metadata_size;
     bool going; /* its deletion is on its way into the log */
     size_t topic_size;
     uint8_t key[]; /* partition, topic: of the index */

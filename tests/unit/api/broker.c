@@ -414,9 +414,15 @@ void client_expect(int client, const char *request, const char *answer)
 
 void client_send(int client, int16_t key, int16_t version, int32_t correlation, const void *request)
 {
+    client_send_as(client, wire_string_of("test"), key, version, correlation, request);
+}
+
+void client_send_as(int client, struct wire_string id, int16_t key, int16_t version,
+                    int32_t correlation, const void *request)
+{
     const struct wire_api *api = wire_api_find(key);
     struct wire_writer w;
-    const struct wire_request_header header = {key, version, correlation, wire_string_of("test")};
+    const struct wire_request_header header = {key, version, correlation, id};
     wire_writer_init(&w, client_memory(), 128 << 20);
     wire_frame_begin(&w);
     cr_assert_eq(wire_request_header_encode(&header, &w), 0);

@@ -59,6 +59,8 @@ struct memory *client_memory(void);
 /* Sends a request of the table: `request` is the struct of its message. */
 void client_send(int client, int16_t key, int16_t version, int32_t correlation,
                  const void *request);
+void client_send_as(int client, struct wire_string id, int16_t key, int16_t version,
+                    int32_t correlation, const void *request);
 
 /* Receives an answer and decodes it into the struct of its message, which lives as long as the
  * test. */

@@ -392,6 +392,122 @@ Test(groups, offsets_go_with_their_topic, .timeout = 60)
     broker_stop(b);
 }
 
+static struct join_group_response *join_named(struct broker *b, const char *group,
+                                              struct wire_string type, struct wire_string protocol,
+                                              struct wire_string instance)
+{
+    int client = client_open(b);
+    struct join_group_request_protocols only = {protocol, bytes_from("s")};
+    struct join_group_request q;
+    join_group_request_init(&q);
+    q.group_id = wire_string_of(group);
+    q.session_timeout_ms = 6000;
+    q.rebalance_timeout_ms = 6000;
+    q.group_instance_id = instance;
+    q.protocol_type = type;
+    q.protocols = &only;
+    q.protocols_count = 1;
+    struct join_group_response *a = client_ask(client, JOIN, 5, &q);
+    client_close(client);
+    return a;
+}
+
+/* Names are told back to clients, written to the log and compared: a zero byte in one ended the
+ * broker, an instance id of 32 KiB the connection. */
+Test(groups, names_that_are_no_texts_are_refused, .timeout = 60)
+{
+    struct broker *b = broker_start(1, at_once);
+    int client = client_open(b);
+    coordinator_find(client, "g");
+    client_close(client);
+    static const char zero[] = "a\0b";
+    const struct wire_string type = wire_string_of("consumer"), protocol = wire_string_of("range");
+    const struct wire_string bad = {zero, 3}, none = wire_string_null();
+    cr_assert_eq(join_named(b, "g", type, bad, wire_string_of("i"))->error_code, 42);
+    cr_assert_eq(join_named(b, "g", bad, protocol, wire_string_of("i"))->error_code, 42);
+    cr_assert_eq(join_named(b, "g", type, protocol, bad)->error_code, 42);
+    cr_assert_eq(join_named(b, "g", type, protocol, wire_string_of(""))->error_code, 42);
+    static char large[INT16_MAX + 1];
+    memset(large, 'i', INT16_MAX);
+    cr_assert_eq(join_named(b, "g", type, protocol, wire_string_of(large))->error_code, 42);
+    large[249] = 0;
+    struct join_group_response *a = join_named(b, "g", type, protocol, wire_string_of(large));
+    cr_assert_eq(a->error_code, 0);
+    cr_assert_eq(a->member_id.size, 249 + 1 + 32);
+    cr_assert_eq(join_named(b, "h", type, protocol, none)->error_code, 79);
+    broker_stop(b);
+}
+
+/* A client id is anybody's own affair; of a member id it is only the beginning. */
+Test(groups, any_client_id_may_join, .timeout = 60)
+{
+    struct broker *b = broker_start(1, at_once);
+    int client = client_open(b);
+    coordinator_find(client, "g");
+    static char large[INT16_MAX];
+    memset(large, 'c', sizeof large);
+    memcpy(large + 254, "\xc3\xa4", 2); /* not cut in the middle */
+    const struct wire_string ids[] = {{"\0a", 2}, {"\0a", 2}, {large, INT16_MAX}};
+    const int32_t sizes[] = {33, 33, 254 + 33};
+    for (size_t i = 0; i < array_size(ids); i++) {
+        struct join_group_request_protocols only = {wire_string_of("range"), bytes_from("s")};
+        struct join_group_request q;
+        join_group_request_init(&q);
+        q.group_id = wire_string_of("g");
+        q.session_timeout_ms = q.rebalance_timeout_ms = 6000;
+        q.protocol_type = wire_string_of("consumer");
+        q.protocols = &only;
+        q.protocols_count = 1;
+        client_send_as(client, ids[i], JOIN, 5, 1, &q);
+        struct join_group_response *a = joined(client, 5);
+        cr_assert_eq(a->error_code, 79);
+        cr_assert_eq(a->member_id.size, sizes[i]);
+    }
+    client_close(client);
+    broker_stop(b);
+}
+
+static int commit_noted(int client, const char *group, const char *topic, struct wire_string note)
+{
+    struct offset_commit_request_partitions p;
+    struct offset_commit_request_topics t = {
+        .name = wire_string_of(topic), .partitions = &p, .partitions_count = 1};
+    struct offset_commit_request q;
+    offset_commit_request_partitions_init(&p);
+    offset_commit_request_init(&q);
+    p.committed_metadata = note;
+    q.group_id = wire_string_of(group);
+    q.generation_id_or_member_epoch = -1;
+    q.topics = &t;
+    q.topics_count = 1;
+    struct offset_commit_response *a = client_ask(client, COMMIT, 7, &q);
+    return a->topics[0].partitions[0].error_code;
+}
+
+/* A note of a commit comes back as it was given, also after a restart. */
+Test(groups, a_note_is_any_bytes, .timeout = 60)
+{
+    struct broker *b = broker_start(1, at_once);
+    int client = client_open(b);
+    topic_create(client, "t", 1, NULL);
+    coordinator_find(client, "g");
+    const struct wire_string note = {"a\0b", 3};
+    cr_assert_eq(commit_noted(client, "g", "t", note), 0);
+    for (int life = 0; life < 2; life++) {
+        int32_t index = 0;
+        struct offset_fetch_request_topics topic = {wire_string_of("t"), &index, 1};
+        struct offset_fetch_request q = {
+            .group_id = wire_string_of("g"), .topics = &topic, .topics_count = 1};
+        struct offset_fetch_response *a = client_ask(client, OFFSETS, 5, &q);
+        cr_assert(wire_string_equal(a->topics[0].partitions[0].metadata, note));
+        client_close(client);
+        broker_restart(b);
+        client = client_open(b);
+    }
+    client_close(client);
+    broker_stop(b);
+}
+
 Test(groups, bad_questions_get_the_error_of_the_protocol, .timeout = 60)
 {
     struct broker *b = broker_start(1, at_once);
@@ -414,6 +530,9 @@ Test(groups, bad_questions_get_the_error_of_the_protocol, .timeout = 60)
                  "no protocol at all");
     cr_assert_eq(commit(client, 8, "g", 5, wire_string_of("m"), "t", id, 5), 22);
     cr_assert_eq(commit(client, 8, "g", -1, wire_string_of(""), "none", id, 5), 3);
+    cr_assert_eq(commit(client, 8, "g", -1, wire_string_of(""), "t", id, 5), 0);
+    cr_assert_eq(commit(client, 8, "g", -1, wire_string_of("m"), "t", id, 6), 0,
+                 "nobody asks who it is while there are no members");
     cr_assert_eq(commit(client, 10, "g", -1, wire_string_of(""), "t", (struct uuid){{1}}, 5), 100);
     struct produce_response_partition_responses *r =
         produce(client, "__consumer_offsets", 0, batch_make(1, 0, 10, NULL), -1);
