@@ -119,17 +119,19 @@ def check_kcat(b):
     ledger = Ledger("kcat-g", 4)
     make_topic(b, ledger)
     kcat_publish(b, ledger, 25)
-    lines = open(os.path.join(b.scratch.name, "kcat"), "w+")
+    # A file for each: kcat writes a line in pieces.
+    lines = [open(os.path.join(b.scratch.name, f"kcat-{n}"), "w+") for n in range(2)]
     commands = [subprocess.Popen(["kcat", "-b", b.address, "-G", "kcats", "-q", "-u", "-f", "%s\n", "-X",
                                   "auto.offset.reset=earliest", "-X", "auto.commit.interval.ms=20", "-X",
-                                  "session.timeout.ms=6000", "kcat-g"], stdout=lines, stderr=subprocess.DEVNULL)
-                for _ in range(2)]
+                                  "session.timeout.ms=6000", "kcat-g"], stdout=out, stderr=subprocess.DEVNULL)
+                for out in lines]
 
     def read():
-        with open(lines.name) as f:
-            ledger.consumed = {}
-            for line in f.read().split():
-                ledger.take(line)
+        ledger.consumed = {}
+        for out in lines:
+            with open(out.name) as f:
+                for line in f.read().split():
+                    ledger.take(line)
         return not ledger.missing()
     until("kcats consume", read)
     kcat_publish(b, ledger, 25)
@@ -145,7 +147,8 @@ def check_kcat(b):
     same((done.returncode, done.stdout), (0, ""), "there is nothing that was not committed")
     # The first of them may have begun before the second one came.
     ledger.check("kcat -G", doubled_most=len(ledger.published) // 4)
-    lines.close()
+    for out in lines:
+        out.close()
 
 
 def check_admin(b):
