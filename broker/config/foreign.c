@@ -35,7 +35,7 @@ static const struct config_foreign foreign[] = {
     {"listener.name.", false, "security of listeners is not in this version"},
     {"listener.security.protocol.map", false, "each entry of listeners says what it needs"},
     {"log.cleaner.io.buffer.load.factor", true, "the map of keys is filled to three quarters"},
-    {"log.cleaner.io.buffer.size", true, "the cleaner reads pieces of 512KiB"},
+    {"log.cleaner.io.buffer.size", true, "the cleaner reads pieces of 128KiB"},
     {"log.cleaner.threads", true, "every shard has one cleaner"},
     {"log.dir", false, "the key is data.dir"},
     {"log.dirs", false, "the key is data.dir, exactly one directory"},

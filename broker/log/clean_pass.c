@@ -7,10 +7,11 @@
  *     COPY   groups of segments from the beginning of the log up to the map's end: what is kept goes
  *            into one new segment of at most segment.bytes; then REPLACE (replace.c); the next group
  *
- * One piece is in flight at a time: read -> work away from the loop (clean_batch.c) -> written, at the
- * pace that is configured. So foreground reads and writes wait for one piece at most.
+ * One piece is worked on at a time: read -> work away from the loop (clean_batch.c) -> written, at the
+ * pace that is configured, while the next is read ahead. So foreground reads and writes wait for two pieces
+ * at most.
  *
- *     pass_next -> piece_read -> worked -+-> (COPY) group_emit -> written, ... -+-> pass_next
+ *     pass_next -> piece_there -> worked -+-> (COPY) group_emit -> written, ... -+-> pass_next
  *                                        `--------------------------------------'
  *
  * Groups are replaced in the order of their offsets: when a crash comes between two, what an older group
@@ -47,7 +48,8 @@ static void pass_free(struct cleaning *p)
 {
     struct memory *m = set_of(p)->memory;
     clean_map_deinit(&p->map, m);
-    memory_free(m, p->in);
+    memory_free(m, p->in[0]);
+    memory_free(m, p->in[1]);
     memory_free(m, p->out);
     memory_free(m, p->block);
     memory_free(m, p->kept_last);
@@ -75,9 +77,19 @@ static void pass_say(const struct cleaning *p, int error)
     }
 }
 
+static void pass_ended(struct cleaning *p)
+{
+    pass_end(p, p->end_error);
+}
+
 void pass_end(struct cleaning *p, int error)
 {
     struct log_set *set = set_of(p);
+    if (!io_op_idle(&p->ahead.op)) {
+        p->end_error = error;
+        p->ahead.then = pass_ended;
+        return;
+    }
     bool nothing_done = p->groups == 0;
     group_drop(p);
     source_drop(p);
@@ -125,13 +137,47 @@ bool pass_given_up(const struct cleaning *p)
 
 void source_take(struct cleaning *p, struct segment *s)
 {
-    assert(!p->source && s->state == SEGMENT_SEALED);
+    assert(!p->source && s->state == SEGMENT_SEALED && io_op_idle(&p->ahead.op));
     p->source = s;
     s->readers++;
     p->position = 0;
+    p->ahead.segment = NULL;
     p->work.expected_offset = s->base_offset;
     p->work.gaps = s->generation > 0;
     p->work.end_offset = segment_end_offset(s);
+}
+
+static uint32_t source_part(const struct cleaning *p, uint32_t from, int64_t result)
+{
+    uint64_t end = from + (uint64_t)result;
+    return end < p->source->size ? (uint32_t)end : p->source->size;
+}
+
+/* The next piece is read while this one is worked on. */
+static void ahead_begin(struct cleaning *p)
+{
+    uint32_t from = p->in_from + (uint32_t)p->in_piece;
+    p->ahead.segment = NULL;
+    if (from >= p->source->size || p->in_end < from) {
+        return;
+    }
+    p->ahead.segment = p->source;
+    p->ahead.from = from;
+    io_read(set_of(p)->io, &p->ahead.op, p->source->file, p->in[1 - p->in_now] + p->in_head,
+            p->in_piece, from);
+}
+
+/* Bytes from p->position to p->in_end are in the buffer. */
+static void piece_there(struct cleaning *p)
+{
+    if (p->in_end <= p->position) {
+        pass_refuse(p, p->position, ERR_DAMAGED, "the file ends before its known end");
+        return;
+    }
+    p->work.data = p->in[p->in_now] + p->in_head + p->position - p->in_from;
+    p->work.size = p->in_end - p->position;
+    ahead_begin(p);
+    work_begin(p);
 }
 
 static void piece_read(struct io_op *op, int64_t result)
@@ -142,27 +188,75 @@ static void piece_read(struct io_op *op, int64_t result)
         return;
     }
     p->moved_bytes += (uint64_t)result;
-    uint64_t end = p->in_from + (uint64_t)result;
-    end = end < p->source->size ? end : p->source->size;
-    if (end <= p->position) {
-        pass_refuse(p, p->position, ERR_DAMAGED, "the file ends before its known end");
+    p->in_end = source_part(p, p->in_from, result);
+    piece_there(p);
+}
+
+/* The piece that was read ahead follows what is left over of the one before. */
+static void ahead_take(struct cleaning *p)
+{
+    if (p->ahead.result < 0) {
+        pass_end(p, ERR_DISK_FAILED);
         return;
     }
-    p->work.data = p->in + (p->position - p->in_from);
-    p->work.size = end - p->position;
-    work_begin(p);
+    p->moved_bytes += (uint64_t)p->ahead.result;
+    size_t left = p->in_end - p->position;
+    assert(p->in_end == p->ahead.from && left <= p->in_head);
+    const uint8_t *old = p->in[p->in_now] + p->in_head + p->position - p->in_from;
+    p->in_now = 1 - p->in_now;
+    memcpy(p->in[p->in_now] + p->in_head - left, old, left);
+    p->in_from = p->ahead.from;
+    p->in_end = source_part(p, p->ahead.from, p->ahead.result);
+    p->ahead.segment = NULL;
+    piece_there(p);
+}
+
+static void ahead_done(struct io_op *op, int64_t result)
+{
+    struct cleaning *p = container_of(op, struct cleaning, ahead.op);
+    void (*then)(struct cleaning * p) = p->ahead.then;
+    p->ahead.result = result;
+    p->ahead.then = NULL;
+    if (then) {
+        then(p);
+    }
+}
+
+/* True: it is in flight, and `then` will be called. */
+static bool ahead_wait(struct cleaning *p, void (*then)(struct cleaning *p))
+{
+    if (io_op_idle(&p->ahead.op)) {
+        return false;
+    }
+    assert(!p->ahead.then);
+    p->ahead.then = then;
+    return true;
 }
 
 static void piece_begin(struct cleaning *p)
 {
+    if (pass_given_up(p)) {
+        pass_end(p, ERR_CLOSED);
+        return;
+    }
     int error = segment_open(p->source);
     if (error) {
         pass_end(p, error);
         return;
     }
+    if (ahead_wait(p, piece_begin)) {
+        return;
+    }
+    if (p->ahead.segment == p->source && p->ahead.from == p->in_end && p->position <= p->in_end &&
+        p->in_end - p->position <= p->in_head) {
+        ahead_take(p);
+        return;
+    }
+    p->ahead.segment = NULL;
     p->in_from = p->position / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
     p->op.done = piece_read;
-    io_read(set_of(p)->io, &p->op, p->source->file, p->in, p->in_capacity, p->in_from);
+    io_read(set_of(p)->io, &p->op, p->source->file, p->in[p->in_now] + p->in_head, p->in_piece,
+            p->in_from);
 }
 
 static void paused(struct io_op *op, int64_t result)
@@ -267,6 +361,9 @@ void pass_next(struct cleaning *p)
         return;
     }
     if (p->source && (p->position == p->source->size || (p->work.full && !p->copying))) {
+        if (ahead_wait(p, pass_next)) { /* it reads from the source's file */
+            return;
+        }
         if (p->work.full && !p->copying) {
             source_drop(p);
         } else if (!source_end(p)) {
@@ -300,6 +397,25 @@ static bool grow(struct cleaning *p, uint8_t **buffer, size_t *capacity, size_t 
     return larger != NULL;
 }
 
+/* Pieces that hold a batch of `size` bytes; what is in them is read again. */
+static bool grow_pieces(struct cleaning *p, size_t size)
+{
+    struct memory *m = set_of(p)->memory;
+    size = (size + IO_BLOCK_SIZE - 1) / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+    assert(size > p->in_piece && io_op_idle(&p->ahead.op));
+    p->ahead.segment = NULL;
+    for (unsigned i = 0; i < array_size(p->in); i++) {
+        uint8_t *larger = memory_alloc_aligned(m, p->in_head + size, IO_BLOCK_SIZE);
+        if (!larger) {
+            return false;
+        }
+        memory_free(m, p->in[i]);
+        p->in[i] = larger;
+    }
+    p->in_piece = size;
+    return true;
+}
+
 /* The rest of what was read is worked on, or more is read. */
 void worked_off(struct cleaning *p)
 {
@@ -324,10 +440,14 @@ void worked_off(struct cleaning *p)
         return;
     }
     size_t needed = w->data_needed + IO_BLOCK_SIZE; /* it may begin anywhere in a block */
-    if (w->data_needed > 0 && needed > p->in_capacity &&
-        !grow(p, &p->in, &p->in_capacity, needed)) {
-        pass_end(p, ERR_NO_MEMORY);
-        return;
+    if (w->data_needed > 0 && needed > p->in_piece) {
+        if (ahead_wait(p, worked_off)) {
+            return;
+        }
+        if (!grow_pieces(p, needed)) {
+            pass_end(p, ERR_NO_MEMORY);
+            return;
+        }
     }
     pass_next(p);
 }
@@ -397,8 +517,10 @@ int clean_pass_begin(struct log *log, int64_t limit_offset, int64_t now_ms)
     p->log = log;
     p->limit_offset = limit_offset;
     p->now_ms = now_ms;
-    p->in_capacity = piece;
-    p->in = memory_alloc_aligned(m, piece, IO_BLOCK_SIZE);
+    p->in_head = p->in_piece = piece;
+    p->in[0] = memory_alloc_aligned(m, 2 * piece, IO_BLOCK_SIZE);
+    p->in[1] = memory_alloc_aligned(m, 2 * piece, IO_BLOCK_SIZE);
+    p->ahead.op.done = ahead_done;
     p->out = memory_alloc_aligned(m, piece, IO_BLOCK_SIZE);
     p->block = memory_alloc_aligned(m, CLEAN_BLOCK_BYTES, IO_BLOCK_SIZE);
     struct segment *first = segment_at(log, 0);
@@ -417,7 +539,7 @@ int clean_pass_begin(struct log *log, int64_t limit_offset, int64_t now_ms)
         .keep_no_empty = log_mutant(set, LOG_MUTANT_NO_EMPTY_BATCH),
         .keep_no_tombstone = log_mutant(set, LOG_MUTANT_TOMBSTONE_EARLY),
     };
-    if (!p->in || !p->out || !p->block || make_map(p)) {
+    if (!p->in[0] || !p->in[1] || !p->out || !p->block || make_map(p)) {
         pass_free(p);
         return ERR_NO_MEMORY;
     }

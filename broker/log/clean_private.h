@@ -18,10 +18,22 @@ struct cleaning {
 
     struct segment *source; /* that is read; its readers is held */
     uint32_t position;      /* of the next batch in it */
-    uint8_t *in;            /* a piece of it, */
-    size_t in_capacity;
-    uint32_t in_from; /* which begins at this block */
-    int64_t at;       /* the offset at which the next segment or group begins */
+    /* Pieces of it: one is worked on while the next is read into the other buffer. Each has room in front
+     * for what the work on the piece before has left over. */
+    uint8_t *in[2];
+    size_t in_head, in_piece;
+    unsigned in_now;
+    uint32_t in_from, in_end; /* positions of the piece in in[in_now] */
+    struct {
+        struct io_op op;
+        const struct segment
+            *segment; /* whose piece from `from` on is in the other buffer; NULL: none */
+        uint32_t from;
+        int64_t result;
+        void (*then)(struct cleaning *p); /* who waits for it */
+    } ahead;
+    int end_error; /* while the end waits for it */
+    int64_t at;    /* the offset at which the next segment or group begins */
 
     bool copying;
     struct replacement group; /* fresh is NULL between two groups */

@@ -60,7 +60,7 @@ struct log_options {
     uint64_t producer_expiration_ms;   /* 86400000 */
     uint32_t producers_max;            /* 100000 producer ids for each shard */
     uint64_t cleaner_map_bytes;        /* 128 MiB, or what the heap has: keys of one pass */
-    uint32_t cleaner_piece_bytes;      /* 512 KiB: read at once by the cleaner */
+    uint32_t cleaner_piece_bytes;      /* 128 KiB: read at once by the cleaner */
     uint64_t cleaner_bytes_per_second; /* read and written by it; 0: as it can */
     uint64_t cleaner_backoff_ms;       /* 15000: between two looks that find nothing to do */
     bool cleaner_off;                  /* compacts only what log_clean() asks for */

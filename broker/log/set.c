@@ -31,7 +31,7 @@ void log_options_defaults(struct log_options *o)
     DEFAULT(producer_expiration_ms, 86400000);
     DEFAULT(producers_max, 100000);
     DEFAULT(cleaner_map_bytes, 128u << 20);
-    DEFAULT(cleaner_piece_bytes, 512u << 10);
+    DEFAULT(cleaner_piece_bytes, 128u << 10);
     DEFAULT(cleaner_backoff_ms, 15000);
 #undef DEFAULT
     if (o->journal_bytes_max < 2 * o->journal_file_bytes) {

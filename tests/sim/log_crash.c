@@ -438,7 +438,8 @@ int log_crash_walk(const struct log_crash_options *options, struct log_crash_sta
         .memory_bytes = 64u << 20,
         .fatal_allowed = w->faults,
         .disk_bytes = w->disk_bytes =
-            w->disk_full ? prng_between(&random, 60, 110) << 16 : 64u << 20,
+            w->disk_full ? prng_between(&random, 60, options->compact ? 150 : 110) << 16
+                         : 64u << 20,
         .story = options->story,
     };
     int result = sim_storage_walk(&w->st, &scenario, &storage, &stats->storage);
