@@ -90,6 +90,7 @@ void pass_end(struct cleaning *p, int error)
         p->ahead.then = pass_ended;
         return;
     }
+    error = p->yielding && error == ERR_CLOSED ? ERR_DISK_FULL : error;
     bool nothing_done = p->groups == 0;
     group_drop(p);
     source_drop(p);
@@ -123,7 +124,7 @@ static void pass_refuse(struct cleaning *p, uint32_t position, int error, const 
 bool pass_given_up(const struct cleaning *p)
 {
     const struct log *log = p->log;
-    if (log->removing || log->set->closing || !log->config.compact) {
+    if (log->removing || log->set->closing || !log->config.compact || p->yielding) {
         return true;
     }
     if (p->group.fresh) {
@@ -261,8 +262,10 @@ static void piece_begin(struct cleaning *p)
 
 static void paused(struct io_op *op, int64_t result)
 {
+    struct cleaning *p = container_of(op, struct cleaning, op);
     (void)result;
-    pass_next(container_of(op, struct cleaning, op));
+    p->pausing = false;
+    pass_next(p);
 }
 
 /* True: what was moved is ahead of its pace, and the pass goes on later. */
@@ -280,6 +283,7 @@ static bool pace(struct cleaning *p)
     }
     uint64_t most = now + PAUSE_MS_MAX * 1000000ull;
     p->op.done = paused;
+    p->pausing = true;
     io_timer(set->io, &p->op, due < most ? due : most);
     return true;
 }
@@ -491,6 +495,24 @@ static int make_map(struct cleaning *p)
     }
     p->map.end_offset = p->work.from_offset;
     return error;
+}
+
+void clean_pass_hurry(struct log_set *set)
+{
+    if (set->cleaning && set->cleaning->pausing) {
+        io_cancel(set->io, &set->cleaning->op);
+    }
+}
+
+bool clean_pass_yield(struct log_set *set)
+{
+    struct cleaning *p = set->cleaning;
+    if (!p || !p->group.fresh || p->group.fresh->allocated == 0) {
+        return false;
+    }
+    p->yielding = true;
+    clean_pass_hurry(set);
+    return true;
 }
 
 static void begun(struct io_op *op, int64_t result)

@@ -33,6 +33,8 @@ struct cleaning {
         void (*then)(struct cleaning *p); /* who waits for it */
     } ahead;
     int end_error; /* while the end waits for it */
+    bool pausing;  /* op is the timer of the pace */
+    bool yielding; /* an append lacks the space that the new segment has */
     int64_t at;    /* the offset at which the next segment or group begins */
 
     bool copying;

@@ -709,6 +709,17 @@ void log_releases_abandon(struct log_set *set)
     }
 }
 
+bool log_release_frees(struct log_set *set)
+{
+    list_each (node, &set->releases) {
+        struct release *r = container_of(node, struct release, link);
+        if (r->kind == LOG_REPLACE && !list_empty(&r->doomed) && segments_idle(&r->doomed)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void log_release_marked(struct log_set *set)
 {
     uint64_t mark =

@@ -412,6 +412,8 @@ int log_replay_remove(struct log *log) MUST_CHECK;
 bool log_drop_below(struct log *log, int64_t offset);
 void segment_remove_files(struct segment *s); /* frees it */
 void log_release_marked(struct log_set *set);
+/* Files of replaced segments will go as soon as their mark is durable. */
+bool log_release_frees(struct log_set *set);
 /* On a full disk a stop may find no mark for them: the next start does what they would have done. */
 void log_releases_abandon(struct log_set *set);
 void log_control_pump(struct log_set *set);
@@ -444,6 +446,10 @@ void cleaner_look(struct log_set *set);
 /* Begins a pass over what lies below `limit_offset`; cleaner_look() is called when it has ended. 0, or an
  * error: there is none. */
 int clean_pass_begin(struct log *log, int64_t limit_offset, int64_t now_ms) MUST_CHECK;
+/* It does not pause any more for its pace: something waits for its end. */
+void clean_pass_hurry(struct log_set *set);
+/* An append lacks space: a pass gives back what it has taken. True: it has some. */
+bool clean_pass_yield(struct log_set *set);
 
 /* --- trash.c ---------------------------------------------------------------------------------- */
 /* Renames `path` into <root>/trash and removes it in the background. 0 or an error. */

@@ -504,6 +504,14 @@ static bool name_busy(const struct log *log)
     return false;
 }
 
+/* Space that compaction has taken is on its way back: a new segment that is given up, files of replaced
+ * ones, the trash. log_set_progress() follows. */
+static bool comes_free(struct log_set *set)
+{
+    return !set->recovering && !set->closing &&
+           (clean_pass_yield(set) || log_release_frees(set) || !list_empty(&set->trash));
+}
+
 static int space_start(struct log *log, struct segment *s, uint64_t end)
 {
     struct log_set *set = log->set;
@@ -517,6 +525,9 @@ static int space_start(struct log *log, struct segment *s, uint64_t end)
         return 0; /* a doomed segment may still have its name */
     }
     if (!log_disk_take(set, target - s->allocated, reserve)) {
+        if (comes_free(set)) {
+            return 0;
+        }
         set->disk_full = true;
         return ERR_DISK_FULL;
     }

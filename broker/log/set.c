@@ -535,6 +535,7 @@ void log_set_close(struct log_set *set, struct log_set_close *c)
     list_each (node, &set->logs) {
         container_of(node, struct log, link)->watch = NULL;
     }
+    clean_pass_hurry(set);
     trash_abandon(set);
     io_cancel(set->io, &set->tick);
     io_cancel(set->io, &set->journal.idle_timer);

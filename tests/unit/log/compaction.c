@@ -156,6 +156,11 @@ static void settle_run(void *argument)
     log_set_checkpoint(world_set(w, 0));
 }
 
+static void retain_run(void *argument)
+{
+    log_retain(((struct world *)argument)->slots[0].log, 1 << 30, 100);
+}
+
 static void clean_run(void *argument)
 {
     log_clean(((struct world *)argument)->slots[0].log);
@@ -583,6 +588,63 @@ Test(compaction, a_full_disk_puts_it_off)
     disk_set_capacity(d, s.total_bytes);
     clean(&w);
     cr_assert_lt(world_status(&w, 0).size_bytes, before / 8);
+    world_close(&w);
+}
+
+/* An append that lacks what a pass has taken gets it: the pass ends, the append does not fail. */
+Test(compaction, a_pass_gives_its_space_to_an_append)
+{
+    struct world w;
+    open_world(&w, 22);
+    w.options.cleaner_bytes_per_second = 60000; /* so that it stays where it is */
+    w.options.cleaner_piece_bytes = 4096;
+    w.slots[0].config.segment_bytes = 1 << 20;
+    w.slots[1].config.segment_bytes = 65536;
+    world_started(&w, 1);
+    rounds(&w, 900, 0, 2); /* one segment that is sealed, of which more than a block stays */
+    world_fill(&w, 1, &(struct batch_spec){.value_bytes = 1000}, 1);
+    settle(&w);
+    cr_assert(world_do(&w, 0, clean_run, &w));
+    const char *fresh = "topics/t0-0/00000000000000000000-1.log";
+    for (unsigned i = 0; i < 600 && world_file_size(&w, fresh) == 0; i++) {
+        world_wait_ms(&w, 100);
+    }
+    cr_assert_gt(world_file_size(&w, fresh), 0);
+    struct disk *d = sim_node_disk(w.node);
+    struct disk_space s = disk_space(d);
+    disk_set_capacity(d,
+                      s.total_bytes - s.free_bytes + world_set(&w, 0)->options.disk_reserve_bytes);
+    world_fill(&w, 1, &(struct batch_spec){.value_bytes = 30000},
+               5); /* each of which must succeed */
+    world_wait_ms(&w, 500);
+    cr_assert_eq(world_file_size(&w, fresh), 0);
+    cr_assert_null(world_set(&w, 0)->cleaning);
+    read_content(&w);
+    expect_last(900, 1);
+    world_close(&w);
+}
+
+/* Retention goes on beside it: what is too old goes, whatever its key. */
+Test(compaction, both_policies)
+{
+    struct world w;
+    open_world(&w, 23);
+    world_started(&w, 1);
+    rounds(&w, 10, 0, 30);
+    clean(&w);
+    clean(&w);
+    w.slots[0].config.retention_ms = 1000;
+    configure(&w);
+    rounds(&w, 10, 30, 33);
+    settle(&w);
+    cr_assert(world_do(&w, 0, retain_run, &w));
+    world_wait_ms(&w, 1000);
+    cr_assert_gt(world_status(&w, 0).start_offset, 250);
+    read_content(&w);
+    cr_assert_lt(content.count, 30);
+    world_kill(&w);
+    world_started(&w, 1);
+    cr_assert_gt(world_status(&w, 0).start_offset, 250);
     world_close(&w);
 }
 
