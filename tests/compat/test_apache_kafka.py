@@ -115,6 +115,31 @@ def check_limits(k):
     refused(k, 1, "offset 7 is outside what the log holds", "consume", "z-lz4", "-o", "7", "-n", "1", "-X", "auto.offset.reset=none")
 
 
+def group(k, name):
+    """Committed offsets by partition, and the lag of all."""
+    (told,) = json.loads(done(k, "group", "describe", name, "--output", "json"))
+    return {p["partition"]: p["committed"] for p in told["partitions"]}, told["lag"]
+
+
+def check_groups(k):
+    """What kcat commits as a member of a group of Kafka's, seen and moved by libleat."""
+    done(k, "topic", "create", "shared", "-p", "2")
+    for partition in (0, 1):
+        done(k, "produce", "shared", "-p", str(partition), text="a\nb\nc\n")
+    read = subprocess.run(["kcat", "-b", k.address, "-G", "readers", "-X", "auto.offset.reset=earliest", "-c", "6", "-q", "shared"],
+                          capture_output=True, text=True, timeout=LIMIT_S)
+    same(sorted(read.stdout.split()), ["a", "a", "b", "b", "c", "c"], "a group reads")
+    listed = json.loads(done(k, "group", "list", "--output", "json"))
+    same([(g["group"], g["state"]) for g in listed], [("readers", "Empty")], "it is listed")
+    same(group(k, "readers"), ({0: 3, 1: 3}, 0), "with what it has committed")
+    done(k, "produce", "shared", "-p", "1", text="d\n")
+    same(group(k, "readers"), ({0: 3, 1: 3}, 1), "and its lag")
+    done(k, "group", "reset", "readers", "--shift", "-2", "-t", "shared:0", "--execute")
+    same(group(k, "readers"), ({0: 1, 1: 3}, 3), "it is moved")
+    done(k, "group", "delete", "readers")
+    refused(k, 4, "readers", "group", "describe", "readers")
+
+
 def check_examples(k):
     for example, wanted in [("producer", ""), ("consumer", "".join(f'{i}: {{"order":{i}}}\n' for i in range(10)))]:
         program = subprocess.run([f"{BUILD}/examples/example_{example}", k.address, "orders"], capture_output=True, text=True,
@@ -144,6 +169,6 @@ def check_broker_that_returns(k):
 
 started = time.monotonic()
 with Kafka() as kafka:
-    for check in (check_topics, check_records, check_codecs, check_limits, check_examples, check_broker_that_returns):
+    for check in (check_topics, check_records, check_codecs, check_limits, check_groups, check_examples, check_broker_that_returns):
         check(kafka)
 print(f"ok: all of it in {time.monotonic() - started:.0f} s")
