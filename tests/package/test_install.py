@@ -75,6 +75,9 @@ def check_files(prefix, lib):
     for path in ["include/leat/leat.h", lib / "pkgconfig/leat.pc", lib / "cmake/leat/leat-config.cmake"]:
         text = (prefix / path).read_text()
         assert str(ROOT) not in text and "made-here" not in text, f"{path} names the place that it was made in"
+    for path in ["bash-completion/completions/leat", "zsh/site-functions/_leat", "fish/vendor_completions.d/leat.fish"]:
+        assert "leat" in (prefix / "share" / path).read_text(), f"share/{path} completes nothing"
+    run("bash", "-n", prefix / "share/bash-completion/completions/leat")
     if shutil.which("scdoc"):
         for path in ["man1/leat.1", "man8/leatd.8", "man5/leat.yaml.5", "man3/libleat.3", "man3/leat_producer.3", "man3/leat_flush.3"]:
             assert (prefix / "share/man" / path).is_file(), f"share/man/{path} is not installed"
