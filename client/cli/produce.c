@@ -310,8 +310,7 @@ static void produce_lines(struct produce *p, const char *path)
     while (!cli_interrupted &&
            !(p->job->limit && p->records >= (unsigned long long)p->job->limit) &&
            input_next(&p->input, p->job, &text, &size)) {
-        /* kcat skips empty lines, unless they are tombstones. */
-        if (size || p->job->null || !p->cli->kcat) {
+        if (size || !p->cli->kcat) { /* kcat skips empty lines */
             produce_line(p, text, size);
         }
     }
