@@ -13,8 +13,8 @@ static const struct cli_flag cluster_flags[] = {
     {FLAG_SET, 0, "set", "KEY=VALUE", "changes one key of a broker", "config"},
     {FLAG_UNSET, 0, "unset", "KEY", "back to what its file says", "config"},
     {FLAG_WAIT, 0, "exit-when-healthy", NULL, "wait until it is", "health"},
-    {FLAG_LOCAL, 0, "local", NULL, "this machine's broker alone (a health check of a container)",
-     "health"},
+    {FLAG_LOCAL, 0, "local", NULL,
+     "whether this broker answers and knows a controller, whatever ails others", "health"},
     {0},
 };
 
@@ -32,7 +32,7 @@ struct cluster_job {
     const char *word; /* behind the action */
     leat_config *changes;
     size_t change_count;
-    bool wait;
+    bool wait, local;
 };
 
 static const struct column broker_columns[] = {{"id", "ID", true},
@@ -104,7 +104,7 @@ static int cluster_health(struct cli *cli, struct cluster_job *job)
     for (;;) {
         leat_meta *meta = cli_metadata(cli, NULL, true);
         cluster_count(meta, &partitions, &leaderless, &lagging);
-        healthy = leaderless == 0 && lagging == 0 && meta->controller >= 0;
+        healthy = meta->controller >= 0 && (job->local || (leaderless == 0 && lagging == 0));
         leat_meta_free(meta);
         if (healthy || !job->wait || cli_interrupted) {
             break;
@@ -169,8 +169,9 @@ static int cluster_run(struct cli *cli, struct args *a)
     while ((id = args_next(a, cli)) != ARG_END) {
         if (id == ARG_WORD) {
             job.word = a->value;
-        } else if (id == FLAG_WAIT) {
-            job.wait = true;
+        } else if (id == FLAG_WAIT || id == FLAG_LOCAL) {
+            job.wait = job.wait || id == FLAG_WAIT;
+            job.local = job.local || id == FLAG_LOCAL;
         } else if (id == FLAG_SET || id == FLAG_UNSET) {
             cluster_change(&job, a->value, id == FLAG_UNSET);
         }

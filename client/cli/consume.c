@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -31,7 +32,11 @@ struct consume {
     leat_start *starts;
     size_t count, done;
     unsigned long long records;
-    bool terminal;       /* stdout */
+    bool terminal; /* stdout */
+    bool progress; /* to a file, with somebody at stderr */
+    unsigned long long bytes;
+    int64_t planned; /* offsets in the range, -1: it has no end */
+    double started, drawn;
     double silent_since; /* cli_now() */
     bool said_waiting;
     int problem; /* the code of the trouble that was told */
@@ -138,6 +143,9 @@ static void consume_plan(struct consume *c, struct reading *r, leat_start *start
                            : start->offset;
         r->done = from >= r->stop || low >= r->stop;
         c->done += r->done;
+        c->planned += c->planned < 0 || r->done ? 0 : r->stop - from;
+    } else {
+        c->planned = -1;
     }
 }
 
@@ -252,6 +260,29 @@ static void consume_check_ends(struct consume *c)
     }
 }
 
+/* How far it is, for somebody who sends records to a file. */
+static void consume_draw(struct consume *c, bool last)
+{
+    char room[48];
+    double now = cli_now();
+    if (!c->progress || (!last && now - c->drawn < 0.2)) {
+        return;
+    }
+    if (last) {
+        fprintf(stderr, "\r\033[K%s read (%.1f MB in %.2f s)\n", cli_records(c->records, room),
+                (double)c->bytes / 1e6, now - c->started);
+        return;
+    }
+    c->drawn = now;
+    double seconds = now - c->started > 1e-6 ? now - c->started : 1e-6;
+    fprintf(stderr, "\r\033[K%s, %.1f MB, %.1f MB/s", cli_records(c->records, room),
+            (double)c->bytes / 1e6, (double)c->bytes / 1e6 / seconds);
+    double part = c->planned > 0 ? 100.0 * (double)c->records / (double)c->planned : 0;
+    if (part > 0) {
+        fprintf(stderr, ", %.0f %%", part < 100 ? part : 100);
+    }
+}
+
 /* True when the limit is reached. */
 static bool consume_show(struct consume *c, const leat_record *records, int count)
 {
@@ -263,6 +294,7 @@ static bool consume_show(struct consume *c, const leat_record *records, int coun
         }
         consume_print(c->cli, c->job, &records[i], r ? r->broker : -1, c->terminal);
         c->records++;
+        c->bytes += records[i].key.len + records[i].value.len;
         if (c->job->unbuffered) {
             fflush(stdout);
         }
@@ -326,6 +358,7 @@ static int consume_loop(struct consume *c)
                 return EXIT_DONE;
             }
         }
+        consume_draw(c, false);
         consume_check_ends(c);
         double silence = cli_now() - c->silent_since;
         if (count == 0) {
@@ -375,15 +408,22 @@ static void consume_open(struct consume *c)
 int consume_run(struct cli *cli, struct consume_job *job)
 {
     struct consume c = {.cli = cli, .job = job, .terminal = isatty(STDOUT_FILENO)};
+    struct stat out;
     char room[48];
+    c.started = c.drawn = cli_now();
+    c.progress = isatty(STDERR_FILENO) && !cli->quiet && !cli->kcat &&
+                 fstat(STDOUT_FILENO, &out) == 0 && S_ISREG(out.st_mode);
     setvbuf(stdout, NULL, _IOFBF, OUTPUT_BUFFER);
     cli_catch_signals();
     consume_open(&c);
     int status = consume_loop(&c);
     (void)cli_flush();
+    consume_draw(&c, true);
     bool bounded = job->exit_at_end || job->range.stop.kind != OFFSET_NONE;
     if (status == EXIT_INTERRUPTED) {
-        cli_say("%s read", cli_records(c.records, room));
+        if (!c.progress) {
+            cli_say("%s read", cli_records(c.records, room));
+        }
         status = cli_interrupt_status();
     } else if (bounded && c.records == 0 && !cli->quiet && !cli->kcat) {
         cli_say("there are no records in this range");

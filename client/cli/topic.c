@@ -221,23 +221,48 @@ static int64_t offset_or_fail(struct cli *cli, const char *topic, int32_t partit
     return offset;
 }
 
+/* Offsets of all partitions of a topic, in the order of their numbers, to be freed; one that has no
+ * leader has -1. */
+static int64_t *offsets_of(struct cli *cli, const leat_meta_topic *t, int64_t when)
+{
+    size_t count = t->partition_count;
+    leat_offset_query *queries = cli_alloc((count + 1) * sizeof *queries);
+    int64_t *offsets = cli_alloc((count + 1) * sizeof *offsets);
+    leat_error e;
+    for (size_t i = 0; i < count; i++) {
+        queries[i] =
+            (leat_offset_query){.topic = t->name, .partition = t->partitions[i]->id, .when = when};
+    }
+    if (leat_offsets_at(cli->client, queries, count, &e)) {
+        cli_fail(cli, &e);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (queries[i].code && t->partitions[i]->leader >= 0) {
+            cli_say("%s-%d: %s", t->name, (int)queries[i].partition,
+                    leat_error_text(queries[i].code));
+            exit(cli_exit_of(queries[i].code));
+        }
+        offsets[i] = queries[i].code ? -1 : queries[i].offset;
+    }
+    free(queries);
+    return offsets;
+}
+
 static json_t *partitions_json(struct cli *cli, const leat_meta_topic *t)
 {
     json_t *rows = json_array();
+    int64_t *starts = offsets_of(cli, t, LEAT_EARLIEST), *ends = offsets_of(cli, t, LEAT_LATEST);
     for (size_t i = 0; i < t->partition_count; i++) {
         const leat_meta_partition *p = t->partitions[i];
-        int64_t low = -1, end = -1;
-        if (p->leader >= 0) {
-            low = offset_or_fail(cli, t->name, p->id, LEAT_EARLIEST);
-            end = offset_or_fail(cli, t->name, p->id, LEAT_LATEST);
-        }
-        json_array_append_new(rows,
-                              json_pack("{s:i,s:i,s:i,s:o,s:o,s:I,s:I}", "partition", (int)p->id,
-                                        "leader", (int)p->leader, "epoch", (int)p->leader_epoch,
-                                        "replicas", numbers_json(p->replicas, p->replica_count),
-                                        "in_sync", numbers_json(p->in_sync, p->in_sync_count),
-                                        "start", (json_int_t)low, "end", (json_int_t)end));
+        json_array_append_new(
+            rows, json_pack("{s:i,s:i,s:i,s:o,s:o,s:I,s:I}", "partition", (int)p->id, "leader",
+                            (int)p->leader, "epoch", (int)p->leader_epoch, "replicas",
+                            numbers_json(p->replicas, p->replica_count), "in_sync",
+                            numbers_json(p->in_sync, p->in_sync_count), "start",
+                            (json_int_t)starts[i], "end", (json_int_t)ends[i]));
     }
+    free(starts);
+    free(ends);
     return rows;
 }
 
@@ -308,6 +333,26 @@ static int topic_describe(struct cli *cli, struct topic_job *job)
     return EXIT_DONE;
 }
 
+/* Of each partition: start and end, or (when) the offset of a time. */
+static void offsets_rows(struct cli *cli, const leat_meta_topic *t, const int64_t *when,
+                         json_t *rows)
+{
+    int64_t *first = offsets_of(cli, t, when ? *when : LEAT_EARLIEST);
+    int64_t *ends = when ? NULL : offsets_of(cli, t, LEAT_LATEST);
+    for (size_t i = 0; i < t->partition_count; i++) {
+        json_t *row =
+            json_pack("{s:s,s:i,s:I}", "topic", t->name, "partition", (int)t->partitions[i]->id,
+                      when ? "offset" : "start", (json_int_t)first[i]);
+        if (!when) {
+            json_object_set_new(row, "end", json_integer(ends[i]));
+            json_object_set_new(row, "records", json_integer(ends[i] - first[i]));
+        }
+        json_array_append_new(rows, row);
+    }
+    free(first);
+    free(ends);
+}
+
 static int topic_offsets(struct cli *cli, struct topic_job *job)
 {
     static const struct column columns[] = {
@@ -327,23 +372,7 @@ static int topic_offsets(struct cli *cli, struct topic_job *job)
     json_t *rows = json_array();
     for (size_t i = 0; i < job->name_count; i++) {
         leat_meta *meta = cli_metadata(cli, job->names[i], false);
-        const leat_meta_topic *t = meta->topics[0];
-        for (size_t j = 0; j < t->partition_count; j++) {
-            int32_t p = t->partitions[j]->id;
-            if (job->time) {
-                int64_t at = offset_or_fail(cli, t->name, p, when);
-                json_array_append_new(rows,
-                                      json_pack("{s:s,s:i,s:I}", "topic", t->name, "partition",
-                                                (int)p, "offset", (json_int_t)at));
-                continue;
-            }
-            int64_t low = offset_or_fail(cli, t->name, p, LEAT_EARLIEST);
-            int64_t end = offset_or_fail(cli, t->name, p, LEAT_LATEST);
-            json_array_append_new(rows,
-                                  json_pack("{s:s,s:i,s:I,s:I,s:I}", "topic", t->name, "partition",
-                                            (int)p, "start", (json_int_t)low, "end",
-                                            (json_int_t)end, "records", (json_int_t)(end - low)));
-        }
+        offsets_rows(cli, meta->topics[0], job->time ? &when : NULL, rows);
         leat_meta_free(meta);
     }
     output_rows(cli, rows, job->time ? time_columns : columns);

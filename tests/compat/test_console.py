@@ -258,6 +258,29 @@ def check_properties(b):
     refused(b, 2, "security.protocol", "-X", "security.protocol=ssl", "topic", "list")
 
 
+def check_progress(b):
+    """Who sends records to a file, or from one, sees how far it is; who reads them on a terminal does not."""
+    path = f"{HOME}/records"
+    with open(path, "w") as file:
+        file.writelines(f"record {number}\n" for number in range(5000))
+    for line, wanted in ((f"produce progress -l {path}", "5,000 records published to progress"),
+                         (f"consume progress -e > {HOME}/out", "5,000 records read"), ("consume progress -e -n 1", "")):
+        main, other = pty.openpty()
+        done = subprocess.run(["bash", "-c", f"{LEAT} -b {b.address} {line}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=other, timeout=LIMIT_S)
+        os.close(other)
+        os.set_blocking(main, False)
+        try:
+            said = os.read(main, 1 << 16).decode()
+        except (BlockingIOError, OSError):
+            said = ""
+        os.close(main)
+        assert done.returncode == 0 and wanted in said and bool(said) == bool(wanted), (line, done.returncode, said)
+        print(f"ok: progress: leat {line}")
+    with open(path) as file, open(f"{HOME}/out") as out:
+        same(sorted(out.readlines()) == sorted(file.readlines()), True, "and the file is whole")
+
+
 def check_cheat(b):
     """Every line of the cheat sheets works, in its order."""
     sheets = plain("cheat")[1]
@@ -289,5 +312,6 @@ with Broker() as broker:
     check_completion(broker)
     check_time(broker)
     check_properties(broker)
+    check_progress(broker)
 with Broker() as broker:
     check_cheat(broker)
