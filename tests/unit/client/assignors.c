@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Assignors and what members tell each other: the Java clients' results and bytes, and what must
+ * hold for every group. */
+#include "assignors_golden.h"
+
+#include "base/prng.h"
+#include "consumer/group/protocol.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <criterion/criterion.h>
+
+enum { MEMBERS = 40, TOPICS = 12, PARTITIONS = 600 };
+
+struct group_case {
+    struct memory memory;
+    struct arena arena;
+    struct assign a;
+    struct assign_topic topics[TOPICS];
+    struct assign_member members[MEMBERS];
+    int32_t subscribed[MEMBERS][TOPICS];
+    int32_t owned[MEMBERS][PARTITIONS];
+    int32_t owner[PARTITIONS];
+    char names[TOPICS][16], ids[MEMBERS][32], instances[MEMBERS][32];
+};
+
+static struct group_case *case_new(void)
+{
+    struct group_case *c = calloc(1, sizeof *c);
+    memory_init(&c->memory, 64 << 20);
+    arena_init(&c->arena, &c->memory, SIZE_MAX);
+    c->a.topics = c->topics;
+    c->a.members = c->members;
+    c->a.owner = c->owner;
+    return c;
+}
+
+static void case_free(struct group_case *c)
+{
+    arena_deinit(&c->arena);
+    memory_drop(&c->memory);
+    free(c);
+}
+
+static void case_topic(struct group_case *c, const char *name, int32_t partitions)
+{
+    size_t t = c->a.topic_count++;
+    snprintf(c->names[t], sizeof c->names[t], "%s", name);
+    c->topics[t] = (struct assign_topic){c->names[t], partitions, c->a.partition_count};
+    c->a.partition_count += partitions;
+    cr_assert_leq(c->a.partition_count, PARTITIONS);
+}
+
+static struct assign_member *case_member(struct group_case *c, const char *id, const char *instance)
+{
+    size_t m = c->a.member_count++;
+    snprintf(c->ids[m], sizeof c->ids[m], "%s", id);
+    snprintf(c->instances[m], sizeof c->instances[m], "%s", instance ? instance : "");
+    c->members[m] = (struct assign_member){.id = c->ids[m],
+                                           .instance_id = instance ? c->instances[m] : NULL,
+                                           .topics = c->subscribed[m],
+                                           .owned = c->owned[m],
+                                           .generation = -1};
+    return &c->members[m];
+}
+
+static int member_order(const void *left, const void *right)
+{
+    return assign_member_compare(left, right);
+}
+
+/* --- Java --- */
+
+static void golden_load(struct group_case *c, size_t i)
+{
+    char text[1024], *at = NULL;
+    snprintf(text, sizeof text, "%s", golden[i].topics);
+    for (char *word = strtok_r(text, " ", &at); word; word = strtok_r(NULL, " ", &at)) {
+        char *colon = strchr(word, ':');
+        *colon = 0;
+        case_topic(c, word, atoi(colon + 1));
+    }
+    snprintf(text, sizeof text, "%s", golden[i].members);
+    for (char *word = strtok_r(text, " ", &at); word; word = strtok_r(NULL, " ", &at)) {
+        char *colon = strchr(word, ':');
+        *colon = 0;
+        char *slash = strchr(word, '/');
+        if (slash) {
+            *slash = 0;
+        }
+        struct assign_member *m = case_member(c, word, slash ? slash + 1 : NULL);
+        for (const char *digit = colon + 1; *digit; digit++) {
+            c->subscribed[m - c->members][m->topic_count++] = *digit - '0';
+        }
+        m->generation = (int32_t)(m - c->members); /* its place in the list, over the sorting */
+    }
+    qsort(c->members, c->a.member_count, sizeof *c->members, member_order);
+}
+
+static void golden_check(struct group_case *c, const char *expected, const char *what, size_t i)
+{
+    char got[PARTITIONS + 1] = "";
+    for (int32_t p = 0; p < c->a.partition_count; p++) {
+        got[p] = c->owner[p] < 0 ? '-' : (char)('a' + c->members[c->owner[p]].generation);
+    }
+    cr_assert_str_eq(got, expected, "%s %zu (%s; %s): %s instead of %s", what, i, golden[i].topics,
+                     golden[i].members, got, expected);
+}
+
+Test(assignors, range_and_round_robin_are_those_of_java)
+{
+    for (size_t i = 0; i < sizeof golden / sizeof *golden; i++) {
+        struct group_case *c = case_new();
+        golden_load(c, i);
+        cr_assert_eq(assign_range(&c->a, &c->arena), 0);
+        golden_check(c, golden[i].range, "range", i);
+        cr_assert_eq(assign_round_robin(&c->a, &c->arena), 0);
+        golden_check(c, golden[i].round_robin, "round robin", i);
+        case_free(c);
+    }
+}
+
+static size_t unhex(const char *text, uint8_t *out)
+{
+    size_t size = strlen(text) / 2;
+    for (size_t i = 0; i < size; i++) {
+        char pair[3] = {text[2 * i], text[2 * i + 1], 0};
+        out[i] = (uint8_t)strtoul(pair, NULL, 16);
+    }
+    return size;
+}
+
+static const struct named_partition java_parts[] = {{"orders", 0}, {"orders", 3}, {"payments", 1}};
+
+Test(assignors, blobs_are_those_of_java)
+{
+    static const char *const topics[] = {"orders", "payments"};
+    struct group_case *c = case_new();
+    struct wire_writer w;
+    uint8_t expected[512];
+    struct subscription s = {.topics = topics,
+                             .topic_count = 2,
+                             .owned = java_parts,
+                             .owned_count = 3,
+                             .generation = 42,
+                             .rack = "r1"};
+    wire_writer_init(&w, &c->memory, 65536);
+    cr_assert_eq(subscription_write(&s, STRATEGY_COOPERATIVE, &w, &c->arena), 0);
+    size_t size = unhex(golden_subscription, expected);
+    cr_assert_eq(w.size, size);
+    cr_assert_arr_eq(w.data, expected, size);
+
+    struct named_partition *parts;
+    size_t count;
+    size = unhex(golden_assignment, expected);
+    cr_assert_eq(
+        assignment_read((struct wire_bytes){expected, (int32_t)size}, &parts, &count, &c->arena),
+        0);
+    cr_assert_eq(count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert_eq(named_partition_compare(&parts[i], &java_parts[i]), 0);
+    }
+    wire_writer_deinit(&w);
+    case_free(c);
+}
+
+Test(assignors, sticky_members_read_each_other)
+{
+    static const char *const topics[] = {"orders", "payments"};
+    struct group_case *c = case_new();
+    struct wire_writer w;
+    wire_writer_init(&w, &c->memory, 65536);
+    struct subscription s = {.topics = topics,
+                             .topic_count = 2,
+                             .previous = java_parts,
+                             .previous_count = 3,
+                             .generation = 42};
+    cr_assert_eq(subscription_write(&s, STRATEGY_STICKY, &w, &c->arena), 0);
+    struct consumer_protocol_subscription read;
+    struct reader r = reader_of(w.data + 2, w.size - 2);
+    cr_assert_eq(consumer_protocol_subscription_decode(&read, &r, 3, &c->arena), 0);
+    struct join_group_response join;
+    struct join_group_response_members members[2];
+    join_group_response_init(&join);
+    join_group_response_members_init(&members[0]);
+    join_group_response_members_init(&members[1]);
+    members[0].member_id = wire_string_of("ours");
+    members[0].metadata = (struct wire_bytes){w.data, (int32_t)w.size};
+    /* Java orders the topics of its data as its hash map does. */
+    struct wire_writer theirs;
+    uint8_t data[512];
+    wire_writer_init(&theirs, &c->memory, 65536);
+    struct consumer_protocol_subscription java;
+    consumer_protocol_subscription_init(&java);
+    struct wire_string names[] = {wire_string_of("orders"), wire_string_of("payments")};
+    java.topics = names;
+    java.topics_count = 2;
+    java.user_data = (struct wire_bytes){data, (int32_t)unhex(golden_sticky, data)};
+    cr_assert_eq(read.user_data.size, java.user_data.size);
+    wire_put_be16(&theirs, 1);
+    cr_assert_eq(consumer_protocol_subscription_encode(&java, &theirs, 1), 0);
+    members[1].member_id = wire_string_of("theirs");
+    members[1].metadata = (struct wire_bytes){theirs.data, (int32_t)theirs.size};
+    join.members = members;
+    join.members_count = 2;
+    struct roster roster;
+    cr_assert_eq(roster_read(&roster, &join, STRATEGY_STICKY, &c->arena), 0);
+    for (size_t m = 0; m < 2; m++) {
+        struct group_member *member = &roster.members[m];
+        cr_assert_eq(member->generation, 42, "%s", member->id);
+        cr_assert_eq(member->owned_count, 3);
+        qsort(member->owned, 3, sizeof *member->owned, named_partition_compare);
+        for (size_t i = 0; i < 3; i++) {
+            cr_assert_eq(named_partition_compare(&member->owned[i], &java_parts[i]), 0);
+        }
+    }
+    wire_writer_deinit(&w);
+    wire_writer_deinit(&theirs);
+    case_free(c);
+}
+
+/* --- properties --- */
+
+static void case_random(struct group_case *c, struct prng *prng, bool uniform)
+{
+    char name[32];
+    for (uint64_t t = 1 + prng_below(prng, TOPICS - 1); t > 0; t--) {
+        snprintf(name, sizeof name, "t%02d", (int)c->a.topic_count);
+        case_topic(c, name, (int32_t)prng_below(prng, 30));
+    }
+    for (uint64_t m = 1 + prng_below(prng, MEMBERS - 1); m > 0; m--) {
+        snprintf(name, sizeof name, "m%03d", (int)c->a.member_count);
+        struct assign_member *member = case_member(c, name, NULL);
+        int32_t *topics = c->subscribed[c->a.member_count - 1];
+        for (int32_t t = 0; t < (int32_t)c->a.topic_count; t++) {
+            if (uniform || prng_chance(prng, 1, 2)) {
+                topics[member->topic_count++] = t;
+            }
+        }
+    }
+}
+
+static int32_t topic_of(const struct group_case *c, int32_t p)
+{
+    size_t t = c->a.topic_count;
+    while (c->topics[t - 1].first > p ||
+           p >= c->topics[t - 1].first + c->topics[t - 1].partitions) {
+        t--;
+    }
+    return (int32_t)t - 1;
+}
+
+/* Random claims, some of them stale, contradictory or of topics that are not subscribed. */
+static void case_claims(struct group_case *c, struct prng *prng)
+{
+    for (size_t m = 0; m < c->a.member_count; m++) {
+        c->members[m].owned_count = 0;
+        c->members[m].generation = (int32_t)prng_below(prng, 3);
+    }
+    for (int32_t p = 0; p < c->a.partition_count; p++) {
+        for (uint64_t n = prng_below(prng, 3); n > 0; n--) {
+            size_t m = prng_below(prng, c->a.member_count);
+            struct assign_member *member = &c->members[m];
+            bool twice = member->owned_count && c->owned[m][member->owned_count - 1] == p;
+            if (assign_subscribes(member, topic_of(c, p)) && !twice) {
+                c->owned[m][member->owned_count++] = p;
+            }
+        }
+    }
+}
+
+static void case_complete(const struct group_case *c)
+{
+    for (int32_t p = 0; p < c->a.partition_count; p++) {
+        int32_t t = topic_of(c, p);
+        bool wanted = false;
+        for (size_t m = 0; m < c->a.member_count; m++) {
+            wanted |= assign_subscribes(&c->members[m], t);
+        }
+        cr_assert_eq(c->owner[p] >= 0, wanted, "partition %d", p);
+        cr_assert(!wanted || assign_subscribes(&c->members[c->owner[p]], t));
+    }
+}
+
+/* No chain of hand-overs leads from a member to one with at least two partitions less. */
+static void case_balanced(const struct group_case *c)
+{
+    int32_t load[MEMBERS] = {0};
+    static bool passes[MEMBERS][MEMBERS];
+    memset(passes, 0, sizeof passes);
+    for (int32_t p = 0; p < c->a.partition_count; p++) {
+        if (c->owner[p] >= 0) {
+            load[c->owner[p]]++;
+            for (size_t m = 0; m < c->a.member_count; m++) {
+                passes[c->owner[p]][m] |= assign_subscribes(&c->members[m], topic_of(c, p));
+            }
+        }
+    }
+    for (size_t k = 0; k < c->a.member_count; k++) {
+        for (size_t i = 0; i < c->a.member_count; i++) {
+            for (size_t j = 0; passes[i][k] && j < c->a.member_count; j++) {
+                passes[i][j] |= passes[k][j];
+            }
+        }
+    }
+    for (size_t i = 0; i < c->a.member_count; i++) {
+        for (size_t j = 0; j < c->a.member_count; j++) {
+            cr_assert(!passes[i][j] || load[i] <= load[j] + 1, "%d against %d", load[i], load[j]);
+        }
+    }
+}
+
+Test(assignors, sticky_is_complete_balanced_and_stays)
+{
+    struct prng prng = prng_of(11);
+    for (int round = 0; round < 400; round++) {
+        struct group_case *c = case_new();
+        case_random(c, &prng, round % 2);
+        case_claims(c, &prng);
+        cr_assert_eq(assign_sticky(&c->a, &c->arena), 0);
+        case_complete(c);
+        case_balanced(c);
+        /* What it gave it gives again. */
+        int32_t before[PARTITIONS];
+        memcpy(before, c->owner, sizeof before);
+        for (size_t m = 0; m < c->a.member_count; m++) {
+            c->members[m].owned_count = 0;
+            c->members[m].generation = 7;
+        }
+        for (int32_t p = 0; p < c->a.partition_count; p++) {
+            if (before[p] >= 0) {
+                c->owned[before[p]][c->members[before[p]].owned_count++] = p;
+            }
+        }
+        cr_assert_eq(assign_sticky(&c->a, &c->arena), 0);
+        cr_assert_arr_eq(before, c->owner, (size_t)c->a.partition_count * sizeof *before);
+        case_free(c);
+    }
+}
+
+static int descending(const void *left, const void *right)
+{
+    return *(const int32_t *)right - *(const int32_t *)left;
+}
+
+Test(assignors, sticky_moves_no_more_than_it_must)
+{
+    struct prng prng = prng_of(12);
+    for (int round = 0; round < 300; round++) {
+        struct group_case *c = case_new();
+        int32_t held[MEMBERS] = {0}, members, least, extra, kept = 0, most = 0;
+        case_random(c, &prng, true);
+        members = (int32_t)c->a.member_count;
+        for (int32_t p = 0; p < c->a.partition_count; p++) {
+            if (prng_chance(&prng, 4, 5)) {
+                int32_t m = (int32_t)prng_below(&prng, (uint64_t)members);
+                c->owned[m][c->members[m].owned_count++] = p;
+                held[m]++;
+            }
+        }
+        cr_assert_eq(assign_sticky(&c->a, &c->arena), 0);
+        case_complete(c);
+        for (int32_t m = 0; m < members; m++) {
+            for (size_t i = 0; i < c->members[m].owned_count; i++) {
+                kept += c->owner[c->owned[m][i]] == m;
+            }
+        }
+        qsort(held, (size_t)members, sizeof *held, descending);
+        least = c->a.partition_count / members;
+        extra = c->a.partition_count % members;
+        for (int32_t m = 0; m < members; m++) {
+            int32_t share = least + (m < extra);
+            most += held[m] < share ? held[m] : share;
+        }
+        cr_assert_eq(kept, most, "%d partitions stay, %d could", kept, most);
+        case_free(c);
+    }
+}
+
+/* One round: nobody gets what another holds, and nobody keeps what he must give. */
+static void cooperative_round(struct group_case *c, int32_t generation)
+{
+    cr_assert_eq(assign_cooperative(&c->a, &c->arena), 0);
+    for (size_t m = 0; m < c->a.member_count; m++) {
+        for (size_t i = 0; i < c->members[m].owned_count; i++) {
+            int32_t owner = c->owner[c->owned[m][i]];
+            bool shared = false;
+            for (size_t k = 0; owner >= 0 && k < c->members[owner].owned_count; k++) {
+                shared |= c->owned[owner][k] == c->owned[m][i];
+            }
+            cr_assert(owner < 0 || owner == (int32_t)m || shared, "given while it is held");
+        }
+    }
+    for (size_t m = 0; m < c->a.member_count; m++) {
+        c->members[m].owned_count = 0;
+        c->members[m].generation = generation;
+    }
+    for (int32_t p = 0; p < c->a.partition_count; p++) {
+        if (c->owner[p] >= 0) {
+            c->owned[c->owner[p]][c->members[c->owner[p]].owned_count++] = p;
+        }
+    }
+}
+
+/* Where subscriptions differ, what becomes free may be worth another hand-over. */
+Test(assignors, cooperative_settles_in_two_rounds)
+{
+    struct prng prng = prng_of(13);
+    for (int round = 0; round < 300; round++) {
+        struct group_case *c = case_new();
+        case_random(c, &prng, round % 2);
+        case_claims(c, &prng);
+        int rounds = 1;
+        bool wanting = true;
+        for (; wanting && rounds < 6; rounds++) {
+            int32_t owner[PARTITIONS];
+            cooperative_round(c, rounds + 5);
+            memcpy(owner, c->owner, sizeof owner);
+            cr_assert_eq(assign_sticky(&c->a, &c->arena), 0);
+            wanting = memcmp(owner, c->owner, sizeof owner) != 0;
+        }
+        cr_assert(!wanting && rounds <= (round % 2 ? 3 : 6), "%d rounds", rounds);
+        case_complete(c);
+        case_balanced(c);
+        case_free(c);
+    }
+}
+
+/* --- hostile members --- */
+
+Test(assignors, what_members_say_is_not_believed)
+{
+    struct prng prng = prng_of(14);
+    static const char *const topics[] = {"orders", "payments"};
+    for (int round = 0; round < 3000; round++) {
+        struct group_case *c = case_new();
+        struct wire_writer w[3];
+        struct join_group_response join;
+        struct join_group_response_members members[3];
+        enum strategy strategy = (enum strategy)prng_below(&prng, STRATEGY_COUNT);
+        struct subscription s = {.topics = topics,
+                                 .topic_count = 2,
+                                 .owned = java_parts,
+                                 .owned_count = 3,
+                                 .previous = java_parts,
+                                 .previous_count = 3,
+                                 .generation = 3};
+        join_group_response_init(&join);
+        for (int m = 0; m < 3; m++) {
+            wire_writer_init(&w[m], &c->memory, 65536);
+            cr_assert_eq(subscription_write(&s, strategy, &w[m], &c->arena), 0);
+            for (uint64_t n = m == 0 ? 0 : prng_below(&prng, 6); n > 0; n--) {
+                w[m].data[prng_below(&prng, w[m].size)] = (uint8_t)prng_below(&prng, 256);
+            }
+            join_group_response_members_init(&members[m]);
+            members[m].member_id = wire_string_of(m == 0 ? "a" : m == 1 ? "b" : "c");
+            members[m].metadata = (struct wire_bytes){
+                w[m].data, (int32_t)(m == 2 ? prng_below(&prng, w[m].size + 1) : w[m].size)};
+        }
+        join.members = members;
+        join.members_count = 3;
+        struct roster roster;
+        struct assign a;
+        struct wire_writer blob;
+        int error = roster_read(&roster, &join, strategy, &c->arena);
+        cr_assert(error == 0 || error == ERR_TOO_LARGE, "%d", error);
+        for (size_t t = 0; !error && t < roster.topic_count; t++) {
+            roster.partitions[t] = (int32_t)prng_below(&prng, 5);
+        }
+        if (!error) {
+            wire_writer_init(&blob, &c->memory, 65536);
+            cr_assert_eq(roster_assign(&roster, strategy, &a), 0);
+            cr_assert_eq(assignment_write(&a, 0, &blob, &c->arena), 0);
+            for (uint64_t n = prng_below(&prng, 4); n > 0; n--) {
+                blob.data[prng_below(&prng, blob.size)] = (uint8_t)prng_below(&prng, 256);
+            }
+            struct named_partition *parts;
+            size_t count = 0;
+            error = assignment_read((struct wire_bytes){blob.data, (int32_t)blob.size}, &parts,
+                                    &count, &c->arena);
+            cr_assert(error == 0 || error == ERR_MALFORMED, "%d", error);
+            for (size_t i = 1; !error && i < count; i++) {
+                cr_assert_lt(named_partition_compare(&parts[i - 1], &parts[i]), 0);
+            }
+            wire_writer_deinit(&blob);
+        }
+        for (int m = 0; m < 3; m++) {
+            wire_writer_deinit(&w[m]);
+        }
+        case_free(c);
+    }
+}
