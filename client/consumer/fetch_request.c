@@ -105,19 +105,12 @@ static void fetch_out_of_range(struct fetcher *f, struct fetch_part *part)
 {
     struct consumer_partition *p = part->partition;
     leat_error e;
-    switch (f->options->reset) {
-    case LEAT_RESET_EARLIEST:
-    case LEAT_RESET_LATEST:
-        p->state = PARTITION_RESOLVING;
-        p->want = f->options->reset == LEAT_RESET_EARLIEST ? LEAT_EARLIEST : LEAT_LATEST;
-        break;
-    default:
+    if (!partition_reset(p, f->options->reset)) {
         error_set(
             &e, ERR_OFFSET_OUT_OF_RANGE,
             "%s-%d: offset %lld is outside what the log holds: seek, or set auto.offset.reset",
             p->topic, (int)p->partition, (long long)part->offset);
         fetch_refuse(f, p, &e);
-        break;
     }
 }
 

@@ -2,6 +2,8 @@
 
 #include "consumer/fetcher_private.h"
 
+#include <string.h>
+
 static void fetcher_soon(struct fetcher *f)
 {
     if (!f->closing) {
@@ -35,17 +37,100 @@ void partition_start(struct consumer_partition *p, int64_t offset, int64_t times
 {
     p->generation++;
     p->position = offset;
+    p->done = offset >= 0 ? offset : -1;
+    p->position_epoch = p->done_epoch = -1;
     p->fetched_epoch = p->validated_epoch = -1;
     p->failures = 0;
     p->not_before_ns = 0;
     if (offset >= 0) {
         p->state = PARTITION_FETCHING;
         p->fetch_offset = offset;
+    } else if (offset == LEAT_COMMITTED) {
+        p->state = PARTITION_COMMITTED;
+        p->asked = false;
     } else {
         p->state = PARTITION_RESOLVING;
         p->want = offset;
         p->timestamp_ms = timestamp_ms;
     }
+}
+
+bool partition_reset(struct consumer_partition *p, int32_t reset)
+{
+    if (reset == LEAT_RESET_NONE) {
+        return false;
+    }
+    p->state = PARTITION_RESOLVING;
+    p->want = reset == LEAT_RESET_EARLIEST ? LEAT_EARLIEST : LEAT_LATEST;
+    return true;
+}
+
+struct consumer_partition *partition_new(struct memory *heap, const char *topic, int32_t partition,
+                                         int64_t offset, int64_t timestamp_ms)
+{
+    size_t size = strlen(topic) + 1;
+    struct consumer_partition *p = memory_alloc(heap, sizeof *p + size);
+    if (p) {
+        memcpy(p->topic, topic, size);
+        p->partition = partition;
+        p->committed = -1;
+        list_init(&p->link);
+        list_init(&p->node_link);
+        partition_start(p, offset, timestamp_ms);
+    }
+    return p;
+}
+
+int partition_compare(const struct consumer_partition *a, const struct consumer_partition *b)
+{
+    int order = strcmp(a->topic, b->topic);
+    return order ? order : (a->partition > b->partition) - (a->partition < b->partition);
+}
+
+void fetcher_add(struct fetcher *f, struct consumer_partition *const *parts, size_t count)
+{
+    struct list *at = f->assigned.next;
+    for (size_t i = 0; i < count; i++) {
+        while (at != &f->assigned &&
+               partition_compare(container_of(at, struct consumer_partition, link), parts[i]) < 0) {
+            at = at->next;
+        }
+        list_append(at, &parts[i]->link); /* in front of it */
+        f->assigned_count++;
+    }
+}
+
+void fetcher_drop(struct fetcher *f, struct consumer_partition *p)
+{
+    list_each (node, &f->chunks) {
+        struct chunk *c = container_of(node, struct chunk, link);
+        if (c->partition == p) {
+            list_remove(&c->link);
+            (void)chunk_return(f, c);
+        }
+    }
+}
+
+void fetcher_remove(struct fetcher *f, struct consumer_partition *p)
+{
+    assert(!p->removed && f->assigned_count > 0);
+    fetcher_drop(f, p);
+    p->removed = true;
+    f->assigned_count--;
+    list_remove(&p->link);
+    list_append(&f->retired, &p->link);
+}
+
+struct consumer_partition *fetcher_find(const struct fetcher *f, const char *topic,
+                                        int32_t partition)
+{
+    list_each (node, &f->assigned) {
+        struct consumer_partition *p = container_of(node, struct consumer_partition, link);
+        if (p->partition == partition && strcmp(p->topic, topic) == 0) {
+            return p;
+        }
+    }
+    return NULL;
 }
 
 int fetch_queue(struct fetcher *f, struct consumer_partition *p, const struct chunk *from)
@@ -184,7 +269,7 @@ static bool partition_leader(struct fetcher *f, struct consumer_partition *p, in
 static void partition_plan(struct fetcher *f, struct consumer_partition *p, uint64_t *due_ns)
 {
     int32_t leader, epoch;
-    if (p->in_flight || p->paused) {
+    if (p->in_flight || p->paused || p->revoking || p->state == PARTITION_COMMITTED) {
         return;
     }
     if (io_now(f->core->io) < p->not_before_ns) {
@@ -351,7 +436,8 @@ struct fetch_part *fetch_find(struct fetch_op *op, uint32_t *next, struct wire_s
 
 bool fetch_wanted(const struct fetch_part *part)
 {
-    return !part->partition->removed && part->partition->generation == part->generation;
+    const struct consumer_partition *p = part->partition;
+    return !p->removed && !p->revoking && p->generation == part->generation;
 }
 
 static void fetcher_closing(struct fetcher *f)
@@ -400,9 +486,8 @@ static void fetcher_closed(struct fetcher *f)
     while ((node = list_pop(&f->chunks))) {
         (void)chunk_return(f, container_of(node, struct chunk, link));
     }
-    while ((node = list_pop(&f->assigned))) {
-        container_of(node, struct consumer_partition, link)->removed = true;
-        list_append(&f->retired, node);
+    while ((node = list_first(&f->assigned))) {
+        fetcher_remove(f, container_of(node, struct consumer_partition, link));
     }
     fetcher_sweep(f);
     assert(list_empty(&f->retired));

@@ -5,8 +5,10 @@
  *
  *              assign, seek by meaning                    leader epoch changed
  *     RESOLVING <------------------ FETCHING ------------------------> VALIDATING
- *         |        out of range        ^  ^                                |
- *         +------- ListOffsets --------+  +---- OffsetForLeaderEpoch ------+
+ *      ^  |        out of range      ^ ^  ^                                |
+ *      |  +------- ListOffsets ------|-+  +---- OffsetForLeaderEpoch ------+
+ *      |                             |
+ *      +-- nothing committed -- COMMITTED: its group is asked (consumer/group/offsets.c)
  *     any --refusal--> an error in the queue, and the partition is paused
  *
  * Per broker one Fetch, one ListOffsets and one OffsetForLeaderEpoch may be under way. A partition
@@ -22,7 +24,12 @@
 #include "consumer/reader.h"
 #include "core/core.h"
 
-enum consumer_state { PARTITION_RESOLVING, PARTITION_VALIDATING, PARTITION_FETCHING };
+enum consumer_state {
+    PARTITION_COMMITTED,
+    PARTITION_RESOLVING,
+    PARTITION_VALIDATING,
+    PARTITION_FETCHING,
+};
 
 struct consumer_partition {
     struct list link;      /* of fetcher->assigned or ->retired */
@@ -33,10 +40,16 @@ struct consumer_partition {
     bool paused;
     bool in_flight;
     bool removed;        /* from the assignment */
+    bool revoking;       /* the group takes it: neither fetched nor handed out any more */
+    bool asked;          /* the group's offset of it: COMMITTED */
     uint32_t generation; /* F2 */
     unsigned references; /* by requests, chunks and the reader */
     int64_t position;    /* what leat_poll() hands out next; < 0: not known yet */
-    int64_t want;        /* LEAT_EARLIEST, _LATEST, _AT_TIME: while RESOLVING */
+    int64_t done;        /* what the caller is done with: the position before the latest view, which
+                            is what may be committed for him; -1: not known yet */
+    int64_t committed;   /* the latest commit that was acknowledged, or -1 */
+    int32_t position_epoch, done_epoch; /* leader epochs of the records before, or -1 */
+    int64_t want;                       /* LEAT_EARLIEST, _LATEST, _AT_TIME: while RESOLVING */
     int64_t timestamp_ms;
     int64_t fetch_offset;
     int32_t fetched_epoch; /* leader epoch of the last batch fetched, -1 */
@@ -102,6 +115,32 @@ void fetcher_wake(struct fetcher *f);
 
 /* Lets go of everything; closed() is called in a later turn. The partitions stay the heap's. */
 void fetcher_close(struct fetcher *f, void (*closed)(struct fetcher *f));
+
+/* In the gate, either side: a partition at an offset or a meaning, not assigned yet; NULL without
+ * memory. */
+struct consumer_partition *partition_new(struct memory *heap, const char *topic, int32_t partition,
+                                         int64_t offset, int64_t timestamp_ms);
+
+/* In the gate, either side: by topic, then by number. */
+int partition_compare(const struct consumer_partition *a, const struct consumer_partition *b);
+
+/* In the gate, either side: adds partitions, which are in order and not assigned, to the
+ * assignment, which is kept in order. */
+void fetcher_add(struct fetcher *f, struct consumer_partition *const *parts, size_t count);
+
+/* In the gate, either side: takes a partition out of the assignment. What is queued of it goes; what
+ * the caller reads stays until he gives it back. */
+void fetcher_remove(struct fetcher *f, struct consumer_partition *p);
+
+/* In the gate, either side: gives the queued chunks of a partition back. */
+void fetcher_drop(struct fetcher *f, struct consumer_partition *p);
+
+/* In the gate, either side: the assigned partition, or NULL. */
+struct consumer_partition *fetcher_find(const struct fetcher *f, const char *topic,
+                                        int32_t partition);
+
+/* In the gate, either side: starts a partition as `reset` says; false for LEAT_RESET_NONE. */
+bool partition_reset(struct consumer_partition *p, int32_t reset);
 
 /* In the gate, either side: starts a partition at an offset or a meaning. */
 void partition_start(struct consumer_partition *p, int64_t offset, int64_t timestamp_ms);

@@ -82,7 +82,12 @@ static void offsets_partition(struct fetcher *f, struct fetch_part *part,
         part_failed(f, part, error, "find the offset to start at");
     } else if (in->offset >= 0) {
         p->state = PARTITION_FETCHING;
-        p->fetch_offset = p->position = in->offset;
+        p->fetch_offset = in->offset;
+        if (p->queued_bytes == 0) {
+            /* What is queued still comes first, and moves the position itself. */
+            p->position = p->done = in->offset;
+            p->position_epoch = p->done_epoch = -1;
+        }
         p->failures = 0;
     } else if (p->want == LEAT_AT_TIME) {
         p->want = LEAT_LATEST; /* nothing is as young as that */
@@ -208,9 +213,7 @@ static void epochs_truncated(struct fetcher *f, struct fetch_part *part, int64_t
         p->fetch_offset = end_offset;
         return;
     }
-    if (f->options->reset != LEAT_RESET_NONE) {
-        p->state = PARTITION_RESOLVING;
-        p->want = f->options->reset == LEAT_RESET_EARLIEST ? LEAT_EARLIEST : LEAT_LATEST;
+    if (partition_reset(p, f->options->reset)) {
         return;
     }
     leat_error e;

@@ -151,8 +151,19 @@ static const struct option consumer_options[] = {
     {"buffer.bytes", OPTION_UINT64, FIELD(STRUCT, buffer_bytes), 1 << 16, 0x1p40, NULL},
     {"max.poll.records", OPTION_UINT32, FIELD(STRUCT, poll_max_records), 1, 1 << 20, NULL},
     {"batch.max.bytes", OPTION_UINT32, FIELD(STRUCT, batch_max_bytes), 1 << 16, INT32_MAX, NULL},
-    {"enable.auto.commit", OPTION_IGNORED, 0, 0, 0, NULL},
-    {"auto.commit.enable", OPTION_IGNORED, 0, 0, 0, NULL},
+    {"group.id", OPTION_TEXT, FIELD(STRUCT, group_id), 0, sizeof((STRUCT){0}.group_id), NULL},
+    {"group.instance.id", OPTION_TEXT, FIELD(STRUCT, group_instance_id), 0,
+     sizeof((STRUCT){0}.group_instance_id), NULL},
+    {"partition.assignment.strategy", OPTION_TEXT, FIELD(STRUCT, strategies), 0,
+     sizeof((STRUCT){0}.strategies), NULL},
+    MS("session.timeout.ms", session_timeout_ms, 10),
+    MS("heartbeat.interval.ms", heartbeat_interval_ms, 1),
+    MS("max.poll.interval.ms", max_poll_interval_ms, 10),
+    {"enable.auto.commit", OPTION_BOOL, FIELD(STRUCT, auto_commit), 0, 1, NULL},
+    {"auto.commit.enable", OPTION_BOOL, FIELD(STRUCT, auto_commit), 0, 1, NULL},
+    MS("auto.commit.interval.ms", auto_commit_interval_ms, 1),
+    {"revocation.returns", OPTION_BOOL, FIELD(STRUCT, revocation_returns), 0, 1, NULL},
+    {"enable.auto.offset.store", OPTION_IGNORED, 0, 0, 0, NULL},
     {"enable.partition.eof", OPTION_IGNORED, 0, 0, 0, NULL},
     {"queued.max.messages.kbytes", OPTION_IGNORED, 0, 0, 0, NULL},
     {NULL, OPTION_IGNORED, 0, 0, 0, NULL},
@@ -363,6 +374,11 @@ int consumer_options_take(leat_consumer_options *out, const leat_consumer_option
     int error = options_copy(&taken, sizeof taken, in, e);
     if (!error) {
         error = options_check(consumer_options, &taken, e);
+    }
+    if (!error && taken.heartbeat_interval_ms >= taken.session_timeout_ms) {
+        return error_set(e, ERR_BAD_CONFIG,
+                         "heartbeat.interval.ms: %d is not below session.timeout.ms, which is %d",
+                         (int)taken.heartbeat_interval_ms, (int)taken.session_timeout_ms);
     }
     if (!error) {
         *out = taken;

@@ -43,10 +43,14 @@ enum leat_code {
     LEAT_ERR_UNKNOWN_TOPIC = -3, /* no such topic or partition */
     LEAT_ERR_MESSAGE_TOO_LARGE = -10,
     LEAT_ERR_INVALID_TOPIC = -17,
+    LEAT_ERR_GENERATION = -22,     /* the group has gone on without this member */
+    LEAT_ERR_UNKNOWN_MEMBER = -25, /* as above: the coordinator gave it up */
+    LEAT_ERR_REBALANCE = -27,      /* partitions are about to be revoked: see leat_rebalance() */
     LEAT_ERR_TOPIC_EXISTS = -36,
     LEAT_ERR_SEQUENCE = -45, /* the broker no longer knows what this producer sent before */
     LEAT_ERR_GROUP_NOT_EMPTY = -68,
     LEAT_ERR_GROUP_NOT_FOUND = -69,
+    LEAT_ERR_FENCED_INSTANCE = -82, /* another member has this group.instance.id */
     LEAT_ERR_FENCED = -90,
 
     LEAT_ERR_TIMEOUT = -1001,
@@ -272,20 +276,33 @@ LEAT_API int leat_producer_close(leat_producer *p, int timeout_ms, leat_error *e
 
 /* --- consumer --- */
 
+/* A consumer reads partitions. Which, its program says (leat_assign), or the group that it belongs
+ * to (leat_subscribe): members of a group share the partitions of their topics, and the group
+ * remembers how far they came (offsets are committed), so that one goes on where another stopped.
+ *
+ * Membership needs no attention but leat_poll(): the client's thread keeps in touch with the group.
+ * A member that does not poll for max_poll_interval_ms leaves the group, and joins again with its
+ * next poll; its partitions are read by others from the last commit on. When the group gives a
+ * partition to somebody else it is revoked at a leat_poll(): by calling it the program says that it
+ * is done with the records of the poll before. What a program reads twice, after a crash or a loss,
+ * lies behind the last commit. */
 typedef struct leat_consumer leat_consumer;
 
 /* Offsets with a meaning, for leat_start, leat_seek() and leat_offset_at(). */
 enum {
     LEAT_LATEST = -1,   /* what comes from now on */
     LEAT_EARLIEST = -2, /* what the log still holds */
-    LEAT_AT_TIME = -10 /* leat_start: the first record at or after timestamp_ms, else LEAT_LATEST */
+    LEAT_AT_TIME =
+        -10, /* leat_start: the first record at or after timestamp_ms, else LEAT_LATEST */
+    LEAT_COMMITTED = -1000 /* leat_start: what the group committed, else as reset says */
 };
 
 enum leat_reset { LEAT_RESET_NONE = 0, LEAT_RESET_EARLIEST = 1, LEAT_RESET_LATEST = 2 };
 
 typedef struct leat_consumer_options {
     size_t size;
-    int32_t reset;         /* enum leat_reset: when an offset is out of range; none: an error */
+    int32_t reset;         /* enum leat_reset: without a committed offset, or when it is out of
+                              range; none: an error */
     bool read_uncommitted; /* also records of open and aborted transactions */
     bool check_crcs;       /* verify each batch's checksum */
     int32_t fetch_max_wait_ms, fetch_min_bytes;      /* how long the broker may gather */
@@ -293,12 +310,27 @@ typedef struct leat_consumer_options {
     uint64_t buffer_bytes;                           /* fetched ahead of leat_poll() */
     uint32_t poll_max_records;                       /* per leat_poll() */
     uint32_t batch_max_bytes;                        /* of a batch, decompressed */
+
+    /* Of members of a group: */
+    char group_id[256];            /* when leat_consumer_open() is given none */
+    char group_instance_id[250];   /* a static member: it may restart within the session timeout
+                                     without a rebalance; "": none */
+    char strategies[64];           /* range, roundrobin, sticky, cooperative-sticky: one or several,
+                                     by preference; cooperative-sticky alone, and only alone, keeps
+                                     reading what stays where it is */
+    int32_t session_timeout_ms;    /* silence after which a member is given up */
+    int32_t heartbeat_interval_ms; /* at most a third of it */
+    int32_t max_poll_interval_ms;  /* between two leat_poll(), and to let go of partitions */
+    bool auto_commit;              /* in the background, what was handed out before the last poll */
+    bool revocation_returns;       /* leat_poll() returns LEAT_ERR_REBALANCE before it lets go */
+    int32_t auto_commit_interval_ms;
 } leat_consumer_options;
 
 #define LEAT_CONSUMER_OPTIONS_INIT                                                                 \
     {                                                                                              \
         sizeof(leat_consumer_options), LEAT_RESET_LATEST, false, true, 500, 1, 32u << 20,          \
-            2u << 20, 64u << 20, 1000, 128u << 20                                                  \
+            2u << 20, 64u << 20, 1000, 128u << 20, "", "", "cooperative-sticky", 45000, 3000,      \
+            300000, true, false, 5000                                                              \
     }
 
 LEAT_API int leat_consumer_options_set(leat_consumer_options *o, const char *name,
@@ -307,30 +339,100 @@ LEAT_API int leat_consumer_options_set(leat_consumer_options *o, const char *nam
 typedef struct leat_start {
     const char *topic;
     int32_t partition;
-    int64_t offset;       /* >= 0, LEAT_EARLIEST, LEAT_LATEST or LEAT_AT_TIME */
+    int64_t offset;       /* >= 0, LEAT_EARLIEST, _LATEST, _AT_TIME, or with a group _COMMITTED */
     int64_t timestamp_ms; /* for LEAT_AT_TIME */
 } leat_start;
 
-/* Opens a consumer on a client. `group` is NULL: partitions are assigned by the caller.
- * LEAT_ERR_UNSUPPORTED for a group, LEAT_ERR_CONFIG, LEAT_ERR_NO_MEMORY. */
+/* Opens a consumer on a client. `group` (NULL: options->group_id) may be NULL or "": then offsets
+ * are not committed, and partitions are assigned by the caller. Does not wait for the broker.
+ * LEAT_ERR_CONFIG, LEAT_ERR_NO_MEMORY. */
 LEAT_API int leat_consumer_open(leat_consumer **out, leat_client *c, const char *group,
                                 const leat_consumer_options *options, leat_error *e);
 
-/* Reads these partitions from now on, in place of all earlier ones. Copies; does not wait. */
+/* Reads these partitions from now on, in place of all earlier ones and of a subscription. Copies;
+ * does not wait. */
 LEAT_API int leat_assign(leat_consumer *k, const leat_start *parts, size_t count, leat_error *e);
 
+/* Joins the group for these topics, in place of earlier ones. A name that begins with ^ is a POSIX
+ * extended regular expression: all topics that it matches, now and later, but internal ones. Copies;
+ * does not wait: partitions come while the program polls. LEAT_ERR_ARGUMENT: no group, no topics, a
+ * wrong expression. */
+LEAT_API int leat_subscribe(leat_consumer *k, const char *const *topics, size_t count,
+                            leat_error *e);
+
+/* Leaves the group and reads nothing any more; with auto_commit, what was handed out before the
+ * last poll is committed first. Does not wait. */
+LEAT_API int leat_unsubscribe(leat_consumer *k, leat_error *e);
+
 /* Waits at most `timeout_ms` for records. Returns their count; *records is lent until the next call
- * on this consumer but leat_wakeup(). 0: none came in time; leat_problem() may know why.
- * Records of a partition come in the order of their offsets. Negative: LEAT_ERR_INTERRUPTED after
- * leat_wakeup(); _OFFSET_OUT_OF_RANGE with LEAT_RESET_NONE; _CORRUPT; or the broker's refusal for a
- * partition, which is then paused: other partitions go on. */
+ * on this consumer that may change its assignment or its position (leat_poll, _assign, _subscribe,
+ * _unsubscribe, _seek, _pause, _close). 0: none came in time; leat_problem() may know why. Records
+ * of a partition come in the order of their offsets. Negative: LEAT_ERR_INTERRUPTED after
+ * leat_wakeup(); _OFFSET_OUT_OF_RANGE with LEAT_RESET_NONE; _CORRUPT; the broker's refusal for a
+ * partition, which is then paused, or of the group: other partitions go on, joining is tried again
+ * unless the error is fatal (_FENCED_INSTANCE). LEAT_ERR_REBALANCE with revocation_returns: the
+ * next poll lets go of what leat_rebalance() calls LEAT_REVOKING; commit before it. */
 LEAT_API int leat_poll(leat_consumer *k, const leat_record **records, int timeout_ms,
                        leat_error *e);
 
+enum leat_change_kind {
+    LEAT_ASSIGNED = 1, /* records of it may come */
+    LEAT_REVOKING = 2, /* with revocation_returns: it goes with the next leat_poll() */
+    LEAT_REVOKED = 3,  /* it is gone; with auto_commit all that was handed out is committed */
+    LEAT_LOST = 4      /* it is gone without a commit: others may be reading it already */
+};
+
+typedef struct leat_change {
+    int32_t kind; /* enum leat_change_kind */
+    int32_t partition;
+    const char *topic;
+} leat_change;
+
+/* What the group has changed since the last call, in the order in which it did: the count, and
+ * *changes, lent until the next call of this function. Calling it is optional; of a consumer that
+ * never does, the newest 10,000 are kept. Without a group there are none. LEAT_ERR_NO_MEMORY. */
+LEAT_API int leat_rebalance(leat_consumer *k, const leat_change **changes, leat_error *e);
+
+/* Where a partition is read, or what is committed of it. */
+typedef struct leat_offset {
+    const char *topic;
+    int32_t partition;
+    int32_t leader_epoch; /* of the record before, -1: not known */
+    int64_t offset;       /* of the next record to read */
+    const char *metadata; /* the program's own, at most 4096 bytes; NULL: "" */
+} leat_offset;
+
+/* The partitions that this consumer reads and their positions (see leat_consumer_position()): the
+ * count, and *parts, by topic and number, lent until the next call of this function.
+ * LEAT_ERR_NO_MEMORY. */
+LEAT_API int leat_assignment(leat_consumer *k, const leat_offset **parts, leat_error *e);
+
+/* Commits the positions of all assigned partitions: everything that leat_poll() has handed out, the
+ * latest records included, so call it when they are done with. Waits at most `timeout_ms` for the
+ * answer; with 0 it goes on in the background, is tried again for the client's timeout_ms, and if
+ * it fails a later leat_poll() says so. LEAT_ERR_TIMEOUT: nothing is known of it. _GENERATION,
+ * _UNKNOWN_MEMBER: the partitions were lost, others read them. LEAT_ERR_ARGUMENT: no group. */
+LEAT_API int leat_commit(leat_consumer *k, int timeout_ms, leat_error *e);
+
+/* Commits these offsets instead. LEAT_ERR_NOT_FOUND, and nothing is committed: one of the
+ * partitions is not this member's (any more). */
+LEAT_API int leat_commit_offsets(leat_consumer *k, const leat_offset *offsets, size_t count,
+                                 int timeout_ms, leat_error *e);
+
+/* What the group has committed of these partitions: fills offset (-1: nothing), leader_epoch and
+ * metadata, which is lent until the next call of this function. LEAT_ERR_ARGUMENT: no group. */
+LEAT_API int leat_committed(leat_consumer *k, leat_offset *offsets, size_t count, int timeout_ms,
+                            leat_error *e);
+
 /* Continues an assigned partition at `offset` (>= 0, LEAT_EARLIEST or LEAT_LATEST); what was
- * fetched ahead is dropped. LEAT_ERR_NOT_FOUND: not assigned. */
+ * fetched ahead is dropped. The next commit is of this position. LEAT_ERR_NOT_FOUND: not assigned.
+ */
 LEAT_API int leat_seek(leat_consumer *k, const char *topic, int32_t partition, int64_t offset,
                        leat_error *e);
+
+/* The same at the first record at or after `timestamp_ms`, else LEAT_LATEST. */
+LEAT_API int leat_seek_time(leat_consumer *k, const char *topic, int32_t partition,
+                            int64_t timestamp_ms, leat_error *e);
 
 /* The offset that follows what leat_poll() has handed out, or where reading starts; LEAT_EARLIEST
  * and the like while the broker has not answered yet. LEAT_ERR_NOT_FOUND: not assigned. */
@@ -342,14 +444,19 @@ LEAT_API int leat_consumer_position(leat_consumer *k, const char *topic, int32_t
 LEAT_API int leat_pause(leat_consumer *k, const char *topic, int32_t partition, bool paused,
                         leat_error *e);
 
-/* A descriptor that is readable while leat_poll() would return at once; for poll(2) and the like
- * alone. It lives as long as the consumer. */
+/* Lets a partition go on that leat_pause() or an error holds back. */
+LEAT_API int leat_resume(leat_consumer *k, const char *topic, int32_t partition, leat_error *e);
+
+/* A descriptor that is readable while leat_poll() would return at once or has something to do; for
+ * poll(2) and the like alone. It lives as long as the consumer. */
 LEAT_API int leat_consumer_fd(leat_consumer *k);
 
 /* Makes the current or the next leat_poll() return LEAT_ERR_INTERRUPTED. Any thread. */
 LEAT_API void leat_wakeup(leat_consumer *k);
 
-/* Frees the consumer in every case. NULL is accepted. */
+/* With auto_commit commits everything that was handed out; leaves the group, but for a static
+ * member, whose partitions wait for it until the session timeout; frees the consumer in every case.
+ * Waits at most the client's timeout_ms. The result is that of the commit. NULL is accepted. */
 LEAT_API int leat_consumer_close(leat_consumer *k, leat_error *e);
 
 /* --- administration: blocking, at most the client's timeout_ms --- */

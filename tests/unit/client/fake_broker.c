@@ -15,6 +15,7 @@ static void peer_end(struct peer *p)
 {
     if (!p->closing) {
         p->closing = true;
+        coord_forget(p->broker, p);
         io_socket_close(p->broker->io, p->socket);
     }
     io_cancel(p->broker->io, &p->timer);
@@ -57,8 +58,8 @@ static void peer_go(struct peer *p)
             return;
         }
         if (wait) {
-            p->waited_ns += POLL_NS;
-            io_timer(b->io, &p->timer, io_now(b->io) + POLL_NS);
+            p->waited_ns += b->poll_ns;
+            io_timer(b->io, &p->timer, io_now(b->io) + b->poll_ns);
             break;
         }
         p->waited_ns = 0;
@@ -122,13 +123,15 @@ static void peer_waited(struct io_op *op, int64_t result)
 
 static void broker_accepted(struct io_op *op, int64_t result)
 {
-    struct fake_broker *b = container_of(op, struct fake_broker, accept);
+    struct fake_listener *l = container_of(op, struct fake_listener, accept);
+    struct fake_broker *b = l->broker;
     if (result < 0) {
         return;
     }
     struct peer *p = calloc(1, sizeof *p);
     p->broker = b;
-    p->socket = b->accepted;
+    p->node = l->id;
+    p->socket = l->accepted;
     p->recv.done = peer_received;
     p->send.done = peer_sent;
     p->timer.done = peer_waited;
@@ -136,13 +139,20 @@ static void broker_accepted(struct io_op *op, int64_t result)
     list_init(&p->link);
     list_append(&b->peers, &p->link);
     peer_recv(p);
-    io_accept(b->io, &b->accept, b->listener, &b->accepted);
+    io_accept(b->io, &l->accept, l->listener, &l->accepted);
+}
+
+static void broker_accept(struct fake_broker *b)
+{
+    for (int i = 0; i < b->nodes; i++) {
+        struct fake_listener *l = &b->listeners[i];
+        io_accept(b->io, &l->accept, l->listener, &l->accepted);
+    }
 }
 
 static void broker_started(struct io *io, void *argument)
 {
-    struct fake_broker *b = argument;
-    io_accept(io, &b->accept, b->listener, &b->accepted);
+    broker_accept(argument);
 }
 
 static void *broker_thread(void *argument)
@@ -152,28 +162,57 @@ static void *broker_thread(void *argument)
     return NULL;
 }
 
-struct fake_broker *fake_broker_start(uint16_t *port, int partitions, uint64_t seed)
+struct fake_broker *fake_broker_new(int partitions, uint64_t seed, const char *host, int nodes)
 {
     struct fake_broker *b = calloc(1, sizeof *b);
-    struct io_options options = {
-        .backend = IO_BACKEND_EPOLL, .shards = 1, .workers = 1, .memory_bytes = (size_t)1 << 30};
-    char reason[IO_REASON_SIZE];
     pthread_mutex_init(&b->lock, NULL);
     pthread_cond_init(&b->done, NULL);
     list_init(&b->peers);
     b->prng = prng_of(seed);
     b->partitions = partitions;
     b->next_producer = 1000;
+    b->host = host;
+    b->nodes = nodes;
+    b->coordinator = 1;
+    b->initial_delay_ms = 20;
+    b->poll_ns = 5000000;
+    return b;
+}
+
+static void broker_bind(struct fake_broker *b, uint16_t port)
+{
+    for (int i = 0; i < b->nodes; i++) {
+        struct fake_listener *l = &b->listeners[i];
+        *l = (struct fake_listener){.broker = b, .id = i + 1};
+        l->accept.done = broker_accepted;
+        if (io_listen(b->io, &l->listener, b->host, (uint16_t)(port ? port + i : 0), &l->port)) {
+            abort();
+        }
+    }
+}
+
+void fake_broker_listen(struct fake_broker *b, struct io *io)
+{
+    b->io = io;
+    b->poll_ns = 50000000;
+    b->coordinates = true;
+    broker_bind(b, 9092);
+    broker_accept(b);
+}
+
+struct fake_broker *fake_broker_start(uint16_t *port, int partitions, uint64_t seed)
+{
+    struct fake_broker *b = fake_broker_new(partitions, seed, "127.0.0.1", 1);
+    struct io_options options = {
+        .backend = IO_BACKEND_EPOLL, .shards = 1, .workers = 1, .memory_bytes = (size_t)1 << 30};
+    char reason[IO_REASON_SIZE];
     if (io_group_open_epoll(&b->group, &options, reason)) {
         fprintf(stderr, "%s\n", reason);
         abort();
     }
     b->io = io_group_shard(b->group, 0);
-    b->accept.done = broker_accepted;
-    if (io_listen(b->io, &b->listener, "127.0.0.1", 0, &b->port)) {
-        abort();
-    }
-    *port = b->port;
+    broker_bind(b, 0);
+    *port = b->listeners[0].port;
     pthread_create(&b->thread, NULL, broker_thread, b);
     return b;
 }
@@ -233,6 +272,12 @@ void fake_broker_stop(struct fake_broker *b)
     list_each (node, &b->peers) {
         free(container_of(node, struct peer, link));
     }
+    list_init(&b->peers);
+    fake_broker_free(b);
+}
+
+void fake_broker_free(struct fake_broker *b)
+{
     for (unsigned i = 0; i < b->topic_count; i++) {
         for (int j = 0; j < PARTITIONS; j++) {
             for (size_t k = 0; k < b->topics[i].partitions[j].count; k++) {
@@ -241,6 +286,7 @@ void fake_broker_stop(struct fake_broker *b)
             free(b->topics[i].partitions[j].batches);
         }
     }
+    coord_free(b);
     free(b);
 }
 
@@ -300,4 +346,50 @@ int fake_broker_codec(struct fake_broker *b, const char *topic, int partition)
     }
     pthread_mutex_unlock(&b->lock);
     return codec;
+}
+
+void fake_broker_topic(struct fake_broker *b, const char *topic)
+{
+    pthread_mutex_lock(&b->lock);
+    (void)fake_topic_find(b, wire_string_of(topic), NULL, true);
+    pthread_mutex_unlock(&b->lock);
+}
+
+void fake_broker_grow(struct fake_broker *b, int partitions)
+{
+    pthread_mutex_lock(&b->lock);
+    b->partitions = partitions;
+    pthread_mutex_unlock(&b->lock);
+}
+
+void fake_broker_append(struct fake_broker *b, const char *topic, int partition,
+                        int64_t timestamp_ms)
+{
+    struct memory memory;
+    struct batch_builder builder;
+    struct batch_options options = batch_options_default();
+    struct batch_header h;
+    struct bytes out;
+    const struct record_input record = {
+        .timestamp = timestamp_ms, .key = {NULL, -1}, .value = {(const uint8_t *)"x", 1}};
+    memory_init(&memory, 1 << 20);
+    batch_builder_init(&builder, &memory, 4096);
+    pthread_mutex_lock(&b->lock);
+    struct partition *p = locked_partition(b, topic, partition);
+    options.leader_epoch = b->leader_epoch;
+    if (!p || batch_append(&builder, &record) || batch_finish(&builder, &options, &out) ||
+        batch_header_read(&h, out.data, out.size)) {
+        abort();
+    }
+    fake_partition_store(p, out.data, &h);
+    pthread_mutex_unlock(&b->lock);
+    batch_builder_deinit(&builder);
+    memory_drop(&memory);
+}
+
+void fake_broker_coordinate(struct fake_broker *b)
+{
+    pthread_mutex_lock(&b->lock);
+    b->coordinates = true;
+    pthread_mutex_unlock(&b->lock);
 }

@@ -17,6 +17,7 @@ struct fake_faults {
     unsigned drop_after;  /* Produce: done, then the connection ends without an answer */
     unsigned retriable;   /* Produce: refused with NOT_LEADER_OR_FOLLOWER or the like */
     unsigned drop_fetch;  /* Fetch: the connection ends */
+    unsigned drop_group;  /* group APIs: the connection ends, before or after */
     bool lose_producers;  /* Produce: once, the state of all producers is forgotten and refused with
                              59 */
     bool corrupt;         /* Fetch: a byte of every batch is changed */
@@ -37,6 +38,13 @@ void fake_broker_stop(struct fake_broker *b);
 void fake_broker_faults(struct fake_broker *b, const struct fake_faults *faults);
 struct fake_counts fake_broker_counts(struct fake_broker *b);
 
+/* The same without a thread, on the loop of `io` and under the name `host`: `nodes` brokers at ports
+ * 9092 and up. Only the loop's thread calls the functions below then. */
+struct io;
+struct fake_broker *fake_broker_new(int partitions, uint64_t seed, const char *host, int nodes);
+void fake_broker_listen(struct fake_broker *b, struct io *io);
+void fake_broker_free(struct fake_broker *b);
+
 /* Ends all connections and listens again on the same port after `ms`. */
 void fake_broker_bounce(struct fake_broker *b);
 
@@ -45,6 +53,18 @@ void fake_broker_new_epoch(struct fake_broker *b);
 
 /* Removes all records of a partition below `offset`. */
 void fake_broker_trim(struct fake_broker *b, const char *topic, int partition, int64_t offset);
+
+/* From now on members may join groups: coordinator.c answers instead of fake_groups.c, whose groups
+ * are for administration alone. */
+void fake_broker_coordinate(struct fake_broker *b);
+
+/* Makes a topic, and appends one record to a partition. */
+void fake_broker_topic(struct fake_broker *b, const char *topic);
+void fake_broker_append(struct fake_broker *b, const char *topic, int partition,
+                        int64_t timestamp_ms);
+
+/* From now on topics have so many partitions. */
+void fake_broker_grow(struct fake_broker *b, int partitions);
 
 /* The end of a partition, or -1 without it. */
 int64_t fake_broker_end(struct fake_broker *b, const char *topic, int partition);

@@ -78,7 +78,7 @@ static int answer_find(struct fake_broker *b, struct reader *r, int version, str
     if (version < 4) {
         out.node_id = 1;
         out.host = wire_string_of("127.0.0.1");
-        out.port = b->port;
+        out.port = b->listeners[0].port;
     }
     out.coordinators =
         arena_array(arena, (size_t)in.coordinator_keys_count + 1, sizeof *out.coordinators);
@@ -88,7 +88,7 @@ static int answer_find(struct fake_broker *b, struct reader *r, int version, str
         out.coordinators[i].key = in.coordinator_keys[i];
         out.coordinators[i].node_id = 1;
         out.coordinators[i].host = wire_string_of("127.0.0.1");
-        out.coordinators[i].port = b->port;
+        out.coordinators[i].port = b->listeners[0].port;
     }
     return find_coordinator_response_encode(&out, w, version);
 }

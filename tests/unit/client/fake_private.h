@@ -4,6 +4,7 @@
 #pragma once
 
 #include "fake_broker.h"
+#include "coordinator.h"
 
 #include "base/prng.h"
 #include "io/io.h"
@@ -21,7 +22,7 @@ enum {
     GROUP_MEMBERS = 4,
     GROUP_OFFSETS = 64,
     FRAME_MAX = 64 << 20,
-    POLL_NS = 5000000,
+    NODES = 3,
 };
 
 struct stored {
@@ -73,6 +74,7 @@ struct fake_group {
 struct peer {
     struct list link;
     struct fake_broker *broker;
+    int32_t node; /* the broker id that it connected to */
     struct io_socket *socket;
     struct io_op recv, send, timer;
     uint8_t *in;
@@ -83,20 +85,30 @@ struct peer {
     int64_t waited_ns;
 };
 
+/* One broker of the cluster; they share everything but their port. */
+struct fake_listener {
+    struct fake_broker *broker;
+    struct io_listener *listener;
+    struct io_op accept;
+    struct io_socket *accepted;
+    uint16_t port;
+    int32_t id;
+};
+
 struct fake_broker {
     pthread_mutex_t lock;
     pthread_t thread;
     struct io_group *group;
     struct io *io;
-    struct io_listener *listener;
-    struct io_op accept;
-    struct io_socket *accepted;
+    struct fake_listener listeners[NODES];
+    int nodes;
+    const char *host;
+    int64_t poll_ns; /* how often what waits is looked at */
     struct list peers;
     struct io_message command;
     void (*act)(struct fake_broker *b);
     bool acted;
     pthread_cond_t done;
-    uint16_t port;
     int partitions;
     int32_t leader_epoch;
     int64_t next_producer;
@@ -108,6 +120,17 @@ struct fake_broker {
     bool lost_producers;
     struct fake_group groups[GROUPS];
     unsigned group_count, group_moves;
+
+    bool coordinates; /* the coordinator answers, not fake_groups.c */
+    struct coord_group coordinated[COORD_GROUPS];
+    struct coord_group saved[COORD_GROUPS]; /* as of the last stable generation */
+    struct coord_counts group_counts;
+    int32_t coordinator;
+    uint64_t loading_until_ns;
+    int32_t initial_delay_ms, session_ms_min;
+    uint64_t next_member;
+    char pending[COORD_MEMBERS][96]; /* member ids that were given out */
+    unsigned pending_next;
 };
 
 /* Finds or (by name, make) makes a topic. */
@@ -121,6 +144,8 @@ struct partition *fake_partition_find(struct fake_broker *b, struct fake_topic *
 int fake_groups_answer(struct fake_broker *b, int16_t key, struct reader *r, int version,
                        struct wire_writer *w, struct arena *arena);
 bool fake_groups_key(int16_t key);
+/* Takes a batch over, whatever its base offset. */
+void fake_partition_store(struct partition *p, const void *data, const struct batch_header *h);
 
 /* Answers one request into p->out; *wait: it has to wait for records. An error ends the connection.
  */

@@ -64,7 +64,7 @@ static void metadata_topic(struct fake_broker *b, struct fake_topic *t,
         struct metadata_response_partitions *p = &out->partitions[i];
         metadata_response_partitions_init(p);
         p->partition_index = i;
-        p->leader_id = 1;
+        p->leader_id = 1 + i % b->nodes;
         p->leader_epoch = b->leader_epoch;
     }
 }
@@ -74,18 +74,20 @@ static int answer_metadata(struct fake_broker *b, struct reader *r, int version,
 {
     struct metadata_request in;
     struct metadata_response out;
-    struct metadata_response_brokers broker;
+    struct metadata_response_brokers brokers[NODES];
     int error = metadata_request_decode(&in, r, version, arena);
     if (error) {
         return error;
     }
     metadata_response_init(&out);
-    metadata_response_brokers_init(&broker);
-    broker.node_id = 1;
-    broker.host = wire_string_of("127.0.0.1");
-    broker.port = b->port;
-    out.brokers = &broker;
-    out.brokers_count = 1;
+    for (int i = 0; i < b->nodes; i++) {
+        metadata_response_brokers_init(&brokers[i]);
+        brokers[i].node_id = b->listeners[i].id;
+        brokers[i].host = wire_string_of(b->host);
+        brokers[i].port = b->listeners[i].port;
+    }
+    out.brokers = brokers;
+    out.brokers_count = b->nodes;
     out.cluster_id = wire_string_of("fake");
     out.controller_id = 1;
     int32_t count = in.topics_count < 0 ? (int32_t)b->topic_count : in.topics_count;
@@ -126,7 +128,7 @@ static struct known *producer_find(struct partition *p, int64_t id)
     return NULL;
 }
 
-static void partition_store(struct partition *p, const void *data, const struct batch_header *h)
+void fake_partition_store(struct partition *p, const void *data, const struct batch_header *h)
 {
     if (p->count == p->capacity) {
         p->capacity = p->capacity ? p->capacity * 2 : 64;
@@ -189,7 +191,7 @@ static int16_t partition_append(struct fake_broker *b, struct partition *p, cons
     }
     *base = p->end;
     batch_set_leader_epoch((void *)(uintptr_t)data, b->leader_epoch);
-    partition_store(p, data, &h);
+    fake_partition_store(p, data, &h);
     return 0;
 }
 
@@ -463,6 +465,18 @@ static void answer_flatten(struct fake_broker *b, struct wire_writer *out)
     *out = flat;
 }
 
+/* Members' requests; the connection may end before they are done, or without an answer. */
+static int answer_member(struct peer *p, const struct wire_request_header *h, struct reader *r,
+                         struct arena *arena, bool *wait)
+{
+    struct fake_broker *b = p->broker;
+    if (p->waited_ns == 0 && chance(b, b->faults.drop_group)) {
+        return ERR_CLOSED;
+    }
+    int error = coord_answer(b, p, h->key, r, h->version, &p->out, arena, wait);
+    return !error && !*wait && chance(b, b->faults.drop_group) ? ERR_CLOSED : error;
+}
+
 /* Answers one request into p->out. An error ends the connection. */
 int fake_answer(struct peer *p, const uint8_t *data, size_t size, bool *wait)
 {
@@ -491,7 +505,11 @@ int fake_answer(struct peer *p, const uint8_t *data, size_t size, bool *wait)
     arena_init(&arena, io_memory(b->io), SIZE_MAX);
     wire_frame_begin(&p->out);
     error = wire_response_header_encode(api, h.version, h.correlation_id, &p->out);
-    switch (error ? -1 : h.key) {
+    bool member = b->coordinates && coord_handles(h.key);
+    if (!error && member) {
+        error = answer_member(p, &h, &r, &arena, wait);
+    }
+    switch (error || member ? -1 : h.key) {
     case WIRE_API_VERSIONS:
         error = answer_api_versions(b, &r, h.version, &p->out, &arena);
         break;

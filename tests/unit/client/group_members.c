@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Members of groups in virtual time: they come, go, freeze and die, connections break, coordinators
+ * move; what must never happen is counted in group_world.c. */
+#include "group_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <criterion/criterion.h>
+
+/* SEEDS=n explores more of them. */
+static uint64_t seeds(uint64_t usual)
+{
+    const char *wanted = getenv("SEEDS");
+    return wanted ? strtoull(wanted, NULL, 10) : usual;
+}
+
+static struct world_member *any_member(struct world *w, struct prng *prng)
+{
+    struct world_member *found = NULL;
+    uint64_t seen = 0;
+    for (int i = 0; i < w->member_count; i++) {
+        struct world_member *m = w->members[i];
+        if (!m->gone && m->running && !m->leaving && prng_below(prng, ++seen) == 0) {
+            found = m;
+        }
+    }
+    return found;
+}
+
+static void strategy(struct world *w, const char *name)
+{
+    snprintf(w->consumer.strategies, sizeof w->consumer.strategies, "%s", name);
+}
+
+Test(group_members, one_member_reads_everything_and_commits_it)
+{
+    struct world *w = world_new(1, 2, 4);
+    struct world_member *m = world_join(w, NULL, NULL, 0);
+    cr_assert(world_settle(w, 5000 * MS));
+    cr_assert_eq(world_held(m), 8);
+    world_run(w, 5000 * MS);
+    world_check(w, true);
+    world_leave(w, m);
+    world_run(w, 1000 * MS);
+    cr_assert(m->gone);
+    cr_assert_eq(coord_members(coord_find(w->broker, "group")), 0);
+    for (int t = 0; t < 2; t++) {
+        for (int p = 0; p < 4; p++) {
+            cr_assert_eq(coord_offset(coord_find(w->broker, "group"), w->topics[t], p)->offset,
+                         fake_broker_end(w->broker, w->topics[t], p));
+        }
+    }
+    world_free(w);
+}
+
+/* Clean hand-overs: each record is handed out once, whatever the strategy. */
+static void come_and_go(uint64_t seed, const char *strategies)
+{
+    struct world *w = world_new(seed, 2, 7);
+    struct prng prng = sim_random(w->sim, 1);
+    strategy(w, strategies);
+    for (int round = 0; round < 12; round++) {
+        struct world_member *leaving = round > 3 ? any_member(w, &prng) : NULL;
+        if (leaving && prng_chance(&prng, 1, 2)) {
+            world_leave(w, leaving);
+        } else {
+            world_join(w, NULL, NULL, 0)->tick_ns = (20 + prng_below(&prng, 300)) * MS;
+        }
+        world_run(w, prng_below(&prng, 4000) * MS);
+    }
+    if (!any_member(w, &prng)) {
+        world_join(w, NULL, NULL, 0);
+    }
+    world_check(w, true);
+    world_free(w);
+}
+
+Test(group_members, clean_hand_overs_hand_out_each_record_once, .timeout = 120)
+{
+    static const char *const strategies[] = {"range", "roundrobin", "sticky", "cooperative-sticky",
+                                             "cooperative-sticky,range"};
+    for (uint64_t seed = 1; seed <= seeds(20); seed++) {
+        come_and_go(seed, strategies[seed % 5]);
+    }
+}
+
+/* Everything at once. */
+static void storm(uint64_t seed)
+{
+    struct world *w = world_new(seed, 3, 5);
+    struct prng prng = sim_random(w->sim, 2);
+    strategy(w, prng_chance(&prng, 2, 3) ? "cooperative-sticky" : "sticky,range");
+    sim_faults(w->sim)->link = (struct sim_latency){MS / 5, MS, 50 * MS, 20};
+    w->broker->faults.drop_group = 20;
+    w->broker->faults.drop_fetch = 10;
+    for (int round = 0; round < 30; round++) {
+        struct world_member *m = any_member(w, &prng);
+        uint64_t what = prng_below(&prng, 10);
+        if (!m || (what < 3 && w->member_count < 20)) {
+            char name[16];
+            snprintf(name, sizeof name, "static-%d", w->member_count);
+            world_join(w, prng_chance(&prng, 1, 4) ? name : NULL, NULL, 0)->tick_ns =
+                (10 + prng_below(&prng, 500)) * MS;
+        } else if (what < 4) {
+            world_leave(w, m);
+        } else if (what < 5) {
+            world_kill(w, m);
+        } else if (what < 7) {
+            world_freeze(w, m, prng_below(&prng, 15000) * MS);
+        } else if (what < 8) {
+            coord_move(w->broker, 1 + (int32_t)prng_below(&prng, NODES));
+            w->broker->loading_until_ns = sim_now(w->sim) + prng_below(&prng, 2000) * MS;
+        } else {
+            sim_link_reset(w->sim, 0, 1 + (unsigned)m->index);
+        }
+        world_run(w, prng_below(&prng, 3000) * MS);
+    }
+    w->broker->faults.drop_group = w->broker->faults.drop_fetch = 0;
+    if (!any_member(w, &prng)) {
+        world_join(w, NULL, NULL, 0);
+    }
+    world_run(w, 20000 * MS);
+    world_check(w, false);
+    world_free(w);
+}
+
+Test(group_members, a_storm_loses_nothing_and_shares_nothing, .timeout = 300)
+{
+    for (uint64_t seed = 1; seed <= seeds(40); seed++) {
+        storm(seed);
+    }
+}
+
+/* Partitions that stay where they are are read all the while, though the others take seconds to let
+ * go of what moves. */
+Test(group_members, a_rolling_restart_never_stops_what_stays, .timeout = 120)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct world *w = world_new(seed, 2, 10);
+        for (int i = 0; i < 5; i++) {
+            world_join(w, NULL, NULL, 0);
+        }
+        cr_assert(world_settle(w, 10000 * MS));
+        world_run(w, 2000 * MS);
+        w->late_ns = 0;
+        for (int i = 0; i < 5; i++) {
+            world_leave(w, w->members[i]);
+            world_run(w, 1000 * MS);
+            world_join(w, NULL, NULL, 0);
+            cr_assert(world_settle(w, 10000 * MS), "seed %d, restart %d", (int)seed, i);
+            world_run(w, 1000 * MS);
+        }
+        cr_assert_lt(w->late_ns, 400 * MS, "a record waited %llu ms",
+                     (unsigned long long)(w->late_ns / MS));
+        world_check(w, true);
+        world_free(w);
+    }
+}
+
+Test(group_members, static_members_restart_without_a_rebalance)
+{
+    for (int eager = 0; eager < 2; eager++) {
+        struct world *w = world_new(3, 2, 6);
+        char name[16];
+        strategy(w, eager ? "range" : "cooperative-sticky");
+        for (int i = 0; i < 3; i++) {
+            snprintf(name, sizeof name, "instance-%d", i);
+            world_join(w, name, NULL, 0);
+        }
+        cr_assert(world_settle(w, 10000 * MS));
+        world_run(w, 1500 * MS);
+        int32_t generation = coord_find(w->broker, "group")->generation;
+        w->late_ns = 0;
+        for (int i = 0; i < 3; i++) {
+            world_leave(w, w->members[i]);
+            world_run(w, 1000 * MS);
+            snprintf(name, sizeof name, "instance-%d", i);
+            world_join(w, name, NULL, 0);
+            cr_assert(world_settle(w, 5000 * MS), "restart %d", i);
+        }
+        cr_assert_eq(coord_find(w->broker, "group")->generation, generation);
+        cr_assert_lt(w->late_ns, 400 * MS);
+        world_check(w, true);
+        world_free(w);
+    }
+}
+
+Test(group_members, a_second_holder_fences_the_first)
+{
+    struct world *w = world_new(4, 1, 2);
+    struct world_member *first = world_join(w, "same", NULL, 0);
+    cr_assert(world_settle(w, 5000 * MS));
+    struct world_member *second = world_join(w, "same", NULL, 0);
+    world_run(w, 5000 * MS);
+    cr_assert_eq(first->failure.code, LEAT_ERR_FENCED_INSTANCE);
+    cr_assert(first->failure.fatal);
+    cr_assert_eq(world_held(first), 0);
+    cr_assert_eq(world_held(second), 2);
+    world_free(w);
+}
+
+Test(group_members, who_does_not_poll_leaves_and_comes_back)
+{
+    struct world *w = world_new(5, 1, 4);
+    struct world_member *slow = world_join(w, NULL, NULL, 0);
+    struct world_member *other = world_join(w, NULL, NULL, 0);
+    cr_assert(world_settle(w, 5000 * MS));
+    cr_assert_eq(world_held(slow), 2);
+    slow->tick_ns = 30000 * MS;
+    world_run(w, 15000 * MS);
+    cr_assert_eq(world_held(slow), 0);
+    cr_assert_eq(world_held(other), 4);
+    slow->tick_ns = 50 * MS;
+    world_run(w, 20000 * MS);
+    cr_assert_eq(slow->failure.code, LEAT_ERR_UNKNOWN_MEMBER);
+    cr_assert(strstr(slow->failure.message, "max.poll.interval.ms"), "%s", slow->failure.message);
+    cr_assert_gt(slow->lost, 0);
+    cr_assert_eq(world_held(slow), 2);
+    world_check(w, false);
+    world_free(w);
+}
+
+Test(group_members, new_partitions_and_new_topics_are_found)
+{
+    static const char *const pattern[] = {"^(orders|pay.*)$"};
+    struct world *w = world_new(6, 1, 3);
+    struct world_member *m = world_join(w, NULL, pattern, 1);
+    m->options.metadata_max_age_ms = 2000;
+    cr_assert(world_settle(w, 5000 * MS));
+    w->partitions = 5;
+    fake_broker_grow(w->broker, 5);
+    world_run(w, 6000 * MS);
+    cr_assert_eq(world_held(m), 5);
+    w->topics[1] = "payments";
+    w->topic_count = 2;
+    fake_broker_topic(w->broker, "payments");
+    world_run(w, 6000 * MS);
+    cr_assert_eq(world_held(m), 10);
+    world_check(w, true);
+    world_leave(w, m);
+    world_run(w, 2000 * MS);
+    cr_assert(m->gone);
+    world_free(w);
+}
+
+Test(group_members, refusals_are_told_and_tried_again)
+{
+    struct world *w = world_new(7, 1, 4);
+    world_join(w, NULL, NULL, 0);
+    cr_assert(world_settle(w, 5000 * MS));
+    strategy(w, "range");
+    struct world_member *other = world_join(w, NULL, NULL, 0);
+    world_run(w, 3000 * MS);
+    cr_assert_eq(other->failure.code, -23, "%d", other->failure.code);
+    cr_assert(strstr(other->failure.message, "partition.assignment.strategy"));
+    world_leave(w, w->members[0]);
+    world_run(w, 5000 * MS);
+    cr_assert_eq(world_held(other), 4);
+    w->broker->session_ms_min = 60000;
+    struct world_member *third = world_join(w, NULL, NULL, 0);
+    world_run(w, 3000 * MS);
+    cr_assert_eq(third->failure.code, -26);
+    cr_assert(strstr(third->failure.message, "group.min.session.timeout.ms"));
+    world_free(w);
+}
+
+Test(group_members, fifty_members_settle_within_five_seconds, .timeout = 120)
+{
+    struct world *w = world_new(8, 14, 14);
+    w->append_ns = 1000 * MS;
+    for (int i = 0; i < 50; i++) {
+        world_join(w, NULL, NULL, 0)->tick_ns = 100 * MS;
+        world_run(w, 50 * MS);
+    }
+    uint64_t from = sim_now(w->sim);
+    cr_assert(world_settle(w, 5000 * MS), "not settled after 5 s");
+    cr_log_info("settled after %llu ms", (unsigned long long)((sim_now(w->sim) - from) / MS));
+    for (int i = 0; i < 50; i++) {
+        size_t held = world_held(w->members[i]);
+        cr_assert(held == 3 || held == 4, "member %d holds %zu of 196", i, held);
+    }
+    world_check(w, true);
+    world_free(w);
+}
