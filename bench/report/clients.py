@@ -149,6 +149,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1, help="of the number of records")
     parser.add_argument("--only", default="", type=re.compile, metavar="REGEX", help="cases whose name it matches")
+    parser.add_argument("--any-load", action="store_true",
+                        help="neither wait for other programs nor repeat what they disturbed")
     parser.add_argument("--json", help="the file for all figures; default clients.json in --build")
     parser.set_defaults(seconds=0, warmup=0)
     run = Run(parser.parse_args())

@@ -44,9 +44,9 @@ CHANGES = {
     "raw --durability memory": "raw --brokers {address} --durability memory --duration 0.5s --warmup 0.1s",
     "--data D": "--data {scratch}/cold",
     "micro_journal --dir D": "micro_journal --dir {scratch} --seconds 0.05s --total 4MiB",
-    "--log-bytes 10GiB --only machine,restart": "--log-bytes 8MiB --only restart --rounds 1 --seconds 0.2 --warmup 0.1",
-    '--rounds 5 --only "fsync|consume 100 B"': '--rounds 1 --scale 0.01 --only "no reports"',
-    "--rounds 3 --log-bytes 10GiB": "--log-bytes 8MiB --only idle --rounds 1 --idle-seconds 0.2",
+    "--log-bytes 10GiB --only machine,restart": "--log-bytes 8MiB --only restart --rounds 1 --any-load --seconds 0.2 --warmup 0.1",
+    '--rounds 5 --only "fsync|consume 100 B"': '--rounds 1 --scale 0.01 --any-load --only "no reports"',
+    "--rounds 3 --log-bytes 10GiB": "--log-bytes 8MiB --only idle --rounds 1 --any-load --idle-seconds 0.2",
     "--crashes 100000": "--crashes 200",
     "--every --seconds 60": "--every --seconds 1",
 }
