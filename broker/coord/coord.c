@@ -365,7 +365,7 @@ void coord_call(struct coord *c, struct coord_call *call)
             call_without_group(call, error);
             return;
         }
-        g = coord_group(c, p, call->group, true);
+        g = group_has_room(&c->host) ? coord_group(c, p, call->group, true) : NULL;
     }
     if (!g || g->state == GROUP_DEAD) {
         call_answer(call, ERR_COORDINATOR_NOT_AVAILABLE);
@@ -472,7 +472,7 @@ void coord_free(struct coord *c)
     if (c->turn.link.next) {
         list_remove(&c->turn.link);
     }
-    memory_free(&c->memory, c->load.buffer);
+    memory_free(io_memory(c->io), c->load.buffer);
     map_deinit(&c->by_name);
     memory_free(io_memory(c->io), c);
 }

@@ -208,6 +208,13 @@ static int assignments_take(struct group *g, const struct sync_group_request *q)
     return error;
 }
 
+static void assignments_drop(struct group *g)
+{
+    list_each (node, &g->members) {
+        member_unassign(container_of(node, struct member, link));
+    }
+}
+
 static void assign(struct group *g, struct member *leader, struct coord_call *c)
 {
     struct write *w = write_new(g);
@@ -215,6 +222,7 @@ static void assign(struct group *g, struct member *leader, struct coord_call *c)
     error = error ? error : write_group(w);
     if (error) {
         write_drop(w);
+        assignments_drop(g);
         log_warn(io_logger(g->host->io), "coord",
                  "assignments refused: group=%.100s members=%d error=\"%s\"", g->name,
                  g->member_count, error_text(error));

@@ -51,6 +51,14 @@ struct group_host {
     bool stopping; /* no deadline is set any more */
 };
 
+/* Whether there may be more groups, members and offsets, or larger ones. The last quarter of the
+ * memory is for what there is already: its commits, its assignments, answers about it, and its
+ * replay. */
+static inline bool group_has_room(const struct group_host *h)
+{
+    return h->memory->used_bytes <= h->memory->budget_bytes / 4 * 3;
+}
+
 struct member_protocol {
     struct wire_string name;
     struct wire_bytes metadata;
@@ -64,6 +72,7 @@ struct member {
     int32_t session_ms, rebalance_ms;
     struct member_protocol *protocols; /* one piece of memory with what they point to */
     int32_t protocol_count;
+    size_t protocols_size;
     uint8_t *assignment, *next; /* next: on its way into the log */
     int32_t assignment_size, next_size;
     struct coord_call *join, *sync; /* waiting */
@@ -172,6 +181,7 @@ int member_rename(struct member *m, struct wire_string id) MUST_CHECK;
 /* The next assignment; member_adopt() puts it in force. */
 int member_assign(struct member *m, struct wire_bytes assignment) MUST_CHECK;
 void member_adopt(struct member *m);
+void member_unassign(struct member *m); /* there is none */
 /* Its first session begins; after member_replay() when the replay is over. */
 void member_begin(struct member *m);
 /* Its session begins anew. */

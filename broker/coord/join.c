@@ -236,6 +236,9 @@ static int check(const struct group *g, const struct join_group_request *q, cons
     if (!rebalance_fits(g, q, m)) {
         return ERR_INCONSISTENT_GROUP_PROTOCOL;
     }
+    if (!m && !group_has_room(g->host)) {
+        return ERR_COORDINATOR_NOT_AVAILABLE;
+    }
     bool full = g->member_count >= config_integer(config, CONFIG_GROUP_MAX_SIZE);
     return full && !m ? ERR_GROUP_MAX_SIZE_REACHED : 0;
 }

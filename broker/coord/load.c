@@ -129,7 +129,7 @@ static int replay_record(struct coord_partition *p, const struct record *record)
     struct reader key =
         reader_of(record->key.data, record->key.size > 0 ? (size_t)record->key.size : 0);
     int kind = (int16_t)reader_be16(&key), error = 0;
-    arena_init(&arena, &p->coord->memory, SIZE_MAX);
+    arena_init(&arena, io_memory(p->coord->io), SIZE_MAX);
     if (key.failed) {
         error = ERR_MALFORMED;
     } else if (kind == KEY_OFFSET || kind == KEY_OFFSET_OLD) {
@@ -172,16 +172,28 @@ static int replay_batch(struct load *l, const struct batch_header *h, const uint
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
+/* Half of what was committed is nothing to go on with, and takes memory from other partitions. */
+static void groups_drop(struct coord_partition *p)
+{
+    struct list *node;
+    while ((node = list_first(&p->groups))) {
+        struct group *g = container_of(node, struct group, link);
+        map_remove(&p->coord->by_name, bytes_of_string(g->name));
+        group_free(g);
+    }
+}
+
 static void load_end(struct load *l, int error)
 {
     struct coord *c = l->coord;
     struct coord_partition *p = l->partition;
     l->partition = NULL;
-    memory_free(&c->memory, l->buffer);
+    memory_free(io_memory(c->io), l->buffer);
     l->buffer = NULL;
     l->capacity = 0;
     if (p && error) {
         p->state = PARTITION_FAILED;
+        groups_drop(p);
         log_error(io_logger(c->io), "coord", "cannot coordinate the groups of %s-%d: %s%s",
                   COORD_TOPIC, p->index, error_text(error),
                   error == ERR_NO_MEMORY ? "; give limits.memory more and start again" : "");
@@ -205,7 +217,7 @@ static int gather(struct load *l)
 {
     struct log_read *read = &l->read;
     if (read->size > l->capacity) {
-        uint8_t *larger = memory_resize(&l->coord->memory, l->buffer, read->size);
+        uint8_t *larger = memory_resize(io_memory(l->coord->io), l->buffer, read->size);
         if (!larger) {
             return ERR_NO_MEMORY;
         }

@@ -70,16 +70,21 @@ static char *text_copy(struct group *g, struct wire_string s)
 }
 
 /* Names and metadata stand behind the array. */
-static struct member_protocol *protocols_copy(struct group *g,
-                                              const struct join_group_request_protocols *in,
-                                              int32_t count)
+static size_t protocols_size(const struct join_group_request_protocols *in, int32_t count)
 {
     size_t size = (size_t)count * sizeof(struct member_protocol);
     for (int32_t i = 0; i < count; i++) {
         size += wire_string_bytes(in[i].name).size;
         size += in[i].metadata.size > 0 ? (size_t)in[i].metadata.size : 0;
     }
-    struct member_protocol *out = memory_alloc(g->host->memory, size);
+    return size;
+}
+
+static struct member_protocol *protocols_copy(struct group *g,
+                                              const struct join_group_request_protocols *in,
+                                              int32_t count)
+{
+    struct member_protocol *out = memory_alloc(g->host->memory, protocols_size(in, count));
     if (!out) {
         return NULL;
     }
@@ -254,6 +259,7 @@ struct member *member_new(struct group *g, struct wire_string id, const struct c
     m->client_host = memory_string(memory, c->client_host, strlen(c->client_host));
     m->protocols = protocols_copy(g, q->protocols, q->protocols_count);
     m->protocol_count = q->protocols_count;
+    m->protocols_size = protocols_size(q->protocols, q->protocols_count);
     m->session_ms = q->session_timeout_ms;
     m->rebalance_ms = q->rebalance_timeout_ms > 0 ? q->rebalance_timeout_ms : q->session_timeout_ms;
     if (q->group_instance_id.size >= 0 && !(m->instance = text_copy(g, q->group_instance_id))) {
@@ -282,6 +288,7 @@ struct member *member_replay(struct group *g, const struct group_metadata_value_
     m->client_host = text_copy(g, in->client_host);
     m->protocols = protocols_copy(g, &only, 1);
     m->protocol_count = 1;
+    m->protocols_size = protocols_size(&only, 1);
     m->session_ms = in->session_timeout;
     m->rebalance_ms = in->rebalance_timeout > 0 ? in->rebalance_timeout : in->session_timeout;
     if ((in->group_instance_id.size >= 0 && !(m->instance = text_copy(g, in->group_instance_id))) ||
@@ -321,13 +328,17 @@ int member_update(struct member *m, const struct coord_call *c)
 {
     const struct join_group_request *q = c->request;
     struct group *g = m->group;
-    struct member_protocol *protocols = protocols_copy(g, q->protocols, q->protocols_count);
+    size_t size = protocols_size(q->protocols, q->protocols_count);
+    bool fits = size <= m->protocols_size || group_has_room(g->host);
+    struct member_protocol *protocols =
+        fits ? protocols_copy(g, q->protocols, q->protocols_count) : NULL;
     if (!protocols) {
         return ERR_NO_MEMORY;
     }
     memory_free(g->host->memory, m->protocols);
     m->protocols = protocols;
     m->protocol_count = q->protocols_count;
+    m->protocols_size = size;
     m->session_ms = q->session_timeout_ms;
     m->rebalance_ms = q->rebalance_timeout_ms > 0 ? q->rebalance_timeout_ms : q->session_timeout_ms;
     deadline_cancel(g->host->deadlines, &m->session); /* it may be shorter now */
@@ -363,6 +374,13 @@ int member_assign(struct member *m, struct wire_bytes assignment)
     m->next = copy;
     m->next_size = (int32_t)size;
     return 0;
+}
+
+void member_unassign(struct member *m)
+{
+    memory_free(m->group->host->memory, m->next);
+    m->next = NULL;
+    m->next_size = 0;
 }
 
 void member_adopt(struct member *m)

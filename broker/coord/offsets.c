@@ -152,6 +152,12 @@ static int commit_check(struct group *g, const struct offset_commit_request *q)
     return 0;
 }
 
+static bool commit_fits(struct group *g, const struct coord_offset *in)
+{
+    const struct offset *o = offset_find(g, in->topic, in->partition);
+    return (o && in->metadata.size <= o->metadata_size) || group_has_room(g->host);
+}
+
 static int commit_put(struct write *w, struct coord_call *c)
 {
     const struct config *config = w->group->host->config;
@@ -163,7 +169,7 @@ static int commit_put(struct write *w, struct coord_call *c)
             o->error = ERR_OFFSET_METADATA_TOO_LARGE;
         }
         if (!o->error) {
-            int error = write_offset(w, o, now);
+            int error = commit_fits(w->group, o) ? write_offset(w, o, now) : ERR_NO_MEMORY;
             if (error) {
                 return error == ERR_TOO_LARGE ? ERR_INVALID_COMMIT_OFFSET_SIZE
                                               : ERR_COORDINATOR_NOT_AVAILABLE;
