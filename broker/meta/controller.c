@@ -321,6 +321,12 @@ static int create_partitions(const struct controller *c, struct meta_op *op)
         return controller_refuse(op, ERR_UNKNOWN_TOPIC_OR_PARTITION,
                                  "There is no topic named '%.100s'.", op->topic);
     }
+    if (t->internal) {
+        return controller_refuse(op, ERR_INVALID_PARTITIONS,
+                                 "Topic '%.60s' keeps its %d partition(s): which one a group "
+                                 "belongs to depends on their number.",
+                                 t->name, (int)t->partition_count);
+    }
     if (op->partitions == t->partition_count) {
         return controller_refuse(op, ERR_INVALID_PARTITIONS, "Topic already has %d partition(s).",
                                  (int)t->partition_count);

@@ -392,6 +392,33 @@ Test(groups, offsets_go_with_their_topic, .timeout = 60)
     broker_stop(b);
 }
 
+/* A group is looked for where its name hashes to: with another number of partitions nobody would find
+ * what it has committed. */
+Test(groups, the_topic_of_offsets_does_not_grow, .timeout = 60)
+{
+    struct broker *b = broker_start(1, at_once);
+    int client = client_open(b);
+    topic_create(client, "t", 1, NULL);
+    struct uuid id = topic_id(client, "t");
+    coordinator_find(client, "g");
+    cr_assert_eq(commit(client, 8, "g", -1, wire_string_of(""), "t", id, 5), 0);
+    struct create_partitions_request_topics topic;
+    struct create_partitions_request q;
+    create_partitions_request_topics_init(&topic);
+    create_partitions_request_init(&q);
+    topic.name = wire_string_of("__consumer_offsets");
+    topic.count = 60;
+    topic.assignments_count = -1;
+    q.topics = &topic;
+    q.topics_count = 1;
+    q.timeout_ms = 5000;
+    struct create_partitions_response *a = client_ask(client, 37, 1, &q);
+    cr_assert_eq(a->results[0].error_code, 37, "%d", a->results[0].error_code);
+    cr_assert_eq(commit(client, 8, "g", -1, wire_string_of(""), "t", id, 6), 0);
+    client_close(client);
+    broker_stop(b);
+}
+
 static struct join_group_response *join_named(struct broker *b, const char *group,
                                               struct wire_string type, struct wire_string protocol,
                                               struct wire_string instance)
