@@ -91,7 +91,7 @@ static int fill_group(struct api_request *r, struct coord_call *call, bool all,
     if (call->error && api_version(r) >= 2) {
         return 0;
     }
-    if (all && !call->error) {
+    if (all && !call->error && call->offset_count > 0) {
         qsort(call->offsets, (size_t)call->offset_count, sizeof *call->offsets, by_topic);
         if (api_version(r) >= IDS_FROM) {
             call->offset_count = drop_unnamed(r, call->offsets, call->offset_count);

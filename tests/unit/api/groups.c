@@ -544,6 +544,7 @@ Test(groups, bad_questions_get_the_error_of_the_protocol, .timeout = 60)
     cr_assert_eq(heartbeat(client, 0, "g", 1, wire_string_of("m")), 15, "there is no topic yet");
     coordinator_find(client, "g");
     cr_assert_eq(heartbeat(client, 0, "", 1, wire_string_of("m")), 24);
+    cr_assert_eq(committed(client, 8, "nobody", NULL, id, true), -2, "nothing at all");
     join_send(client, 5, "g", wire_string_of("unknown"), NULL, "s");
     cr_assert_eq(joined(client, 5)->error_code, 25);
     struct join_group_request q;
