@@ -20,7 +20,9 @@ import sys
 import tempfile
 import time
 
-PARTS = ["machine", "start", "idle", "restart", "latency", "throughput", "backends"]
+import crowd
+
+PARTS = ["machine", "start", "idle", "restart", "latency", "throughput", "backends", "groups"]
 ATTEMPTS = 2
 OTHERS_MAX = 0.35  # of a core; the kernel's own threads are part of it
 LOADS = {  # the same bytes in flight for every variant
@@ -326,6 +328,67 @@ def part_backends(run):
     for cell in cells:
         run.figure_of("%s, 64 KiB" % cell, "MB/s", cell + " MB/s",
                       note="broker %.3f s/GB" % run.median(cell + " s/GB"))
+
+
+def groups_settle(run):
+    """Members of one group come one after the other; then one more comes."""
+    with Broker(run) as broker, crowd.Crowd(broker, 200) as c:
+        for _ in range(50):
+            c.add("g")
+            c.run(0.05)
+        run.add("settle s", c.settle())
+        c.run(1)
+        c.add("g")
+        run.add("one more s", c.settle())
+
+
+def groups_idle(run, groups=1000, members=10, seconds=12):
+    with Broker(run, "--set", "limits.connections=12000") as broker, crowd.Crowd(broker, 20) as c:
+        for i in range(groups * members):
+            c.add("g%d" % (i % groups))
+            c.run(0)
+        c.settle()
+        c.run(2 * c.interval)
+        before, beats = broker.cpu_seconds(), c.beats
+        c.run(seconds)
+        spent = broker.cpu_seconds() - before
+        run.add("idle groups %", 100 * spent / seconds)
+        run.add("beats a second", (c.beats - beats) / seconds)
+        run.add("idle groups MiB", broker.rss_bytes() / 2**20)
+
+
+def groups_restart(run, groups=1000, partitions=100):
+    data = tempfile.mkdtemp(prefix="leat-", dir=run.root)
+    with Broker(run, data=data) as broker:
+        address = crowd.address_of(broker)
+        crowd.create_topic(address, "t", partitions)
+        crowd.find_coordinator(address)
+        with socket.create_connection(address) as s:
+            for i in range(groups):
+                crowd.commit(s, "g%d" % i, "t", partitions)
+                s.recv(1 << 16)
+        broker.stop(signal.SIGKILL)
+    begun = time.monotonic()
+    with Broker(run, data=data) as broker:
+        ready = time.monotonic()
+        while crowd.list_error(crowd.address_of(broker)):
+            time.sleep(0.001)
+        run.add("load offsets ms", 1000 * (time.monotonic() - ready))
+        run.add("restart with offsets ms", 1000 * (time.monotonic() - begun))
+    shutil.rmtree(data)
+
+
+def part_groups(run):
+    cells = {"settle": groups_settle, "idle": groups_idle, "restart": groups_restart}
+    run.rounds(list(cells), lambda cell: cells[cell](run))
+    run.figure_of("50 members, 200 partitions: last join to settled", "s", "settle s", target=5)
+    run.figure_of("one more member: join to settled", "s", "one more s",
+                  note="others hear of it by a heartbeat, every 3 s")
+    run.figure_of("1000 groups of 10 members, heartbeats every 3 s", "% of a core", "idle groups %",
+                  target=5, note="%.0f heartbeats/s, 10000 connections" % run.median("beats a second"))
+    run.figure_of("their memory", "MiB", "idle groups MiB")
+    run.figure_of("100,000 committed offsets: ready to loaded", "ms", "load offsets ms")
+    run.figure_of("the same: start to loaded", "ms", "restart with offsets ms")
 
 
 # --- the report ---------------------------------------------------------------------------------
