@@ -109,7 +109,7 @@ static void world_close(struct world *w)
 static void received(struct io_op *op, int64_t result)
 {
     struct peer *p = container_of(op, struct peer, receive);
-    if (result <= 0) {
+    if (result <= 0 || p->closed) {
         p->closed = true;
         return;
     }
@@ -122,7 +122,10 @@ static void received(struct io_op *op, int64_t result)
 static void sent(struct io_op *op, int64_t result)
 {
     struct peer *p = container_of(op, struct peer, send);
-    cr_assert_gt(result, 0);
+    if (result <= 0) {
+        p->closed = true; /* the machine has gone */
+        return;
+    }
     if ((size_t)result < p->iovec.iov_len) {
         p->iovec.iov_base = (char *)p->iovec.iov_base + result;
         p->iovec.iov_len -= (size_t)result;
@@ -133,9 +136,9 @@ static void sent(struct io_op *op, int64_t result)
 static void connected(struct io_op *op, int64_t result)
 {
     struct peer *p = container_of(op, struct peer, connect);
-    cr_assert_eq(result, 0);
-    p->connected = true;
-    if (p->deaf) {
+    p->closed = result != 0;
+    p->connected = result == 0;
+    if (p->deaf || p->closed) {
         return;
     }
     io_recv(sim_node_shard(p->w->client, 0), &p->receive, p->socket, p->in, sizeof p->in);
@@ -548,6 +551,170 @@ Test(simulated, what_is_lent_is_home_before_the_logs_close, .timeout = 300)
             cr_assert_eq(a->responses[0].partition_responses[0].error_code, 0);
         }
         fetch_and_stop(&w);
+        world_close(&w);
+    }
+}
+
+/* --- groups, and a machine that loses its power --------------------------------------------------- */
+
+enum { CUT_SEEDS = 12, CUTS = 4, CUT_SHARDS = 2 };
+
+/* What one member knows: the generation that it was told with an assignment, and its commits. */
+struct committer {
+    struct world *w;
+    struct prng prng;
+    struct wire_string member;
+    int32_t generation;
+    int64_t sent, acknowledged;
+};
+
+static bool is_up(const struct world *w)
+{
+    return sim_node_state(w->machine) == SIM_RUNNING;
+}
+
+/* NULL: the machine has gone before it answered. */
+static void *ask_unless_cut(struct world *w, int16_t key, int16_t version, const void *request)
+{
+    struct peer *p = arena_alloc(client_arena(), sizeof *p);
+    p->w = w;
+    p->connect.done = connected;
+    p->receive.done = received;
+    p->send.done = sent;
+    io_connect(sim_node_shard(w->client, 0), &p->connect, &p->socket, "machine", 9092);
+    while (is_up(w) && !p->connected && !p->closed) {
+        sim_step(w->sim);
+    }
+    if (is_up(w) && p->connected) {
+        peer_send(p, key, version, request);
+    }
+    void *answer = NULL;
+    while (is_up(w) && !p->closed && !(answer = peer_answer(p, key, version))) {
+        sim_step(w->sim);
+    }
+    p->closed = true;
+    if (p->connected) {
+        io_socket_close(sim_node_shard(w->client, 0), p->socket);
+    }
+    return answer;
+}
+
+/* Another life on the same disk. */
+static void world_again(struct world *w)
+{
+    w->ready = false;
+    w->node = node_new(&w->memory, &w->options);
+    cr_assert_not_null(w->node);
+    sim_node_start(w->machine, CUT_SHARDS, node_start, w->node);
+    run(w, 10 * SECOND_NS);
+    cr_assert(w->ready);
+}
+
+static int16_t cut_heartbeat(struct committer *c)
+{
+    struct heartbeat_request q;
+    heartbeat_request_init(&q);
+    q.group_id = wire_string_of("g");
+    q.generation_id = c->generation;
+    q.member_id = c->member;
+    const struct heartbeat_response *a = ask_unless_cut(c->w, 12, 2, &q);
+    return a ? a->error_code : -1;
+}
+
+/* A member of a generation of its own. One that was there before and says nothing is left behind. */
+static void cut_join(struct committer *c)
+{
+    struct join_group_request_protocols protocol = {wire_string_of("range"), {(uint8_t *)"x", 1}};
+    struct sync_group_request_assignments all = {.assignment = {(uint8_t *)"all", 3}};
+    struct join_group_request join;
+    struct sync_group_request sync;
+    join_group_request_init(&join);
+    sync_group_request_init(&sync);
+    join.group_id = sync.group_id = wire_string_of("g");
+    join.session_timeout_ms = 1800000;
+    join.rebalance_timeout_ms = 5000;
+    join.protocol_type = wire_string_of("consumer");
+    join.protocols = &protocol;
+    join.protocols_count = 1;
+    c->member = wire_string_null();
+    const struct join_group_response *j = ask_unless_cut(c->w, 11, 3, &join);
+    cr_assert(!j || j->error_code == 0, "%d", j ? j->error_code : 0);
+    sync.generation_id = j ? j->generation_id : 0;
+    sync.member_id = all.member_id = j ? j->member_id : wire_string_null();
+    sync.assignments = &all;
+    sync.assignments_count = 1;
+    const struct sync_group_response *s = j ? ask_unless_cut(c->w, 14, 2, &sync) : NULL;
+    if (s) {
+        cr_assert_eq(s->error_code, 0, "%d", s->error_code);
+        cr_assert_gt(j->generation_id, c->generation, "an assigned generation is given again");
+        c->generation = j->generation_id;
+        c->member = j->member_id;
+    }
+}
+
+static void cut_commit(struct committer *c)
+{
+    struct offset_commit_request_partitions p;
+    struct offset_commit_request_topics t = {
+        .name = wire_string_of("t"), .partitions = &p, .partitions_count = 1};
+    struct offset_commit_request q;
+    offset_commit_request_partitions_init(&p);
+    offset_commit_request_init(&q);
+    p.committed_offset = ++c->sent;
+    p.committed_metadata = wire_string_null();
+    q.group_id = wire_string_of("g");
+    q.generation_id_or_member_epoch = c->generation;
+    q.member_id = c->member;
+    q.topics = &t;
+    q.topics_count = 1;
+    const struct offset_commit_response *a = ask_unless_cut(c->w, 8, 5, &q);
+    if (a) {
+        cr_assert_eq(a->topics[0].partitions[0].error_code, 0);
+        c->acknowledged = c->sent;
+    }
+}
+
+/* One life: it begins with all that was told, and ends in the middle of something. */
+static void cut_life(struct committer *c)
+{
+    struct world *w = c->w;
+    int64_t found = committed_by(w, "g");
+    cr_assert(found < 0 ? c->acknowledged == 0 : found >= c->acknowledged && found <= c->sent,
+              "%ld is committed, acknowledged were %ld, sent %ld", (long)found,
+              (long)c->acknowledged, (long)c->sent);
+    cr_assert(c->member.size <= 0 || cut_heartbeat(c) == 0, "a member does not go on");
+    sim_crash_after(w->machine, prng_between(&c->prng, 1, 300),
+                    prng_below(&c->prng, 3) ? SIM_CRASH_POWER : SIM_CRASH_KILL);
+    while (is_up(w)) {
+        if (c->member.size <= 0 || prng_below(&c->prng, 8) == 0) {
+            cut_join(c);
+        } else {
+            cut_commit(c);
+        }
+    }
+    world_again(w);
+}
+
+/* What a member was told, that it has a generation and that an offset is committed, is there when the
+ * machine is again. */
+Test(simulated, what_a_group_was_told_survives_a_power_cut, .timeout = 300)
+{
+    for (uint64_t seed = 1; seed <= CUT_SEEDS; seed++) {
+        struct world w;
+        world_open_as(&w, 0, CUT_SHARDS, seed);
+        sim_faults(w.sim)->write.min_ns = SECOND_NS / 1000; /* slower than any answer */
+        topic_in(&w, 1);
+        struct find_coordinator_request find;
+        find_coordinator_request_init(&find);
+        find.key = wire_string_of("g");
+        ask(&w, 10, 1, &find);
+        struct committer c = {.w = &w, .prng = prng_of(seed), .member = wire_string_null()};
+        for (int i = 0; i < CUTS; i++) {
+            cut_life(&c);
+        }
+        cr_log_info("seed %lu: %ld commits, generation %d", (unsigned long)seed,
+                    (long)c.acknowledged, c.generation);
+        cr_assert_gt(c.acknowledged, 0);
         world_close(&w);
     }
 }
