@@ -6,7 +6,8 @@
 rounds   kill -9 under members that join, commit, leave and join again. No acknowledged commit is lost or goes
          backwards, no generation is assigned twice, nothing has two owners in a generation, and members of a
          stable generation go on after the restart without joining again.
-order    commits and deletions of the same groups at the same time, then a kill: what is replayed is what was seen.
+order    commits and deletions of the same groups at the same time, then a kill: what is replayed is what was seen, also
+         when the log has been compacted.
 memory   groups, members and commits until there is no more room: who is there goes on, and a restart finds all that
          was acknowledged.
 
@@ -204,30 +205,37 @@ def everything(leatd, groups):
     return found
 
 
-def order(backend, seed):
-    leatd = Leatd(f"{SCRATCH}/order-{backend}", *SETTINGS, backend=backend, shards=2).start()
+def order(backend, seed, compacted):
+    """With `compacted`, most of the log has been rewritten before it is replayed."""
+    more = ("offsets.topic.num.partitions=1", "offsets.topic.segment.bytes=1MiB", "log.cleaner.backoff.ms=50ms",
+            "log.cleaner.min.cleanable.ratio=0.01", "log.cleaner.delete.retention.ms=0")
+    leatd = Leatd(f"{SCRATCH}/order-{backend}-{compacted}", *SETTINGS, *(more if compacted else ()), backend=backend,
+                  shards=2).start()
     Client(leatd.port).create("t", 4)
     Groups(leatd.port).find()
     rand, groups = random.Random(seed), [f"g{i}" for i in range(6)]
     for life in range(3):
         clients = [Groups(leatd.port) for _ in range(4)]
-        for i in range(600):
+        for i in range(1000):
             client, group = rand.choice(clients), rand.choice(groups)
-            if rand.random() < 0.2:
+            if rand.random() < 0.03:
                 client.send(DELETE, 1, struct.pack(">i", 1) + text(group))
             else:
-                client.send(COMMIT, 7, client.commit_body(group, -1, "", {"t": {rand.randrange(4): i}}))
+                client.send(COMMIT, 7, client.commit_body(group, -1, "", {"t": {rand.randrange(4): i}},
+                                                          "m" * 4000 if compacted else ""))
         for client in clients:
             while client.received < client.sent:
                 client.receive()
             client.close()
+        if compacted:
+            wait_until("a pass of compaction", lambda: ": compacted up to offset" in leatd.said())
         before = everything(leatd, groups)
         leatd.kill()
         leatd.start()
         after = everything(leatd, groups)
         check(before == after, f"what is replayed is not what was seen:\n{before}\n{after}")
     leatd.stop()
-    print(f"ok: {backend}: what is replayed is what was seen")
+    print(f"ok: {backend}: what is replayed is what was seen{', compacted' if compacted else ''}")
 
 
 def flood(leatd, count, send):
@@ -296,5 +304,6 @@ arguments = parser.parse_args()
 print("seed", arguments.seed)
 for io in ("uring", "epoll"):
     rounds(io, arguments.rounds, arguments.seed)
-    order(io, arguments.seed)
+    order(io, arguments.seed, False)
+    order(io, arguments.seed, True)
     memory(io)
