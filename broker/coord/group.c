@@ -31,6 +31,7 @@ struct group *group_new(struct group_host *host, struct wire_string name)
     map_init(&g->by_id, host->memory, seed, ENTRIES_MAX);
     map_init(&g->by_instance, host->memory, seed, ENTRIES_MAX);
     map_init(&g->expected_ids, host->memory, seed, ENTRIES_MAX);
+    map_init(&g->protocols, host->memory, seed, ENTRIES_MAX);
     map_init(&g->offset_index, host->memory, seed, ENTRIES_MAX);
     return g;
 }
@@ -61,6 +62,8 @@ void group_free(struct group *g)
     map_deinit(&g->by_id);
     map_deinit(&g->by_instance);
     map_deinit(&g->expected_ids);
+    assert(map_count(&g->protocols) == 0);
+    map_deinit(&g->protocols);
     map_deinit(&g->offset_index);
     memory_free(memory, g->protocol_type);
     memory_free(memory, g->protocol);

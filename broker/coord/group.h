@@ -101,6 +101,8 @@ struct group {
     struct list members, expected;
     int32_t member_count, joined_count, expected_count;
     struct map by_id, by_instance, expected_ids;
+    struct map protocols; /* of struct tally, by name: protocols.c */
+    uint64_t protocols_stamp;
     struct deadline deadline; /* of PREPARING and COMPLETING */
     bool window_open;         /* others may come to a group that was empty, */
     bool window_news;         /* somebody has, */
@@ -207,6 +209,15 @@ void rebalance_after_leave(struct group *g);
 /* Whether a member with these protocols can be in the group. */
 bool rebalance_fits(const struct group *g, const struct join_group_request *q,
                     const struct member *except);
-/* The protocol that most members prefer among those that all have; NULL without members. */
-const struct member_protocol *rebalance_vote(const struct group *g);
 void group_set_state(struct group *g, enum group_state state);
+
+/* --- protocols.c ------------------------------------------------------------------------------ */
+
+/* A member's protocols come and go; ERR_NO_MEMORY: as before. */
+int protocols_count(struct group *g, const struct member_protocol *protocols,
+                    int32_t count) MUST_CHECK;
+void protocols_uncount(struct group *g, const struct member_protocol *protocols, int32_t count);
+/* Whether every member but `except` has this protocol. */
+bool protocols_have(const struct group *g, struct wire_string name, const struct member *except);
+/* The protocol that most members prefer among those that all have; NULL: none, or no members. */
+const struct member_protocol *rebalance_vote(const struct group *g);

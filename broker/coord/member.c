@@ -230,18 +230,26 @@ static struct member *member_enter(struct member *m)
 {
     struct group *g = m->group;
     bool complete = m->id && m->client_id && m->client_host && m->protocols;
-    if (!complete || map_add(&g->by_id, key_of(m->id), m) != 0) {
-        member_drop(m);
-        return NULL;
+    if (!complete || protocols_count(g, m->protocols, m->protocol_count) != 0) {
+        goto drop;
+    }
+    if (map_add(&g->by_id, key_of(m->id), m) != 0) {
+        goto uncount;
     }
     if (m->instance && map_add(&g->by_instance, key_of(m->instance), m) != 0) {
-        map_remove(&g->by_id, key_of(m->id));
-        member_drop(m);
-        return NULL;
+        goto unmap;
     }
     list_append(&g->members, &m->link);
     g->member_count++;
     return m;
+
+unmap:
+    map_remove(&g->by_id, key_of(m->id));
+uncount:
+    protocols_uncount(g, m->protocols, m->protocol_count);
+drop:
+    member_drop(m);
+    return NULL;
 }
 
 struct member *member_new(struct group *g, struct wire_string id, const struct coord_call *c)
@@ -308,6 +316,7 @@ void member_remove(struct member *m, int error)
     if (m->instance) {
         map_remove(&g->by_instance, key_of(m->instance));
     }
+    protocols_uncount(g, m->protocols, m->protocol_count);
     list_remove(&m->link);
     g->member_count--;
     g->joined_count -= m->join ? 1 : 0;
@@ -332,9 +341,11 @@ int member_update(struct member *m, const struct coord_call *c)
     bool fits = size <= m->protocols_size || group_has_room(g->host);
     struct member_protocol *protocols =
         fits ? protocols_copy(g, q->protocols, q->protocols_count) : NULL;
-    if (!protocols) {
+    if (!protocols || protocols_count(g, protocols, q->protocols_count) != 0) {
+        memory_free(g->host->memory, protocols);
         return ERR_NO_MEMORY;
     }
+    protocols_uncount(g, m->protocols, m->protocol_count);
     memory_free(g->host->memory, m->protocols);
     m->protocols = protocols;
     m->protocol_count = q->protocols_count;

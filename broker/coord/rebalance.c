@@ -18,18 +18,6 @@ void group_set_state(struct group *g, enum group_state state)
 
 /* --- protocols -------------------------------------------------------------------------------- */
 
-/* Whether every member but `except` has this protocol. */
-static bool all_have(const struct group *g, struct wire_string name, const struct member *except)
-{
-    list_each (node, &g->members) {
-        const struct member *m = container_of(node, struct member, link);
-        if (m != except && !member_protocol(m, name)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 bool rebalance_fits(const struct group *g, const struct join_group_request *q,
                     const struct member *except)
 {
@@ -44,45 +32,11 @@ bool rebalance_fits(const struct group *g, const struct join_group_request *q,
         return false;
     }
     for (int32_t i = 0; i < q->protocols_count; i++) {
-        if (all_have(g, q->protocols[i].name, except)) {
+        if (protocols_have(g, q->protocols[i].name, except)) {
             return true;
         }
     }
     return false;
-}
-
-/* Each member votes for the first of its own that all have. */
-const struct member_protocol *rebalance_vote(const struct group *g)
-{
-    const struct list *first = list_first(&g->members);
-    if (!first) {
-        return NULL;
-    }
-    const struct member *m = container_of(first, struct member, link);
-    int32_t votes[GROUP_PROTOCOLS_MAX];
-    for (int32_t i = 0; i < m->protocol_count; i++) {
-        votes[i] = all_have(g, m->protocols[i].name, NULL) ? 0 : -1;
-    }
-    list_each (node, &g->members) {
-        const struct member *voter = container_of(node, struct member, link);
-        bool voted = false;
-        for (int32_t i = 0; i < voter->protocol_count && !voted; i++) {
-            const struct member_protocol *p = member_protocol(m, voter->protocols[i].name);
-            if (p && votes[p - m->protocols] >= 0) {
-                votes[p - m->protocols]++;
-                voted = true;
-            }
-        }
-    }
-    const struct member_protocol *best = NULL;
-    int32_t most = 0;
-    for (int32_t i = 0; i < m->protocol_count; i++) {
-        if (votes[i] > most) {
-            best = &m->protocols[i];
-            most = votes[i];
-        }
-    }
-    return best;
 }
 
 /* --- waiting for members ---------------------------------------------------------------------- */

@@ -234,6 +234,36 @@ Test(rebalance, the_protocol_is_common_to_all)
     world_close(&w);
 }
 
+/* What members have in common is counted: who names a protocol twice has it once, and who comes back
+ * with others has the former ones no more. */
+Test(rebalance, a_protocol_is_counted_once_for_each_member)
+{
+    static const char *const twice[] = {"range:x", "range:y", "sticky:x", NULL};
+    static const char *const sticky[] = {"sticky:x", NULL};
+    static const char *const other[] = {"other:x", NULL};
+    struct world w;
+    struct client c[3] = {0};
+    world_open(&w, 14, at_once);
+    client_enter(&w, &c[0], twice);
+    world_run(&w, SECOND_NS);
+    cr_assert_str_eq(c[0].protocol, "range");
+    client_enter(&w, &c[1], other);
+    cr_assert_eq(c[1].error, ERR_INCONSISTENT_GROUP_PROTOCOL);
+    client_enter(&w, &c[2], sticky);
+    client_join(&w, &c[0], 5, twice);
+    world_run(&w, SECOND_NS);
+    cr_assert_str_eq(c[0].protocol, "sticky");
+    cr_assert_str_eq(c[2].protocol, "sticky");
+    client_leave(&w, &c[2]);
+    client_join(&w, &c[0], 5, other);
+    world_run(&w, SECOND_NS);
+    cr_assert_str_eq(c[0].protocol, "other");
+    client_enter(&w, &c[1], sticky);
+    cr_assert_eq(c[1].error, ERR_INCONSISTENT_GROUP_PROTOCOL);
+    cr_assert_eq(map_count(&w.group->protocols), 1);
+    world_close(&w);
+}
+
 Test(rebalance, an_id_that_nobody_comes_back_with_is_forgotten)
 {
     struct world w;
