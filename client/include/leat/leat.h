@@ -360,8 +360,8 @@ LEAT_API int leat_assign(leat_consumer *k, const leat_start *parts, size_t count
 LEAT_API int leat_subscribe(leat_consumer *k, const char *const *topics, size_t count,
                             leat_error *e);
 
-/* Leaves the group and reads nothing any more; with auto_commit, what was handed out before the
- * last poll is committed first. Does not wait. */
+/* Leaves the group and reads nothing any more; with auto_commit, what was handed out is committed
+ * first. Waits for that at most the client's timeout_ms. LEAT_ERR_TIMEOUT: it is tried on. */
 LEAT_API int leat_unsubscribe(leat_consumer *k, leat_error *e);
 
 /* Waits at most `timeout_ms` for records. Returns their count; *records is lent until the next call
