@@ -114,6 +114,17 @@ static void fetch_out_of_range(struct fetcher *f, struct fetch_part *part)
     }
 }
 
+/* What a replica that is not the leader refuses is not believed, as it may lag behind: the leader is
+ * asked. */
+static bool fetch_left_nearest(const struct fetch_op *op, struct consumer_partition *p)
+{
+    if (p->nearest < 0 || p->nearest != op->node->broker_id) {
+        return false;
+    }
+    p->nearest = -1;
+    return true;
+}
+
 static void fetch_partition(struct fetch_op *op, struct fetch_part *part,
                             const struct fetch_response_partitions *in, struct fetched *fetched,
                             struct arena *arena)
@@ -122,6 +133,15 @@ static void fetch_partition(struct fetch_op *op, struct fetch_part *part,
     struct consumer_partition *p = part->partition;
     int error = error_from_wire(in->error_code);
     if (!fetch_wanted(part)) {
+        return;
+    }
+    if (error && fetch_left_nearest(op, p)) {
+        return;
+    }
+    if (!error && in->preferred_read_replica >= 0 &&
+        in->preferred_read_replica != op->node->broker_id) {
+        p->nearest = in->preferred_read_replica;
+        p->nearest_end_ns = core_after_ms(f->core, f->core->options.metadata_max_age_ms);
         return;
     }
     if (error == ERR_OFFSET_OUT_OF_RANGE) {
@@ -203,6 +223,7 @@ static void fetch_done(struct request *r, struct answer *a)
         struct fetch_part *part = &op->parts[i];
         /* A connection that a seek has closed is no failure. */
         if (!part->answered && error != ERR_CLOSED && fetch_wanted(part)) {
+            (void)fetch_left_nearest(op, part->partition);
             if (error == ERR_UNSUPPORTED_VERSION) {
                 fetch_refuse(f, part->partition, a->reason);
             } else {

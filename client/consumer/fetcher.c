@@ -73,7 +73,7 @@ struct consumer_partition *partition_new(struct memory *heap, const char *topic,
     if (p) {
         memcpy(p->topic, topic, size);
         p->partition = partition;
-        p->committed = -1;
+        p->committed = p->nearest = -1;
         list_init(&p->link);
         list_init(&p->node_link);
         partition_start(p, offset, timestamp_ms);
@@ -265,6 +265,16 @@ static bool partition_leader(struct fetcher *f, struct consumer_partition *p, in
     return *leader >= 0;
 }
 
+/* Where records are fetched from: the replica that the leader named, for as long as that holds. */
+static int32_t partition_source(struct fetcher *f, struct consumer_partition *p, int32_t leader)
+{
+    if (p->nearest >= 0 &&
+        (io_now(f->core->io) >= p->nearest_end_ns || !metadata_broker(f->core, p->nearest))) {
+        p->nearest = -1;
+    }
+    return p->nearest >= 0 ? p->nearest : leader;
+}
+
 /* Puts a partition where its next request is put together, if it needs one now. */
 static void partition_plan(struct fetcher *f, struct consumer_partition *p, uint64_t *due_ns)
 {
@@ -279,11 +289,6 @@ static void partition_plan(struct fetcher *f, struct consumer_partition *p, uint
     if (!partition_leader(f, p, &leader, &epoch)) {
         return;
     }
-    struct fetcher_node *n = fetcher_node(f, leader);
-    if (!n) {
-        fetch_again(f, p, ERR_NO_MEMORY);
-        return;
-    }
     /* KIP-320: under a new leader, what was read last must be in the new leader's log too. */
     if (p->state == PARTITION_FETCHING && p->fetched_epoch >= 0 && epoch > p->validated_epoch) {
         p->state = PARTITION_VALIDATING;
@@ -291,6 +296,12 @@ static void partition_plan(struct fetcher *f, struct consumer_partition *p, uint
     enum fetch_kind kind = p->state == PARTITION_RESOLVING    ? FETCH_OFFSETS
                            : p->state == PARTITION_VALIDATING ? FETCH_EPOCHS
                                                               : FETCH_RECORDS;
+    struct fetcher_node *n =
+        fetcher_node(f, kind == FETCH_RECORDS ? partition_source(f, p, leader) : leader);
+    if (!n) {
+        fetch_again(f, p, ERR_NO_MEMORY);
+        return;
+    }
     if (kind == FETCH_RECORDS && p->queued_bytes >= fetcher_partition_bytes(f)) {
         n->left_out = true;
         return;

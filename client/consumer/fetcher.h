@@ -55,6 +55,8 @@ struct consumer_partition {
     int32_t fetched_epoch; /* leader epoch of the last batch fetched, -1 */
     int32_t
         validated_epoch; /* the partition's leader epoch under which fetched_epoch was found good */
+    int32_t nearest;     /* the replica that its leader sends us to (KIP-392), or -1 */
+    uint64_t nearest_end_ns; /* then the leader is asked again */
     uint64_t queued_bytes;
     unsigned failures;
     uint64_t not_before_ns;

@@ -302,6 +302,23 @@ static void fetch_partition(struct fake_broker *b, struct fake_topic *t,
     *bytes += size;
 }
 
+/* Sends who names a rack to the replica there. */
+static bool fetch_redirect(struct fake_broker *b, const struct peer *peer,
+                           const struct fetch_request *in, struct fetch_response_partitions *out)
+{
+    if (!b->nearest || in->rack_id.size <= 0) {
+        return false;
+    }
+    if (peer->node == b->nearest) {
+        b->fetched_near += out->records.size > 0;
+        return false;
+    }
+    b->sent_away++;
+    out->preferred_read_replica = b->nearest;
+    out->records = (struct wire_records){.slices = out->records.slices};
+    return true;
+}
+
 static int answer_fetch(struct fake_broker *b, struct reader *r, int version, struct wire_writer *w,
                         struct arena *arena, struct peer *peer, bool *wait)
 {
@@ -332,6 +349,7 @@ static int answer_fetch(struct fake_broker *b, struct reader *r, int version, st
             arena_array(arena, (size_t)to->partitions_count + 1, sizeof *to->partitions);
         for (int32_t j = 0; j < to->partitions_count; j++) {
             fetch_partition(b, t, &in.topics[i].partitions[j], &to->partitions[j], arena, &bytes);
+            urgent |= fetch_redirect(b, peer, &in, &to->partitions[j]);
             urgent |= to->partitions[j].error_code != 0;
         }
     }

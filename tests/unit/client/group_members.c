@@ -245,6 +245,27 @@ Test(group_members, new_partitions_and_new_topics_are_found)
     world_free(w);
 }
 
+Test(group_members, records_are_read_from_the_nearest_replica)
+{
+    struct world *w = world_new(9, 1, 6);
+    w->broker->nearest = 2;
+    struct world_member *m = world_join(w, NULL, NULL, 0);
+    snprintf(m->options.rack, sizeof m->options.rack, "there");
+    m->options.metadata_max_age_ms = 3000;
+    cr_assert(world_settle(w, 5000 * MS));
+    world_run(w, 2000 * MS);
+    /* Four of six partitions have their leader elsewhere, and it is asked again now and then. */
+    uint64_t sent_away = w->broker->sent_away, fetched = w->broker->fetched_near;
+    cr_assert_eq(sent_away, 4);
+    cr_assert_gt(fetched, 10);
+    world_run(w, 10000 * MS);
+    cr_assert_geq(w->broker->sent_away, sent_away + 8);
+    cr_assert_gt(w->broker->fetched_near, fetched + 20);
+    w->broker->nearest = 0;
+    world_check(w, true);
+    world_free(w);
+}
+
 Test(group_members, refusals_are_told_and_tried_again)
 {
     struct world *w = world_new(7, 1, 4);
