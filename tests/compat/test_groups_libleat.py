@@ -165,14 +165,15 @@ def check_examples(b):
 class Crowd:
     """Processes of members, and who has what."""
 
-    def __init__(self, b):
-        self.b, self.processes, self.owners, self.changed = b, [], {}, set()
+    def __init__(self, b, session_ms):
+        self.b, self.session_ms = b, session_ms
+        self.processes, self.owners, self.changed = [], {}, set()
         self.seen = [set() for _ in range(CROWD_PARTITIONS)]
         self.ages = {}
 
     def start(self):
         self.processes.append(Process(self.b.address, "crowd", "crowd", PER_PROCESS, **{
-            "session.timeout.ms": 3000, "heartbeat.interval.ms": 300, "fetch.max.wait.ms": 100, "auto.commit.interval.ms": 500}))
+            "session.timeout.ms": self.session_ms, "heartbeat.interval.ms": 300, "fetch.max.wait.ms": 100, "auto.commit.interval.ms": 500}))
 
     def step(self):
         time.sleep(0.01)
@@ -222,10 +223,10 @@ class Crowd:
         return max(stayed, default=0), len(stayed)
 
 
-def check_crowd(b):
+def check_crowd(b, session_ms=3000):
     ledger = Ledger("crowd", CROWD_PARTITIONS)
     make_topic(b, ledger)
-    crowd = Crowd(b)
+    crowd = Crowd(b, session_ms)
     for _ in range(CROWD // PER_PROCESS):
         crowd.start()
     print(f"{CROWD} members over {CROWD_PARTITIONS} partitions settle in {crowd.settle('the crowd settles'):.1f} s")

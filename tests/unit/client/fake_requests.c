@@ -309,6 +309,12 @@ static bool fetch_redirect(struct fake_broker *b, const struct peer *peer,
     if (!b->nearest || in->rack_id.size <= 0) {
         return false;
     }
+    if (peer->node == b->nearest && b->nearest_lags) {
+        out->error_code = 1;
+        out->records = (struct wire_records){.slices = out->records.slices};
+        b->nearest = 0;
+        return true;
+    }
     if (peer->node == b->nearest) {
         b->fetched_near += out->records.size > 0;
         return false;

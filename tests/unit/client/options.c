@@ -86,6 +86,39 @@ Test(options, a_shorter_struct_of_an_older_program_is_completed)
     cr_assert_eq(taken.size, sizeof taken);
 }
 
+Test(options, a_member_of_a_group_has_options)
+{
+    leat_consumer_options k = LEAT_CONSUMER_OPTIONS_INIT, taken;
+    leat_error e;
+    char longer[300];
+    cr_assert(k.auto_commit);
+    cr_assert_eq(leat_consumer_options_set(&k, "group.id", "shipping", &e), 0);
+    cr_assert_str_eq(k.group_id, "shipping");
+    cr_assert_eq(leat_consumer_options_set(&k, "group.instance.id", "one", &e), 0);
+    cr_assert_str_eq(k.group_instance_id, "one");
+    cr_assert_eq(leat_consumer_options_set(&k, "partition.assignment.strategy", "range", &e), 0);
+    cr_assert_str_eq(k.strategies, "range");
+    cr_assert_eq(leat_consumer_options_set(&k, "session.timeout.ms", "6s", &e), 0);
+    cr_assert_eq(k.session_timeout_ms, 6000);
+    cr_assert_eq(leat_consumer_options_set(&k, "heartbeat.interval.ms", "100", &e), 0);
+    cr_assert_eq(k.heartbeat_interval_ms, 100);
+    cr_assert_eq(leat_consumer_options_set(&k, "max.poll.interval.ms", "1m", &e), 0);
+    cr_assert_eq(k.max_poll_interval_ms, 60000);
+    cr_assert_eq(leat_consumer_options_set(&k, "enable.auto.commit", "false", &e), 0);
+    cr_assert(!k.auto_commit);
+    cr_assert_eq(leat_consumer_options_set(&k, "auto.commit.interval.ms", "50", &e), 0);
+    cr_assert_eq(k.auto_commit_interval_ms, 50);
+    cr_assert_eq(leat_consumer_options_set(&k, "revocation.returns", "true", &e), 0);
+    cr_assert(k.revocation_returns);
+    cr_assert_eq(consumer_options_take(&taken, &k, &e), 0, "%s", e.message);
+    memset(longer, 'x', sizeof longer);
+    longer[sizeof longer - 1] = 0;
+    cr_assert_eq(leat_consumer_options_set(&k, "group.id", longer, &e), LEAT_ERR_CONFIG);
+    k.heartbeat_interval_ms = 6000;
+    cr_assert_eq(consumer_options_take(&taken, &k, &e), LEAT_ERR_CONFIG);
+    cr_assert(strstr(e.message, "session.timeout.ms"), "%s", e.message);
+}
+
 Test(options, addresses)
 {
     static struct address a[ADDRESSES_MAX];

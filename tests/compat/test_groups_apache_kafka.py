@@ -1,0 +1,23 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+# long
+# timeout: 300
+"""Groups of libleat at a coordinator of Apache Kafka: the same as at leatd."""
+from apache import Kafka
+from groups import check_sharing
+from test_groups_libleat import Member, check_crowd, check_examples, check_mixed
+
+
+class Broker(Kafka):
+    def kill_and_start(self):
+        self.kill()
+        self.start()
+
+
+with Broker() as broker:
+    for strategy in ("range", "cooperative-sticky"):
+        check_sharing(broker, Member, strategy, **{"partition.assignment.strategy": strategy})
+        check_mixed(broker, strategy)
+    check_examples(broker)
+    # group.min.session.timeout.ms is 6 s.
+    check_crowd(broker, session_ms=6000)
