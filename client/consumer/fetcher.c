@@ -485,11 +485,6 @@ static void fetcher_metadata_changed(struct core_member *m)
     fetcher_soon(container_of(m, struct fetcher, member));
 }
 
-static void fetcher_turn_end(struct io_turn *turn)
-{
-    fetcher_run(container_of(turn, struct fetcher, turn));
-}
-
 static void fetcher_closed(struct fetcher *f)
 {
     struct list *node;
@@ -510,11 +505,23 @@ static void fetcher_closed(struct fetcher *f)
     f->closed(f);
 }
 
+static void fetcher_turn_end(struct io_turn *turn)
+{
+    struct fetcher *f = container_of(turn, struct fetcher, turn);
+    if (f->ending) {
+        fetcher_closed(f);
+    } else {
+        fetcher_run(f);
+    }
+}
+
 static void fetcher_alarm(struct alarm *a)
 {
     struct fetcher *f = container_of(a, struct fetcher, alarm);
     if (f->closing) {
-        fetcher_closed(f);
+        /* At the end of the turn, when it is not scheduled any more: then the memory may go. */
+        f->ending = true;
+        io_turn_end(f->core->io, &f->turn);
     } else {
         fetcher_run(f);
     }

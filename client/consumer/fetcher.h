@@ -95,7 +95,7 @@ struct fetcher {
     struct io_turn turn;
     struct list ops;   /* struct fetch_op under way */
     unsigned requests; /* how many */
-    bool closing;
+    bool closing, ending;
     void (*closed)(struct fetcher *f);
 
     /* In the gate: */

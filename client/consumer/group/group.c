@@ -253,7 +253,10 @@ void group_wake(struct group *g)
 
 static void group_turn_end(struct io_turn *turn)
 {
-    group_run(container_of(turn, struct group, turn));
+    struct group *g = container_of(turn, struct group, turn);
+    g->turn_ends = true;
+    group_run(g);
+    g->turn_ends = false;
 }
 
 static void group_alarm(struct alarm *a)
@@ -351,7 +354,13 @@ static void group_closing(struct group *g, uint64_t due_ns)
     }
     if (committed && !g->leaving && !g->requesting && !g->beating && !g->asking && !g->finding &&
         !g->cataloguing) {
-        group_free(g);
+        /* From the end of a turn alone: then the turn is not scheduled any more, and the memory may
+         * go. */
+        if (g->turn_ends) {
+            group_free(g);
+        } else {
+            group_soon(g);
+        }
         return;
     }
     uint64_t at =

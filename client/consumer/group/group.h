@@ -175,6 +175,7 @@ struct group {
     unsigned leaving; /* LeaveGroup calls under way */
     unsigned calls;   /* OffsetFetch calls under way */
 
+    bool turn_ends; /* the end of a turn is what runs */
     bool closing, ended;
     uint64_t close_deadline_ns;
     void (*closed)(struct group *g);
