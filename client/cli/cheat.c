@@ -30,6 +30,7 @@ static const struct {
      "leat consume orders -o @-1h -e                     of the last hour\n"
      "leat consume orders -o 2:4 -p 0                    offsets 2 and 3 of partition 0\n"
      "leat consume orders -e -f '%p %o %d %k %v\\n'\n"
+     "leat consume orders -g billing -e                  as a member of a group, which remembers\n"
      "leat consume orders -e --meta-only --pretty        sizes and headers alone\n"
      "leat consume 'ord.*' --regex -e -n 3               three of all that match\n"},
     {"group", "leat group list\n"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "cli/consume.h"
+#include "cli/consume_private.h"
 
 #include "cli/text.h"
 
@@ -12,35 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum {
-    POLL_MS = 100, /* how soon Ctrl-C is seen */
-    OUTPUT_BUFFER = 1 << 20,
-};
-
-struct reading {
-    char *topic;
-    int32_t partition, broker;
-    int64_t stop; /* first offset that is not read; -1: goes on */
-    bool done;
-};
-
-struct consume {
-    struct cli *cli;
-    struct consume_job *job;
-    leat_consumer *consumer;
-    struct reading *readings;
-    leat_start *starts;
-    size_t count, done;
-    unsigned long long records;
-    bool terminal; /* stdout */
-    bool progress; /* to a file, with somebody at stderr */
-    unsigned long long bytes;
-    int64_t planned; /* offsets in the range, -1: it has no end */
-    double started, drawn;
-    double silent_since; /* cli_now() */
-    bool said_waiting;
-    int problem; /* the code of the trouble that was told */
-};
+enum { OUTPUT_BUFFER = 1 << 20 };
 
 void consume_topic(struct consume_job *job, const char *topic)
 {
@@ -66,6 +38,10 @@ void consume_partitions(struct consume_job *job, const char *text)
 void consume_offset(struct consume_job *job, const char *text)
 {
     char error[160];
+    if (strcmp(text, "stored") == 0) {
+        job->stored = true;
+        return;
+    }
     if (!offsets_parse(&job->range, text, cli_wall_ms(), error, sizeof error)) {
         cli_usage("-o: %s", error);
     }
@@ -100,7 +76,7 @@ static int64_t consume_resolve(struct consume *c, const struct reading *r,
 }
 
 /* Where a partition starts and stops. */
-static void consume_plan(struct consume *c, struct reading *r, leat_start *start)
+void consume_plan(struct consume *c, struct reading *r, leat_start *start)
 {
     struct consume_job *job = c->job;
     *start = (leat_start){r->topic, r->partition, LEAT_EARLIEST, 0};
@@ -114,7 +90,9 @@ static void consume_plan(struct consume *c, struct reading *r, leat_start *start
     }
     switch (job->range.start.kind) {
     case OFFSET_NONE:
-        start->offset = r->stop >= 0 || c->cli->kcat ? LEAT_EARLIEST : LEAT_LATEST;
+        start->offset = job->stored                    ? LEAT_COMMITTED
+                        : r->stop >= 0 || c->cli->kcat ? LEAT_EARLIEST
+                                                       : LEAT_LATEST;
         break;
     case OFFSET_BEGINNING:
         break;
@@ -135,7 +113,7 @@ static void consume_plan(struct consume *c, struct reading *r, leat_start *start
     if (r->stop >= 0) {
         /* What is empty from the beginning needs no waiting for. */
         int64_t low = offset_at(c, r, LEAT_EARLIEST);
-        int64_t from = start->offset == LEAT_EARLIEST ? low
+        int64_t from = start->offset == LEAT_EARLIEST || start->offset == LEAT_COMMITTED ? low
                        : start->offset == LEAT_LATEST ? offset_at(c, r, LEAT_LATEST)
                        : start->offset == LEAT_AT_TIME
                            ? offsets_resolve(&job->range.start, low, INT64_MAX,
@@ -169,8 +147,11 @@ static void consume_add(struct consume *c, const leat_meta_topic *t)
         c->readings = cli_resize(c->readings, (c->count + 1) * sizeof *c->readings);
         c->starts = cli_resize(c->starts, (c->count + 1) * sizeof *c->starts);
         struct reading *r = &c->readings[c->count];
-        *r = (struct reading){
-            .topic = cli_copy(t->name, strlen(t->name)), .partition = p->id, .broker = p->leader};
+        *r = (struct reading){.topic = cli_copy(t->name, strlen(t->name)),
+                              .partition = p->id,
+                              .broker = p->leader,
+                              .next = -1,
+                              .committed = -1};
         consume_plan(c, r, &c->starts[c->count]);
         c->count++;
     }
@@ -185,6 +166,13 @@ static void consume_check_partitions(const struct consume_job *job, const leat_m
                     (int)job->partitions[i], t->partition_count - 1);
             exit(EXIT_NOT_FOUND);
         }
+    }
+}
+
+void consume_expect(struct consume *c)
+{
+    for (size_t i = 0; i < c->job->topic_count && !c->job->regex; i++) {
+        leat_meta_free(cli_metadata(c->cli, c->job->topics[i], false));
     }
 }
 
@@ -246,7 +234,7 @@ static void consume_reached(struct consume *c, struct reading *r)
     consume_tell_end(c, r);
 }
 
-static void consume_check_ends(struct consume *c)
+void consume_check_ends(struct consume *c)
 {
     for (size_t i = 0; i < c->count; i++) {
         struct reading *r = &c->readings[i];
@@ -261,7 +249,7 @@ static void consume_check_ends(struct consume *c)
 }
 
 /* How far it is, for somebody who sends records to a file. */
-static void consume_draw(struct consume *c, bool last)
+void consume_draw(struct consume *c, bool last)
 {
     char room[48];
     double now = cli_now();
@@ -284,7 +272,7 @@ static void consume_draw(struct consume *c, bool last)
 }
 
 /* True when the limit is reached. */
-static bool consume_show(struct consume *c, const leat_record *records, int count)
+bool consume_show(struct consume *c, const leat_record *records, int count)
 {
     struct reading *r = NULL;
     for (int i = 0; i < count; i++) {
@@ -293,6 +281,9 @@ static bool consume_show(struct consume *c, const leat_record *records, int coun
             continue;
         }
         consume_print(c->cli, c->job, &records[i], r ? r->broker : -1, c->terminal);
+        if (r) {
+            r->next = records[i].offset + 1;
+        }
         c->records++;
         c->bytes += records[i].key.len + records[i].value.len;
         if (c->job->unbuffered) {
@@ -306,7 +297,7 @@ static bool consume_show(struct consume *c, const leat_record *records, int coun
 }
 
 /* Tells once what one is waiting for, and every new trouble. */
-static void consume_tell(struct consume *c, double silence)
+void consume_tell(struct consume *c, double silence)
 {
     leat_error e;
     int code = leat_problem(c->cli->client, &e);
@@ -320,7 +311,7 @@ static void consume_tell(struct consume *c, double silence)
     if (!c->said_waiting && !c->cli->quiet && !c->cli->kcat && !code &&
         silence > (terminal ? 0.3 : 5)) {
         c->said_waiting = true;
-        cli_say("waiting for records of %s%s: Ctrl-C ends%s", c->readings[0].topic,
+        cli_say("waiting for records of %s%s: Ctrl-C ends%s", c->job->topics[0],
                 c->job->topic_count > 1 || c->job->regex ? " and others" : "",
                 c->records ? "" : " (--from-beginning reads what is there, -e stops at the end)");
     }
@@ -336,19 +327,24 @@ static void consume_check_reader(void)
     }
 }
 
+int consume_poll(struct consume *c, const leat_record **records, leat_error *e)
+{
+    int count = leat_poll(c->consumer, records, 0, e);
+    if (count == 0) {
+        (void)cli_flush();
+        consume_check_reader();
+        count = leat_poll(c->consumer, records, CONSUME_POLL_MS, e);
+    }
+    return count;
+}
+
 static int consume_loop(struct consume *c)
 {
     const leat_record *records;
     leat_error e;
     c->silent_since = cli_now();
     while (c->done < c->count && !cli_interrupted && !ferror(stdout)) {
-        int count = leat_poll(c->consumer, &records, 0, &e);
-        if (count == 0) {
-            /* Nothing more is at hand: what was printed becomes visible before one waits. */
-            (void)cli_flush();
-            consume_check_reader();
-            count = leat_poll(c->consumer, &records, POLL_MS, &e);
-        }
+        int count = consume_poll(c, &records, &e);
         if (count < 0) {
             cli_fail(c->cli, &e);
         }
@@ -376,10 +372,10 @@ static void consume_open(struct consume *c)
 {
     struct cli *cli = c->cli;
     leat_error e;
-    if (c->job->group) {
-        cli_usage("-g: consumer groups are not in this version");
+    const char *group = c->job->stored ? cli->consumer.group_id : "";
+    if (c->job->stored && !*group) {
+        cli_usage("-o stored: in which group? -X group.id=GROUP, or -g GROUP to join it");
     }
-    cli_connect(cli);
     for (size_t i = 0; i < c->job->topic_count; i++) {
         consume_find(c, c->job->topics[i]);
     }
@@ -387,7 +383,8 @@ static void consume_open(struct consume *c)
         cli_say(c->job->regex ? "no topic matches" : "no such partition: see leat topic describe");
         exit(EXIT_NOT_FOUND);
     }
-    if (leat_consumer_open(&c->consumer, cli->client, NULL, &cli->consumer, &e)) {
+    cli->consumer.auto_commit = false; /* -o stored only reads what a group has committed */
+    if (leat_consumer_open(&c->consumer, cli->client, group, &cli->consumer, &e)) {
         cli_fail(cli, &e);
     }
     leat_start *open = cli_alloc(c->count * sizeof *open);
@@ -415,8 +412,13 @@ int consume_run(struct cli *cli, struct consume_job *job)
                  fstat(STDOUT_FILENO, &out) == 0 && S_ISREG(out.st_mode);
     setvbuf(stdout, NULL, _IOFBF, OUTPUT_BUFFER);
     cli_catch_signals();
-    consume_open(&c);
-    int status = consume_loop(&c);
+    cli_connect(cli);
+    if (job->group) {
+        consume_group_open(&c);
+    } else {
+        consume_open(&c);
+    }
+    int status = job->group ? consume_group_loop(&c) : consume_loop(&c);
     (void)cli_flush();
     consume_draw(&c, true);
     bool bounded = job->exit_at_end || job->range.stop.kind != OFFSET_NONE;

@@ -17,7 +17,8 @@ struct consume_job {
     bool exit_at_end;
     long long limit;   /* records; 0: none */
     long long wait_ms; /* ends after so much silence; 0: never */
-    const char *group;
+    const char *group; /* joined as a member; NULL: not */
+    bool stored;       /* begins where a group has committed */
 
     struct format *format;
     bool json, pretty, meta_only, offsets, unbuffered;

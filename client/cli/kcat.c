@@ -88,6 +88,8 @@ struct kcat {
     const char *topic;    /* the last -t */
     const char **queries; /* every -t, for -Q */
     size_t query_count;
+    const char **words;
+    size_t word_count;
     bool lines, unbuffered;
     struct produce_job produce;
     struct consume_job consume;
@@ -96,7 +98,7 @@ struct kcat {
 static void kcat_mode(struct kcat *k, int mode)
 {
     if (k->mode && k->mode != mode) {
-        cli_usage("one of -P, -C, -L and -Q");
+        cli_usage("one of -P, -C, -L, -Q and -G");
     }
     k->mode = mode;
 }
@@ -178,13 +180,16 @@ static void kcat_flag(struct cli *cli, struct args *a, struct kcat *k, int id)
         cli->options.timeout_ms = (int32_t)args_number(a, 1, 1000000) * 1000;
         break;
     case FLAG_GROUP:
-        cli_usage("-G: consumer groups are not in this version");
+        kcat_mode(k, FLAG_CONSUME);
+        k->consume.group = a->value;
+        break;
     case FLAG_REGISTRY:
         cli_usage("%s: schema registries and packed values are not in this version", a->flag);
     case FLAG_KEEP_GOING:
         break;
-    case ARG_WORD:
-        produce_file(&k->produce, a->value);
+    case ARG_WORD: /* files of -P, topics of -G */
+        k->words = cli_resize(k->words, (k->word_count + 1) * sizeof *k->words);
+        k->words[k->word_count++] = a->value;
         break;
     default:
         kcat_shape(k, a, id);
@@ -353,6 +358,8 @@ int kcat_run(struct cli *cli, struct args *a)
 {
     struct kcat k = {.produce = {.partition = LEAT_PARTITION_ANY}};
     int id;
+    /* As librdkafka, so that kcat and leat can be members of one group. */
+    snprintf(cli->consumer.strategies, sizeof cli->consumer.strategies, "range,roundrobin");
     kcat_configuration(cli);
     a->flags = kcat_flags;
     while ((id = args_next(a, cli)) != ARG_END) {
@@ -361,8 +368,15 @@ int kcat_run(struct cli *cli, struct args *a)
     if (k.mode == FLAG_LIST) {
         return kcat_list(cli, &k);
     }
-    if (!k.topic) {
+    if (!k.topic && !(k.consume.group && k.word_count)) {
         cli_usage("-t: which topic?");
+    }
+    for (size_t i = 0; i < k.word_count; i++) {
+        if (k.mode == FLAG_PRODUCE) {
+            produce_file(&k.produce, k.words[i]);
+        } else if (k.consume.group) {
+            consume_topic(&k.consume, k.words[i]);
+        }
     }
     if (k.mode == FLAG_QUERY) {
         return kcat_query(cli, &k);
@@ -375,7 +389,9 @@ int kcat_run(struct cli *cli, struct args *a)
     if (k.consume.null && k.consume.format) {
         format_empty_is_null(k.consume.format);
     }
-    consume_topic(&k.consume, k.topic);
+    if (k.topic) {
+        consume_topic(&k.consume, k.topic);
+    }
     if (k.produce.partition >= 0) {
         k.consume.partitions = cli_alloc(sizeof *k.consume.partitions);
         k.consume.partitions[0] = k.produce.partition;

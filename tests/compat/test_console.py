@@ -179,6 +179,52 @@ def check_groups(b):
     refused(b, 4, "there is no such group", "group", "delete", "billing")
 
 
+def check_members(b):
+    """consume -g: the group remembers what was shown, no more; members share; kcat and leat are members of one group."""
+    same(leat(b, "topic", "create", "m", "-p", "4")[0], 0, "a topic for members")
+    for partition in range(4):
+        same(leat(b, "produce", "m", "-p", str(partition), text="".join(f"{partition}-{n}\n" for n in range(50)))[0], 0, "50 records")
+    wanted = sorted(f"{partition}-{n}" for partition in range(4) for n in range(50))
+    first = leat(b, "consume", "m", "-g", "readers", "-e", "-n", "70")[1].splitlines()
+    same((len(first), sum(committed or 0 for committed, _ in lag(b, "readers").values())), (70, 70), "70 are read, and 70 committed")
+    rest = leat(b, "consume", "m", "-g", "readers", "-e")[1].splitlines()
+    same(sorted(first + rest), wanted, "the next one goes on: each record once")
+    same(leat(b, "consume", "m", "-g", "readers", "-e")[:2], (0, ""), "nothing is left")
+    same(leat(b, "group", "reset", "readers", "--to-offset", "48", "--execute")[0], 0, "back by two each")
+    same(len(leat(b, "-G", "readers", "-e", "-q", "m")[1].splitlines()), 8, "by kcat's -G")
+    same(len(leat(b, "consume", "m", "-g", "silent", "-e", "-X", "enable.auto.commit=false")[1].splitlines()), 200, "without commits")
+    same(leat(b, "group", "lag", "silent", "--output", "json")[1].strip(), "[]", "nothing is committed")
+    same(len(leat(b, "consume", "^m", "--regex", "-g", "pattern", "-e")[1].splitlines()), 200, "by a pattern")
+    same(len(leat(b, "-C", "-t", "m", "-o", "stored", "-X", "group.id=readers", "-e", "-q")[1].splitlines()), 0, "stored offsets")
+    refused(b, 2, "the group decides", "consume", "m", "-g", "readers", "-p", "0")
+    refused(b, 2, "leat group reset moves a group", "consume", "m", "-g", "readers", "-o", "5")
+    refused(b, 2, "in which group?", "consume", "m", "-o", "stored", "-e")
+    refused(b, 4, "topic nothing does not exist", "consume", "nothing", "-g", "readers")
+
+    command = [LEAT, "-b", b.address, "consume", "m", "-g", "team", "--from-beginning", "-X", "session.timeout.ms=6000"]
+    members = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    deadline = time.monotonic() + LIMIT_S
+    shares = []
+    while sorted(shares) != [2, 2] and time.monotonic() < deadline:
+        described = leat(b, "group", "describe", "team", "--output", "json")
+        shares = [m["partitions"] for m in json.loads(described[1])[0]["members"]] if described[0] == 0 else []
+    same(sorted(shares), [2, 2], "two members share the partitions")
+    refused(b, 1, "has members", "group", "reset", "team", "-t", "m", "--to-earliest", "--execute")
+    refused(b, 1, "has members", "group", "delete", "team")
+    while sum(row[1] or 0 for row in lag(b, "team").values()) or len(lag(b, "team")) < 4:
+        assert time.monotonic() < deadline, lag(b, "team")
+    members[0].send_signal(signal.SIGINT)
+    same(members[0].wait(LIMIT_S), 130, "one leaves")
+    while shares != [4] and time.monotonic() < deadline:
+        shares = [m["partitions"] for m in json.loads(leat(b, "group", "describe", "team", "--output", "json")[1])[0]["members"]]
+    same(shares, [4], "the other takes its partitions")
+    members[1].send_signal(signal.SIGINT)
+    same(members[1].wait(LIMIT_S), 130, "and leaves, too")
+    shown = [line for member in members for line in member.stdout.read().splitlines()]
+    same(sorted(set(shown)), wanted, "all was shown")
+    same(leat(b, "group", "delete", "readers", "team", "pattern")[0], 0, "deleted")
+
+
 def check_contexts(b):
     same(plain("context", "list")[:2], (0, ""), "no context yet")
     same(plain("context", "save", "here", "-b", b.address, "-X", "client.id=ctx")[0], 0, "saved")
@@ -214,7 +260,7 @@ def check_completion(b):
     same(offered("-b", b.address, "consume", "complete"), ["complete-me"], "topics of the broker")
     same(leat(b, "group", "reset", "complete-group", "-t", "complete-me", "--to-earliest", "--execute")[0], 0, "a group")
     same(offered("-b", b.address, "group", "lag", "comp"), ["complete-group"], "groups of the broker")
-    same(offered("-b", b.address, "consume", "complete-me", "-g", ""), ["complete-group"], "as a flag's value")
+    same(offered("-b", b.address, "consume", "complete-me", "-g", "comp"), ["complete-group"], "as a flag's value")
     same(leat(b, "group", "delete", "complete-group")[0], 0, "the group is deleted")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started = time.monotonic()
@@ -302,6 +348,7 @@ def check_cheat(b):
 with Broker() as broker:
     check_help(broker)
     check_groups(broker)
+    check_members(broker)
     check_topics(broker)
     check_output(broker)
     check_input(broker)

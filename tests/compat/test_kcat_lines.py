@@ -101,8 +101,17 @@ PRODUCE = [
 ]
 
 
+# GROUP is the program's own; afterwards both groups have committed the same.
+GROUP = """
+-G GROUP -e -q -X auto.offset.reset=earliest seen
+-G GROUP -q -c 5 -X auto.offset.reset=earliest -f %o:%s\\n seen
+-G GROUP -e -q -X auto.offset.reset=earliest -J -X client.id=x seen
+-G GROUP -e -q -X auto.offset.reset=latest seen
+""".strip().splitlines()
+
+
 def run(program, b, line, text=None, topic=""):
-    words = line.replace("TOPIC", topic).replace("FILE", f"{b.scratch.name}/file").split(" ")
+    words = line.replace("TOPIC", topic).replace("GROUP", topic).replace("FILE", f"{b.scratch.name}/file").split(" ")
     done = subprocess.run([program, "-b", b.address, *words], input=text, capture_output=True, text=True, timeout=LIMIT_S,
                           errors="surrogateescape")
     error = "\n".join(part for part in done.stderr.splitlines() if not part.startswith("%4|") and not part.startswith("%5|"))
@@ -131,6 +140,20 @@ def check_produce(b, number, line, text):
         same(stored(b, topics[1]), stored(b, topics[0]), f"leat {line}: what is stored")
 
 
+def committed(b, group):
+    status, out, error = run(LEAT, b, f"group lag {group} --output json")
+    assert status == 0, error
+    return [(row["topic"], row["partition"], row["committed"]) for row in json.loads(out)]
+
+
+def check_group(b, number, line):
+    groups = [f"g{number}-kcat", f"g{number}-leat"]
+    results = [run(program, b, line, topic=group) for program, group in zip(("kcat", LEAT), groups)]
+    same(results[1], results[0], f"leat {line}: what is said")
+    if "latest" not in line:  # where nothing was read, kcat commits nothing either
+        same(committed(b, groups[1]), committed(b, groups[0]), f"leat {line}: what is committed")
+
+
 with Broker() as broker:
     with open(f"{broker.scratch.name}/file", "w") as file:
         file.write("from\na file\n")
@@ -141,6 +164,7 @@ with Broker() as broker:
         subprocess.run(["kcat", "-b", broker.address, "-P", "-t", "seen", *words], input=text, text=True, check=True)
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
         cases = {pool.submit(check_consume, broker, line): line for line in CONSUME if not line.startswith("-L")}
+        cases |= {pool.submit(check_group, broker, number, line): line for number, line in enumerate(GROUP)}
         cases |= {pool.submit(check_produce, broker, number, *case): case[0] for number, case in enumerate(PRODUCE)}
     with concurrent.futures.ThreadPoolExecutor(1) as pool:  # kcat -L -t makes topics
         cases |= {pool.submit(check_consume, broker, line): line for line in CONSUME if line.startswith("-L")}
