@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "cli/format.h"
+#include "cli/format_private.h"
 
 #include "cli/cli.h"
 #include "cli/text.h"
@@ -8,21 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-enum modifier { PLAIN, HEX, BASE64, ISO, STRFTIME };
-
-struct piece {
-    char token; /* 0: text */
-    enum modifier modifier;
-    char *text; /* of literals and of %d{...} */
-    size_t size;
-};
-
-struct format {
-    struct piece *pieces;
-    size_t count;
-    bool empty_is_null;
-};
 
 static struct piece *format_add(struct format *f)
 {

@@ -25,3 +25,19 @@ void format_print(const struct format *f, const leat_record *r, const char *null
 
 /* Prints empty keys and values as nulls too, as kcat does with -Z. */
 void format_empty_is_null(struct format *f);
+
+/* --- reading --- */
+
+/* What was read of a record: it points into the text and into `keep`, which are freed by the caller. */
+struct parsed {
+    leat_record *record;
+    void *keep[2];
+};
+
+/* Takes the text behind the last token off the format: it separates records (a line's end, if there is
+ * none). To be freed; NULL, with a sentence in `error`, when the format cannot be read by. */
+char *format_delimiter(struct format *f, size_t *size, char *error, size_t error_size);
+
+/* Reads one record without its delimiter. False, with a sentence in `error`. */
+bool format_parse(const struct format *f, const char *text, size_t size, struct parsed *out,
+                  char *error, size_t error_size);

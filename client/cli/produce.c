@@ -175,6 +175,32 @@ static void produce_envelope(struct produce *p, const char *text, size_t size)
     envelope_free(&envelope);
 }
 
+/* A record in the form of -f. */
+static void produce_formatted(struct produce *p, const char *text, size_t size)
+{
+    const struct produce_job *job = p->job;
+    leat_record r = LEAT_RECORD_INIT;
+    struct parsed parsed = {.record = &r};
+    char error[160];
+    r.topic = job->topic;
+    r.partition = job->partition;
+    r.headers = job->headers;
+    r.header_count = job->header_count;
+    if (job->key) {
+        r.key = (leat_bytes){job->key, strlen(job->key)};
+    }
+    if (!format_parse(job->format, text, size, &parsed, error, sizeof error)) {
+        produce_bad_input(p, error);
+    }
+    if (job->null) {
+        r.key.data = r.key.len ? r.key.data : NULL;
+        r.value.data = r.value.len ? r.value.data : NULL;
+    }
+    produce_send(p, &r);
+    free(parsed.keep[0]);
+    free(parsed.keep[1]);
+}
+
 static void produce_line(struct produce *p, const char *text, size_t size)
 {
     const struct produce_job *job = p->job;
@@ -184,6 +210,10 @@ static void produce_line(struct produce *p, const char *text, size_t size)
     p->line++;
     if (job->json) {
         produce_envelope(p, text, size);
+        return;
+    }
+    if (job->format) {
+        produce_formatted(p, text, size);
         return;
     }
     r.topic = job->topic;
@@ -403,6 +433,7 @@ int produce_run(struct cli *cli, struct produce_job *job)
                 job->key_field);
     }
     free(job->delimiter);
+    format_free(job->format);
     free(job->key_delimiter);
     free(job->headers);
     free(job->files);
@@ -429,6 +460,7 @@ enum produce_flag {
     FLAG_TOPIC,
     FLAG_KEY_FIELD,
     FLAG_KEEP_PARTITION,
+    FLAG_FORMAT,
 };
 
 static const struct cli_flag produce_flags[] = {
@@ -443,6 +475,7 @@ static const struct cli_flag produce_flags[] = {
     {FLAG_COMPRESSION, 'z', "compression", "CODEC", "none, gzip, snappy, lz4 or zstd", NULL,
      "none gzip snappy lz4 zstd"},
     {FLAG_NULL, 'Z', "tombstone", NULL, "an empty value (and key) is null"},
+    {FLAG_FORMAT, 'f', "format", "FORMAT", "how records are read: %k %v %p %T, as consume -f"},
     {FLAG_JSON, 'J', "json", NULL, "JSON envelopes, as consume -J prints them"},
     {FLAG_KEEP_PARTITION, 0, "keep-partition", NULL, "with -J: the partition of the envelope"},
     {FLAG_BASE64, 0, "base64", "WHAT", "key, value or key,value are base64", NULL,
@@ -480,6 +513,20 @@ static void produce_topic(struct produce_job *job, const char *topic)
         cli_usage("produce to one topic: %s or %s?", job->topic, topic);
     }
     job->topic = topic;
+}
+
+static void produce_format(struct produce_job *job, const char *text)
+{
+    char error[160];
+    job->format = format_compile(text, error, sizeof error);
+    char *delimiter = job->format
+                          ? format_delimiter(job->format, &job->delimiter_size, error, sizeof error)
+                          : NULL;
+    if (!delimiter) {
+        cli_usage("-f: %s", error);
+    }
+    free(job->delimiter);
+    job->delimiter = delimiter;
 }
 
 static void produce_flag(struct cli *cli, struct args *a, struct produce_job *job, int id)
@@ -533,6 +580,9 @@ static void produce_flag(struct cli *cli, struct args *a, struct produce_job *jo
     case FLAG_KEEP_PARTITION:
         job->keep_partition = true;
         break;
+    case FLAG_FORMAT:
+        produce_format(job, a->value);
+        break;
     default:
         produce_topic(job, a->value);
         break;
@@ -549,6 +599,10 @@ static int produce_command(struct cli *cli, struct args *a)
     if (!job.topic) {
         cli_usage("produce to which topic? leat produce TOPIC");
     }
+    if (job.format &&
+        (job.json || job.key_delimiter || job.key_field || job.key_base64 || job.value_base64)) {
+        cli_usage("-f says how records are read: without -J, -K, --key-field and --base64");
+    }
     if (job.key && (job.key_delimiter || job.key_field)) {
         cli_usage("-k, -K and --key-field name the key in different ways: use one");
     }
@@ -562,6 +616,8 @@ const struct cli_command command_produce = {
     .summary = "publishes records: each line of stdin, or of a file",
     .flags = produce_flags,
     .run = produce_command,
-    .more = "Delimiters know \\n \\t \\0 \\xHH.\n",
+    .more = "Delimiters know \\n \\t \\0 \\xHH. -f '%k %v\\n' reads a key and a value of each "
+            "line; what\n"
+            "separates records is the text behind the last token; %k{hex} and %v{base64} decode.\n",
     .values = "@topic",
 };

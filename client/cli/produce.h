@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cli/cli.h"
+#include "cli/format.h"
 
 enum produce_input {
     INPUT_LINES, /* of stdin or of one file */
@@ -19,6 +20,7 @@ struct produce_job {
     char *key_delimiter, *delimiter;
     size_t key_delimiter_size, delimiter_size;
     const char *key_field;
+    struct format *format; /* of the input, or NULL */
     bool json, keep_partition, null, tee;
     bool key_base64, value_base64;
     long long limit; /* records; 0: none */

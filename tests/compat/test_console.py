@@ -71,6 +71,21 @@ def check_input(b):
     refused(b, 1, "a record of 1000000 bytes does not fit", "produce", "t", text="x" * 1000000)
 
 
+def check_formats(b):
+    """What consume -f prints, produce -f reads."""
+    text = "1;k a;v 1|2;;v 2|0;k3;|"
+    same(leat(b, "topic", "create", "f", "-p", "3")[0], 0, "a topic")
+    same(leat(b, "produce", "f", "-f", "%p;%k;%v|", text=text)[0], 0, "read by a format")
+    same(sorted(leat(b, "consume", "f", "-e", "-f", "%p;%k;%v|")[1].split("|")), sorted(text.split("|")), "and printed by it")
+    same(leat(b, "produce", "f", "-f", "%T:%k{hex}:%v{base64}", "-p", "0", text="1700000000000:6b00:dgE=\n")[0], 0, "encoded")
+    same(leat(b, "consume", "f", "-p", "0", "-o", "-1", "-e", "-f", "%T:%k{hex}:%v{base64}\n")[1], "1700000000000:6b00:dgE=\n", "and back")
+    refused(b, 1, "record 2 of the input: the text behind %k is missing", "produce", "f", "-f", "%k=%v", text="a=b\nc\n")
+    refused(b, 1, "record 1 of the input: %p cannot be read", "produce", "f", "-f", "%p %v", text="x y\n")
+    refused(b, 2, "text is missing between %k and %s", "produce", "f", "-f", "%k%v")
+    refused(b, 2, "%o cannot be read", "produce", "f", "-f", "%o %v")
+    refused(b, 2, "-f says how records are read", "produce", "f", "-f", "%v", "-J")
+
+
 def check_kcat(b):
     same(leat(b, "-P", "-t", "k", "-H", "empty=", "-H", "null", text="v\n")[0], 0, "kcat's header without a value")
     same(leat(b, "-C", "-t", "k", "-e", "-q", "-f", "%h\n")[1], "empty=,null=NULL\n", "it is null")
@@ -345,13 +360,14 @@ def check_cheat(b):
     refused(b, 2, "there is no sheet for 'x'", "cheat", "x")
 
 
-with Broker() as broker:
+with Broker("group.initial.rebalance.delay.ms=0") as broker:
     check_help(broker)
     check_groups(broker)
     check_members(broker)
     check_topics(broker)
     check_output(broker)
     check_input(broker)
+    check_formats(broker)
     check_kcat(broker)
     check_lost(broker)
     check_structured(broker)
