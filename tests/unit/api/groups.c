@@ -392,6 +392,54 @@ Test(groups, offsets_go_with_their_topic, .timeout = 60)
     broker_stop(b);
 }
 
+/* A second member waits for the first one, which has heard of it. */
+static void join_and_wait(int client, const char *group, int first,
+                          const struct join_group_response *j)
+{
+    join_send(client, 3, group, wire_string_of(""), NULL, "s");
+    int error = 0;
+    while (error == 0) {
+        error = heartbeat(first, 4, group, j->generation_id, j->member_id);
+    }
+    cr_assert_eq(error, 27);
+}
+
+/* The topic of offsets is deleted, and later the broker stops, while a member waits: it is told, and
+ * in a new topic everything begins anew. */
+Test(groups, who_waits_is_told_when_the_coordinator_goes, .timeout = 60)
+{
+    struct broker *b = broker_start(2, at_once);
+    int first = client_open(b), second = client_open(b), admin = client_open(b);
+    topic_create(admin, "t", 1, NULL);
+    struct uuid id = topic_id(admin, "t");
+    coordinator_find(first, "g");
+    struct join_group_response *j = join_alone(first, 5, "g");
+    cr_assert_eq(sync_as(first, 5, "g", j)->error_code, 0);
+    join_and_wait(second, "g", first, j);
+    struct wire_string name = wire_string_of("__consumer_offsets");
+    struct delete_topics_request q = {
+        .topic_names = &name, .topic_names_count = 1, .timeout_ms = 10000};
+    cr_assert_eq(
+        ((struct delete_topics_response *)client_ask(admin, 20, 4, &q))->responses[0].error_code,
+        0);
+    cr_assert_eq(joined(second, 3)->error_code, 16);
+    cr_assert_eq(heartbeat(first, 4, "g", j->generation_id, j->member_id), 15);
+    cr_assert_eq(commit(first, 8, "g", j->generation_id, j->member_id, "t", id, 5), 15);
+    coordinator_find(first, "g");
+    cr_assert_eq(heartbeat(first, 4, "g", j->generation_id, j->member_id), 25);
+    j = join_alone(first, 5, "g");
+    cr_assert_eq(sync_as(first, 5, "g", j)->error_code, 0);
+    join_and_wait(second, "g", first, j);
+    broker_stop(b);
+    size_t size;
+    uint8_t *bytes = client_receive_bytes(second, &size);
+    cr_assert(!bytes || (size > 10 && bytes[9] == 15), "told to look for another coordinator");
+    free(bytes);
+    client_close(first);
+    client_close(second);
+    client_close(admin);
+}
+
 /* A group is looked for where its name hashes to: with another number of partitions nobody would find
  * what it has committed. */
 Test(groups, the_topic_of_offsets_does_not_grow, .timeout = 60)

@@ -387,8 +387,8 @@ static int64_t committed_by(struct world *w, const char *group)
     return a->topics[0].partitions[0].committed_offset;
 }
 
-static void commit_as(struct world *w, const char *group, int32_t generation,
-                      struct wire_string member)
+static int16_t commit_of(struct world *w, const char *group, int32_t generation,
+                         struct wire_string member, int64_t offset)
 {
     struct offset_commit_request_partitions p;
     struct offset_commit_request_topics t = {
@@ -396,7 +396,7 @@ static void commit_as(struct world *w, const char *group, int32_t generation,
     struct offset_commit_request q;
     offset_commit_request_partitions_init(&p);
     offset_commit_request_init(&q);
-    p.committed_offset = 7;
+    p.committed_offset = offset;
     p.committed_metadata = wire_string_null();
     q.group_id = wire_string_of(group);
     q.generation_id_or_member_epoch = generation;
@@ -405,13 +405,52 @@ static void commit_as(struct world *w, const char *group, int32_t generation,
     q.topics = &t;
     q.topics_count = 1;
     struct offset_commit_response *a = ask(w, 8, 5, &q);
-    cr_assert_eq(a->topics[0].partitions[0].error_code, 0);
+    return a->topics[0].partitions[0].error_code;
+}
+
+static void commit_as(struct world *w, const char *group, int32_t generation,
+                      struct wire_string member)
+{
+    cr_assert_eq(commit_of(w, group, generation, member, 7), 0);
 }
 
 static size_t groups_listed(struct world *w)
 {
     struct list_groups_request q = {0};
     return (size_t)((struct list_groups_response *)ask(w, 16, 2, &q))->groups_count;
+}
+
+/* Commits on a full disk are refused with what clients try again, nothing of them is seen, and they
+ * go on by themselves. */
+Test(simulated, a_commit_on_a_full_disk_is_tried_again, .timeout = 120)
+{
+    struct world w;
+    world_open(&w, 96 << 20);
+    topic_in(&w, 1);
+    metadata(&w, "u", true);
+    struct find_coordinator_request find;
+    find_coordinator_request_init(&find);
+    find.key = wire_string_of("g");
+    cr_assert_eq(((struct find_coordinator_response *)ask(&w, 10, 1, &find))->error_code, 0);
+    const struct wire_string nobody = wire_string_of("");
+    for (int i = 0; i < 300 && produced(&w, "u", batch_make(1, 0, 500000, NULL), 30000) == 0;) {
+        i++;
+    }
+    int64_t offset = 0;
+    int16_t error = 0;
+    for (int i = 0; i < 3000 && error == 0; i++) {
+        error = commit_of(&w, "g", -1, nobody, ++offset);
+    }
+    cr_assert_eq(error, 15, "%d at %ld", error, (long)offset);
+    cr_assert_eq(committed_by(&w, "g"), offset > 1 ? offset - 1 : -1);
+    struct wire_string name = wire_string_of("u");
+    struct delete_topics_request q = {
+        .topic_names = &name, .topic_names_count = 1, .timeout_ms = 10000};
+    cr_assert_eq(((struct delete_topics_response *)ask(&w, 20, 3, &q))->responses[0].error_code, 0);
+    run(&w, 30 * SECOND_NS);
+    cr_assert_eq(commit_of(&w, "g", -1, nobody, 4711), 0, "by itself");
+    cr_assert_eq(committed_by(&w, "g"), 4711);
+    world_close(&w);
 }
 
 /* A group of outsiders forgets a minute after the commit; one with a member, which subscribes to the
