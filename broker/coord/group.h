@@ -149,8 +149,17 @@ void group_loaded(struct group *g);
  * group itself when it is empty and nothing is left (KIP-211). */
 void group_sweep(struct group *g, int64_t now_ms);
 
+/* What the members of a group subscribe to, found when it is asked for the first time. All zero at
+ * first; while it is in use no member comes or goes. */
+struct subscriptions {
+    struct map topics;
+    struct arena arena;
+    bool found, unclear;
+};
+
 /* Whether a member subscribes to the topic; true when that cannot be told. */
-bool group_reads(const struct group *g, struct wire_string topic);
+bool subscriptions_have(struct subscriptions *s, const struct group *g, struct wire_string topic);
+void subscriptions_deinit(struct subscriptions *s);
 
 /* --- call.c ----------------------------------------------------------------------------------- */
 

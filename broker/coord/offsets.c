@@ -258,16 +258,18 @@ static void forgotten(struct write *w, int error)
 void group_forget(struct group *g, struct coord_call *c)
 {
     struct write *w = write_new(g);
+    struct subscriptions s = {0};
     int error = w ? 0 : ERR_COORDINATOR_NOT_AVAILABLE;
     for (int32_t i = 0; i < c->offset_count && !error; i++) {
         struct coord_offset *o = &c->offsets[i];
-        if (!o->error && g->member_count > 0 && group_reads(g, o->topic)) {
+        if (!o->error && g->member_count > 0 && subscriptions_have(&s, g, o->topic)) {
             o->error = ERR_GROUP_SUBSCRIBED_TO_TOPIC;
         }
         if (!o->error) { /* also one that is not there: its commit may be on its way */
             error = write_offset_deletion(w, o->topic, o->partition);
         }
     }
+    subscriptions_deinit(&s);
     if (error) {
         write_drop(w);
         call_answer(c, error == ERR_TOO_LARGE ? ERR_INVALID_COMMIT_OFFSET_SIZE

@@ -6,47 +6,68 @@
 #include "coord/offsets.h"
 #include "coord/write.h"
 
-enum { DELETIONS_OF_A_BATCH = 1000 };
+enum { DELETIONS_OF_A_BATCH = 1000, SUBSCRIBED_MAX = 1 << 24 };
 
 /* --- subscriptions ---------------------------------------------------------------------------- */
 
-static bool member_reads(const struct member *m, struct wire_string topic)
+/* Adds what one member reads; false: that cannot be told. */
+static bool member_add(struct subscriptions *s, const struct member *m)
 {
     const struct member_protocol *p = m->group->protocol
                                           ? member_protocol(m, wire_string_of(m->group->protocol))
                                           : &m->protocols[0];
-    struct consumer_protocol_subscription s;
-    struct arena arena;
+    struct consumer_protocol_subscription in;
     struct reader r = reader_of(p ? p->metadata.data : NULL, p ? (size_t)p->metadata.size : 0);
     int version = (int16_t)reader_be16(&r),
         most = consumer_protocol_subscription_message.versions.max;
-    arena_init(&arena, m->group->host->memory, 1 << 20);
-    bool known =
-        !r.failed && version >= 0 &&
-        consumer_protocol_subscription_decode(&s, &r, version < most ? version : most, &arena) == 0;
-    bool reads = !known; /* what cannot be read is not taken for disinterest */
-    for (int32_t i = 0; known && i < s.topics_count && !reads; i++) {
-        reads = wire_string_equal(s.topics[i], topic);
+    if (r.failed || version < 0 ||
+        consumer_protocol_subscription_decode(&in, &r, version < most ? version : most,
+                                              &s->arena) != 0) {
+        return false;
     }
-    arena_deinit(&arena);
-    return reads;
+    for (int32_t i = 0; i < in.topics_count; i++) {
+        int error = map_add(&s->topics, wire_string_bytes(in.topics[i]), s);
+        if (error && error != ERR_EXISTS) {
+            return false;
+        }
+    }
+    return true;
 }
 
-bool group_reads(const struct group *g, struct wire_string topic)
+/* Once for all topics that are asked about: decoding is much more than looking up. */
+static void subscriptions_find(struct subscriptions *s, const struct group *g)
 {
     bool consumers = g->protocol_type && wire_string_equal(wire_string_of(g->protocol_type),
                                                            wire_string_of("consumer"));
-    for (struct list *node = g->members.next; node != &g->members; node = node->next) {
-        if (!consumers || member_reads(container_of(node, struct member, link), topic)) {
-            return true;
-        }
+    map_init(&s->topics, g->host->memory, g->by_id.seed, SUBSCRIBED_MAX);
+    arena_init(&s->arena, g->host->memory, SIZE_MAX);
+    s->found = true;
+    s->unclear = !consumers && g->member_count > 0;
+    for (struct list *node = g->members.next; !s->unclear && node != &g->members;
+         node = node->next) {
+        /* What cannot be read is not taken for disinterest. */
+        s->unclear = !member_add(s, container_of(node, struct member, link));
     }
-    return false;
+}
+
+bool subscriptions_have(struct subscriptions *s, const struct group *g, struct wire_string topic)
+{
+    if (!s->found) {
+        subscriptions_find(s, g);
+    }
+    return s->unclear || map_get(&s->topics, wire_string_bytes(topic));
+}
+
+void subscriptions_deinit(struct subscriptions *s)
+{
+    map_deinit(&s->topics);
+    arena_deinit(&s->arena);
 }
 
 /* --- deleting --------------------------------------------------------------------------------- */
 
-static bool offset_is_old(const struct group *g, const struct offset *o, int64_t now_ms)
+static bool offset_is_old(const struct group *g, struct subscriptions *s, const struct offset *o,
+                          int64_t now_ms)
 {
     int64_t keep = config_integer(g->host->config, CONFIG_OFFSETS_RETENTION_MINUTES) * 60000;
     bool outsiders = !g->protocol_type || !g->protocol_type[0];
@@ -57,16 +78,18 @@ static bool offset_is_old(const struct group *g, const struct offset *o, int64_t
     if (g->state == GROUP_EMPTY && !outsiders && g->changed_ms > from) {
         from = g->changed_ms;
     }
-    return now_ms - from >= keep && (g->state == GROUP_EMPTY || !group_reads(g, offset_topic(o)));
+    return now_ms - from >= keep &&
+           (g->state == GROUP_EMPTY || !subscriptions_have(s, g, offset_topic(o)));
 }
 
-static bool offset_is_unwanted(const struct group *g, const struct offset *o, int64_t now_ms)
+static bool offset_is_unwanted(const struct group *g, struct subscriptions *s,
+                               const struct offset *o, int64_t now_ms)
 {
     const struct image_topic *topic =
         image_topic_by_name(g->host->image, wire_string_bytes(offset_topic(o)));
     return !topic || o->partition >= topic->partition_count ||
            (g->state != GROUP_PREPARING && g->state != GROUP_COMPLETING &&
-            offset_is_old(g, o, now_ms));
+            offset_is_old(g, s, o, now_ms));
 }
 
 /* The first offsets whose deletion `w` recorded are gone from memory, too: they were marked. */
@@ -89,10 +112,11 @@ static void swept(struct write *w, int error)
 static void sweep_offsets(struct group *g, int64_t now_ms)
 {
     struct write *w = NULL;
+    struct subscriptions s = {0};
     uint32_t count = 0;
     list_each (node, &g->offsets) {
         struct offset *o = container_of(node, struct offset, link);
-        if (count == DELETIONS_OF_A_BATCH || !offset_is_unwanted(g, o, now_ms)) {
+        if (count == DELETIONS_OF_A_BATCH || !offset_is_unwanted(g, &s, o, now_ms)) {
             continue;
         }
         w = w ? w : write_new(g);
@@ -102,6 +126,7 @@ static void sweep_offsets(struct group *g, int64_t now_ms)
         o->going = true;
         count++;
     }
+    subscriptions_deinit(&s);
     if (w) {
         w->done = swept;
         write_go(w);
