@@ -107,6 +107,17 @@ static void swept(struct write *w, int error)
     }
 }
 
+/* A full batch was not the last one. */
+static void swept_some(struct write *w, int error)
+{
+    struct group *g = w->group;
+    bool more = !error && w->batch.record_count == DELETIONS_OF_A_BATCH && !g->host->stopping;
+    swept(w, error);
+    if (more) {
+        group_sweep(g, io_wall_ms(g->host->io));
+    }
+}
+
 /* Nothing else of this group is on its way into the log (G5), so that a deletion never overtakes a
  * commit. */
 static void sweep_offsets(struct group *g, int64_t now_ms)
@@ -128,7 +139,7 @@ static void sweep_offsets(struct group *g, int64_t now_ms)
     }
     subscriptions_deinit(&s);
     if (w) {
-        w->done = swept;
+        w->done = swept_some;
         write_go(w);
     }
 }

@@ -392,6 +392,44 @@ Test(groups, offsets_go_with_their_topic, .timeout = 60)
     broker_stop(b);
 }
 
+/* More than one batch of deletions takes: the next one follows at once. */
+Test(groups, all_offsets_go_with_a_large_topic, .timeout = 60)
+{
+    enum { PARTITIONS = 1500 };
+    struct broker *b = broker_start(1, at_once);
+    int client = client_open(b);
+    topic_create(client, "large", PARTITIONS, NULL);
+    coordinator_find(client, "g");
+    static struct offset_commit_request_partitions p[PARTITIONS];
+    for (int i = 0; i < PARTITIONS; i++) {
+        offset_commit_request_partitions_init(&p[i]);
+        p[i].partition_index = i;
+        p[i].committed_offset = 5;
+        p[i].committed_metadata = wire_string_of("");
+    }
+    struct offset_commit_request_topics t = {
+        .name = wire_string_of("large"), .partitions = p, .partitions_count = PARTITIONS};
+    struct offset_commit_request q;
+    offset_commit_request_init(&q);
+    q.group_id = wire_string_of("g");
+    q.generation_id_or_member_epoch = -1;
+    q.group_instance_id = wire_string_null();
+    q.topics = &t;
+    q.topics_count = 1;
+    struct offset_commit_response *a = client_ask(client, COMMIT, 8, &q);
+    cr_assert_eq(a->topics[0].partitions[PARTITIONS - 1].error_code, 0);
+    struct wire_string name = wire_string_of("large");
+    struct delete_topics_request d = {
+        .topic_names = &name, .topic_names_count = 1, .timeout_ms = 10000};
+    cr_assert_eq(
+        ((struct delete_topics_response *)client_ask(client, 20, 3, &d))->responses[0].error_code,
+        0);
+    while (committed(client, 8, "g", NULL, (struct uuid){0}, true) == 5) {
+    }
+    client_close(client);
+    broker_stop(b);
+}
+
 /* A second member waits for the first one, which has heard of it. */
 static void join_and_wait(int client, const char *group, int first,
                           const struct join_group_response *j)
