@@ -65,6 +65,8 @@ int64_t offline_read(struct offline *o, struct io_file *file, const char *name, 
  * ERR_NOT_FOUND. */
 int offline_load(struct offline *o, struct bytes *out, const char *name, size_t limit) MUST_CHECK;
 
+void offline_pause(struct offline *o, unsigned ms);
+
 /* Turns of the loop until *over. */
 void offline_wait(struct offline *o, const bool *over);
 

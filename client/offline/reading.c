@@ -122,6 +122,13 @@ void offline_wait(struct offline *o, const bool *over)
     }
 }
 
+void offline_pause(struct offline *o, unsigned ms)
+{
+    struct waiting w = {.op.done = waiting_done};
+    io_timer(o->io, &w.op, io_now(o->io) + (uint64_t)ms * 1000000);
+    offline_wait(o, &w.over);
+}
+
 int64_t offline_read(struct offline *o, struct io_file *file, const char *name, void *buffer,
                      size_t size, uint64_t position)
 {

@@ -7,14 +7,25 @@
 
 #include <stdio.h>
 
-enum { FORMAT_SIZE_MAX = 4096 };
+enum { FORMAT_SIZE_MAX = 4096, LOCK_WAIT_MS = 1000, LOCK_RETRY_MS = 20 };
 
 static const char remedy_topics[] =
     "restore the file from a copy, or start leatd once with --accept-loss to go on without what is "
     "missing";
 static const char remedy_metadata[] = "restore the file from a copy";
 
-/* The lock is held until offline_close(). */
+static bool lock_free(struct offline *o, struct io_file *file)
+{
+    uint64_t until = io_now(o->io) + (uint64_t)LOCK_WAIT_MS * 1000000;
+    int result;
+    while ((result = io_file_lock(o->io, file)) != 0 && io_now(o->io) < until) {
+        offline_pause(o, LOCK_RETRY_MS);
+    }
+    return result == 0;
+}
+
+/* The lock is held until offline_close(). A leatd that was killed leaves it to the kernel, which may
+ * still be writing for it: so it is waited for a moment. */
 static int take_lock(struct offline *o, bool force)
 {
     struct io_file *file;
@@ -22,13 +33,10 @@ static int take_lock(struct offline *o, bool force)
     if (error) {
         return error == ERR_NOT_FOUND ? 0 : error;
     }
-    if (io_file_lock(o->io, file) == 0) {
+    if (force || lock_free(o, file)) {
         return 0;
     }
     io_file_close(o->io, file);
-    if (force) {
-        return 0;
-    }
     return offline_fail(
         o, ERR_BUSY,
         "%s is in use: a leatd runs on it; stop it first (--force-read looks all the "

@@ -533,18 +533,22 @@ def compacted():
     lines = "".join(f"{number % 500}:{number}-{'x' * 100}\n" for number in range(30000))
     status = subprocess.run([LEAT, "-b", f"127.0.0.1:{leatd.port}", "produce", "c", "-K:", "-q"], input=lines, text=True).returncode
     check(status == 0, f"produce: {status}")
-    directory = f"{leatd.data}/topics/c-0"
 
-    def largest():
-        found = [(os.path.getsize(f"{directory}/{name}"), name) for name in os.listdir(directory)
-                 if name.endswith(".log") and "-" in name]
-        return max(found, default=(0, ""))
+    def last():
+        """The newest REPLACE of the journal."""
+        found = [item for file in sorted(os.listdir(f"{leatd.data}/journal-0")) if file.startswith("durable")
+                 for item in dumped(f"{leatd.data}/journal-0/{file}") if item.get("kind") == "replace"]
+        return max(found, key=lambda item: item["sequence"], default=None)
 
-    wait_until("a compacted segment", lambda: largest()[0] > 10000)
+    def all_clean():
+        newest = max(int(name[:20]) for name in os.listdir(f"{leatd.data}/topics/c-0") if name.endswith(".log"))
+        return newest > 0 and last() and last()["clean"] == newest and last()["position"] > 10000
+
+    wait_until("all closed segments are compacted", all_clean)
     leatd.kill()
-    name = f"topics/c-0/{largest()[1]}"
+    size, name = last()["position"], f"topics/c-0/{last()['segment']:020}-{last()['generation']}.log"
     check(not verified(leatd.data), f"compacted: {verified(leatd.data)}")
-    flip(f"{leatd.data}/{name}", 5000)
+    flip(f"{leatd.data}/{name}", size - 1)
     verify_names(leatd.data, "a bit in a compacted segment", name)
     os.unlink(f"{leatd.data}/{name}")
     verify_names(leatd.data, "a compacted segment is gone", name, "it is missing")
