@@ -111,6 +111,7 @@ struct group {
     struct list offsets;      /* of struct offset */
     struct map offset_index;
     uint32_t writes;             /* in progress */
+    bool sweep_late;             /* it waits for them */
     struct coord_call *deletion; /* waits for them: the group is dead already */
 };
 

@@ -77,11 +77,21 @@ int offset_set(struct group *g, const struct coord_offset *in, int64_t committed
     memory_free(g->host->memory, o->metadata);
     o->metadata = metadata;
     o->metadata_size = (int32_t)note.size;
+    o->topic_id = in->topic_id;
     o->offset = in->offset;
     o->leader_epoch = in->leader_epoch;
     o->committed_ms = committed_ms;
     o->expires_ms = expires_ms;
     return 0;
+}
+
+bool offset_is_of_former(const struct group *g, const struct offset *o)
+{
+    const struct image_topic *topic =
+        uuid_is_zero(o->topic_id)
+            ? NULL
+            : image_topic_by_name(g->host->image, wire_string_bytes(offset_topic(o)));
+    return topic && !uuid_equal(o->topic_id, topic->id);
 }
 
 void offset_remove(struct group *g, struct offset *o)
@@ -216,6 +226,9 @@ void group_offsets(struct group *g, struct coord_call *c)
         for (struct list *node = g->offsets.next; c->offsets && node != &g->offsets;
              node = node->next) {
             const struct offset *o = container_of(node, struct offset, link);
+            if (offset_is_of_former(g, o)) {
+                continue;
+            }
             struct coord_offset *out = &c->offsets[c->offset_count++];
             struct wire_string topic = offset_topic(o);
             struct wire_bytes copy = call_bytes(c, topic.data, topic.size);
@@ -226,8 +239,9 @@ void group_offsets(struct group *g, struct coord_call *c)
     } else {
         for (int32_t i = 0; i < c->offset_count; i++) {
             struct coord_offset *out = &c->offsets[i];
+            const struct offset *o = out->error ? NULL : offset_find(g, out->topic, out->partition);
             if (!out->error) {
-                offset_tell(c, out, offset_find(g, out->topic, out->partition));
+                offset_tell(c, out, o && offset_is_of_former(g, o) ? NULL : o);
             }
         }
     }

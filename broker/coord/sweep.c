@@ -87,7 +87,7 @@ static bool offset_is_unwanted(const struct group *g, struct subscriptions *s,
 {
     const struct image_topic *topic =
         image_topic_by_name(g->host->image, wire_string_bytes(offset_topic(o)));
-    return !topic || o->partition >= topic->partition_count ||
+    return !topic || o->partition >= topic->partition_count || offset_is_of_former(g, o) ||
            (g->state != GROUP_PREPARING && g->state != GROUP_COMPLETING &&
             offset_is_old(g, s, o, now_ms));
 }
@@ -208,6 +208,9 @@ void group_settled(struct group *g)
     if (c && die(g, c) != 0) {
         call_answer(c, ERR_COORDINATOR_NOT_AVAILABLE);
     }
+    if (g->sweep_late && !g->host->stopping) {
+        group_sweep(g, io_wall_ms(g->host->io));
+    }
 }
 
 /* What is on its way into the log comes first, so that the deletion is behind it. */
@@ -226,8 +229,9 @@ void group_delete(struct group *g, struct coord_call *c)
 
 void group_sweep(struct group *g, int64_t now_ms)
 {
+    g->sweep_late = g->writes > 0 && g->state != GROUP_DEAD;
     if (g->writes > 0 || g->state == GROUP_DEAD) {
-        return; /* the next sweep */
+        return; /* when they are settled */
     }
     if (list_empty(&g->offsets) && g->state == GROUP_EMPTY && g->expected_count == 0) {
         if (die(g, NULL) != 0) {

@@ -392,6 +392,50 @@ Test(groups, offsets_go_with_their_topic, .timeout = 60)
     broker_stop(b);
 }
 
+/* While the group commits, so that what it has committed for the topic cannot be deleted at once. */
+Test(groups, offsets_of_a_former_topic_are_not_those_of_the_new_one, .timeout = 60)
+{
+    enum { BUSY = 2000 };
+    struct broker *b = broker_start(2, at_once);
+    int client = client_open(b), busy = client_open(b);
+    topic_create(client, "t", 1, NULL);
+    topic_create(client, "u", 1, NULL);
+    struct uuid id = topic_id(client, "t");
+    coordinator_find(client, "g");
+    cr_assert_eq(commit(client, 8, "g", -1, wire_string_of(""), "t", id, 5), 0);
+    struct offset_commit_request_partitions p;
+    struct offset_commit_request_topics u = {
+        .name = wire_string_of("u"), .partitions = &p, .partitions_count = 1};
+    struct offset_commit_request q;
+    offset_commit_request_partitions_init(&p);
+    offset_commit_request_init(&q);
+    p.committed_metadata = wire_string_of("");
+    q.group_id = wire_string_of("g");
+    q.generation_id_or_member_epoch = -1;
+    q.group_instance_id = wire_string_null();
+    q.topics = &u;
+    q.topics_count = 1;
+    for (int i = 0; i < BUSY; i++) {
+        client_send(busy, COMMIT, 8, i, &q);
+    }
+    struct wire_string name = wire_string_of("t");
+    struct delete_topics_request d = {
+        .topic_names = &name, .topic_names_count = 1, .timeout_ms = 10000};
+    struct delete_topics_response *gone = client_ask(client, 20, 3, &d);
+    cr_assert_eq(gone->responses[0].error_code, 0);
+    topic_create(client, "t", 1, NULL);
+    cr_assert_eq(committed(client, 7, "g", "t", id, false), -1);
+    for (int i = 0; i < BUSY; i++) {
+        struct offset_commit_response *a = client_receive(busy, COMMIT, 8, i);
+        cr_assert_eq(a->topics[0].partitions[0].error_code, 0);
+    }
+    cr_assert_eq(commit(client, 8, "g", -1, wire_string_of(""), "t", id, 6), 0);
+    cr_assert_eq(committed(client, 7, "g", "t", id, false), 6);
+    client_close(client);
+    client_close(busy);
+    broker_stop(b);
+}
+
 /* More than one batch of deletions takes: the next one follows at once. */
 Test(groups, all_offsets_go_with_a_large_topic, .timeout = 60)
 {
