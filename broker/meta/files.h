@@ -14,7 +14,7 @@
 
 /* <data>/format: the version of a data directory's layout. */
 #define FILE_FORMAT_WORDS "leat data directory, format "
-enum { FILE_FORMAT = 2 };
+enum { FILE_FORMAT = 3 };
 
 struct file_load {
     void (*done)(struct file_load *l, int error);

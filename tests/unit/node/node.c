@@ -263,14 +263,14 @@ Test(node, a_directory_with_something_else_in_it)
     host_deinit(&h);
 }
 
-Test(node, a_directory_of_a_newer_version)
+Test(node, a_directory_of_another_version)
 {
     struct host h;
     host_init(&h, 5, 1);
     expect_life(&h, "life", 0);
-    put_file(&h, "/var/lib/leat/format", "leat data directory, format 3\n");
-    expect_refusal(&h, NODE_EXIT_CONFIG, "another version of leatd");
     put_file(&h, "/var/lib/leat/format", "leat data directory, format 2\n");
+    expect_refusal(&h, NODE_EXIT_CONFIG, "another version of leatd");
+    put_file(&h, "/var/lib/leat/format", "leat data directory, format 3\n");
     expect_life(&h, "back", 0);
     host_deinit(&h);
 }
