@@ -355,18 +355,14 @@ static int group_run(struct cli *cli, struct args *a)
         cli_usage("group %s: which group? (leat group list)", a->action->name);
     }
     cli_connect(cli);
-    switch (action) {
-    case GROUP_LIST:
-        return group_list(cli);
-    case GROUP_DESCRIBE:
-        return group_describe(cli, &job);
-    case GROUP_LAG:
-        return group_lag(cli, &job);
-    case GROUP_RESET:
-        return group_reset(cli, &job);
-    default:
-        return group_delete(cli, &job);
-    }
+    int status = action == GROUP_LIST       ? group_list(cli)
+                 : action == GROUP_DESCRIBE ? group_describe(cli, &job)
+                 : action == GROUP_LAG      ? group_lag(cli, &job)
+                 : action == GROUP_RESET    ? group_reset(cli, &job)
+                                            : group_delete(cli, &job);
+    free(job.names);
+    free(job.topics);
+    return status;
 }
 
 const struct cli_command command_group = {

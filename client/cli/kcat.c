@@ -378,6 +378,7 @@ int kcat_run(struct cli *cli, struct args *a)
             consume_topic(&k.consume, k.words[i]);
         }
     }
+    free(k.words);
     if (k.mode == FLAG_QUERY) {
         return kcat_query(cli, &k);
     }
