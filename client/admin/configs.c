@@ -55,7 +55,7 @@ static int get_encode(struct call *c, struct wire_writer *w, int version)
     return describe_configs_request_encode(&body, w, version);
 }
 
-static const char *config_text(struct memory *heap, struct wire_string s)
+static const char *value_text(struct memory *heap, struct wire_string s)
 {
     return s.size < 0 ? NULL : memory_string(heap, s.data, (size_t)s.size);
 }
@@ -75,12 +75,12 @@ static int config_build(struct config_result *out,
     for (size_t i = 0; entries && i < count; i++) {
         const struct describe_configs_response_configs *from = &in->configs[i];
         leat_config_entry *entry = memory_alloc(&out->heap, sizeof *entry);
-        const char *name = entry ? config_text(&out->heap, from->name) : NULL;
+        const char *name = entry ? value_text(&out->heap, from->name) : NULL;
         if (!name) {
             return ERR_NO_MEMORY;
         }
         *entry = (leat_config_entry){.name = name,
-                                     .value = config_text(&out->heap, from->value),
+                                     .value = value_text(&out->heap, from->value),
                                      .source = from->config_source < 0 ? 0 : from->config_source,
                                      .read_only = from->read_only,
                                      .sensitive = from->is_sensitive};

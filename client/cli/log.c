@@ -70,7 +70,7 @@ static bool log_stop(void *context)
     return cli_interrupted || ferror(stdout);
 }
 
-static struct offline_watch log_watch(struct log_job *job)
+static struct offline_watch progress_watch(struct log_job *job)
 {
     return (struct offline_watch){log_progress, log_stop, job};
 }
@@ -138,7 +138,7 @@ static int log_verify(struct log_job *job)
     struct offline_counts counts = {0};
     bool table = job->cli->output == OUTPUT_TABLE;
     job->findings = table ? NULL : json_array();
-    const struct offline_verify verify = {job->path, job->force, log_found, log_watch(job)};
+    const struct offline_verify verify = {job->path, job->force, log_found, progress_watch(job)};
     int error = offline_verify(&verify, &counts, why);
     if (error) {
         json_decref(job->findings);
@@ -270,7 +270,7 @@ static int log_dump(struct log_job *job)
                                       .records = job->records,
                                       .item = log_item,
                                       .item_context = job,
-                                      .watch = log_watch(job)};
+                                      .watch = progress_watch(job)};
     int error = offline_dump(&dump, why);
     log_clear(job);
     return error ? log_failed(job, error, why) : EXIT_DONE;

@@ -448,7 +448,7 @@ static int topic_alter(struct cli *cli, struct topic_job *job)
     return EXIT_DONE;
 }
 
-static int topic_grow(struct cli *cli, struct topic_job *job)
+static int command_grow(struct cli *cli, struct topic_job *job)
 {
     leat_error e;
     const char *topic = topic_one(job);
@@ -534,7 +534,7 @@ static int topic_run(struct cli *cli, struct args *a)
     static int (*const runs[])(struct cli * cli, struct topic_job * job) = {
         [TOPIC_LIST] = topic_list,     [TOPIC_CREATE] = topic_create,
         [TOPIC_DELETE] = topic_delete, [TOPIC_DESCRIBE] = topic_describe,
-        [TOPIC_ALTER] = topic_alter,   [TOPIC_GROW] = topic_grow,
+        [TOPIC_ALTER] = topic_alter,   [TOPIC_GROW] = command_grow,
         [TOPIC_TRIM] = topic_trim,     [TOPIC_OFFSETS] = topic_offsets,
     };
     struct topic_job job = {.partitions = -1};

@@ -229,8 +229,8 @@ static uint64_t fetcher_partition_bytes(const struct fetcher *f)
 
 /* The partition's leader and epoch; false while that is not known, with an error queued if it will
  * not be. */
-static bool partition_leader(struct fetcher *f, struct consumer_partition *p, int32_t *leader,
-                             int32_t *epoch)
+static bool leader_of(struct fetcher *f, struct consumer_partition *p, int32_t *leader,
+                      int32_t *epoch)
 {
     leat_error e;
     p->meta = p->meta ? p->meta : topic_get(f->core, p->topic, false);
@@ -286,7 +286,7 @@ static void partition_plan(struct fetcher *f, struct consumer_partition *p, uint
         *due_ns = p->not_before_ns < *due_ns ? p->not_before_ns : *due_ns;
         return;
     }
-    if (!partition_leader(f, p, &leader, &epoch)) {
+    if (!leader_of(f, p, &leader, &epoch)) {
         return;
     }
     /* KIP-320: under a new leader, what was read last must be in the new leader's log too. */

@@ -188,7 +188,7 @@ static int epochs_fill(struct fetch_op *op, struct offset_for_leader_epoch_reque
     return 0;
 }
 
-static int epochs_encode(struct request *r, struct wire_writer *w, int version)
+static int epochs_ask_encode(struct request *r, struct wire_writer *w, int version)
 {
     struct fetch_op *op = container_of(r, struct fetch_op, request);
     struct offset_for_leader_epoch_request body;
@@ -280,6 +280,6 @@ void fetch_epochs_start(struct fetch_op *op)
 {
     static const struct request_kind kind = {WIRE_OFFSET_FOR_LEADER_EPOCH, 2, 4};
     op->request.kind = &kind;
-    op->request.encode = epochs_encode;
+    op->request.encode = epochs_ask_encode;
     op->request.done = epochs_done;
 }

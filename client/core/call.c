@@ -22,7 +22,7 @@ static bool call_hopeless(const struct call *c)
 }
 
 /* c->error says what went wrong: tries again if that can help and there is time. */
-static void call_failed(struct call *c)
+static void attempt_failed(struct call *c)
 {
     struct core *core = c->core;
     assert(c->error.code < 0);
@@ -52,7 +52,7 @@ static void call_answered(struct request *r, struct answer *a)
     if (a->error) {
         error_copy(&c->error, a->reason);
         core_any_other(c->core);
-        call_failed(c);
+        attempt_failed(c);
         return;
     }
     int error = c->kind->decode(c, &a->body, a->version);
@@ -66,7 +66,7 @@ static void call_answered(struct request *r, struct answer *a)
     if (core_error_is_stale(error)) {
         metadata_refresh(c->core, NULL);
     }
-    call_failed(c);
+    attempt_failed(c);
 }
 
 static int call_route(struct call *c, struct connection **out)
@@ -98,7 +98,7 @@ static void call_attempt(struct call *c)
         if (!c->error.code) {
             error_set(&c->error, error, "cannot %s: %s", c->kind->name, error_text(error));
         }
-        call_failed(c);
+        attempt_failed(c);
         return;
     }
     uint64_t deadline = core_after_ms(c->core, c->core->options.request_timeout_ms);
