@@ -13,7 +13,8 @@
  * (join in PREPARING, sync in COMPLETING), and a member has one call at most.
  *
  * Invariants
- *   G1  A generation grows by one with each completed join, and is never given twice.
+ *   G1  A generation grows by one with each completed join, and one that was assigned is never given
+ *       again, also after a restart.
  *   G2  Assignments are told after their record is durable, and never those of another generation.
  *   G3  A member that waits is not expired; one that does not say anything for its session is
  *       removed, and the group rebalances.
