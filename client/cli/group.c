@@ -145,6 +145,22 @@ static json_t *partitions_json(const leat_group *g, bool table)
     return rows;
 }
 
+/* Of a group that has committed nothing yet it is not known how far it is behind. */
+static bool lag_is_known(const leat_group *g)
+{
+    for (size_t i = 0; i < g->partition_count; i++) {
+        if (g->partitions[i]->lag >= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static json_t *lag_json(const leat_group *g, int64_t value)
+{
+    return known(lag_is_known(g) ? value : -1);
+}
+
 static const struct column partition_columns[] = {{"topic", "TOPIC", false},
                                                   {"partition", "PARTITION", true},
                                                   {"committed", "COMMITTED", true},
@@ -164,18 +180,23 @@ static int group_describe(struct cli *cli, const struct group_job *job)
     json_t *all = json_array();
     for (size_t i = 0; i < job->name_count; i++) {
         leat_group *g = group_get(cli, job->names[i]);
-        json_t *one = json_pack("{s:s,s:s,s:s,s:s,s:i,s:I,s:I,s:o,s:o}", "group", g->name, "state",
+        json_t *one = json_pack("{s:s,s:s,s:s,s:s,s:i,s:o,s:o,s:o,s:o}", "group", g->name, "state",
                                 g->state, "protocol_type", g->protocol_type, "protocol",
                                 g->protocol, "coordinator", (int)g->coordinator, "lag",
-                                (json_int_t)g->lag, "lag_ms", (json_int_t)g->lag_ms, "members",
+                                lag_json(g, g->lag), "lag_ms", lag_json(g, g->lag_ms), "members",
                                 members_json(g), "partitions", partitions_json(g, table));
         if (table) {
             char lag[48], duration[32];
             duration_text(g->lag_ms, duration);
-            printf("%s%s  %s, %s %s, coordinator %d, %s behind (%s)\n\n", i ? "\n" : "", g->name,
-                   g->state, *g->protocol_type ? g->protocol_type : "-",
-                   *g->protocol ? g->protocol : "-", (int)g->coordinator,
-                   cli_records((unsigned long long)g->lag, lag), duration);
+            printf("%s%s  %s, %s %s, coordinator %d, ", i ? "\n" : "", g->name, g->state,
+                   *g->protocol_type ? g->protocol_type : "-", *g->protocol ? g->protocol : "-",
+                   (int)g->coordinator);
+            if (lag_is_known(g)) {
+                printf("%s behind (%s)\n\n", cli_records((unsigned long long)g->lag, lag),
+                       duration);
+            } else {
+                printf("nothing committed yet\n\n");
+            }
             if (g->member_count) {
                 output_table(json_object_get(one, "members"), columns);
                 putchar('\n');
@@ -204,11 +225,11 @@ static void lag_line(struct cli *cli, json_t *rows, const char *name)
     if (code) {
         cli_fail(cli, &e);
     }
-    duration_text(g->lag_ms, duration);
+    duration_text(lag_is_known(g) ? g->lag_ms : -1, duration);
     json_t *row =
-        json_pack("{s:s,s:s,s:I,s:I,s:I,s:I}", "group", g->name, "state", g->state, "members",
+        json_pack("{s:s,s:s,s:I,s:I,s:o,s:o}", "group", g->name, "state", g->state, "members",
                   (json_int_t)g->member_count, "partitions", (json_int_t)g->partition_count, "lag",
-                  (json_int_t)g->lag, "lag_ms", (json_int_t)g->lag_ms);
+                  lag_json(g, g->lag), "lag_ms", lag_json(g, g->lag_ms));
     if (cli->output == OUTPUT_TABLE) {
         json_object_set_new(row, "time", json_string(duration));
     }

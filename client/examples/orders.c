@@ -12,22 +12,22 @@ int main(int argc, char **argv)
     leat_consumer *consumer;
     leat_consumer_options o = LEAT_CONSUMER_OPTIONS_INIT;
     leat_error e;
-    const char *topic = "shipments";
     const leat_record *records;
     o.reset = LEAT_RESET_EARLIEST;
     if (leat_open(&client, argc > 1 ? argv[1] : "127.0.0.1:9092", NULL, &e) ||
         leat_producer_open(&producer, client, NULL, &e) ||
         leat_consumer_open(&consumer, client, "orders", &o, &e) ||
-        leat_subscribe(consumer, &topic, 1, &e)) {
+        leat_subscribe(consumer, (const char *const[]){"shipments"}, 1, &e)) {
         return fprintf(stderr, "%s\n", e.message), 1;
     }
-    for (int i = 0; i < 5; i++) {
+    int failed = 0, shipped = 0, count = 0;
+    for (int i = 0; i < 5 && !failed; i++) {
         leat_record r = LEAT_RECORD_INIT;
         r.topic = "orders";
         r.key = r.value = (leat_bytes){&"ABCDE"[i], 1};
-        leat_produce(producer, &r, NULL, &e);
+        failed = leat_produce(producer, &r, NULL, &e);
     }
-    int failed = leat_producer_close(producer, 30000, &e), shipped = 0, count = 0;
+    failed = leat_producer_close(producer, 30000, failed ? NULL : &e) || failed;
     while (!failed && shipped < 5 && (count = leat_poll(consumer, &records, 30000, &e)) != 0) {
         for (int i = 0; i < count; i++, shipped++) {
             printf("shipped %.*s\n", (int)records[i].key.len, (const char *)records[i].key.data);
@@ -35,5 +35,5 @@ int main(int argc, char **argv)
     }
     leat_consumer_close(consumer, NULL);
     leat_close(client);
-    return failed || shipped < 5;
+    return failed ? fprintf(stderr, "%s\n", e.message), 1 : shipped < 5;
 }

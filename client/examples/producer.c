@@ -15,7 +15,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", e.message);
         return 1;
     }
-    for (int i = 0; i < 10; i++) {
+    int failed = 0;
+    for (int i = 0; i < 10 && !failed; i++) {
         char key[32], value[64];
         leat_record r = LEAT_RECORD_INIT;
         r.topic = argc > 2 ? argv[2] : "orders";
@@ -23,15 +24,9 @@ int main(int argc, char **argv)
         r.key.len = (size_t)snprintf(key, sizeof key, "customer-%d", i % 3);
         r.value.data = value;
         r.value.len = (size_t)snprintf(value, sizeof value, "{\"order\":%d}", i);
-        if (leat_produce(producer, &r, NULL, &e)) {
-            fprintf(stderr, "%s\n", e.message);
-            break;
-        }
+        failed = leat_produce(producer, &r, NULL, &e);
     }
-    int left = leat_producer_close(producer, 30000, &e);
-    if (left) {
-        fprintf(stderr, "%s\n", e.message);
-    }
+    failed = leat_producer_close(producer, 30000, failed ? NULL : &e) || failed;
     leat_close(client);
-    return left != 0;
+    return failed ? fprintf(stderr, "%s\n", e.message), 1 : 0;
 }

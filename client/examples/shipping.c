@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Ships orders: one of any number of members of the group "shipping". Each order is shipped at
- * least once, for it is committed afterwards. Usage: shipping [HOST:PORT [IDLE_MS]] */
+/* Ships each order at least once, in group "shipping". Usage: shipping [HOST:PORT [IDLE_MS]] */
 #include <leat/leat.h>
 
 #include <stdio.h>
@@ -28,12 +27,13 @@ int main(int argc, char **argv)
             leat_record shipment = LEAT_RECORD_INIT;
             shipment.topic = "shipments";
             shipment.key = orders[i].key;
-            leat_produce(out, &shipment, NULL, &e);
+            failed = failed || leat_produce(out, &shipment, NULL, &e);
         }
-        failed = count < 0 ? e.fatal : leat_flush(out, -1, &e) || leat_commit(in, -1, &e);
+        failed =
+            failed || (count < 0 ? e.fatal : leat_flush(out, -1, &e) || leat_commit(in, -1, &e));
     }
     leat_producer_close(out, 30000, NULL);
     leat_consumer_close(in, NULL);
     leat_close(client);
-    return failed;
+    return failed ? fprintf(stderr, "%s\n", e.message), 1 : 0;
 }
