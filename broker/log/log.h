@@ -65,7 +65,8 @@ struct log_options {
     uint64_t cleaner_backoff_ms;       /* 15000: between two looks that find nothing to do */
     bool cleaner_off;                  /* compacts only what log_clean() asks for */
     bool accept_loss;                  /* go on when damage is found: the operator has decided */
-    uint32_t mutants;                  /* enum log_mutant: rules left out; simulator builds only */
+    bool checkpoint_needed; /* without a valid one all would be lost: nobody may accept it */
+    uint32_t mutants;       /* enum log_mutant: rules left out; simulator builds only */
     /* The topic's name if the metadata knows this partition, else NULL (L8): what it does not know
      * is set aside. Lent until log_recover() is done. */
     const char *(*known)(void *context, struct uuid topic_id, int32_t partition);

@@ -122,6 +122,18 @@ void recovery_damage(struct recovery *r, const char *format, ...)
     }
 }
 
+bool recovery_lost(struct recovery *r, const char *what)
+{
+    if (!r->options.checkpoint_needed) {
+        recovery_damage(r, "%s", what);
+        return r->ended;
+    }
+    snprintf(r->request->summary.damage, sizeof r->request->summary.damage,
+             "%s; nothing was changed: restore the file from a copy of the directory", what);
+    recovery_end(r, ERR_DAMAGED);
+    return true;
+}
+
 static void set_progress(struct log_set *set)
 {
     struct recovery *r = set->progress_context;

@@ -238,9 +238,10 @@ static bool any_checkpoint_file(const struct recovery *r)
 static void nothing_valid(struct recovery *r)
 {
     if (any_checkpoint_file(r)) {
-        recovery_damage(r, "%s/journal-%u/checkpoint-0 and -1: neither copy is valid",
-                        r->options.root, r->sources[0].shard);
-        if (!r->options.accept_loss) {
+        char what[1024];
+        snprintf(what, sizeof what, "%s/journal-%u/checkpoint-0 and -1: neither copy is valid",
+                 r->options.root, r->sources[0].shard);
+        if (recovery_lost(r, what)) {
             return;
         }
     }

@@ -86,6 +86,8 @@ struct recovery {
 void recovery_end(struct recovery *r, int error);
 void recovery_damage(struct recovery *r, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* No checkpoint is valid. True: the recovery has ended with it. */
+bool recovery_lost(struct recovery *r, const char *what);
 /* Starts an operation's continuation: r->op is given to an io_ call next. */
 void recovery_then(struct recovery *r, void (*then)(struct recovery *r));
 bool recovery_buffer(struct recovery *r, uint64_t size); /* aligned, at least `size` */

@@ -227,10 +227,11 @@ static bool checkpoints_gone(struct recovery *r)
         char name[sizeof d->name];
         snprintf(name, sizeof name, "%s-%" PRId32, topic ? topic : "", d->partition);
         if (topic && strcmp(name, d->name) == 0) {
-            recovery_damage(
-                r, "%s/journal-0/checkpoint-0 and -1: they are missing, but topics/%s is there",
-                r->options.root, d->name);
-            return r->ended;
+            char what[1024];
+            snprintf(what, sizeof what,
+                     "%s/journal-0/checkpoint-0 and -1: they are missing, but topics/%s is there",
+                     r->options.root, d->name);
+            return recovery_lost(r, what);
         }
     }
     return false;

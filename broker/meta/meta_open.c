@@ -346,6 +346,7 @@ static void recover_log(struct meta *m)
         .disk_reserve_bytes = 1 << 20, /* metadata still fits when topics are refused */
         .files_max = 16,
         .accept_loss = m->options.accept_loss,
+        .checkpoint_needed = true,
         .known = known_log,
     };
     s->recover.done = recovered;

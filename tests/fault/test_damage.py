@@ -253,6 +253,17 @@ def refused(original, what, damage, names, status=DAMAGE, accepted=True):
 
 
 @counted
+def undecided(original, what, damage):
+    """--accept-loss does not go on and changes nothing: all would be lost."""
+    leatd = original.copy()
+    damage(leatd.data)
+    before = contents(leatd.data)
+    got, said = leatd.refused("--accept-loss")
+    check(got == DAMAGE and COPY in said, f"{what}: status {got}:\n{said}")
+    check(contents(leatd.data) == before, f"{what}: something was changed")
+
+
+@counted
 def told(original, what, damage, bases, *said):
     """The batches at `bases` are errors of the reads that meet them; at least one is; all others are served."""
     leatd = original.copy()
@@ -443,8 +454,10 @@ def metadata(clean, killed):
         copies = [("meta/journal-0/checkpoint-0", 100), ("meta/journal-0/checkpoint-1", 200)]
         for copy in copies:
             heals(original, f"a bit in {copy[0]}", flips(copy))
-        refused(original, "both copies of the metadata's checkpoint", flips(*copies),
-                ["meta/journal-0/checkpoint-0"], accepted=False)
+        for what, damage in (("damaged", flips(*copies)), ("gone", removes(*(path for path, _ in copies)))):
+            refused(original, f"both copies of the metadata's checkpoint are {what}", damage,
+                    ["meta/journal-0/checkpoint-0", COPY], accepted=False)
+            undecided(original, f"the same, {what}, with --accept-loss", damage)
     path, at = live_group(killed.data, "meta/journal-0")
     refused(killed, "a bit in the metadata's journal", flips((path, at + 60)), [path, f"position {at}"],
             accepted=False)
