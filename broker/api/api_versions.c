@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* ApiVersions: which requests are served. The list is the table of the wire room, as far as there is
- * a handler; what is advertised below what is served keeps old clients from leaving features out (PROTOCOL 9, trap 1).
- */
+/* ApiVersions: which requests are served. The list is the table of the wire room, as far as there
+ * is a handler; what is advertised below what is served keeps old clients from leaving features out
+ * (PROTOCOL 9, trap 1). */
 #include "api/request.h"
 
 /* [a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])? */

@@ -158,6 +158,16 @@ void groups_go(struct groups *g)
     spread_go(&g->spread);
 }
 
+struct coord_offset *groups_offsets(struct api_request *r, size_t count)
+{
+    bool fits = count <= API_PARTITIONS_MAX;
+    struct coord_offset *offsets = fits ? api_alloc(r, count, sizeof *offsets) : NULL;
+    if (!offsets) {
+        api_close(r, error_text(fits ? ERR_NO_MEMORY : ERR_TOO_LARGE));
+    }
+    return offsets;
+}
+
 const struct image_topic *groups_topic(struct api_request *r, struct wire_string name,
                                        struct uuid id, int *error)
 {

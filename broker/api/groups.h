@@ -48,6 +48,10 @@ static inline struct coord_call *groups_only(struct groups *g)
     return &g->asks[0].call;
 }
 
+/* Room for what a request says of `count` partitions. NULL: too many or no memory, and the request is
+ * over. */
+struct coord_offset *groups_offsets(struct api_request *r, size_t count) MUST_CHECK;
+
 /* Which topic is meant, by name or (uuid not zero) by id; NULL and *error: it does not exist.
  * Lent for as long as the request. */
 const struct image_topic *groups_topic(struct api_request *r, struct wire_string name,

@@ -82,16 +82,8 @@ void handle_offset_commit(struct api_request *r)
         return;
     }
     size_t count = count_partitions(q);
-    if (count > API_PARTITIONS_MAX) {
-        api_close(r, error_text(ERR_TOO_LARGE));
-        return;
-    }
-    struct coord_offset *offsets = api_alloc(r, count, sizeof *offsets);
-    if (!offsets) {
-        api_close(r, error_text(ERR_NO_MEMORY));
-        return;
-    }
-    struct groups *g = groups_new(r, 1, answer);
+    struct coord_offset *offsets = groups_offsets(r, count);
+    struct groups *g = offsets ? groups_new(r, 1, answer) : NULL;
     if (!g) {
         return;
     }

@@ -12,7 +12,7 @@
 
 #include "coord/write.h"
 
-enum { GROUPS_MAX = 1 << 22 };
+enum { GROUPS_MAX = 1 << 22, PARTITIONS_MAX = 1 << 20 };
 
 static const uint64_t ms_ns = 1000000;
 
@@ -116,15 +116,9 @@ static void group_write(struct group_host *h, struct group *g, struct write *w)
 
 /* --- partitions ------------------------------------------------------------------------------- */
 
-static struct coord_partition *partition_here(struct coord *c, int32_t index)
+static struct coord_partition *partition_here(const struct coord *c, int32_t index)
 {
-    list_each (node, &c->partitions) {
-        struct coord_partition *p = container_of(node, struct coord_partition, link);
-        if (p->index == index) {
-            return p;
-        }
-    }
-    return NULL;
+    return map_get_number(&c->by_index, (uint64_t)index);
 }
 
 static void let_go(struct coord *c, struct coord_partition *p)
@@ -140,6 +134,7 @@ static void let_go(struct coord *c, struct coord_partition *p)
         list_append(&c->leaving, &g->link);
         group_idle(&c->host, g);
     }
+    map_remove_number(&c->by_index, (uint64_t)p->index);
     list_remove(&p->link);
     memory_free(&c->memory, p);
 }
@@ -153,7 +148,8 @@ static bool led_here(const struct coord *c, const struct image_topic *topic, int
 static void take_on(struct coord *c, const struct image_topic *topic, int32_t index)
 {
     struct coord_partition *p = memory_alloc(&c->memory, sizeof *p);
-    if (!p) {
+    if (!p || map_add_number(&c->by_index, (uint64_t)index, p) != 0) {
+        memory_free(&c->memory, p);
         log_error(io_logger(c->io), "coord", "cannot coordinate the groups of %s-%d: out of memory",
                   COORD_TOPIC, index);
         return;
@@ -390,6 +386,7 @@ struct coord *coord_new(struct io *io, const struct coord_options *options)
     memory_init_share(&c->memory, io_memory(io), options->memory_bytes);
     deadlines_init(&c->deadlines, io);
     map_init(&c->by_name, &c->memory, seed, GROUPS_MAX);
+    map_init(&c->by_index, &c->memory, seed, PARTITIONS_MAX);
     list_init(&c->partitions);
     list_init(&c->load_queue);
     list_init(&c->leaving);
@@ -474,6 +471,7 @@ void coord_free(struct coord *c)
     }
     memory_free(io_memory(c->io), c->load.buffer);
     map_deinit(&c->by_name);
+    map_deinit(&c->by_index);
     memory_free(io_memory(c->io), c);
 }
 

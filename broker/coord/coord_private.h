@@ -36,7 +36,8 @@ struct coord {
     struct memory memory; /* a share of the shard's */
     struct deadlines deadlines;
     struct group_host host;
-    struct map by_name; /* of struct group */
+    struct map by_name;  /* of struct group */
+    struct map by_index; /* of struct coord_partition */
     struct list partitions, load_queue, leaving, idle;
     struct load load;
     struct io_turn turn;

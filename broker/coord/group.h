@@ -153,6 +153,11 @@ void group_sweep(struct group *g, int64_t now_ms);
 
 /* What the members of a group subscribe to, found when it is asked for the first time. All zero at
  * first; while it is in use no member comes or goes. */
+/* What a member says of itself under a protocol of consumers; a newer version is read as the newest
+ * known. ERR_MALFORMED, ERR_NO_MEMORY. */
+int subscription_read(struct wire_bytes in, struct consumer_protocol_subscription *out,
+                      struct arena *arena) MUST_CHECK;
+
 struct subscriptions {
     struct map topics;
     struct arena arena;

@@ -300,13 +300,9 @@ static void load_go(struct load *l)
                                     .bytes_max = READ_BYTES,
                                     .first_whole = true,
                                     .done = read_done};
-        l->reading = true;
         int result = log_read(partition_log(p), &l->read);
-        if (result == 0) {
-            return;
-        }
-        l->reading = false;
-        on = load_step(l, result < 0 ? result : 0);
+        l->reading = result == 0;
+        on = !l->reading && load_step(l, result < 0 ? result : 0);
     }
 }
 

@@ -135,9 +135,8 @@ bool member_same(const struct member *m, const struct join_group_request *q)
     return true;
 }
 
-/* What is behind the version: a newer one is read as the newest known. */
-static int subscription_read(struct wire_bytes in, struct consumer_protocol_subscription *out,
-                             struct arena *arena)
+int subscription_read(struct wire_bytes in, struct consumer_protocol_subscription *out,
+                      struct arena *arena)
 {
     struct reader r = reader_of(in.data, in.size > 0 ? (size_t)in.size : 0);
     int version = (int16_t)reader_be16(&r);

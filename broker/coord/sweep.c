@@ -17,12 +17,7 @@ static bool member_add(struct subscriptions *s, const struct member *m)
                                           ? member_protocol(m, wire_string_of(m->group->protocol))
                                           : &m->protocols[0];
     struct consumer_protocol_subscription in;
-    struct reader r = reader_of(p ? p->metadata.data : NULL, p ? (size_t)p->metadata.size : 0);
-    int version = (int16_t)reader_be16(&r),
-        most = consumer_protocol_subscription_message.versions.max;
-    if (r.failed || version < 0 ||
-        consumer_protocol_subscription_decode(&in, &r, version < most ? version : most,
-                                              &s->arena) != 0) {
+    if (!p || subscription_read(p->metadata, &in, &s->arena) != 0) {
         return false;
     }
     for (int32_t i = 0; i < in.topics_count; i++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Truncation, a new start, removal, retention, compaction: entries of the journal whose effect on files waits.
+/* Truncation, a new start, removal, retention, compaction: entries of the journal whose effect on
+ * files waits.
  *
  *     log_control -> (TRUNCATE: find the batch, read the bytes kept of its block) -> entry gathered
  *        -> settled: done() -> a durable mark covers it (L7): files are cut, renamed, removed
@@ -428,9 +429,8 @@ static void control_effect(struct log_control *c)
         mapped_keep_promise(&set->mapped, (uint32_t)kept.iov_len);
         mapped_append(&set->mapped, &e, &kept, kept.iov_len > 0);
     }
-    if (c->kind ==
-        LOG_REPLACE) { /* unlike the others it cannot be replayed twice: behind its entry */
-        checkpoint_recapture(set);
+    if (c->kind == LOG_REPLACE) {
+        checkpoint_recapture(set); /* behind its entry, for it cannot be replayed twice */
         log->replacing--;
     }
     log->controls -= in_memory(log);

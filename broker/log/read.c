@@ -23,6 +23,7 @@ struct read_state {
     struct chunk *chunk;
     uint32_t batch_position;
     uint32_t cuts; /* of the segment when it began: after a truncation nothing found counts */
+    bool starting, indexed; /* inside log_read(), and the index was there at once */
 };
 
 static bool was_cut(const struct read_state *st)
@@ -294,6 +295,10 @@ static int read_disk(struct read_state *st)
 static void index_ready(struct log_waiter *w)
 {
     struct read_state *st = container_of(w, struct read_state, index);
+    if (st->starting) {
+        st->indexed = true; /* log_read() goes on: done() comes from the loop alone */
+        return;
+    }
     int verdict = was_cut(st) ? ERR_BUSY : read_disk(st);
     if (verdict != 0) {
         read_end(st, verdict < 0 ? verdict : 0);
@@ -318,8 +323,10 @@ static int read_from(struct log *log, struct log_read *r, struct segment *s)
     st->index.settled = index_ready;
     s->readers++;
     set->readers++;
+    st->starting = true;
     int verdict = known ? 1 : segment_index_need(s, &st->index);
-    verdict = verdict == 1 ? read_disk(st) : verdict;
+    st->starting = false;
+    verdict = verdict == 1 || st->indexed ? read_disk(st) : verdict;
     if (verdict != 0) {
         state_free(st);
     }

@@ -548,7 +548,7 @@ struct reading {
     struct log *log;
     struct log_read *read;
     struct wire_writer *out;
-    bool done;
+    bool done, inside;
     int error;
 };
 
@@ -574,13 +574,16 @@ struct world_reading { /* so that done() finds its way */
 static void read_done(struct log_read *read, int error)
 {
     struct world_reading *x = container_of(read, struct world_reading, read);
+    cr_assert(!x->r->inside, "done() comes from the loop, not from inside log_read()");
     read_take(x->r, error);
 }
 
 static void read_run(void *argument)
 {
     struct reading *r = argument;
+    r->inside = true;
     int verdict = log_read(r->log, r->read);
+    r->inside = false;
     if (verdict != 0) {
         read_take(r, verdict == 1 ? 0 : verdict);
     }
