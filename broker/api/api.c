@@ -279,6 +279,7 @@ struct api *api_start(struct io *io, const struct api_options *options)
         o->fetch_session_partitions_max ? o->fetch_session_partitions_max : 100000;
     list_init(&api->fetches);
     list_init(&api->searches);
+    list_init(&api->openings);
     deadlines_init(&api->deadlines, io);
     if (api_build(api) != 0) {
         log_error(io_logger(io), "api", "cannot start: out of memory");
@@ -381,6 +382,7 @@ void api_free(struct api *api)
     }
     assert(list_empty(&api->fetches));
     assert(list_empty(&api->searches) && api->searching == 0);
+    assert(list_empty(&api->openings) && api->opening == 0);
     assert(api->loans == 0);
     net_free(api->net);
     fetch_sessions_free(api->sessions);

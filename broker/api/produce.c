@@ -10,7 +10,9 @@
  * has overtaken goes out without them; the frame is held until they are done. acks=0 is answered by
  * nothing, and by the end of the connection when something failed.
  *
- * A compacted topic's batches are opened and their keys looked at (produce_keys.c).
+ * A compacted topic's batches have their keys looked at (produce_keys.c). Those that are compressed are
+ * opened away from the loop before the request goes on; meanwhile no later request of its connection
+ * is begun, for it might overtake this one.
  *
  * LogAppendTime is the one case in which a batch's checked bytes change (DESIGN 1.3). */
 #include "api/produce_keys.h"
@@ -21,6 +23,10 @@ struct produce_part {
     struct partition_append append;
     int16_t acks;
     struct produce_response_partition_responses *out;
+    struct produce_part *unopened_next;
+    struct batch_header header; /* of an unopened batch */
+    int32_t record;             /* that is at fault; -1: none in particular */
+    const char *why;            /* of an error, or NULL */
     /* Results, written at home. */
     int error;
     int64_t base_offset, log_start;
@@ -33,6 +39,9 @@ struct produce {
     struct spread spread;
     struct deadline deadline;
     bool answered;
+    struct produce_part *unopened; /* compressed batches for compacted topics */
+    struct io_op opening;
+    struct list link; /* in api->openings */
 };
 
 /* --- checks ----------------------------------------------------------------------------------- */
@@ -87,25 +96,9 @@ static int check_batch(struct api_request *r, const struct topic_config *config,
     return 0;
 }
 
-/* Which record of the batch is at fault (KIP-467). */
-static void name_record(struct api_request *r, struct produce_response_partition_responses *out,
-                        int32_t index, const char *why)
-{
-    if (index < 0 || api_version(r) < 8) {
-        return;
-    }
-    out->record_errors = api_alloc(r, 1, sizeof *out->record_errors);
-    if (out->record_errors) {
-        produce_response_record_errors_init(out->record_errors);
-        out->record_errors->batch_index = index;
-        out->record_errors->batch_index_error_message = wire_string_of(why);
-        out->record_errors_count = 1;
-    }
-}
-
 static int check_partition(struct produce *p, const struct topic_view *view, int unknown,
                            const struct produce_request_partition_data *in,
-                           struct produce_part *part, const char **why)
+                           struct produce_part *part)
 {
     struct api_request *r = p->request;
     if (p->q.acks < -1 || p->q.acks > 1) {
@@ -115,11 +108,10 @@ static int check_partition(struct produce *p, const struct topic_view *view, int
         return view ? ERR_UNKNOWN_TOPIC_OR_PARTITION : unknown;
     }
     if (view->topic->internal) {
-        *why = "the broker alone writes to its own topics";
+        part->why = "the broker alone writes to its own topics";
         return ERR_INVALID_TOPIC;
     }
-    struct batch_header h;
-    int error = check_batch(r, &view->config, &in->records, &h, why);
+    int error = check_batch(r, &view->config, &in->records, &part->header, &part->why);
     if (error) {
         return error;
     }
@@ -129,10 +121,11 @@ static int check_partition(struct produce *p, const struct topic_view *view, int
     }
     const struct slice *s = &in->records.slices[0];
     if (topic_config_number(&view->config, TOPIC_CLEANUP_POLICY) != TOPIC_CLEANUP_DELETE) {
-        int32_t index;
-        error = produce_check_keys(&h, s->data, s->size, &index, why);
-        if (error) {
-            name_record(r, part->out, index, *why);
+        if (batch_codec(&part->header) != CODEC_NONE) {
+            part->unopened_next = p->unopened;
+            p->unopened = part;
+        } else if ((error = produce_check_keys(&part->header, s->data, s->size, &part->record,
+                                               &part->why))) {
             return error;
         }
     }
@@ -149,14 +142,28 @@ static int check_partition(struct produce *p, const struct topic_view *view, int
     return 0;
 }
 
-static void partition_refuse(struct api_request *r,
-                             struct produce_response_partition_responses *out, int error,
-                             const char *why)
+/* Which record of the batch is at fault (KIP-467). */
+static void name_record(struct api_request *r, struct produce_part *part)
 {
-    out->error_code = error_to_wire(error);
-    out->base_offset = -1;
+    struct produce_response_partition_responses *out = part->out;
+    out->record_errors = api_alloc(r, 1, sizeof *out->record_errors);
+    if (out->record_errors) {
+        produce_response_record_errors_init(out->record_errors);
+        out->record_errors->batch_index = part->record;
+        out->record_errors->batch_index_error_message = wire_string_of(part->why);
+        out->record_errors_count = 1;
+    }
+}
+
+static void part_refuse(struct api_request *r, struct produce_part *part, int error)
+{
+    part->out->error_code = error_to_wire(error);
+    part->out->base_offset = -1;
     if (api_version(r) >= 8) {
-        out->error_message = wire_string_of(why ? why : error_text(error));
+        part->out->error_message = wire_string_of(part->why ? part->why : error_text(error));
+        if (part->record >= 0) {
+            name_record(r, part);
+        }
     }
 }
 
@@ -173,9 +180,9 @@ static void part_collect(struct produce *p, struct produce_part *part)
         return; /* refused before it was sent */
     }
     if (!part_over(part)) {
-        partition_refuse(p->request, part->out, ERR_REQUEST_TIMED_OUT, NULL);
+        part_refuse(p->request, part, ERR_REQUEST_TIMED_OUT);
     } else if (part->error) {
-        partition_refuse(p->request, part->out, part->error, NULL);
+        part_refuse(p->request, part, part->error);
     } else {
         part->out->base_offset = part->base_offset;
         part->out->log_start_offset = part->log_start;
@@ -239,6 +246,9 @@ static bool part_start(struct api *home, struct part *p)
 {
     struct produce_part *part = container_of(p, struct produce_part, part);
     struct partition *partition;
+    if (part->error) { /* it has been opened, and refused */
+        return true;
+    }
     part->error =
         partition_leader(home->options.partitions, p->topic_id, p->partition, -1, &partition);
     if (part->error) {
@@ -258,6 +268,52 @@ static bool part_start(struct api *home, struct part *p)
 static void produce_share_start(struct share *s)
 {
     share_each(s, part_start);
+}
+
+static void produce_go(struct produce *p)
+{
+    struct api *api = p->request->api;
+    uint64_t timeout_ms = p->q.timeout_ms > 0 ? (uint64_t)p->q.timeout_ms : 1;
+    deadline_set(&api->deadlines, &p->deadline, io_now(api->io) + timeout_ms * 1000000);
+    spread_go(&p->spread);
+}
+
+/* --- what must be opened ---------------------------------------------------------------------- */
+
+/* For io_work(). */
+static void open_batches(void *argument)
+{
+    struct produce *p = argument;
+    for (struct produce_part *part = p->unopened; part; part = part->unopened_next) {
+        struct bytes batch = part->append.append.batch;
+        part->error =
+            produce_check_keys(&part->header, batch.data, batch.size, &part->record, &part->why);
+    }
+}
+
+static void openings_go(struct api *api);
+
+static void opened(struct io_op *op, int64_t result)
+{
+    struct produce *p = container_of(op, struct produce, opening);
+    struct api *api = p->request->api;
+    for (struct produce_part *part = p->unopened; part && result < 0; part = part->unopened_next) {
+        part->error = error_from_errno(result);
+    }
+    api->opening--;
+    net_resume(&p->request->net);
+    produce_go(p);
+    openings_go(api);
+}
+
+static void openings_go(struct api *api)
+{
+    while (api->opening < API_OPENINGS_MAX && !list_empty(&api->openings)) {
+        struct produce *p = container_of(list_pop(&api->openings), struct produce, link);
+        api->opening++;
+        p->opening.done = opened;
+        io_work(api->io, &p->opening, open_batches, p);
+    }
 }
 
 /* --- the request ------------------------------------------------------------------------------ */
@@ -289,15 +345,15 @@ static int check_topic(struct produce *p, const struct produce_request_topic_dat
     out->partition_responses_count = in->partition_data_count;
     for (int32_t i = 0; i < in->partition_data_count; i++) {
         struct produce_part *part = &parts[i];
-        const char *why = NULL;
+        part->record = -1;
         part->out = &out->partition_responses[i];
         produce_response_partition_responses_init(part->out);
         part->out->index = in->partition_data[i].index;
         int error =
             check_partition(p, view, by_id ? ERR_UNKNOWN_TOPIC_ID : ERR_UNKNOWN_TOPIC_OR_PARTITION,
-                            &in->partition_data[i], part, &why);
+                            &in->partition_data[i], part);
         if (error) {
-            partition_refuse(r, part->out, error, why);
+            part_refuse(r, part, error);
         } else {
             spread_add(&p->spread, &part->part, view->topic, in->partition_data[i].index);
         }
@@ -338,7 +394,12 @@ void handle_produce(struct api_request *r)
         next += p->q.topic_data[i].partition_data_count;
     }
     net_hold(&r->net);
-    uint64_t timeout_ms = p->q.timeout_ms > 0 ? (uint64_t)p->q.timeout_ms : 1;
-    deadline_set(&r->api->deadlines, &p->deadline, io_now(r->api->io) + timeout_ms * 1000000);
-    spread_go(&p->spread);
+    if (p->unopened) {
+        net_pause(&r->net);
+        list_init(&p->link);
+        list_append(&r->api->openings, &p->link);
+        openings_go(r->api);
+    } else {
+        produce_go(p);
+    }
 }

@@ -62,7 +62,7 @@ void connection_open(struct net *net, unsigned listener, struct io_socket *socke
 bool connection_paused(const struct net_connection *c)
 {
     const struct net *net = c->net;
-    return c->request_count >= net->options.requests_max ||
+    return c->paused || c->request_count >= net->options.requests_max ||
            c->response_bytes >= net->options.response_bytes_max ||
            (net->crowded && c->lent_bytes > 0); /* N5 */
 }

@@ -69,6 +69,7 @@ struct net_connection {
     bool closing;     /* the socket is closed; gone when both operations are idle */
     bool deaf;        /* nothing more is read */
     bool in_parse;
+    bool paused;                 /* net_pause(): by the newest of `requests` */
     bool busy;                   /* pipelines: worth a block */
     bool shrink;                 /* the receive was cancelled to give the block back */
     bool unlend;                 /* the send was cancelled to copy what is lent */

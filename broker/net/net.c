@@ -310,6 +310,25 @@ void net_unhold(struct net_request *r)
     }
 }
 
+void net_pause(struct net_request *r)
+{
+    assert(r->state == REQUEST_WORKING);
+    if (r->connection) {
+        assert(!r->connection->paused && r->connection->requests.prev == &r->link);
+        r->connection->paused = true;
+    }
+}
+
+void net_resume(struct net_request *r)
+{
+    struct net_connection *c = r->connection;
+    if (c) {
+        assert(c->paused);
+        c->paused = false;
+        io_turn_end(r->net->io, &c->turn);
+    }
+}
+
 void net_peer(const struct net_request *r, char out[static IO_ADDRESS_MAX])
 {
     if (r->connection && !r->connection->closing) {

@@ -102,6 +102,11 @@ void net_close(struct net_request *r);
 void net_hold(struct net_request *r);
 void net_unhold(struct net_request *r);
 
+/* Between the two no further request of its connection goes up: what comes later must not overtake
+ * what this one still has to do. Once each, between request() and the answer. */
+void net_pause(struct net_request *r);
+void net_resume(struct net_request *r);
+
 /* Stops accepting and reading, lets requests in progress be answered and their answers leave for at
  * most `timeout_ms`, then closes every connection. done() when no request is left. */
 struct net_stop {

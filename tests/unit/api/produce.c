@@ -354,3 +354,31 @@ Test(produce, a_compacted_topic_wants_keys)
     client_close(client);
     broker_stop(b);
 }
+
+/* A compressed batch is opened away from the loop, a plain one is not: it does not overtake. */
+Test(produce, what_is_opened_keeps_its_place)
+{
+    struct broker *b = broker_start(2, NULL);
+    int client = client_open(b);
+    topic_create(client, "c", 4, (const char *const[]){"cleanup.policy=compact", NULL});
+    for (int i = 0; i < 200; i++) {
+        enum codec codec = i % 3 ? CODEC_NONE : CODEC_GZIP;
+        produce_send(client, 9, i, "c", i % 4, keyed_batch(codec, i % 10 != 7), -1);
+    }
+    int64_t next[4] = {0};
+    for (int i = 0; i < 200; i++) {
+        struct produce_response *a = client_receive(client, 0, 9, i);
+        struct produce_response_partition_responses *p = a->responses[0].partition_responses;
+        check_error(p, i % 10 == 7 ? ERR_INVALID_RECORD : 0);
+        cr_assert_eq(p->base_offset, i % 10 == 7 ? -1 : next[i % 4]);
+        next[i % 4] += i % 10 == 7 ? 0 : 2;
+    }
+    for (int i = 0; i < 50; i++) { /* and the end of a connection meanwhile is no harm */
+        int other = client_open(b);
+        produce_send(other, 9, 0, "c", 0, keyed_batch(CODEC_ZSTD, true), -1);
+        client_close(other);
+    }
+    check_error(produce(client, "c", 1, keyed_batch(CODEC_LZ4, true), -1), 0);
+    client_close(client);
+    broker_stop(b);
+}

@@ -275,6 +275,51 @@ Test(net, a_hold_keeps_the_frame_after_the_answer)
     world_close(&w);
 }
 
+static void do_resume(struct world *w, unsigned number)
+{
+    net_resume(&w->requests[number]->net);
+}
+
+/* What has come in the same receive, in part or whole, waits as well; others do not. */
+Test(net, a_pause_keeps_later_requests_of_its_connection_back)
+{
+    static const size_t sizes[] = {12, 20000, 12, 12, 90000, 12};
+    struct world w;
+    world_open(&w, NULL);
+    w.hold = w.pause = true;
+    struct peer *p = peer_open(&w), *other;
+    for (uint32_t i = 0; i < array_size(sizes); i++) {
+        peer_send_frame(p, i, sizes[i]);
+    }
+    for (unsigned i = 0; i < array_size(sizes); i++) {
+        world_run(&w, SECOND_NS / 10);
+        cr_assert_eq(w.request_count, i + 1);
+        world_do(&w, do_resume, i);
+    }
+    world_run(&w, SECOND_NS / 10);
+    for (unsigned i = array_size(sizes); i-- > 0;) {
+        world_answer(&w, i);
+    }
+    peer_send_frame(p, 6, 12);
+    world_run(&w, SECOND_NS / 10);
+    peer_send_frame(p, 7, 12); /* waits for ever: its connection goes first */
+    other = peer_open(&w);
+    peer_send_frame(other, 8, 12);
+    world_run(&w, SECOND_NS / 10);
+    cr_assert_eq(w.request_count, array_size(sizes) + 2, "the other is not paused");
+    peer_close(p);
+    world_run(&w, SECOND_NS / 10);
+    for (unsigned i = array_size(sizes); i < w.request_count; i++) {
+        world_do(&w, do_resume, i);
+        world_answer(&w, i);
+    }
+    world_run(&w, SECOND_NS / 10);
+    cr_assert_eq(peer_frames(p), array_size(sizes));
+    cr_assert_eq(peer_frames(other), 1);
+    cr_assert_eq(net_status(w.net).requests, 0);
+    world_close(&w);
+}
+
 Test(net, requests_outlive_their_connection)
 {
     struct world w;

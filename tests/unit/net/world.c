@@ -48,6 +48,9 @@ static void on_request(void *context, struct net_request *net)
     r->number = w->request_count++;
     cr_assert_lt(r->number, WORLD_REQUESTS_MAX);
     w->requests[r->number] = r;
+    if (w->pause) {
+        net_pause(net);
+    }
     if (!w->hold) {
         answer(w, r);
     }

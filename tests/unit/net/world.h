@@ -37,6 +37,7 @@ struct world {
     struct net *net;
     uint16_t port;
     bool hold;          /* requests wait for world_answer() */
+    bool pause;         /* each pauses its connection */
     size_t answer_size; /* 0: as the request; else an answer of so many bytes in slices */
     struct server_request *requests[WORLD_REQUESTS_MAX]; /* in order of arrival; NULL: over */
     unsigned request_count, abandoned, released;
