@@ -17,6 +17,7 @@
 #include "net/connection.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 enum { FRAME_GRACE_NS = 5 }; /* seconds that a frame may take beside what its size allows */
 
@@ -282,6 +283,20 @@ void connection_close(struct net_connection *c)
     list_remove(&c->sending);
     io_socket_close(c->net->io, c->socket);
     io_turn_end(c->net->io, &c->turn);
+}
+
+void connection_give_up(struct net_connection *c, const char *why)
+{
+    struct net *net = c->net;
+    net->status.closed_slow++;
+    if (net_may_log(net)) {
+        char peer[IO_ADDRESS_MAX];
+        io_socket_peer(net->io, c->socket, peer);
+        log_warn(io_logger(net->io), "net",
+                 "connection closed: %s peer=%s requests=%u answers=%" PRIu64 " lent=%" PRIu64, why,
+                 peer, c->request_count, c->response_bytes, c->lent_bytes);
+    }
+    connection_close(c);
 }
 
 /* Both operations are idle: lets go of everything. Requests in progress go on without it. */

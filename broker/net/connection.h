@@ -15,6 +15,7 @@ enum {
     CONNECTION_IOVECS = 4,    /* enough for one answer; more are borrowed */
     NET_IOVECS = 128,         /* of a borrowed set */
     NET_HARD_FACTOR = 4,      /* times lent_bytes_max, response_bytes_max: what is not waited for */
+    NET_LENT_LITTLE = 16384,  /* slices in a connection that cannot be what uses the memory up */
     NET_FRAME_MIN = 8,        /* key, version, correlation id */
     NET_WRITER_LIMIT = 32 << 20, /* raw bytes of one answer */
     NET_WRITER_KEPT = 4096,      /* of a writer's memory that is worth keeping */
@@ -121,6 +122,8 @@ struct net {
 /* connection.c */
 void connection_open(struct net *net, unsigned listener, struct io_socket *socket);
 void connection_close(struct net_connection *c); /* also twice; goes in a turn end */
+/* The same for a client that is too slow: told in the log. */
+void connection_give_up(struct net_connection *c, const char *why);
 void connection_parse(struct net_connection *c); /* takes frames, then reads on */
 void connection_shrink(struct net_connection *c);
 bool connection_paused(const struct net_connection *c);

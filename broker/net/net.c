@@ -359,8 +359,8 @@ bool net_tight(const struct net *net)
     return net->memory->used_bytes > net->memory->budget_bytes / 8 * 7;
 }
 
-/* Copies the oldest answers until what is lent is within the hard limit. Connections whose send has to
- * be cancelled first come back here. */
+/* Copies the oldest answers until what is lent is within the hard limit; those of connections that hold
+ * little do not help. Connections whose send has to be cancelled first come back here. */
 static void net_relieve(struct net *net)
 {
     uint64_t lent = net->lent_bytes;
@@ -369,9 +369,11 @@ static void net_relieve(struct net *net)
             return;
         }
         struct net_connection *c = container_of(node, struct net_connection, sending);
-        lent -= c->lent_bytes;
-        if (c->lent_bytes > 0 && !c->unlend) {
-            output_unlend(c);
+        if (c->lent_bytes > NET_LENT_LITTLE) {
+            lent -= c->lent_bytes;
+            if (!c->unlend) {
+                output_unlend(c);
+            }
         }
     }
 }
@@ -394,8 +396,7 @@ void net_make_room(struct net *net)
         uint64_t own = c->response_bytes - c->lent_bytes;
         if (own > SHED_BYTES_MIN && !c->closing) {
             used -= own < used ? own : used;
-            net->status.closed_slow++;
-            connection_close(c);
+            connection_give_up(c, "does not take its answers, and hardly any memory is left");
         }
     }
 }
@@ -433,10 +434,16 @@ static void sweep_connection(struct net_connection *c, uint64_t now)
 {
     struct net *net = c->net;
     bool waiting = !list_empty(&c->credit);
-    if ((c->frame_deadline_ns && now > c->frame_deadline_ns && !waiting && !connection_paused(c)) ||
-        (c->output_deadline_ns && now > c->output_deadline_ns) || sits_on_credit(c, now)) {
-        net->status.closed_slow++;
-        connection_close(c);
+    if (c->frame_deadline_ns && now > c->frame_deadline_ns && !waiting && !connection_paused(c)) {
+        connection_give_up(c, "a request comes too slowly");
+        return;
+    }
+    if (c->output_deadline_ns && now > c->output_deadline_ns) {
+        connection_give_up(c, "does not take its answers");
+        return;
+    }
+    if (sits_on_credit(c, now)) {
+        connection_give_up(c, "a request has stopped in the middle while others wait for memory");
         return;
     }
     if (c->request_count == 0 && now > c->active_ns + net->options.idle_ms * ms_ns) {

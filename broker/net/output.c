@@ -132,12 +132,13 @@ static void output_advance(struct net_connection *c, size_t size)
 }
 
 /* Copies what is left of the answers that wait; false: too much, or no memory. Half of the memory is
- * left to those who take their answers. */
+ * left to those who take their answers, and to those who hold little. */
 static bool output_copy(struct net_connection *c)
 {
     struct net *net = c->net;
     if (c->response_bytes > net->options.response_bytes_max * NET_HARD_FACTOR ||
-        net->memory->used_bytes + c->lent_bytes > net->memory->budget_bytes / 2) {
+        (c->lent_bytes > NET_LENT_LITTLE &&
+         net->memory->used_bytes + c->lent_bytes > net->memory->budget_bytes / 2)) {
         return false;
     }
     list_each (node, &c->requests) {
@@ -182,8 +183,7 @@ void output_unlend(struct net_connection *c)
     }
     c->unlend = false;
     if (!output_copy(c)) {
-        c->net->status.closed_slow++;
-        connection_close(c);
+        connection_give_up(c, "does not take its answers, and the memory for them is used up");
     }
 }
 

@@ -181,7 +181,8 @@ def run(backend, memory, seed):
     normal.join(60)
     check(not normal.is_alive(), "a request of the normal producer or consumer was never answered")
     if normal.error is not None:
-        print(f"{backend}, seed {seed}; log {leatd.log}")
+        print(f"{backend}, {memory >> 20} MiB, seed {seed}; leatd's status is {leatd.process.poll()}, its log ends with")
+        print(leatd.said()[-3000:], flush=True)
         raise normal.error
     check(normal.records > 0, "the normal producer did nothing")
     check(abuse.count_open() == QUIET, "connections that only wait were closed")

@@ -126,6 +126,39 @@ Test(output, who_takes_nothing_is_closed_when_half_of_the_memory_is_used)
     world_close(&w);
 }
 
+/* What was lent in one turn, also to those who take it, may be far too much when most of the memory is
+ * used: who holds little of it is not closed for that. */
+Test(output, who_holds_little_is_not_closed_for_the_others)
+{
+    for (unsigned first = 0; first < 2; first++) {
+        struct world w;
+        struct memory memory;
+        memory_init(&memory, 16 << 20);
+        void *used = memory_alloc(&memory, 9 << 20);
+        struct net_options options = {.memory = &memory, .lent_bytes_max = 1 << 20};
+        world_open(&w, &options);
+        w.hold = true;
+        struct peer *peers[4];
+        size_t sizes[4];
+        for (unsigned i = 0; i < 4; i++) {
+            peers[i] = peer_open(&w);
+            peers[i]->lazy = i / 2 == first;
+            sizes[i] = peers[i]->lazy ? 8 << 20 : 1000;
+            world_run(&w, SECOND_NS / 10);
+            peer_send_frame(peers[i], i, 30);
+            world_run(&w, SECOND_NS / 10);
+        }
+        world_answer_all(&w, sizes);
+        world_run(&w, SECOND_NS);
+        cr_assert_eq(net_status(w.net).closed_slow, 2, "those who take nothing");
+        for (unsigned i = 0; i < 4; i++) {
+            cr_assert_eq(peer_frames(peers[i]), peers[i]->lazy ? 0 : 1);
+        }
+        world_close(&w);
+        memory_free(&memory, used);
+    }
+}
+
 /* N5: only who has not taken what was lent to him waits for room. */
 Test(output, a_crowd_is_felt_by_those_who_make_it)
 {

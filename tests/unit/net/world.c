@@ -180,6 +180,16 @@ static void do_answer(struct world *w, unsigned number)
     answer(w, take(w, number));
 }
 
+static void do_answer_all(struct world *w, unsigned count)
+{
+    size_t before = w->answer_size;
+    for (unsigned i = 0; i < count; i++) {
+        w->answer_size = w->sizes[i];
+        answer(w, take(w, i));
+    }
+    w->answer_size = before;
+}
+
 static void do_drop(struct world *w, unsigned number)
 {
     net_drop(&take(w, number)->net);
@@ -193,6 +203,12 @@ static void do_cut(struct world *w, unsigned number)
 void world_answer(struct world *w, unsigned number)
 {
     world_do(w, do_answer, number);
+}
+
+void world_answer_all(struct world *w, const size_t *sizes)
+{
+    w->sizes = sizes;
+    world_do(w, do_answer_all, w->request_count);
 }
 
 void world_drop(struct world *w, unsigned number)

@@ -36,9 +36,10 @@ struct world {
     struct net_options options;
     struct net *net;
     uint16_t port;
-    bool hold;          /* requests wait for world_answer() */
-    bool pause;         /* each pauses its connection */
-    size_t answer_size; /* 0: as the request; else an answer of so many bytes in slices */
+    bool hold;           /* requests wait for world_answer() */
+    bool pause;          /* each pauses its connection */
+    size_t answer_size;  /* 0: as the request; else an answer of so many bytes in slices */
+    const size_t *sizes; /* of world_answer_all() */
     struct server_request *requests[WORLD_REQUESTS_MAX]; /* in order of arrival; NULL: over */
     unsigned request_count, abandoned, released;
     bool stopped;
@@ -66,6 +67,8 @@ void world_do(struct world *w, void (*what)(struct world *w, unsigned number), u
 
 /* Answers request `number`; its frame comes back, or answer_size bytes. */
 void world_answer(struct world *w, unsigned number);
+/* Answers all in one turn, the i-th with sizes[i] bytes. */
+void world_answer_all(struct world *w, const size_t *sizes);
 void world_drop(struct world *w, unsigned number);
 void world_cut(struct world *w, unsigned number); /* net_close() */
 
