@@ -2,7 +2,7 @@
 
 /* The end of a call: what is answered when nothing else was made, and copies of what a group knows,
  * for the answer is read when the group may have gone on. */
-#include "coord/group.h"
+#include "coord/call.h"
 
 bool call_failed(const struct coord_call *c)
 {

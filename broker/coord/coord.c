@@ -8,39 +8,39 @@
  *          '--image: led elsewhere, gone-'  (its groups go, who waits is told)
  *
  * A group that has let go of its partition lives on until its writes are over. */
-#include "coord/coord_private.h"
+#include "coord/coord.h"
 
-#include "coord/write.h"
-
-enum { GROUPS_MAX = 1 << 22, PARTITIONS_MAX = 1 << 20 };
+#include "coord/commit.h"
+#include "coord/describe.h"
+#include "coord/join.h"
+#include "coord/life.h"
+#include "coord/load.h"
+#include "coord/sweep.h"
+#include "coord/sync.h"
 
 static const uint64_t ms_ns = 1000000;
+
+struct coord {
+    struct io *io;
+    struct coord_options options;
+    struct memory memory; /* a share of the shard's */
+    struct deadlines deadlines;
+    struct group_host host;
+    struct coord_partitions partitions;
+    struct load load;
+    struct list leaving, idle; /* of struct group */
+    struct io_turn turn;
+    struct deadline sweep;
+    uint32_t writes; /* in progress */
+    struct coord_stop *stop;
+    bool stopped;
+};
 
 /* --- groups ----------------------------------------------------------------------------------- */
 
 static struct coord *coord_of(struct group_host *h)
 {
     return container_of(h, struct coord, host);
-}
-
-struct group *coord_group(struct coord *c, struct coord_partition *p, struct wire_string name,
-                          bool make)
-{
-    struct group *g = map_get(&c->by_name, wire_string_bytes(name));
-    if (g || !make) {
-        return g && g->partition == p ? g : NULL;
-    }
-    g = group_new(&c->host, name);
-    if (!g) {
-        return NULL;
-    }
-    if (map_add(&c->by_name, bytes_of_string(g->name), g) != 0) {
-        group_free(g);
-        return NULL;
-    }
-    g->partition = p;
-    list_append(&p->groups, &g->link);
-    return g;
 }
 
 /* Looked at when the turn ends: whoever calls this may still have the group in hand. */
@@ -64,7 +64,7 @@ static void coord_turn(struct io_turn *turn)
         bool over = g->partition ? group_is_idle(g) : g->writes == 0;
         if (over) {
             if (g->partition) {
-                map_remove(&c->by_name, bytes_of_string(g->name));
+                coord_partition_let_go(g->partition, g);
             }
             group_free(g);
         }
@@ -81,7 +81,7 @@ static void appended(struct partition_append *a, int error)
     assert(c->writes > 0);
     c->writes--;
     io_turn_end(c->io, &c->turn);
-    write_done(w, error);
+    group_written(w, error);
 }
 
 /* The partition may have gone since: then nothing is appended, and who waits hears of it from the
@@ -116,27 +116,18 @@ static void group_write(struct group_host *h, struct group *g, struct write *w)
 
 /* --- partitions ------------------------------------------------------------------------------- */
 
-static struct coord_partition *partition_here(const struct coord *c, int32_t index)
-{
-    return map_get_number(&c->by_index, (uint64_t)index);
-}
-
 static void let_go(struct coord *c, struct coord_partition *p)
 {
-    load_forget(c, p);
+    load_forget(&c->load, p);
     list_each (node, &p->groups) {
         struct group *g = container_of(node, struct group, link);
         group_quiesce(g, ERR_NOT_COORDINATOR);
         g->state = GROUP_DEAD;
-        g->partition = NULL;
-        map_remove(&c->by_name, bytes_of_string(g->name));
-        list_remove(&g->link);
+        coord_partition_let_go(p, g);
         list_append(&c->leaving, &g->link);
         group_idle(&c->host, g);
     }
-    map_remove_number(&c->by_index, (uint64_t)p->index);
-    list_remove(&p->link);
-    memory_free(&c->memory, p);
+    coord_partitions_remove(p);
 }
 
 static bool led_here(const struct coord *c, const struct image_topic *topic, int32_t index)
@@ -147,23 +138,13 @@ static bool led_here(const struct coord *c, const struct image_topic *topic, int
 
 static void take_on(struct coord *c, const struct image_topic *topic, int32_t index)
 {
-    struct coord_partition *p = memory_alloc(&c->memory, sizeof *p);
-    if (!p || map_add_number(&c->by_index, (uint64_t)index, p) != 0) {
-        memory_free(&c->memory, p);
+    struct coord_partition *p = coord_partitions_add(&c->partitions, topic, index);
+    if (p) {
+        load_add(&c->load, p);
+    } else {
         log_error(io_logger(c->io), "coord", "cannot coordinate the groups of %s-%d: out of memory",
                   COORD_TOPIC, index);
-        return;
     }
-    p->coord = c;
-    p->index = index;
-    p->epoch = topic->partitions[index].leader_epoch;
-    p->topic_id = topic->id;
-    p->state = PARTITION_LOADING;
-    list_init(&p->link);
-    list_init(&p->queue);
-    list_init(&p->groups);
-    list_append(&c->partitions, &p->link);
-    list_append(&c->load_queue, &p->queue);
 }
 
 static void topic_seen(void *context, const struct image_topic *old, const struct image_topic *new)
@@ -188,7 +169,7 @@ void coord_apply(struct coord *c, const struct image *image)
         image_diff(c->host.image, image, topic_seen, &gone);
     }
     c->host.image = image;
-    list_each (node, &c->partitions) {
+    list_each (node, &c->partitions.all) {
         struct coord_partition *p = container_of(node, struct coord_partition, link);
         if (!topic || !uuid_equal(topic->id, p->topic_id) || !led_here(c, topic, p->index) ||
             topic->partitions[p->index].leader_epoch != p->epoch) {
@@ -196,11 +177,11 @@ void coord_apply(struct coord *c, const struct image *image)
         }
     }
     for (int32_t i = 0; topic && !c->host.stopping && i < topic->partition_count; i++) {
-        if (led_here(c, topic, i) && !partition_here(c, i)) {
+        if (led_here(c, topic, i) && !coord_partitions_find(&c->partitions, i)) {
             take_on(c, topic, i);
         }
     }
-    load_next(c);
+    load_next(&c->load);
     if (gone) {
         sweep_soon(c); /* what was committed for topics that are no more */
     }
@@ -212,7 +193,7 @@ static void sweep_due(struct deadline *d)
     int64_t now = io_wall_ms(c->io);
     uint64_t interval =
         (uint64_t)config_integer(c->options.config, CONFIG_OFFSETS_RETENTION_CHECK_INTERVAL_MS);
-    list_each (node, &c->partitions) {
+    list_each (node, &c->partitions.all) {
         struct coord_partition *p = container_of(node, struct coord_partition, link);
         list_each (inner, &p->groups) {
             if (p->state == PARTITION_ACTIVE) {
@@ -225,38 +206,12 @@ static void sweep_due(struct deadline *d)
 
 /* --- calls ------------------------------------------------------------------------------------ */
 
-/* As Java hashes the text: over its UTF-16 units. Bytes that are not UTF-8 count as they stand. */
-int32_t coord_partition_of(struct wire_string group, int32_t partitions)
-{
-    uint32_t hash = 0;
-    const uint8_t *p = (const uint8_t *)group.data, *end = p + (group.size > 0 ? group.size : 0);
-    while (p < end) {
-        unsigned extra = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : *p >= 0xc0 ? 1 : 0;
-        uint32_t unit = *p;
-        if (extra > 0 && (size_t)(end - p) > extra) {
-            unit = *p & (0x3fu >> extra);
-            for (unsigned i = 1; i <= extra; i++) {
-                unit = unit << 6 | (p[i] & 0x3f);
-            }
-            p += extra;
-        }
-        p++;
-        if (unit >= 0x10000) {
-            unit -= 0x10000;
-            hash = 31 * hash + (0xd800 + (unit >> 10));
-            unit = 0xdc00 + (unit & 0x3ff);
-        }
-        hash = 31 * hash + unit;
-    }
-    return (int32_t)((hash & 0x7fffffff) % (uint32_t)partitions);
-}
-
 static void call_list(struct coord *c, struct coord_call *call)
 {
-    size_t count = map_count(&c->by_name);
+    size_t count = map_count(&c->partitions.by_name);
     call->listed = arena_array(&call->arena, count, sizeof *call->listed);
     call->error = call->listed ? 0 : ERR_NO_MEMORY;
-    list_each (node, &c->partitions) {
+    list_each (node, &c->partitions.all) {
         struct coord_partition *p = container_of(node, struct coord_partition, link);
         if (p->state == PARTITION_LOADING) {
             call_answer(call, ERR_COORDINATOR_LOAD_IN_PROGRESS);
@@ -344,7 +299,7 @@ void coord_call(struct coord *c, struct coord_call *call)
         call_list(c, call);
         return;
     }
-    struct coord_partition *p = partition_here(c, call->partition);
+    struct coord_partition *p = coord_partitions_find(&c->partitions, call->partition);
     int error = !group_id_valid(call)           ? ERR_INVALID_GROUP_ID
                 : !p                            ? ERR_NOT_COORDINATOR
                 : p->state == PARTITION_LOADING ? ERR_COORDINATOR_LOAD_IN_PROGRESS
@@ -354,14 +309,14 @@ void coord_call(struct coord *c, struct coord_call *call)
         call_answer(call, error);
         return;
     }
-    struct group *g = coord_group(c, p, call->group, false);
+    struct group *g = coord_partition_group(p, call->group, false);
     if (!g) {
         error = without_group(call);
         if (error) {
             call_without_group(call, error);
             return;
         }
-        g = group_has_room(&c->host) ? coord_group(c, p, call->group, true) : NULL;
+        g = group_has_room(&c->host) ? coord_partition_group(p, call->group, true) : NULL;
     }
     if (!g || g->state == GROUP_DEAD) {
         call_answer(call, ERR_COORDINATOR_NOT_AVAILABLE);
@@ -371,6 +326,13 @@ void coord_call(struct coord *c, struct coord_call *call)
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
+
+/* A stop may wait for it. */
+static void read_home(struct load *l)
+{
+    struct coord *c = container_of(l, struct coord, load);
+    io_turn_end(c->io, &c->turn);
+}
 
 struct coord *coord_new(struct io *io, const struct coord_options *options)
 {
@@ -385,10 +347,6 @@ struct coord *coord_new(struct io *io, const struct coord_options *options)
     c->options = *options;
     memory_init_share(&c->memory, io_memory(io), options->memory_bytes);
     deadlines_init(&c->deadlines, io);
-    map_init(&c->by_name, &c->memory, seed, GROUPS_MAX);
-    map_init(&c->by_index, &c->memory, seed, PARTITIONS_MAX);
-    list_init(&c->partitions);
-    list_init(&c->load_queue);
     list_init(&c->leaving);
     list_init(&c->idle);
     c->turn.turn_end = coord_turn;
@@ -401,7 +359,8 @@ struct coord *coord_new(struct io *io, const struct coord_options *options)
         .write = group_write,
         .idle = group_idle,
     };
-    load_init(c);
+    coord_partitions_init(&c->partitions, &c->host, seed);
+    load_init(&c->load, &c->host, options->partitions, read_home);
     deadline_set(&c->deadlines, &c->sweep,
                  io_now(io) + (uint64_t)config_integer(options->config,
                                                        CONFIG_OFFSETS_RETENTION_CHECK_INTERVAL_MS) *
@@ -416,9 +375,9 @@ void coord_quiesce(struct coord *c)
     }
     c->host.stopping = true;
     deadline_cancel(&c->deadlines, &c->sweep);
-    list_each (node, &c->partitions) {
+    list_each (node, &c->partitions.all) {
         struct coord_partition *p = container_of(node, struct coord_partition, link);
-        load_forget(c, p);
+        load_forget(&c->load, p);
         list_each (inner, &p->groups) {
             group_quiesce(container_of(inner, struct group, link), ERR_COORDINATOR_NOT_AVAILABLE);
         }
@@ -453,32 +412,24 @@ void coord_free(struct coord *c)
     if (!c) {
         return;
     }
-    assert(c->writes == 0 && !c->load.reading);
-    struct list *node, *inner;
-    while ((node = list_first(&c->partitions))) {
-        struct coord_partition *p = container_of(node, struct coord_partition, link);
-        while ((inner = list_first(&p->groups))) {
-            group_free(container_of(inner, struct group, link));
-        }
-        list_remove(&p->link);
-        memory_free(&c->memory, p);
-    }
+    assert(c->writes == 0);
+    coord_partitions_deinit(&c->partitions);
+    struct list *node;
     while ((node = list_first(&c->leaving))) {
         group_free(container_of(node, struct group, link));
     }
+    load_deinit(&c->load);
     if (c->turn.link.next) {
         list_remove(&c->turn.link);
     }
-    memory_free(io_memory(c->io), c->load.buffer);
-    map_deinit(&c->by_name);
-    map_deinit(&c->by_index);
     memory_free(io_memory(c->io), c);
 }
 
 struct coord_status coord_status(const struct coord *c)
 {
-    struct coord_status s = {.groups = (uint32_t)map_count(&c->by_name)};
-    for (const struct list *node = c->partitions.next; node != &c->partitions; node = node->next) {
+    struct coord_status s = {.groups = (uint32_t)map_count(&c->partitions.by_name)};
+    for (const struct list *node = c->partitions.all.next; node != &c->partitions.all;
+         node = node->next) {
         s.partitions++;
         s.loading += container_of(node, struct coord_partition, link)->state == PARTITION_LOADING;
     }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* What a group looks like from outside. */
-#include "coord/group.h"
+#include "coord/describe.h"
+
+#include "coord/protocols.h"
 
 void group_describe(struct group *g, struct coord_call *c)
 {

@@ -1,55 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* JoinGroup: who comes, who comes back, and who takes an instance over. See group.h. */
-#include "coord/group.h"
+/* Who comes, who comes back, who takes an instance over, and who goes. See group.h. */
+#include "coord/join.h"
 
+#include "coord/expected.h"
+#include "coord/member.h"
+#include "coord/protocols.h"
+#include "coord/rebalance.h"
+#include "coord/session.h"
+#include "coord/subscriptions.h"
 #include "coord/write.h"
-
-#include <inttypes.h>
-
-static const uint64_t ms_ns = 1000000;
-
-/* --- ids that were given out (KIP-394) -------------------------------------------------------- */
-
-void expected_remove(struct expected *e)
-{
-    struct group *g = e->group;
-    deadline_cancel(g->host->deadlines, &e->deadline);
-    map_remove(&g->expected_ids, bytes_of_string(e->id));
-    list_remove(&e->link);
-    g->expected_count--;
-    memory_free(g->host->memory, e->id);
-    memory_free(g->host->memory, e);
-}
-
-static void expected_late(struct deadline *d)
-{
-    struct expected *e = container_of(d, struct expected, deadline);
-    struct group *g = e->group;
-    expected_remove(e);
-    if (g->state == GROUP_PREPARING) {
-        rebalance_try(g);
-    }
-    g->host->idle(g->host, g);
-}
-
-/* Gives out the id, which is the caller's no more. */
-static int expect(struct group *g, char *id, int32_t session_ms)
-{
-    struct group_host *h = g->host;
-    struct expected *e = memory_alloc(h->memory, sizeof *e);
-    if (!e || map_add(&g->expected_ids, bytes_of_string(id), e) != 0) {
-        memory_free(h->memory, e);
-        memory_free(h->memory, id);
-        return ERR_NO_MEMORY;
-    }
-    *e = (struct expected){.group = g, .id = id, .deadline.due = expected_late};
-    list_init(&e->link);
-    list_append(&g->expected, &e->link);
-    g->expected_count++;
-    deadline_set(h->deadlines, &e->deadline, io_now(h->io) + (uint64_t)session_ms * ms_ns);
-    return 0;
-}
 
 /* --- joining ---------------------------------------------------------------------------------- */
 
@@ -95,6 +55,7 @@ static void join_as(struct group *g, struct wire_string id, struct coord_call *c
         call_answer(c, ERR_COORDINATOR_NOT_AVAILABLE);
         return;
     }
+    session_begin(m);
     g->window_news = true;
     join_wait(m, c);
 }
@@ -108,6 +69,7 @@ static void join_again(struct member *m, struct coord_call *c)
         call_answer(c, ERR_COORDINATOR_NOT_AVAILABLE);
         return;
     }
+    session_begin(m);
     join_wait(m, c);
 }
 
@@ -191,7 +153,8 @@ static void take_over(struct member *m, struct coord_call *c)
         call_answer(c, ERR_COORDINATOR_NOT_AVAILABLE);
         return;
     }
-    const struct member_protocol *vote = same ? rebalance_vote(g) : NULL;
+    session_begin(m);
+    const struct member_protocol *vote = same ? protocols_vote(g) : NULL;
     if (vote && wire_string_equal(vote->name, wire_string_of(g->protocol))) {
         take_over_quietly(m, former, c);
     } else {
@@ -199,7 +162,7 @@ static void take_over(struct member *m, struct coord_call *c)
     }
 }
 
-/* --- the request ------------------------------------------------------------------------------ */
+/* --- JoinGroup -------------------------------------------------------------------------------- */
 
 /* Names are texts here: what holds a zero byte would be another one when it is read again. */
 static bool is_text(struct wire_string s)
@@ -262,7 +225,7 @@ static void join_new(struct group *g, struct coord_call *c)
         call_answer(c, ERR_COORDINATOR_NOT_AVAILABLE);
     } else if (c->version >= 4 && q->group_instance_id.size < 0) {
         c->response.join.member_id = call_string(c, id);
-        error = expect(g, id, q->session_timeout_ms);
+        error = expected_add(g, id, q->session_timeout_ms);
         call_answer(c, error ? ERR_COORDINATOR_NOT_AVAILABLE : ERR_MEMBER_ID_REQUIRED);
     } else {
         join_as(g, wire_string_of(id), c);
@@ -298,7 +261,7 @@ void group_join(struct group *g, struct coord_call *c)
         join_new(g, c);
         return;
     }
-    struct expected *e = map_get(&g->expected_ids, wire_string_bytes(q->member_id));
+    struct expected *e = expected_find(g, q->member_id);
     if (e) {
         int error = check(g, q, NULL);
         if (error) {
@@ -318,4 +281,49 @@ void group_join(struct group *g, struct coord_call *c)
     } else {
         join_known(m, c);
     }
+}
+
+/* --- LeaveGroup ------------------------------------------------------------------------------- */
+
+static int leave_one(struct group *g, struct wire_string id, struct wire_string instance)
+{
+    struct expected *e = instance.size < 0 ? expected_find(g, id) : NULL;
+    if (e) {
+        expected_remove(e);
+        return 0;
+    }
+    struct member *m = instance.size >= 0 ? member_by_instance(g, instance) : member_find(g, id);
+    if (!m) {
+        return ERR_UNKNOWN_MEMBER_ID;
+    }
+    /* An administrator names an instance without knowing its member id. */
+    if (instance.size >= 0 && id.size > 0 && !wire_string_equal(id, wire_string_of(m->id))) {
+        return ERR_FENCED_INSTANCE_ID;
+    }
+    log_info(io_logger(g->host->io), "coord", "member leaves: group=%.100s member=%.100s", g->name,
+             m->id);
+    member_remove(m, ERR_UNKNOWN_MEMBER_ID);
+    return 0;
+}
+
+void group_leave(struct group *g, struct coord_call *c)
+{
+    const struct leave_group_request *q = c->request;
+    int32_t members = g->member_count;
+    int error = 0;
+    if (c->version < 3) {
+        error = leave_one(g, q->member_id, wire_string_null());
+    } else {
+        c->leavers = arena_array(&c->arena, (size_t)q->members_count, sizeof *c->leavers);
+        error = c->leavers ? 0 : ERR_COORDINATOR_NOT_AVAILABLE;
+        for (int32_t i = 0; i < q->members_count && !error; i++) {
+            c->leavers[i] = leave_one(g, q->members[i].member_id, q->members[i].group_instance_id);
+        }
+    }
+    if (g->member_count < members) {
+        rebalance_after_leave(g);
+    } else if (g->state == GROUP_PREPARING) {
+        rebalance_try(g); /* it may have waited for an id that was given out */
+    }
+    call_answer(c, error);
 }

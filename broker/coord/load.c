@@ -3,9 +3,12 @@
 /* Replay: a partition's records, from its start to where it ended when it came to this node, make
  * the groups that it coordinates. What this version does not know (another protocol's records) is
  * passed over and stays in the log. */
-#include "coord/coord_private.h"
+#include "coord/load.h"
 
+#include "coord/life.h"
+#include "coord/member.h"
 #include "coord/offsets.h"
+#include "coord/place.h"
 
 #include <inttypes.h>
 
@@ -31,7 +34,7 @@ static int replay_offset(struct coord_partition *p, struct reader *key, const st
         return error;
     }
     bool deleted = record->value.size < 0;
-    struct group *g = coord_group(p->coord, p, k.group, !deleted);
+    struct group *g = coord_partition_group(p, k.group, !deleted);
     if (deleted) {
         struct offset *o = g ? offset_find(g, k.topic, k.partition) : NULL;
         if (o) {
@@ -106,7 +109,7 @@ static int replay_group(struct coord_partition *p, struct reader *key, const str
         return error;
     }
     bool deleted = record->value.size < 0;
-    struct group *g = coord_group(p->coord, p, k.group, !deleted);
+    struct group *g = coord_partition_group(p, k.group, !deleted);
     if (g) {
         group_forget_members(g);
     }
@@ -129,7 +132,7 @@ static int replay_record(struct coord_partition *p, const struct record *record)
     struct reader key =
         reader_of(record->key.data, record->key.size > 0 ? (size_t)record->key.size : 0);
     int kind = (int16_t)reader_be16(&key), error = 0;
-    arena_init(&arena, io_memory(p->coord->io), SIZE_MAX);
+    arena_init(&arena, io_memory(p->among->host->io), SIZE_MAX);
     if (key.failed) {
         error = ERR_MALFORMED;
     } else if (kind == KEY_OFFSET || kind == KEY_OFFSET_OLD) {
@@ -145,7 +148,7 @@ static int replay_record(struct coord_partition *p, const struct record *record)
 static int replay_batch(struct load *l, const struct batch_header *h, const uint8_t *data)
 {
     if (h->attributes & (BATCH_CONTROL | BATCH_CODEC_MASK)) {
-        log_warn(io_logger(l->coord->io), "coord",
+        log_warn(io_logger(l->host->io), "coord",
                  "batch passed over: a control or compressed batch is none of the broker's "
                  "partition=%s-%d offset=%" PRIi64,
                  COORD_TOPIC, l->partition->index, h->base_offset);
@@ -162,7 +165,7 @@ static int replay_batch(struct load *l, const struct batch_header *h, const uint
             return error;
         }
         if (error) {
-            log_warn(io_logger(l->coord->io), "coord",
+            log_warn(io_logger(l->host->io), "coord",
                      "record passed over: error=\"%s\" partition=%s-%d offset=%" PRIi64,
                      error_text(error), COORD_TOPIC, l->partition->index, record.offset);
         }
@@ -178,23 +181,23 @@ static void groups_drop(struct coord_partition *p)
     struct list *node;
     while ((node = list_first(&p->groups))) {
         struct group *g = container_of(node, struct group, link);
-        map_remove(&p->coord->by_name, bytes_of_string(g->name));
+        coord_partition_let_go(p, g);
         group_free(g);
     }
 }
 
 static void load_end(struct load *l, int error)
 {
-    struct coord *c = l->coord;
+    struct group_host *h = l->host;
     struct coord_partition *p = l->partition;
     l->partition = NULL;
-    memory_free(io_memory(c->io), l->buffer);
+    memory_free(io_memory(h->io), l->buffer);
     l->buffer = NULL;
     l->capacity = 0;
     if (p && error) {
         p->state = PARTITION_FAILED;
         groups_drop(p);
-        log_error(io_logger(c->io), "coord", "cannot coordinate the groups of %s-%d: %s%s",
+        log_error(io_logger(h->io), "coord", "cannot coordinate the groups of %s-%d: %s%s",
                   COORD_TOPIC, p->index, error_text(error),
                   error == ERR_NO_MEMORY ? "; give limits.memory more and start again" : "");
     } else if (p) {
@@ -202,12 +205,12 @@ static void load_end(struct load *l, int error)
         list_each (node, &p->groups) {
             struct group *g = container_of(node, struct group, link);
             group_loaded(g);
-            c->host.idle(&c->host, g);
+            h->idle(h, g);
         }
         if (l->records > 0) {
-            log_info(io_logger(c->io), "coord",
+            log_info(io_logger(h->io), "coord",
                      "loaded: partition=%s-%d records=%" PRIu64 " ms=%" PRIu64, COORD_TOPIC,
-                     p->index, l->records, (io_now(c->io) - l->begun_ns) / ms_ns);
+                     p->index, l->records, (io_now(h->io) - l->begun_ns) / ms_ns);
         }
     }
 }
@@ -217,7 +220,7 @@ static int gather(struct load *l)
 {
     struct log_read *read = &l->read;
     if (read->size > l->capacity) {
-        uint8_t *larger = memory_resize(io_memory(l->coord->io), l->buffer, read->size);
+        uint8_t *larger = memory_resize(io_memory(l->host->io), l->buffer, read->size);
         if (!larger) {
             return ERR_NO_MEMORY;
         }
@@ -260,7 +263,7 @@ static bool load_step(struct load *l, int error)
         return false;
     }
     if (error == ERR_BUSY) {
-        deadline_set(&l->coord->deadlines, &l->retry, io_now(l->coord->io) + RETRY_MS * ms_ns);
+        deadline_set(l->host->deadlines, &l->retry, io_now(l->host->io) + RETRY_MS * ms_ns);
         return false;
     }
     bool nothing = !error && l->read.size == 0; /* compaction has left out the rest */
@@ -281,16 +284,15 @@ static void read_done(struct log_read *read, int error)
     if (load_step(l, error)) {
         load_go(l);
     }
-    load_next(l->coord);
-    io_turn_end(l->coord->io, &l->coord->turn); /* a stop may wait for it */
+    load_next(l);
+    l->read_home(l);
 }
 
 static void load_go(struct load *l)
 {
     bool on = true;
     while (on) {
-        struct partition *p = partition_find(l->coord->options.partitions, l->partition->topic_id,
-                                             l->partition->index);
+        struct partition *p = partition_find(l->logs, l->partition->topic_id, l->partition->index);
         if (!p) {
             load_end(l, ERR_CLOSED);
             return;
@@ -310,21 +312,34 @@ static void retry(struct deadline *d)
 {
     struct load *l = container_of(d, struct load, retry);
     load_go(l);
-    load_next(l->coord);
+    load_next(l);
 }
 
-void load_init(struct coord *c)
+void load_init(struct load *l, struct group_host *host, struct partition_table *logs,
+               void (*read_home)(struct load *l))
 {
-    c->load = (struct load){.coord = c, .retry.due = retry};
+    *l = (struct load){.host = host, .logs = logs, .read_home = read_home, .retry.due = retry};
+    list_init(&l->queue);
 }
 
-void load_next(struct coord *c)
+void load_deinit(struct load *l)
 {
-    struct load *l = &c->load;
-    while (!l->partition && !l->reading && !list_empty(&c->load_queue)) {
+    assert(!l->reading);
+    memory_free(io_memory(l->host->io), l->buffer);
+}
+
+void load_add(struct load *l, struct coord_partition *p)
+{
+    assert(p->state == PARTITION_LOADING);
+    list_append(&l->queue, &p->queue);
+}
+
+void load_next(struct load *l)
+{
+    while (!l->partition && !l->reading && !list_empty(&l->queue)) {
         struct coord_partition *p =
-            container_of(list_pop(&c->load_queue), struct coord_partition, queue);
-        struct partition *found = partition_find(c->options.partitions, p->topic_id, p->index);
+            container_of(list_pop(&l->queue), struct coord_partition, queue);
+        struct partition *found = partition_find(l->logs, p->topic_id, p->index);
         if (!found) {
             p->state = PARTITION_FAILED;
             continue;
@@ -333,7 +348,7 @@ void load_next(struct coord *c)
         l->next = partition_log_start(found);
         l->end = partition_high_watermark(found);
         l->records = 0;
-        l->begun_ns = io_now(c->io);
+        l->begun_ns = io_now(l->host->io);
         if (l->next >= l->end) {
             load_end(l, 0);
         } else {
@@ -342,14 +357,14 @@ void load_next(struct coord *c)
     }
 }
 
-void load_forget(struct coord *c, struct coord_partition *p)
+void load_forget(struct load *l, struct coord_partition *p)
 {
     list_remove(&p->queue);
-    if (c->load.partition == p) {
-        deadline_cancel(&c->deadlines, &c->load.retry);
-        c->load.partition = NULL;
-        if (!c->load.reading) {
-            load_next(c);
+    if (l->partition == p) {
+        deadline_cancel(l->host->deadlines, &l->retry);
+        l->partition = NULL;
+        if (!l->reading) {
+            load_next(l);
         }
     }
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Members: what they have said, and their sessions. A session is moved by writing down its new end;
- * the deadline that is set meanwhile finds, when it is due, that the end is later. So a heartbeat
- * costs no heap operation. */
-#include "coord/group.h"
+/* Members: what they have said, and what they were assigned. */
+#include "coord/member.h"
+
+#include "coord/protocols.h"
 
 #include <stdio.h>
 
@@ -106,21 +106,6 @@ static struct member_protocol *protocols_copy(struct group *g,
     return out;
 }
 
-const struct member_protocol *member_protocol(const struct member *m, struct wire_string name)
-{
-    for (int32_t i = 0; i < m->protocol_count; i++) {
-        if (wire_string_equal(m->protocols[i].name, name)) {
-            return &m->protocols[i];
-        }
-    }
-    return NULL;
-}
-
-static bool bytes_same(struct wire_bytes a, struct wire_bytes b)
-{
-    return a.size == b.size && (a.size <= 0 || memcmp(a.data, b.data, (size_t)a.size) == 0);
-}
-
 bool member_same(const struct member *m, const struct join_group_request *q)
 {
     if (m->protocol_count != q->protocols_count) {
@@ -128,85 +113,11 @@ bool member_same(const struct member *m, const struct join_group_request *q)
     }
     for (int32_t i = 0; i < m->protocol_count; i++) {
         if (!wire_string_equal(m->protocols[i].name, q->protocols[i].name) ||
-            !bytes_same(m->protocols[i].metadata, q->protocols[i].metadata)) {
+            !wire_bytes_equal(m->protocols[i].metadata, q->protocols[i].metadata)) {
             return false;
         }
     }
     return true;
-}
-
-int subscription_read(struct wire_bytes in, struct consumer_protocol_subscription *out,
-                      struct arena *arena)
-{
-    struct reader r = reader_of(in.data, in.size > 0 ? (size_t)in.size : 0);
-    int version = (int16_t)reader_be16(&r);
-    int most = consumer_protocol_subscription_message.versions.max;
-    if (r.failed || version < 0) {
-        return ERR_MALFORMED;
-    }
-    return consumer_protocol_subscription_decode(out, &r, version < most ? version : most, arena);
-}
-
-bool member_reads_same(const struct member *m, const struct join_group_request *q)
-{
-    const struct group *g = m->group;
-    const struct member_protocol *own = member_protocol(m, wire_string_of(g->protocol));
-    const struct join_group_request_protocols *new = NULL;
-    for (int32_t i = 0; i < q->protocols_count && !new; i++) {
-        new = wire_string_equal(q->protocols[i].name, wire_string_of(g->protocol))
-                  ? &q->protocols[i]
-                  : NULL;
-    }
-    if (!own || !new) {
-        return false;
-    }
-    struct arena arena;
-    arena_init(&arena, g->host->memory, 1 << 20);
-    struct consumer_protocol_subscription a, b;
-    bool same = bytes_same(own->metadata, new->metadata);
-    if (!same && subscription_read(own->metadata, &a, &arena) == 0 &&
-        subscription_read(new->metadata, &b, &arena) == 0) {
-        same = a.topics_count == b.topics_count;
-        for (int32_t i = 0; same && i < a.topics_count; i++) {
-            same = wire_string_equal(a.topics[i], b.topics[i]);
-        }
-    }
-    arena_deinit(&arena);
-    return same;
-}
-
-/* --- sessions --------------------------------------------------------------------------------- */
-
-static void session_due(struct deadline *d)
-{
-    struct member *m = container_of(d, struct member, session);
-    struct group *g = m->group;
-    uint64_t now = io_now(g->host->io);
-    if (m->join || m->sync) {
-        member_alive(m); /* it is we who let it wait (G3) */
-    } else if (now >= m->expires_ns) {
-        log_info(io_logger(g->host->io), "coord",
-                 "member removed: no heartbeat in its session group=%.100s member=%.100s "
-                 "session_ms=%d",
-                 g->name, m->id, m->session_ms);
-        member_remove(m, ERR_UNKNOWN_MEMBER_ID);
-        rebalance_after_leave(g);
-        return;
-    }
-    deadline_set(g->host->deadlines, &m->session, m->expires_ns);
-}
-
-void member_alive(struct member *m)
-{
-    struct group_host *h = m->group->host;
-    m->expires_ns = io_now(h->io) + (uint64_t)m->session_ms * ms_ns;
-}
-
-void member_begin(struct member *m)
-{
-    member_alive(m);
-    m->session.due = session_due;
-    deadline_set(m->group->host->deadlines, &m->session, m->expires_ns);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -273,11 +184,7 @@ struct member *member_new(struct group *g, struct wire_string id, const struct c
         member_drop(m);
         return NULL;
     }
-    m = member_enter(m);
-    if (m) {
-        member_begin(m);
-    }
-    return m;
+    return member_enter(m);
 }
 
 struct member *member_replay(struct group *g, const struct group_metadata_value_member_metadata *in,
@@ -351,8 +258,6 @@ int member_update(struct member *m, const struct coord_call *c)
     m->protocols_size = size;
     m->session_ms = q->session_timeout_ms;
     m->rebalance_ms = q->rebalance_timeout_ms > 0 ? q->rebalance_timeout_ms : q->session_timeout_ms;
-    deadline_cancel(g->host->deadlines, &m->session); /* it may be shorter now */
-    member_begin(m);
     return 0;
 }
 
@@ -368,6 +273,12 @@ int member_rename(struct member *m, struct wire_string id)
     memory_free(g->host->memory, m->id);
     m->id = copy;
     return 0;
+}
+
+void member_alive(struct member *m)
+{
+    struct group_host *h = m->group->host;
+    m->expires_ns = io_now(h->io) + (uint64_t)m->session_ms * ms_ns;
 }
 
 int member_assign(struct member *m, struct wire_bytes assignment)

@@ -2,7 +2,7 @@
 
 /* How many members of a group have a protocol, so that neither joining nor voting compares everybody
  * with everybody: a group may have thousands of members with a hundred protocols each. */
-#include "coord/group.h"
+#include "coord/protocols.h"
 
 struct tally {
     int32_t members, votes;
@@ -10,6 +10,16 @@ struct tally {
     struct wire_string name;
     char text[];
 };
+
+const struct member_protocol *member_protocol(const struct member *m, struct wire_string name)
+{
+    for (int32_t i = 0; i < m->protocol_count; i++) {
+        if (wire_string_equal(m->protocols[i].name, name)) {
+            return &m->protocols[i];
+        }
+    }
+    return NULL;
+}
 
 static struct tally *tally_find(const struct group *g, struct wire_string name)
 {
@@ -76,7 +86,7 @@ bool protocols_have(const struct group *g, struct wire_string name, const struct
 
 /* Each member votes for the first of its own that all have; of equals, the one that the oldest
  * member names first. */
-const struct member_protocol *rebalance_vote(const struct group *g)
+const struct member_protocol *protocols_vote(const struct group *g)
 {
     const struct list *first = list_first(&g->members);
     if (!first) {

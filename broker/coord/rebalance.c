@@ -2,19 +2,15 @@
 
 /* From one generation to the next: who is waited for, and for how long; which protocol; who leads.
  * See group.h. */
-#include "coord/group.h"
+#include "coord/rebalance.h"
 
+#include "coord/member.h"
+#include "coord/protocols.h"
 #include "coord/write.h"
 
 static const uint64_t ms_ns = 1000000;
 
 static void rebalance_complete(struct group *g);
-
-void group_set_state(struct group *g, enum group_state state)
-{
-    g->state = state;
-    g->changed_ms = io_wall_ms(g->host->io);
-}
 
 /* --- protocols -------------------------------------------------------------------------------- */
 
@@ -229,7 +225,7 @@ static void rebalance_complete(struct group *g)
         h->idle(h, g);
         return;
     }
-    const struct member_protocol *vote = rebalance_vote(g);
+    const struct member_protocol *vote = protocols_vote(g);
     char *protocol =
         vote ? memory_string(h->memory, vote->name.data, (size_t)vote->name.size) : NULL;
     if (!protocol || !choose_leader(g)) { /* instances only, and none of them is there yet */

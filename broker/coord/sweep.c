@@ -3,63 +3,13 @@
 /* What a group no longer needs: offsets that retention has overtaken or whose topic has gone, and in
  * the end the group (KIP-211). While members are there, only offsets of topics that none of them
  * reads grow old; a group of outsiders counts from each commit, any other from its last member. */
+#include "coord/sweep.h"
+
 #include "coord/offsets.h"
+#include "coord/subscriptions.h"
 #include "coord/write.h"
 
-enum { DELETIONS_OF_A_BATCH = 1000, SUBSCRIBED_MAX = 1 << 24 };
-
-/* --- subscriptions ---------------------------------------------------------------------------- */
-
-/* Adds what one member reads; false: that cannot be told. */
-static bool member_add(struct subscriptions *s, const struct member *m)
-{
-    const struct member_protocol *p = m->group->protocol
-                                          ? member_protocol(m, wire_string_of(m->group->protocol))
-                                          : &m->protocols[0];
-    struct consumer_protocol_subscription in;
-    if (!p || subscription_read(p->metadata, &in, &s->arena) != 0) {
-        return false;
-    }
-    for (int32_t i = 0; i < in.topics_count; i++) {
-        int error = map_add(&s->topics, wire_string_bytes(in.topics[i]), s);
-        if (error && error != ERR_EXISTS) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Once for all topics that are asked about: decoding is much more than looking up. */
-static void subscriptions_find(struct subscriptions *s, const struct group *g)
-{
-    bool consumers = g->protocol_type && wire_string_equal(wire_string_of(g->protocol_type),
-                                                           wire_string_of("consumer"));
-    map_init(&s->topics, g->host->memory, g->by_id.seed, SUBSCRIBED_MAX);
-    arena_init(&s->arena, g->host->memory, SIZE_MAX);
-    s->found = true;
-    s->unclear = !consumers && g->member_count > 0;
-    for (struct list *node = g->members.next; !s->unclear && node != &g->members;
-         node = node->next) {
-        /* What cannot be read is not taken for disinterest. */
-        s->unclear = !member_add(s, container_of(node, struct member, link));
-    }
-}
-
-bool subscriptions_have(struct subscriptions *s, const struct group *g, struct wire_string topic)
-{
-    if (!s->found) {
-        subscriptions_find(s, g);
-    }
-    return s->unclear || map_get(&s->topics, wire_string_bytes(topic));
-}
-
-void subscriptions_deinit(struct subscriptions *s)
-{
-    map_deinit(&s->topics);
-    arena_deinit(&s->arena);
-}
-
-/* --- deleting --------------------------------------------------------------------------------- */
+enum { DELETIONS_OF_A_BATCH = 1000 };
 
 static bool offset_is_old(const struct group *g, struct subscriptions *s, const struct offset *o,
                           int64_t now_ms)

@@ -4,6 +4,8 @@
  * behind an int16 that names the kind, values behind one that is their version. */
 #include "coord/write.h"
 
+#include "coord/protocols.h"
+
 enum {
     BATCH_LIMIT = 1 << 20, /* what max.message.bytes is by default */
     KEY_OFFSET = 1,
@@ -155,12 +157,7 @@ void write_go(struct write *w)
 
 void write_done(struct write *w, int error)
 {
-    struct group *g = w->group;
-    assert(g->writes > 0);
-    g->writes--;
+    assert(w->group->writes > 0);
+    w->group->writes--;
     w->done(w, error);
-    if (g->writes == 0) {
-        group_settled(g);
-    }
-    g->host->idle(g->host, g);
 }

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "coord/group.h"
-#include "coord/offsets.h"
+#include "partition/partition.h"
 
 struct write {
     struct group *group;
@@ -34,5 +34,5 @@ void write_go(struct write *w);
 /* NULL is accepted. */
 void write_drop(struct write *w);
 
-/* For the host: ends w. */
+/* For group_written(): ends w. */
 void write_done(struct write *w, int error);

@@ -56,6 +56,11 @@ static inline bool wire_string_equal(struct wire_string a, struct wire_string b)
     return a.size == b.size && (a.size <= 0 || memcmp(a.data, b.data, (size_t)a.size) == 0);
 }
 
+static inline bool wire_bytes_equal(struct wire_bytes a, struct wire_bytes b)
+{
+    return a.size == b.size && (a.size <= 0 || memcmp(a.data, b.data, (size_t)a.size) == 0);
+}
+
 /* The same bytes as a range; null gives an empty one. */
 static inline struct bytes wire_string_bytes(struct wire_string s)
 {

@@ -2,6 +2,11 @@
 
 #include "world.h"
 
+#include "coord/commit.h"
+#include "coord/join.h"
+#include "coord/sweep.h"
+#include "coord/sync.h"
+
 #include <stdio.h>
 
 static void nothing(struct io *io, void *argument)
@@ -37,7 +42,7 @@ void world_settle_one(struct world *w, int error)
     w->write_count--;
     memmove(w->writes, w->writes + 1, w->write_count * sizeof w->writes[0]);
     w->written++;
-    write_done(first, error);
+    group_written(first, error);
 }
 
 void world_settle(struct world *w, int error)

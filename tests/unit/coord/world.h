@@ -4,8 +4,7 @@
  * says so. */
 #pragma once
 
-#include "coord/group.h"
-#include "coord/write.h"
+#include "coord/life.h"
 #include "sim/sim.h"
 
 #include <criterion/criterion.h>

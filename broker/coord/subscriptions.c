@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What consumers say of themselves under a protocol, read as far as the topics. */
+#include "coord/subscriptions.h"
+
+#include "coord/protocols.h"
+
+enum { SUBSCRIBED_MAX = 1 << 24 };
+
+/* What a member says of itself under a protocol of consumers; a newer version is read as the newest
+ * known. ERR_MALFORMED, ERR_NO_MEMORY. */
+static int subscription_read(struct wire_bytes in, struct consumer_protocol_subscription *out,
+                             struct arena *arena)
+{
+    struct reader r = reader_of(in.data, in.size > 0 ? (size_t)in.size : 0);
+    int version = (int16_t)reader_be16(&r);
+    int most = consumer_protocol_subscription_message.versions.max;
+    if (r.failed || version < 0) {
+        return ERR_MALFORMED;
+    }
+    return consumer_protocol_subscription_decode(out, &r, version < most ? version : most, arena);
+}
+
+bool member_reads_same(const struct member *m, const struct join_group_request *q)
+{
+    const struct group *g = m->group;
+    const struct member_protocol *own = member_protocol(m, wire_string_of(g->protocol));
+    const struct join_group_request_protocols *new = NULL;
+    for (int32_t i = 0; i < q->protocols_count && !new; i++) {
+        new = wire_string_equal(q->protocols[i].name, wire_string_of(g->protocol))
+                  ? &q->protocols[i]
+                  : NULL;
+    }
+    if (!own || !new) {
+        return false;
+    }
+    struct arena arena;
+    arena_init(&arena, g->host->memory, 1 << 20);
+    struct consumer_protocol_subscription a, b;
+    bool same = wire_bytes_equal(own->metadata, new->metadata);
+    if (!same && subscription_read(own->metadata, &a, &arena) == 0 &&
+        subscription_read(new->metadata, &b, &arena) == 0) {
+        same = a.topics_count == b.topics_count;
+        for (int32_t i = 0; same && i < a.topics_count; i++) {
+            same = wire_string_equal(a.topics[i], b.topics[i]);
+        }
+    }
+    arena_deinit(&arena);
+    return same;
+}
+
+/* Adds what one member reads; false: that cannot be told. */
+static bool member_add(struct subscriptions *s, const struct member *m)
+{
+    const struct member_protocol *p = m->group->protocol
+                                          ? member_protocol(m, wire_string_of(m->group->protocol))
+                                          : &m->protocols[0];
+    struct consumer_protocol_subscription in;
+    if (!p || subscription_read(p->metadata, &in, &s->arena) != 0) {
+        return false;
+    }
+    for (int32_t i = 0; i < in.topics_count; i++) {
+        int error = map_add(&s->topics, wire_string_bytes(in.topics[i]), s);
+        if (error && error != ERR_EXISTS) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Once for all topics that are asked about: decoding is much more than looking up. */
+static void subscriptions_find(struct subscriptions *s, const struct group *g)
+{
+    bool consumers = g->protocol_type && wire_string_equal(wire_string_of(g->protocol_type),
+                                                           wire_string_of("consumer"));
+    map_init(&s->topics, g->host->memory, g->by_id.seed, SUBSCRIBED_MAX);
+    arena_init(&s->arena, g->host->memory, SIZE_MAX);
+    s->found = true;
+    s->unclear = !consumers && g->member_count > 0;
+    for (struct list *node = g->members.next; !s->unclear && node != &g->members;
+         node = node->next) {
+        /* What cannot be read is not taken for disinterest. */
+        s->unclear = !member_add(s, container_of(node, struct member, link));
+    }
+}
+
+bool subscriptions_have(struct subscriptions *s, const struct group *g, struct wire_string topic)
+{
+    if (!s->found) {
+        subscriptions_find(s, g);
+    }
+    return s->unclear || map_get(&s->topics, wire_string_bytes(topic));
+}
+
+void subscriptions_deinit(struct subscriptions *s)
+{
+    map_deinit(&s->topics);
+    arena_deinit(&s->arena);
+}
