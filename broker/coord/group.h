@@ -21,7 +21,11 @@
  *       removed, and the group rebalances.
  *   G4  An instance id names one member: who held it before is fenced.
  *   G5  An offset is seen after its record is durable; commits and deletions of one group take
- *       effect in the order of the log. */
+ *       effect in the order of the log.
+ *   G6  Who was the last member is told that it has left after the record of the empty group is
+ *       durable. While others stay, nothing is recorded before their next generation: a coordinator
+ *       that comes earlier knows the one who left and waits for the end of its session, and by that
+ *       learns that what was his needs another reader. */
 #pragma once
 
 #include "coord/call.h"
@@ -107,6 +111,7 @@ struct group {
     struct list offsets;      /* of struct offset */
     struct map offset_index;
     uint32_t writes;             /* in progress */
+    struct write *emptied;       /* of them, the newest that says that nobody is left */
     bool sweep_late;             /* it waits for them */
     struct coord_call *deletion; /* waits for them: the group is dead already */
 };

@@ -321,8 +321,11 @@ void group_leave(struct group *g, struct coord_call *c)
         }
     }
     if (g->member_count < members) {
-        rebalance_after_leave(g);
-    } else if (g->state == GROUP_PREPARING) {
+        assert(!error);
+        rebalance_after_leave(g, c);
+        return;
+    }
+    if (g->state == GROUP_PREPARING) {
         rebalance_try(g); /* it may have waited for an id that was given out */
     }
     call_answer(c, error);

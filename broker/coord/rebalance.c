@@ -134,12 +134,19 @@ void rebalance_try(struct group *g)
     }
 }
 
-void rebalance_after_leave(struct group *g)
+void rebalance_after_leave(struct group *g, struct coord_call *c)
 {
     if (g->state == GROUP_STABLE || g->state == GROUP_COMPLETING) {
         rebalance_begin(g);
     } else if (g->state == GROUP_PREPARING) {
         rebalance_try(g);
+    }
+    if (c && g->state != GROUP_EMPTY) {
+        call_answer(c, 0);
+    } else if (c && g->emptied) {
+        g->emptied->call = c;
+    } else if (c) {
+        call_answer(c, ERR_COORDINATOR_NOT_AVAILABLE);
     }
 }
 
@@ -199,6 +206,22 @@ static bool choose_leader(struct group *g)
     return g->leader && g->leader->join;
 }
 
+static void emptied(struct write *w, int error)
+{
+    struct group *g = w->group;
+    struct coord_call *c = w->call;
+    g->emptied = g->emptied == w ? NULL : g->emptied;
+    write_drop(w);
+    if (error) {
+        log_warn(io_logger(g->host->io), "coord",
+                 "the end of a generation is not recorded: group=%.100s error=\"%s\"", g->name,
+                 error_text(error));
+    }
+    if (c) {
+        call_answer(c, error ? ERR_COORDINATOR_NOT_AVAILABLE : 0);
+    }
+}
+
 static void nobody_left(struct group *g)
 {
     memory_free(g->host->memory, g->protocol);
@@ -212,6 +235,8 @@ static void nobody_left(struct group *g)
                  "the end of a generation is not recorded: out of memory group=%.100s", g->name);
         return;
     }
+    w->done = emptied;
+    g->emptied = w;
     write_go(w);
 }
 

@@ -20,7 +20,7 @@ static void session_due(struct deadline *d)
                  "session_ms=%d",
                  g->name, m->id, m->session_ms);
         member_remove(m, ERR_UNKNOWN_MEMBER_ID);
-        rebalance_after_leave(g);
+        rebalance_after_leave(g, NULL);
         return;
     }
     deadline_set(g->host->deadlines, &m->session, m->expires_ns);

@@ -691,6 +691,17 @@ static void cut_join(struct committer *c)
     }
 }
 
+static void cut_leave(struct committer *c)
+{
+    struct leave_group_request q;
+    leave_group_request_init(&q);
+    q.group_id = wire_string_of("g");
+    q.member_id = c->member;
+    const struct leave_group_response *a = ask_unless_cut(c->w, 13, 2, &q);
+    cr_assert_not_null(a);
+    cr_assert_eq(a->error_code, 0);
+}
+
 static void cut_commit(struct committer *c)
 {
     struct offset_commit_request_partitions p;
@@ -754,6 +765,28 @@ Test(simulated, what_a_group_was_told_survives_a_power_cut, .timeout = 300)
         cr_log_info("seed %lu: %ld commits, generation %d", (unsigned long)seed,
                     (long)c.acknowledged, c.generation);
         cr_assert_gt(c.acknowledged, 0);
+        world_close(&w);
+    }
+}
+
+/* The last member has been told that it has left: nobody waits for it when the machine is back. */
+Test(simulated, who_has_left_is_gone_after_a_power_cut, .timeout = 120)
+{
+    for (uint64_t seed = 1; seed <= CUT_SEEDS; seed++) {
+        struct world w;
+        world_open_as(&w, 0, CUT_SHARDS, seed);
+        sim_faults(w.sim)->write.min_ns = SECOND_NS / 1000; /* slower than any answer */
+        struct find_coordinator_request find;
+        find_coordinator_request_init(&find);
+        find.key = wire_string_of("g");
+        ask(&w, 10, 1, &find);
+        struct committer c = {.w = &w, .prng = prng_of(seed), .member = wire_string_null()};
+        cut_join(&c);
+        cr_assert_eq(cut_heartbeat(&c), 0);
+        cut_leave(&c);
+        sim_node_power_cut(w.machine);
+        world_again(&w);
+        cr_assert_eq(cut_heartbeat(&c), 25, "UNKNOWN_MEMBER_ID, seed %lu", (unsigned long)seed);
         world_close(&w);
     }
 }

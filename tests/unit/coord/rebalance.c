@@ -205,16 +205,43 @@ Test(rebalance, leaving_is_felt_at_once)
     struct client c[2] = {0};
     world_open(&w, 9, NULL);
     settle(&w, c, 2);
+    w.hold = true;
     client_leave(&w, &c[0]);
+    cr_assert(c[0].answered);
     cr_assert_eq(c[0].error, 0);
+    w.hold = false;
     live(&w, &c[1], 1, 0, ERR_REBALANCE_IN_PROGRESS);
     settle(&w, &c[1], 1);
     client_leave(&w, &c[1]);
+    world_settle(&w, 0);
+    cr_assert_eq(c[1].error, 0);
     cr_assert_eq(w.group->state, GROUP_EMPTY);
     cr_assert_eq(w.group->generation, 3, "the empty generation is one as well");
     client_leave(&w, &c[1]);
     cr_assert_eq(c[1].error, ERR_UNKNOWN_MEMBER_ID);
     world_close(&w);
+}
+
+/* Else who was the last one would be back after a power cut, for the length of its session. */
+Test(rebalance, the_last_one_is_told_that_it_has_left_when_that_is_recorded)
+{
+    static const int errors[] = {0, ERR_DISK_FULL};
+    for (size_t i = 0; i < array_size(errors); i++) {
+        struct world w;
+        struct client c = {0}, next = {0};
+        world_open(&w, 9, at_once);
+        settle(&w, &c, 1);
+        w.hold = true;
+        client_leave(&w, &c);
+        cr_assert_eq(w.group->state, GROUP_EMPTY);
+        cr_assert(!c.answered, "G6");
+        client_enter(&w, &next, range); /* who comes does not wait for the record */
+        cr_assert_eq(w.group->state, GROUP_COMPLETING);
+        world_settle(&w, errors[i]);
+        cr_assert(c.answered);
+        cr_assert_eq(c.error, errors[i] ? ERR_COORDINATOR_NOT_AVAILABLE : 0);
+        world_close(&w);
+    }
 }
 
 Test(rebalance, the_protocol_is_common_to_all)
