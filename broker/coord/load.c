@@ -25,6 +25,20 @@ static int value_version(struct reader *r, struct wire_versions known)
     return !r->failed && wire_has_version(known, version) ? version : -1;
 }
 
+/* As the record's header says, or its value in a version that has room for it; zero: neither does. */
+static struct uuid topic_id_of(struct record record, const struct offset_commit_value *v)
+{
+    struct uuid id = v->topic_id;
+    struct record_header h;
+    while (record_header_next(&record, &h)) {
+        if (bytes_equal(h.key, bytes_of_string(WRITE_HEADER_TOPIC_ID)) &&
+            h.value.size == (int32_t)sizeof id.bytes) {
+            memcpy(id.bytes, h.value.data, sizeof id.bytes);
+        }
+    }
+    return id;
+}
+
 static int replay_offset(struct coord_partition *p, struct reader *key, const struct record *record,
                          struct arena *arena)
 {
@@ -54,6 +68,7 @@ static int replay_offset(struct coord_partition *p, struct reader *key, const st
     }
     const struct coord_offset o = {.topic = k.topic,
                                    .partition = k.partition,
+                                   .topic_id = topic_id_of(*record, &v),
                                    .offset = v.offset,
                                    .leader_epoch = v.leader_epoch,
                                    .metadata = v.metadata};

@@ -12,7 +12,7 @@ struct offset {
     int64_t committed_ms, expires_ms; /* wall clock; -1: as retention says */
     uint8_t *metadata;                /* NULL: none */
     int32_t metadata_size;
-    struct uuid topic_id; /* zero: not known, for it was replayed */
+    struct uuid topic_id; /* zero: not known, for its record does not say */
     bool going;           /* its deletion is on its way into the log */
     size_t topic_size;
     uint8_t key[]; /* partition, topic: of the index */

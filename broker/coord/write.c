@@ -39,10 +39,10 @@ void write_drop(struct write *w)
     }
 }
 
-/* `value` NULL: the key is deleted. */
+/* `value` NULL: the key is deleted. `header` may be NULL. */
 static int put(struct write *w, int16_t kind, const struct wire_message *key_message,
                const void *key, int16_t version, const struct wire_message *value_message,
-               const void *value)
+               const void *value, const struct record_header *header)
 {
     struct wire_writer k, v;
     wire_writer_init(&k, w->group->host->memory, BATCH_LIMIT);
@@ -59,6 +59,8 @@ static int put(struct write *w, int16_t kind, const struct wire_message *key_mes
             .timestamp = io_wall_ms(w->group->host->io),
             .key = {k.data, (int32_t)k.size},
             .value = {v.data, value ? (int32_t)v.size : -1},
+            .headers = header,
+            .header_count = header ? 1 : 0,
         };
         error = batch_append(&w->batch, &record);
     }
@@ -71,7 +73,7 @@ static int put_group(struct write *w, const struct group_metadata_value *value)
 {
     const struct group_metadata_key key = {group_name(w->group)};
     return put(w, KEY_GROUP, &group_metadata_key_message, &key, VERSION_GROUP,
-               &group_metadata_value_message, value);
+               &group_metadata_value_message, value, NULL);
 }
 
 int write_group(struct write *w)
@@ -115,11 +117,11 @@ int write_group_deletion(struct write *w)
 }
 
 static int put_offset(struct write *w, struct wire_string topic, int32_t partition,
-                      const struct offset_commit_value *value)
+                      const struct offset_commit_value *value, const struct record_header *header)
 {
     const struct offset_commit_key key = {group_name(w->group), topic, partition};
     return put(w, KEY_OFFSET, &offset_commit_key_message, &key, VERSION_OFFSET,
-               &offset_commit_value_message, value);
+               &offset_commit_value_message, value, header);
 }
 
 int write_offset(struct write *w, const struct coord_offset *o, int64_t now_ms)
@@ -130,12 +132,17 @@ int write_offset(struct write *w, const struct coord_offset *o, int64_t now_ms)
     value.leader_epoch = o->leader_epoch;
     value.metadata = o->metadata.size >= 0 ? o->metadata : wire_string_of("");
     value.commit_timestamp = now_ms;
-    return put_offset(w, o->topic, o->partition, &value);
+    const struct record_header topic_id = {
+        bytes_of_string(WRITE_HEADER_TOPIC_ID),
+        {o->topic_id.bytes, sizeof o->topic_id.bytes},
+    };
+    bool known = !uuid_is_zero(o->topic_id);
+    return put_offset(w, o->topic, o->partition, &value, known ? &topic_id : NULL);
 }
 
 int write_offset_deletion(struct write *w, struct wire_string topic, int32_t partition)
 {
-    return put_offset(w, topic, partition, NULL);
+    return put_offset(w, topic, partition, NULL, NULL);
 }
 
 void write_go(struct write *w)

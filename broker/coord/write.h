@@ -7,6 +7,10 @@
 #include "coord/group.h"
 #include "partition/partition.h"
 
+/* The header of an offset's record that says which topic it is of, by its 16 bytes of id. The value has
+ * a place for it only in a version that not every tool reads; headers are passed over by all. */
+#define WRITE_HEADER_TOPIC_ID "topic.id"
+
 struct write {
     struct group *group;
     struct batch_builder batch;

@@ -286,3 +286,33 @@ Test(simulated_groups, who_has_left_is_gone_after_a_power_cut, .timeout = 120)
         world_close(&w);
     }
 }
+
+/* A topic is deleted and made again, and the power goes before what was committed for it is deleted as
+ * well: it is not taken for the new one's. What is committed for that one stays. */
+Test(simulated_groups, offsets_of_a_former_topic_are_known_after_a_power_cut, .timeout = 120)
+{
+    const struct wire_string nobody = wire_string_of("");
+    struct world w;
+    world_open_as(&w, 0, CUT_SHARDS, 5);
+    world_create_topic(&w, "t", 1);
+    struct find_coordinator_request find;
+    find_coordinator_request_init(&find);
+    find.key = wire_string_of("g");
+    world_ask(&w, 10, 1, &find);
+    cr_assert_eq(commit_of(&w, "g", -1, nobody, 7), 0);
+    cr_assert_eq(committed_by(&w, "g"), 7);
+    sim_faults(w.sim)->slow_name = "data/journal-";
+    sim_faults(w.sim)->slow.min_ns = 20 * SECOND_NS;
+    world_delete_topic(&w, "t");
+    world_create_topic(&w, "t", 1);
+    cr_assert_eq(committed_by(&w, "g"), -1);
+    sim_node_power_cut(w.machine);
+    sim_faults(w.sim)->slow_name = NULL;
+    world_again(&w);
+    cr_assert_eq(committed_by(&w, "g"), -1, "the former topic's");
+    cr_assert_eq(commit_of(&w, "g", -1, nobody, 9), 0);
+    sim_node_power_cut(w.machine);
+    world_again(&w);
+    cr_assert_eq(committed_by(&w, "g"), 9);
+    world_close(&w);
+}
