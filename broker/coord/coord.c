@@ -18,6 +18,8 @@
 #include "coord/sweep.h"
 #include "coord/sync.h"
 
+enum { BATCH_BYTES = 1 << 20 }; /* at most, unless the topic allows more */
+
 static const uint64_t ms_ns = 1000000;
 
 struct coord {
@@ -161,10 +163,26 @@ static void sweep_soon(struct coord *c)
     }
 }
 
+/* The topic may allow more. What the broker says is meant for producers, and less helps nobody. */
+static size_t batch_bytes_max(const struct coord *c, const struct image_topic *topic)
+{
+    const char *own = topic ? image_topic_config(topic, "max.message.bytes") : NULL;
+    char why[CONFIG_WHY_SIZE];
+    struct topic_config config;
+    topic_config_init(&config, c->options.config);
+    if (!own || topic_config_set(&config, TOPIC_MAX_MESSAGE_BYTES, bytes_of_string(own), why,
+                                 sizeof why) != 0) {
+        return BATCH_BYTES;
+    }
+    int64_t bytes = topic_config_number(&config, TOPIC_MAX_MESSAGE_BYTES);
+    return bytes > BATCH_BYTES ? (size_t)bytes : BATCH_BYTES;
+}
+
 void coord_apply(struct coord *c, const struct image *image)
 {
     const struct image_topic *topic = image_topic_by_name(image, bytes_of_string(COORD_TOPIC));
     bool gone = false;
+    c->host.batch_bytes_max = batch_bytes_max(c, topic);
     if (c->host.image) {
         image_diff(c->host.image, image, topic_seen, &gone);
     }
@@ -356,6 +374,7 @@ struct coord *coord_new(struct io *io, const struct coord_options *options)
         .memory = &c->memory,
         .deadlines = &c->deadlines,
         .config = options->config,
+        .batch_bytes_max = BATCH_BYTES,
         .write = group_write,
         .idle = group_idle,
     };

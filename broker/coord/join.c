@@ -110,9 +110,14 @@ static void taken_over(struct write *w, int error)
 static void take_over_quietly(struct member *m, struct wire_string former, struct coord_call *c)
 {
     struct write *w = write_new(m->group);
-    if (!w || write_group(w) != 0) {
+    int error = w ? write_group(w) : ERR_NO_MEMORY;
+    if (error) {
         write_drop(w);
-        call_answer(c, ERR_COORDINATOR_NOT_AVAILABLE);
+        if (error == ERR_TOO_LARGE) {
+            join_wait(m, c); /* a new generation finds out, and everybody hears of it */
+        } else {
+            call_answer(c, ERR_COORDINATOR_NOT_AVAILABLE);
+        }
         return;
     }
     c->response.join.member_id = call_string(c, m->id);

@@ -206,6 +206,13 @@ static bool choose_leader(struct group *g)
     return g->leader && g->leader->join;
 }
 
+static void end_not_recorded(struct group *g, int error)
+{
+    log_warn(io_logger(g->host->io), "coord",
+             "the end of a generation is not recorded: group=%.100s error=\"%s\"", g->name,
+             error_text(error));
+}
+
 static void emptied(struct write *w, int error)
 {
     struct group *g = w->group;
@@ -213,9 +220,7 @@ static void emptied(struct write *w, int error)
     g->emptied = g->emptied == w ? NULL : g->emptied;
     write_drop(w);
     if (error) {
-        log_warn(io_logger(g->host->io), "coord",
-                 "the end of a generation is not recorded: group=%.100s error=\"%s\"", g->name,
-                 error_text(error));
+        end_not_recorded(g, error);
     }
     if (c) {
         call_answer(c, error ? ERR_COORDINATOR_NOT_AVAILABLE : 0);
@@ -229,10 +234,10 @@ static void nobody_left(struct group *g)
     g->generation = g->generation == INT32_MAX ? 1 : g->generation + 1;
     group_set_state(g, GROUP_EMPTY);
     struct write *w = write_new(g);
-    if (!w || write_group(w) != 0) {
+    int error = w ? write_group(w) : ERR_NO_MEMORY;
+    if (error) {
         write_drop(w);
-        log_warn(io_logger(g->host->io), "coord",
-                 "the end of a generation is not recorded: out of memory group=%.100s", g->name);
+        end_not_recorded(g, error);
         return;
     }
     w->done = emptied;

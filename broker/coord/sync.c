@@ -4,6 +4,8 @@
 #include "coord/sync.h"
 
 #include "coord/member.h"
+#include "coord/place.h"
+#include "coord/protocols.h"
 #include "coord/rebalance.h"
 #include "coord/write.h"
 
@@ -51,6 +53,33 @@ static void sync_tell(struct member *m, struct coord_call *c)
     call_answer(c, 0);
 }
 
+/* Who waits is told, and may leave; who stays tries it again. */
+static void too_large(struct group *g)
+{
+    size_t size = 0;
+    list_each (node, &g->members) {
+        const struct member *m = container_of(node, struct member, link);
+        const struct member_protocol *p = member_protocol(m, wire_string_of(g->protocol));
+        size += (size_t)p->metadata.size + (size_t)m->next_size;
+    }
+    log_warn(io_logger(g->host->io), "coord",
+             "assignments refused: what members subscribe to and are assigned is one record of "
+             "%s, and too large for it: have fewer members in the group, or fewer topics for each, "
+             "or give the topic a larger max.message.bytes "
+             "group=%.100s members=%d bytes=%zu max.message.bytes=%zu",
+             COORD_TOPIC, g->name, g->member_count, size, g->host->batch_bytes_max);
+    list_each (node, &g->members) {
+        struct member *m = container_of(node, struct member, link);
+        struct coord_call *sync = m->sync;
+        m->sync = NULL;
+        member_unassign(m);
+        if (sync) {
+            call_answer(sync, ERR_MESSAGE_TOO_LARGE);
+        }
+    }
+    rebalance_begin(g);
+}
+
 static void assigned(struct write *w, int error)
 {
     struct group *g = w->group;
@@ -58,6 +87,10 @@ static void assigned(struct write *w, int error)
     write_drop(w);
     if (!current || g->host->stopping) {
         return; /* who waited for it has been told to join again */
+    }
+    if (error == ERR_MESSAGE_TOO_LARGE) {
+        too_large(g);
+        return;
     }
     if (error) {
         log_warn(io_logger(g->host->io), "coord",
@@ -107,19 +140,23 @@ static void assign(struct group *g, struct member *leader, struct coord_call *c)
     struct write *w = write_new(g);
     int error = w ? assignments_take(g, c->request) : ERR_NO_MEMORY;
     error = error ? error : write_group(w);
-    if (error) {
-        write_drop(w);
-        assignments_drop(g);
-        log_warn(io_logger(g->host->io), "coord",
-                 "assignments refused: group=%.100s members=%d error=\"%s\"", g->name,
-                 g->member_count, error_text(error));
-        call_answer(c, error == ERR_TOO_LARGE ? ERR_UNKNOWN_SERVER_ERROR
-                                              : ERR_COORDINATOR_NOT_AVAILABLE);
+    leader->sync = c;
+    if (!error) {
+        w->done = assigned;
+        write_go(w);
         return;
     }
-    w->done = assigned;
-    leader->sync = c;
-    write_go(w);
+    write_drop(w);
+    if (error == ERR_TOO_LARGE) {
+        too_large(g);
+        return;
+    }
+    leader->sync = NULL;
+    assignments_drop(g);
+    log_warn(io_logger(g->host->io), "coord",
+             "assignments refused: group=%.100s members=%d error=\"%s\"", g->name, g->member_count,
+             error_text(error));
+    call_answer(c, ERR_COORDINATOR_NOT_AVAILABLE);
 }
 
 static bool protocol_differs(const struct group *g, const struct sync_group_request *q)

@@ -7,7 +7,6 @@
 #include "coord/protocols.h"
 
 enum {
-    BATCH_LIMIT = 1 << 20, /* what max.message.bytes is by default */
     KEY_OFFSET = 1,
     KEY_GROUP = 2,
     VERSION_OFFSET = 3,
@@ -26,7 +25,7 @@ struct write *write_new(struct group *g)
         w->group = g;
         w->generation = g->generation;
         w->done = write_over;
-        batch_builder_init(&w->batch, g->host->memory, BATCH_LIMIT);
+        batch_builder_init(&w->batch, g->host->memory, g->host->batch_bytes_max);
     }
     return w;
 }
@@ -44,9 +43,10 @@ static int put(struct write *w, int16_t kind, const struct wire_message *key_mes
                const void *key, int16_t version, const struct wire_message *value_message,
                const void *value, const struct record_header *header)
 {
+    struct group_host *h = w->group->host;
     struct wire_writer k, v;
-    wire_writer_init(&k, w->group->host->memory, BATCH_LIMIT);
-    wire_writer_init(&v, w->group->host->memory, BATCH_LIMIT);
+    wire_writer_init(&k, h->memory, h->batch_bytes_max);
+    wire_writer_init(&v, h->memory, h->batch_bytes_max);
     wire_put_be16(&k, (uint16_t)kind);
     int error = wire_encode(key_message, key, &k, 0);
     if (!error && value) {
@@ -56,7 +56,7 @@ static int put(struct write *w, int16_t kind, const struct wire_message *key_mes
     error = error ? error : k.error ? k.error : v.error;
     if (!error) {
         const struct record_input record = {
-            .timestamp = io_wall_ms(w->group->host->io),
+            .timestamp = io_wall_ms(h->io),
             .key = {k.data, (int32_t)k.size},
             .value = {v.data, value ? (int32_t)v.size : -1},
             .headers = header,

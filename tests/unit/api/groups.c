@@ -306,6 +306,59 @@ Test(groups, members_survive_a_restart, .timeout = 60)
     broker_stop(b);
 }
 
+static void offsets_topic_alter(int client, const char *key, const char *value)
+{
+    struct incremental_alter_configs_request_configs c = {wire_string_of(key), 0,
+                                                          wire_string_of(value)};
+    struct incremental_alter_configs_request_resources r = {2, wire_string_of("__consumer_offsets"),
+                                                            &c, 1};
+    struct incremental_alter_configs_request q = {&r, 1, false};
+    struct incremental_alter_configs_response *a = client_ask(client, 44, 1, &q);
+    cr_assert_eq(a->responses[0].error_code, 0);
+}
+
+/* The member is told why, the log says what to do, and that helps, also after a restart. Another group
+ * does not notice. */
+Test(groups, one_that_is_too_large_for_its_record_is_told_so, .timeout = 60)
+{
+    enum { SAID = 1200000 };
+    struct broker *b = broker_start(1, at_once);
+    int client = client_open(b), other = client_open(b);
+    char *said = malloc(SAID + 1);
+    memset(said, 'x', SAID);
+    said[SAID] = 0;
+    topic_create(client, "t", 1, NULL);
+    struct uuid id = topic_id(client, "t");
+    coordinator_find(client, "large");
+    struct join_group_response *small = join_alone(other, 5, "small");
+    cr_assert_eq(sync_as(other, 5, "small", small)->error_code, 0);
+    join_send(client, 3, "large", wire_string_of(""), NULL, said);
+    struct join_group_response *large = joined(client, 3);
+    cr_assert_eq(large->error_code, 0);
+    cr_assert_eq(sync_as(client, 3, "large", large)->error_code, 10, "MESSAGE_TOO_LARGE");
+    cr_assert(broker_warned(b, "give the topic a larger max.message.bytes"));
+    cr_assert_eq(heartbeat(other, 4, "small", small->generation_id, small->member_id), 0);
+    cr_assert_eq(commit(other, 8, "small", small->generation_id, small->member_id, "t", id, 5), 0);
+    offsets_topic_alter(client, "max.message.bytes", "2000000");
+    join_send(client, 3, "large", large->member_id, NULL, said);
+    large = joined(client, 3);
+    cr_assert_eq(large->error_code, 0);
+    cr_assert_eq(sync_as(client, 3, "large", large)->error_code, 0);
+    client_close(client);
+    client_close(other);
+    broker_restart(b);
+    client = client_open(b);
+    int beat = 14;
+    while (beat == 14) { /* its partition is being loaded */
+        beat = heartbeat(client, 3, "large", large->generation_id, large->member_id);
+    }
+    cr_assert_eq(beat, 0, "%d", beat);
+    cr_assert_eq(heartbeat(client, 4, "small", small->generation_id, small->member_id), 0);
+    client_close(client);
+    broker_stop(b);
+    free(said);
+}
+
 Test(groups, are_listed_and_deleted, .timeout = 60)
 {
     struct broker *b = broker_start(3, at_once);

@@ -222,6 +222,67 @@ Test(rebalance, leaving_is_felt_at_once)
     world_close(&w);
 }
 
+/* What all say and are assigned is one record. When it is too large nobody waits in vain, and the group
+ * goes on when some have gone. */
+Test(rebalance, a_generation_that_is_too_large_is_told_to_all_who_wait)
+{
+    enum { SAID = 1500 };
+    char said[SAID] = "range:";
+    const char *const protocols[] = {said, NULL};
+    struct world w;
+    struct client c[3] = {0};
+    memset(said + strlen(said), 'x', sizeof said - strlen(said) - 1);
+    world_open(&w, 9, NULL);
+    w.host.batch_bytes_max = 4096;
+    for (int i = 0; i < 3; i++) {
+        client_enter(&w, &c[i], protocols);
+    }
+    world_run(&w, 7 * SECOND_NS);
+    int leader = client_leads(&c[0]) ? 0 : client_leads(&c[1]) ? 1 : 2;
+    client_sync(&w, &c[(leader + 1) % 3]);
+    client_sync(&w, &c[leader]);
+    cr_assert_eq(c[leader].error, ERR_MESSAGE_TOO_LARGE);
+    cr_assert(c[(leader + 1) % 3].answered);
+    cr_assert_eq(c[(leader + 1) % 3].error, ERR_MESSAGE_TOO_LARGE);
+    client_sync(&w, &c[(leader + 2) % 3]);
+    cr_assert_eq(c[(leader + 2) % 3].error, ERR_REBALANCE_IN_PROGRESS);
+    cr_assert_eq(w.written, 0);
+    client_leave(&w, &c[leader]);
+    for (int i = 0; i < 3; i++) {
+        if (i != leader) {
+            client_join(&w, &c[i], 5, protocols);
+        }
+    }
+    for (int i = 0; i < 3; i++) {
+        if (i != leader) {
+            cr_assert(c[i].answered && c[i].error == 0, "%d", c[i].error);
+            client_sync(&w, &c[i]);
+        }
+    }
+    world_settle(&w, 0);
+    cr_assert_eq(w.group->state, GROUP_STABLE);
+    world_close(&w);
+}
+
+/* What the log has no room for, whatever its topic allows. */
+Test(rebalance, a_generation_that_the_log_refuses_is_told_to_all_who_wait)
+{
+    struct world w;
+    struct client c[2] = {0};
+    world_open(&w, 9, NULL);
+    client_enter(&w, &c[0], range);
+    client_enter(&w, &c[1], range);
+    world_run(&w, 7 * SECOND_NS);
+    w.hold = true;
+    client_sync(&w, &c[0]);
+    client_sync(&w, &c[1]);
+    world_settle(&w, ERR_MESSAGE_TOO_LARGE);
+    cr_assert(c[0].answered && c[1].answered);
+    cr_assert_eq(c[0].error, ERR_MESSAGE_TOO_LARGE);
+    cr_assert_eq(c[1].error, ERR_MESSAGE_TOO_LARGE);
+    world_close(&w);
+}
+
 /* Else who was the last one would be back after a power cut, for the length of its session. */
 Test(rebalance, the_last_one_is_told_that_it_has_left_when_that_is_recorded)
 {

@@ -77,6 +77,7 @@ void world_open(struct world *w, uint64_t seed, const char *const *settings)
         .memory = &w->memory,
         .deadlines = &w->deadlines,
         .config = w->config,
+        .batch_bytes_max = 1 << 20,
         .write = hold_write,
         .idle = group_is_over,
     };
