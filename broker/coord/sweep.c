@@ -37,14 +37,23 @@ static bool offset_is_unwanted(const struct group *g, struct subscriptions *s,
             offset_is_old(g, s, o, now_ms));
 }
 
-/* The first offsets whose deletion `w` recorded are gone from memory, too: they were marked. */
-static void swept(struct write *w, int error)
+/* Adds the deletion and marks the offset. ERR_TOO_LARGE: that is for the next batch. */
+static int deletion_put(struct write *w, struct offset *o)
 {
-    struct group *g = w->group;
-    write_drop(w);
+    int error = w->batch.record_count == DELETIONS_OF_A_BATCH
+                    ? ERR_TOO_LARGE
+                    : write_offset_deletion(w, offset_topic(o), o->partition);
+    o->going = !error;
+    w->more = error == ERR_TOO_LARGE && w->batch.record_count > 0;
+    return error;
+}
+
+/* Of the offsets that are marked: their deletion is recorded, or it is not. */
+static void deletions_end(struct group *g, bool recorded)
+{
     list_each (node, &g->offsets) {
         struct offset *o = container_of(node, struct offset, link);
-        if (o->going && !error) {
+        if (o->going && recorded) {
             offset_remove(g, o);
         } else {
             o->going = false;
@@ -52,12 +61,12 @@ static void swept(struct write *w, int error)
     }
 }
 
-/* A full batch was not the last one. */
-static void swept_some(struct write *w, int error)
+static void swept(struct write *w, int error)
 {
     struct group *g = w->group;
-    bool more = !error && w->batch.record_count == DELETIONS_OF_A_BATCH && !g->host->stopping;
-    swept(w, error);
+    bool more = !error && w->more && !g->host->stopping;
+    write_drop(w);
+    deletions_end(g, !error);
     if (more) {
         group_sweep(g, io_wall_ms(g->host->io));
     }
@@ -69,22 +78,18 @@ static void sweep_offsets(struct group *g, int64_t now_ms)
 {
     struct write *w = NULL;
     struct subscriptions s = {0};
-    uint32_t count = 0;
     list_each (node, &g->offsets) {
         struct offset *o = container_of(node, struct offset, link);
-        if (count == DELETIONS_OF_A_BATCH || !offset_is_unwanted(g, &s, o, now_ms)) {
-            continue;
+        if (offset_is_unwanted(g, &s, o, now_ms)) {
+            w = w ? w : write_new(g);
+            if (!w || deletion_put(w, o) != 0) {
+                break;
+            }
         }
-        w = w ? w : write_new(g);
-        if (!w || write_offset_deletion(w, offset_topic(o), o->partition) != 0) {
-            break;
-        }
-        o->going = true;
-        count++;
     }
     subscriptions_deinit(&s);
     if (w) {
-        w->done = swept_some;
+        w->done = swept;
         write_go(w);
     }
 }
@@ -105,9 +110,11 @@ static void died(struct write *w, int error)
 {
     struct group *g = w->group;
     struct coord_call *c = w->call;
-    swept(w, error);
-    error = error || list_empty(&g->offsets) ? error : die_on(g, c);
-    if (error || list_empty(&g->offsets)) {
+    bool more = !error && w->more;
+    write_drop(w);
+    deletions_end(g, !error);
+    error = more ? die_on(g, c) : error;
+    if (!more || error) {
         die_end(g, c, error);
     }
 }
@@ -116,20 +123,17 @@ static void died(struct write *w, int error)
 static int die_on(struct group *g, struct coord_call *c)
 {
     struct write *w = write_new(g);
-    uint32_t count = 0;
     int error = w ? 0 : ERR_NO_MEMORY;
-    for (struct list *node = g->offsets.next;
-         !error && node != &g->offsets && count < DELETIONS_OF_A_BATCH; node = node->next) {
-        struct offset *o = container_of(node, struct offset, link);
-        error = write_offset_deletion(w, offset_topic(o), o->partition);
-        o->going = !error;
-        count++;
+    for (struct list *node = g->offsets.next; !error && node != &g->offsets; node = node->next) {
+        error = deletion_put(w, container_of(node, struct offset, link));
     }
-    if (!error && count == map_count(&g->offset_index)) {
+    if (!error) {
         error = write_group_deletion(w);
+        w->more = error == ERR_TOO_LARGE && w->batch.record_count > 0;
     }
-    if (error) {
+    if (error && !(w && w->more)) {
         write_drop(w);
+        deletions_end(g, false);
         return error;
     }
     w->call = c;

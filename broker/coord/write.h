@@ -16,6 +16,7 @@ struct write {
     struct batch_builder batch;
     struct coord_call *call; /* that is answered by it, or NULL */
     int32_t generation;      /* that it is about */
+    bool more;               /* it was full: deletions that belong to it follow */
     /* From the loop: the records are durable, or nothing was appended. Ends with write_drop(). */
     void (*done)(struct write *w, int error);
     struct bytes bytes;             /* of the finished batch, lent until done() */

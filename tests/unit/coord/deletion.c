@@ -3,6 +3,8 @@
 /* The end of a group that an administrator wants: what is on its way into the log comes first. */
 #include "world.h"
 
+#include <stdio.h>
+
 static const char *const at_once[] = {"group.initial.rebalance.delay.ms=0", NULL};
 static const char *const range[] = {"range:x", NULL};
 
@@ -35,6 +37,32 @@ Test(deletion, waits_for_what_is_on_its_way)
     cr_assert(admin.answered && admin.error == 0, "%d", admin.error);
     cr_assert_eq(w.group->state, GROUP_DEAD);
     cr_assert(list_empty(&w.group->offsets), "the commit came before the deletion");
+    world_close(&w);
+}
+
+/* Long names fill a batch before there are many. */
+Test(deletion, takes_as_many_batches_as_it_needs)
+{
+    enum { TOPICS = 20 };
+    struct world w;
+    struct client c = {0}, admin = {0};
+    char topic[101];
+    world_open(&w, 4, at_once);
+    for (int i = 0; i < TOPICS; i++) {
+        snprintf(topic, sizeof topic, "%0100d", i);
+        client_commit(&w, &c, topic, i);
+        world_settle(&w, 0);
+        cr_assert_eq(c.error, 0);
+    }
+    w.host.batch_bytes_max = 1024;
+    unsigned before = w.written;
+    client_delete(&w, &admin);
+    world_settle(&w, 0);
+    cr_assert(admin.answered);
+    cr_assert_eq(admin.error, 0, "%d", admin.error);
+    cr_assert_eq(w.group->state, GROUP_DEAD);
+    cr_assert(list_empty(&w.group->offsets));
+    cr_assert_gt(w.written - before, TOPICS * sizeof topic / 1024);
     world_close(&w);
 }
 
