@@ -378,6 +378,7 @@ struct coord *coord_new(struct io *io, const struct coord_options *options)
         .write = group_write,
         .idle = group_idle,
     };
+    list_init(&c->host.expected);
     coord_partitions_init(&c->partitions, &c->host, seed);
     load_init(&c->load, &c->host, options->partitions, read_home);
     deadline_set(&c->deadlines, &c->sweep,

@@ -14,20 +14,33 @@ void expected_remove(struct expected *e)
     deadline_cancel(g->host->deadlines, &e->deadline);
     map_remove(&g->expected_ids, bytes_of_string(e->id));
     list_remove(&e->link);
+    list_remove(&e->among_all);
     g->expected_count--;
+    g->host->expected_count--;
     memory_free(g->host->memory, e->id);
     memory_free(g->host->memory, e);
 }
 
-static void expected_late(struct deadline *d)
+/* Nobody waits for it any more. */
+static void expected_forget(struct expected *e)
 {
-    struct expected *e = container_of(d, struct expected, deadline);
     struct group *g = e->group;
     expected_remove(e);
     if (g->state == GROUP_PREPARING) {
         rebalance_try(g);
     }
     g->host->idle(g->host, g);
+}
+
+static void expected_late(struct deadline *d)
+{
+    expected_forget(container_of(d, struct expected, deadline));
+}
+
+static int32_t of_group_max(const struct group_host *h)
+{
+    int64_t size = config_integer(h->config, CONFIG_GROUP_MAX_SIZE);
+    return size < EXPECTED_OF_GROUP_MAX ? (int32_t)size : EXPECTED_OF_GROUP_MAX;
 }
 
 int expected_add(struct group *g, char *id, int32_t session_ms)
@@ -41,9 +54,17 @@ int expected_add(struct group *g, char *id, int32_t session_ms)
     }
     *e = (struct expected){.group = g, .id = id, .deadline.due = expected_late};
     list_init(&e->link);
+    list_init(&e->among_all);
     list_append(&g->expected, &e->link);
+    list_append(&h->expected, &e->among_all);
     g->expected_count++;
+    h->expected_count++;
     deadline_set(h->deadlines, &e->deadline, io_now(h->io) + (uint64_t)session_ms * ms_ns);
+    if (g->expected_count > of_group_max(h)) {
+        expected_forget(container_of(list_first(&g->expected), struct expected, link));
+    } else if (h->expected_count > EXPECTED_OF_SHARD_MAX) {
+        expected_forget(container_of(list_first(&h->expected), struct expected, among_all));
+    }
     return 0;
 }
 

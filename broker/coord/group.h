@@ -53,6 +53,8 @@ struct group_host {
     const struct config *config;
     const struct image *image; /* newest */
     size_t batch_bytes_max;    /* of records: a generation is one record */
+    struct list expected;      /* of struct expected, of all groups, the oldest first */
+    int32_t expected_count;
     /* Appends what w->batch holds to the group's partition; w->done() comes from the loop. */
     void (*write)(struct group_host *h, struct group *g, struct write *w);
     /* The group may be of no more use: it is dead or has nothing left, and nothing in progress. */

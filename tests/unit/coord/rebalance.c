@@ -3,6 +3,8 @@
 /* Generations: who is waited for, for how long, and who is told what. */
 #include "world.h"
 
+#include "coord/expected.h"
+
 #include <stdlib.h>
 
 static const char *const at_once[] = {"group.initial.rebalance.delay.ms=0", NULL};
@@ -364,6 +366,63 @@ Test(rebalance, an_id_that_nobody_comes_back_with_is_forgotten)
     cr_assert_eq(w.group->expected_count, 0);
     client_join(&w, &c, 5, range);
     cr_assert_eq(c.error, ERR_UNKNOWN_MEMBER_ID);
+    world_close(&w);
+}
+
+/* Who asks for more ids than can come in is told that the oldest are unknown, and asks again. */
+Test(rebalance, the_oldest_of_too_many_ids_are_forgotten)
+{
+    static const char *const three[] = {"group.initial.rebalance.delay.ms=0", "group.max.size=3",
+                                        NULL};
+    struct world w;
+    struct client c[5] = {0};
+    world_open(&w, 12, three);
+    for (int i = 0; i < 5; i++) {
+        client_join(&w, &c[i], 5, range);
+        cr_assert_eq(c[i].error, ERR_MEMBER_ID_REQUIRED);
+    }
+    cr_assert_eq(w.group->expected_count, 3);
+    for (int i = 0; i < 5; i++) {
+        client_join(&w, &c[i], 5, range);
+        cr_assert_eq(c[i].answered, i < 2 || i == 4, "all have come with the last one");
+        cr_assert(i >= 2 || c[i].error == ERR_UNKNOWN_MEMBER_ID);
+    }
+    cr_assert_eq(w.group->member_count, 3);
+    cr_assert_eq(w.group->state, GROUP_COMPLETING);
+    world_close(&w);
+}
+
+/* Many groups with many ids each: the shard has room for so many, however they are spread. */
+Test(rebalance, ids_that_are_given_out_are_limited_for_all_groups)
+{
+    enum { GROUPS = 12 };
+    struct world w;
+    struct client c = {0};
+    world_open(&w, 12, NULL);
+    struct group *own = w.group, *groups[GROUPS];
+    for (int i = 0; i < GROUPS; i++) {
+        groups[i] = w.group = group_new(&w.host, wire_string_of("group"));
+        for (int j = 0; j < EXPECTED_OF_GROUP_MAX + 10; j++) {
+            c.id[0] = 0;
+            client_join(&w, &c, 5, range);
+            cr_assert_eq(c.error, ERR_MEMBER_ID_REQUIRED);
+        }
+        cr_assert_eq(w.group->expected_count, EXPECTED_OF_GROUP_MAX);
+    }
+    cr_assert_eq(w.host.expected_count, EXPECTED_OF_SHARD_MAX);
+    cr_assert(w.idle, "who has nothing left may go");
+    cr_assert_lt(groups[0]->expected_count, EXPECTED_OF_GROUP_MAX, "the oldest are forgotten");
+    client_enter(&w, &c, range);
+    world_run(&w, 7 * SECOND_NS);
+    cr_assert(w.group->member_count == 1, "the newest is still known");
+    for (int i = 0; i < GROUPS; i++) {
+        group_quiesce(groups[i], ERR_NOT_COORDINATOR);
+    }
+    world_settle(&w, 0);
+    for (int i = 0; i < GROUPS; i++) {
+        group_free(groups[i]);
+    }
+    w.group = own;
     world_close(&w);
 }
 

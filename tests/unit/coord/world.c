@@ -81,6 +81,7 @@ void world_open(struct world *w, uint64_t seed, const char *const *settings)
         .write = hold_write,
         .idle = group_is_over,
     };
+    list_init(&w->host.expected);
     w->group = group_new(&w->host, wire_string_of("group"));
     cr_assert_not_null(w->group);
 }
