@@ -123,6 +123,12 @@ static void membership_tell(struct group *g, int error, const leat_error *reason
     case ERR_GROUP_MAX_SIZE_REACHED:
         error_set(&e, error, "group %.80s is full: see the broker's group.max.size", g->id);
         break;
+    case ERR_MESSAGE_TOO_LARGE:
+        error_set(&e, error,
+                  "group %.60s is too large for the record of a generation: have fewer members or "
+                  "topics in it, or a larger max.message.bytes of __consumer_offsets",
+                  g->id);
+        break;
     case ERR_FENCED_INSTANCE_ID:
         error_set(&e, error,
                   "another member of group %.60s has group.instance.id=%.60s: give each its own",

@@ -488,6 +488,9 @@ static void group_own(struct fake_broker *b, struct coord_group *g, struct arena
 static int16_t sync_lead(struct fake_broker *b, struct coord_group *g,
                          const struct sync_group_request *in, struct arena *arena)
 {
+    if (b->generations_too_large) {
+        return 10;
+    }
     for (int i = 0; i < COORD_MEMBERS; i++) {
         blob_set(&g->members[i].assignment, NULL, 0);
     }

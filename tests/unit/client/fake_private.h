@@ -131,6 +131,7 @@ struct fake_broker {
     int32_t coordinator;
     uint64_t loading_until_ns;
     int32_t initial_delay_ms, session_ms_min;
+    bool generations_too_large; /* SyncGroup: what the leader brings does not fit into a record */
     uint64_t next_member;
     char pending[COORD_MEMBERS][96]; /* member ids that were given out */
     unsigned pending_next;

@@ -290,6 +290,21 @@ Test(group_members, refusals_are_told_and_tried_again)
     world_free(w);
 }
 
+Test(group_members, a_generation_that_is_too_large_is_told_and_tried_again)
+{
+    struct world *w = world_new(7, 1, 4);
+    w->broker->generations_too_large = true;
+    struct world_member *m = world_join(w, NULL, NULL, 0);
+    world_run(w, 3000 * MS);
+    cr_assert_eq(m->failure.code, -10, "%d", m->failure.code);
+    cr_assert(strstr(m->failure.message, "max.message.bytes of __consumer_offsets"), "%s",
+              m->failure.message);
+    w->broker->generations_too_large = false;
+    cr_assert(world_settle(w, 10000 * MS));
+    cr_assert_eq(world_held(m), 4);
+    world_free(w);
+}
+
 Test(group_members, fifty_members_settle_within_five_seconds, .timeout = 120)
 {
     struct world *w = world_new(8, 14, 14);
