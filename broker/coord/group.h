@@ -23,9 +23,9 @@
  *   G5  An offset is seen after its record is durable; commits and deletions of one group take
  *       effect in the order of the log.
  *   G6  Who was the last member is told that it has left after the record of the empty group is
- *       durable. While others stay, nothing is recorded before their next generation: a coordinator
- *       that comes earlier knows the one who left and waits for the end of its session, and by that
- *       learns that what was his needs another reader. */
+ *       durable. While others stay or are expected, nothing is recorded before their next generation:
+ *       a coordinator that comes earlier knows the one who left and waits for the end of its session,
+ *       and by that learns that what was his needs another reader. */
 #pragma once
 
 #include "coord/call.h"
