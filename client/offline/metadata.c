@@ -6,7 +6,10 @@
 #include "meta/snapshot.h"
 #include "offline/offline_private.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+
+#define METADATA_LOG "meta/topics/__cluster_metadata-0"
 
 enum { SNAPSHOT_BYTES_MAX = 1 << 30 };
 
@@ -52,6 +55,7 @@ static void check_slots(struct offline *o, struct bytes data, const struct ident
         offline_tell(o, OFFLINE_DAMAGE, "meta/vote", 0, advice_copy,
                      "it belongs to another directory than meta.properties says");
     }
+    o->founded = vote.founded;
     for (int slot = 0; slot < VOTE_SLOTS; slot++) {
         size_t at = (size_t)slot * VOTE_SLOT_SIZE;
         struct vote one;
@@ -137,10 +141,33 @@ static int check_snapshots(struct offline *o, const struct identity *identity)
     if (newest.end_offset < 0 || !identity) {
         return 0;
     }
+    o->snapshot_end = newest.end_offset;
     char text[SNAPSHOT_NAME_SIZE], name[OFFLINE_NAME_MAX];
     snapshot_name(newest, text);
     snprintf(name, sizeof name, "meta/snapshots/%s", text);
     return read_snapshot(o, name, newest, identity->cluster_id);
+}
+
+/* --- its log against both ------------------------------------------------------------------------- */
+
+/* A start refuses a founded cluster whose log is empty, and a log that does not reach its snapshot:
+ * without the records between, topics would be taken for unknown ones and set aside. */
+void offline_metadata_log(const struct root *r)
+{
+    static const char advice[] = "restore the directory meta from a copy";
+    struct list *node = list_first(&r->logs);
+    const struct folded_log *log = node ? container_of(node, struct folded_log, link) : NULL;
+    int64_t start = log ? log->start : 0, end = log ? log->end : 0;
+    if (r->o->snapshot_end > end || r->o->snapshot_end < start) {
+        offline_tell(r->o, OFFLINE_DAMAGE, METADATA_LOG, -1, advice,
+                     "the metadata log holds offsets %" PRId64 " to %" PRId64
+                     ", but the newest snapshot ends at %" PRId64 ": what lies between is lost",
+                     start, end, r->o->snapshot_end);
+    } else if (r->o->founded && end == 0) {
+        offline_tell(r->o, OFFLINE_DAMAGE, METADATA_LOG, -1, advice,
+                     "the metadata log is missing, but this cluster was founded: nobody knows its "
+                     "topics any more");
+    }
 }
 
 int offline_metadata(struct offline *o)

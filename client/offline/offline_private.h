@@ -32,6 +32,8 @@ struct offline {
     struct offline_counts counts;
     uint64_t bytes, total; /* progress */
     uint64_t files;        /* opened for cold reads: each has a key of its own */
+    bool founded;          /* so says the vote */
+    int64_t snapshot_end;  /* of the newest snapshot, 0: there is none */
     char *why;
 };
 
@@ -159,3 +161,6 @@ int root_walk(struct root *r) MUST_CHECK;
 
 /* meta.properties, vote, snapshots. */
 int offline_metadata(struct offline *o) MUST_CHECK;
+
+/* Whether the metadata log, folded and without damage of its own, is what vote and snapshot ask for. */
+void offline_metadata_log(const struct root *metadata);

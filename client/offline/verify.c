@@ -98,6 +98,17 @@ static struct root *root_new(struct offline *o, const char *prefix, const char *
     return r;
 }
 
+static int load_root(struct root *r)
+{
+    uint64_t damages = r->o->counts.damages;
+    int error = root_load(r);
+    error = error ? error : root_fold(r);
+    if (!error && r->o->counts.damages == damages && r->prefix[0]) {
+        offline_metadata_log(r);
+    }
+    return error;
+}
+
 static int check_all(struct offline *o, bool force)
 {
     int error = take_lock(o, force);
@@ -111,8 +122,7 @@ static int check_all(struct offline *o, bool force)
         return offline_fail(o, ERR_NO_MEMORY, "out of memory");
     }
     for (size_t i = 0; i < array_size(roots) && !error; i++) {
-        error = root_load(roots[i]);
-        error = error ? error : root_fold(roots[i]);
+        error = load_root(roots[i]);
     }
     for (size_t i = 0; i < array_size(roots) && !error; i++) {
         o->total += root_bytes(roots[i]);

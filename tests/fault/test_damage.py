@@ -25,6 +25,7 @@ SIDE_BY_SIDE = 6
 DAMAGE, BUSY, NOT_OURS = 74, 75, 78
 CORRUPT_MESSAGE = 2
 COPY = "restore the file from a copy"  # where nobody can decide to go on: whose directory it is
+COPY_ALL = "restore the directory from a copy"
 SETTINGS = ("journal.file.bytes=2MiB", "log.segment.bytes=2MiB")
 PLACES = [("t", 0), ("t", 1), ("memory", 0)]
 FSYNC_PLACES = PLACES[:2]
@@ -224,10 +225,10 @@ def refused(original, what, damage, names, status=DAMAGE, accepted=True):
     damage(leatd.data)
     touched = [path for path in original.files() if not same(original.data, leatd.data, path)]
     before = contents(leatd.data)
-    verify_names(leatd.data, what, *[name for name in names if name not in (COPY, "at offset 0")])
+    verify_names(leatd.data, what, *[name for name in names if name not in (COPY, COPY_ALL, "at offset 0")])
     got, said = leatd.refused()
     check(got == status, f"{what}: status {got}, not {status}:\n{said}")
-    decides = ["--accept-loss"] if status == DAMAGE and COPY not in names else []
+    decides = ["--accept-loss"] if status == DAMAGE and not {COPY, COPY_ALL} & set(names) else []
     for name in list(names) + decides:
         check(name in said, f"{what}: {name!r} is not named:\n{said}")
     now = contents(leatd.data)
@@ -298,6 +299,14 @@ def flips(*places):
 
 def removes(*paths):
     return lambda data: [os.unlink(f"{data}/{path}") for path in paths]
+
+
+def sets_aside(*directories):
+    def damage(data):
+        for path in directories:
+            shutil.move(f"{data}/{path}", f"{data}/meta/aside/{path}")
+
+    return damage
 
 
 def writes(path, data_of):
@@ -464,6 +473,11 @@ def metadata(clean, killed):
     refused(clean, "a bit in the metadata log", flips((log, 100)),
             [f"{log} at position 0", "at offset 0", COPY], accepted=False)
     refused(clean, "the metadata log is gone", removes(log), [log], accepted=False)
+    for original in (clean, killed):
+        refused(original, "the metadata log and its journal are set aside",
+                sets_aside("meta/topics", "meta/journal-0"), ["metadata log", "founded", COPY_ALL], accepted=False)
+        refused(original, "the metadata log is set aside", sets_aside("meta/topics"), ["meta/topics"],
+                accepted=False)
 
 
 # --- the sweep ------------------------------------------------------------------------------------
