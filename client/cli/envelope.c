@@ -274,18 +274,26 @@ void envelope_free(struct envelope *e)
     *e = (struct envelope){0};
 }
 
-char *json_field(const char *text, size_t size, const char *field, size_t *out_size)
+bool json_field(const char *text, size_t size, const char *field, char **out, size_t *out_size,
+                char *error, size_t error_size)
 {
-    json_t *json = json_loadb(text, size, JSON_ALLOW_NUL, NULL);
+    json_error_t reason;
+    json_t *json = json_loadb(text, size, JSON_ALLOW_NUL | JSON_DECODE_ANY, &reason);
+    if (!json_is_object(json)) {
+        snprintf(error, error_size, "not a JSON object: %s", json ? "another value" : reason.text);
+        json_decref(json);
+        return false;
+    }
     json_t *value = json_object_get(json, field);
-    char *out = NULL;
+    *out = NULL;
+    *out_size = 0;
     if (json_is_string(value)) {
         *out_size = json_string_length(value);
-        out = cli_copy(json_string_value(value), *out_size);
+        *out = cli_copy(json_string_value(value), *out_size);
     } else if (value && !json_is_null(value)) {
-        out = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-        *out_size = out ? strlen(out) : 0;
+        *out = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        *out_size = *out ? strlen(*out) : 0;
     }
     json_decref(json);
-    return out;
+    return true;
 }

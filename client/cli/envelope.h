@@ -36,6 +36,7 @@ bool envelope_parse(struct envelope *out, const char *text, size_t size, char *e
                     size_t error_size);
 void envelope_free(struct envelope *e);
 
-/* The text of a field of a JSON object, to be freed: strings as they are, other values as JSON.
- * NULL when it is not there (or null) or `text` is no object. */
-char *json_field(const char *text, size_t size, const char *field, size_t *out_size);
+/* The text of a field of a JSON object in *out, to be freed: strings as they are, other values as JSON,
+ * NULL when it is not there (or null). False, with a sentence in `error`, when `text` is no object. */
+bool json_field(const char *text, size_t size, const char *field, char **out, size_t *out_size,
+                char *error, size_t error_size);

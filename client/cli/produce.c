@@ -24,6 +24,7 @@ struct input {
     char *buffer;
     size_t start, end, capacity;
     bool over;
+    int failed;                         /* errno of a read */
     unsigned long long consumed, total; /* bytes; total 0: not known */
 };
 
@@ -32,7 +33,10 @@ struct produce {
     struct produce_job *job;
     leat_producer *producer;
     struct input input;
-    unsigned long long records, bytes, line, keyless; /* keyless: without the --key-field */
+    const char *path;                           /* of the input, NULL: stdin */
+    unsigned long long line;                    /* of it */
+    unsigned long long records, bytes, keyless; /* keyless: without the --key-field */
+    char wrong[320]; /* "file:line: why" of what cannot be published: it is the end */
     double started, drawn;
     int problem;   /* the code of the trouble that was told */
     bool terminal; /* stderr */
@@ -89,7 +93,20 @@ static _Noreturn void produce_stop(struct produce *p, const leat_error *e)
     if (p->terminal && p->drawn > 0) {
         fputc('\n', stderr);
     }
+    if (p->wrong[0]) {
+        cli_say("%s", p->wrong);
+    }
     cli_fail(p->cli, e);
+}
+
+/* What the input holds here cannot be published. Nothing from here on is; what stands before it is
+ * waited for, so that people know where to go on. */
+static void produce_wrong(struct produce *p, const char *why)
+{
+    const struct produce_job *job = p->job;
+    bool lines = job->delimiter_size == 1 && *job->delimiter == '\n';
+    snprintf(p->wrong, sizeof p->wrong, "%.80s:%s%llu: %.200s", p->path ? p->path : "stdin",
+             lines ? "" : " record ", p->line, why);
 }
 
 /* What failed on its way, as soon as it is known. */
@@ -129,6 +146,10 @@ static void produce_send(struct produce *p, const leat_record *r)
     if (cli_interrupted) {
         return;
     }
+    if (code == LEAT_ERR_MESSAGE_TOO_LARGE) {
+        produce_wrong(p, e.message);
+        return;
+    }
     if (code) {
         produce_stop(p, &e);
     }
@@ -144,21 +165,18 @@ static void produce_send(struct produce *p, const leat_record *r)
     }
 }
 
-static _Noreturn void produce_bad_input(const struct produce *p, const char *what)
-{
-    cli_say("record %llu of the input: %s", p->line, what);
-    exit(EXIT_FAILED);
-}
-
-static void produce_decode(struct produce *p, leat_bytes *bytes, const char *what, void **keep)
+/* The bytes that `bytes` spells, in *keep, which is to be freed. */
+static bool produce_decode(struct produce *p, leat_bytes *bytes, const char *wrong, void **keep)
 {
     size_t size;
     *keep = bytes->data ? text_base64_decode(bytes->data, bytes->len, &size) : NULL;
     if (bytes->data && !*keep) {
-        produce_bad_input(p, what);
+        produce_wrong(p, wrong);
+        return false;
     }
     bytes->len = bytes->data ? size : 0;
     bytes->data = *keep;
+    return true;
 }
 
 static void produce_envelope(struct produce *p, const char *text, size_t size)
@@ -166,7 +184,8 @@ static void produce_envelope(struct produce *p, const char *text, size_t size)
     struct envelope envelope;
     char error[160];
     if (!envelope_parse(&envelope, text, size, error, sizeof error)) {
-        produce_bad_input(p, error);
+        produce_wrong(p, error);
+        return;
     }
     leat_record *r = &envelope.record;
     r->topic = p->job->topic;
@@ -189,25 +208,66 @@ static void produce_formatted(struct produce *p, const char *text, size_t size)
     if (job->key) {
         r.key = (leat_bytes){job->key, strlen(job->key)};
     }
-    if (!format_parse(job->format, text, size, &parsed, error, sizeof error)) {
-        produce_bad_input(p, error);
+    if (format_parse(job->format, text, size, &parsed, error, sizeof error)) {
+        if (job->null) {
+            r.key.data = r.key.len ? r.key.data : NULL;
+            r.value.data = r.value.len ? r.value.data : NULL;
+        }
+        produce_send(p, &r);
+    } else {
+        produce_wrong(p, error);
     }
-    if (job->null) {
-        r.key.data = r.key.len ? r.key.data : NULL;
-        r.value.data = r.value.len ? r.value.data : NULL;
-    }
-    produce_send(p, &r);
     free(parsed.keep[0]);
     free(parsed.keep[1]);
+}
+
+/* The key of --key-field in *field, which is to be freed. */
+static bool produce_key_field(struct produce *p, leat_record *r, char **field)
+{
+    char error[160];
+    leat_bytes *key = &r->key;
+    if (!json_field(r->value.data, r->value.len, p->job->key_field, field, &key->len, error,
+                    sizeof error)) {
+        produce_wrong(p, error);
+        return false;
+    }
+    key->data = *field;
+    p->keyless += !*field;
+    return true;
+}
+
+/* Key and value as the flags say that they stand in the text. */
+static bool produce_split(struct produce *p, leat_record *r, void *keep[static 3])
+{
+    const struct produce_job *job = p->job;
+    const char *text = r->value.data, *split = NULL;
+    if (job->key_delimiter) {
+        split = memmem(text, r->value.len, job->key_delimiter, job->key_delimiter_size);
+    }
+    if (split) {
+        r->key = (leat_bytes){text, (size_t)(split - text)};
+        r->value.data = split + job->key_delimiter_size;
+        r->value.len -= r->key.len + job->key_delimiter_size;
+    }
+    if (job->key_field && !produce_key_field(p, r, (char **)&keep[0])) {
+        return false;
+    }
+    if (job->null && r->key.len == 0 && split) {
+        r->key.data = NULL;
+    }
+    if (job->null && r->value.len == 0) {
+        r->value.data = NULL;
+    }
+    return (!job->key_base64 || produce_decode(p, &r->key, "the key is not base64", &keep[1])) &&
+           (!job->value_base64 ||
+            produce_decode(p, &r->value, "the value is not base64", &keep[2]));
 }
 
 static void produce_line(struct produce *p, const char *text, size_t size)
 {
     const struct produce_job *job = p->job;
-    void *keep_key = NULL, *keep_value = NULL;
-    char *field = NULL;
+    void *keep[3] = {0};
     leat_record r = LEAT_RECORD_INIT;
-    p->line++;
     if (job->json) {
         produce_envelope(p, text, size);
         return;
@@ -224,35 +284,12 @@ static void produce_line(struct produce *p, const char *text, size_t size)
     if (job->key) {
         r.key = (leat_bytes){job->key, strlen(job->key)};
     }
-    const char *split =
-        job->key_delimiter ? memmem(text, size, job->key_delimiter, job->key_delimiter_size) : NULL;
-    if (split) {
-        r.key = (leat_bytes){text, (size_t)(split - text)};
-        r.value.data = split + job->key_delimiter_size;
-        r.value.len = size - r.key.len - job->key_delimiter_size;
+    if (produce_split(p, &r, keep)) {
+        produce_send(p, &r);
     }
-    if (job->key_field) {
-        field = json_field(text, size, job->key_field, &r.key.len);
-        r.key.data = field;
-        r.key.len = field ? r.key.len : 0;
-        p->keyless += !field;
+    for (size_t i = 0; i < sizeof keep / sizeof *keep; i++) {
+        free(keep[i]);
     }
-    if (job->null && r.key.len == 0 && split) {
-        r.key.data = NULL;
-    }
-    if (job->null && r.value.len == 0) {
-        r.value.data = NULL;
-    }
-    if (job->key_base64) {
-        produce_decode(p, &r.key, "the key is not base64", &keep_key);
-    }
-    if (job->value_base64) {
-        produce_decode(p, &r.value, "the value is not base64", &keep_value);
-    }
-    produce_send(p, &r);
-    free(field);
-    free(keep_key);
-    free(keep_value);
 }
 
 /* --- the input --- */
@@ -295,11 +332,8 @@ static bool input_read(struct input *in)
     if (got < 0 && errno == EINTR) {
         return true;
     }
-    if (got < 0) {
-        cli_say("cannot read the input: %s", strerror(errno));
-        exit(EXIT_FAILED);
-    }
-    in->end += (size_t)got;
+    in->failed = got < 0 ? errno : 0;
+    in->end += got > 0 ? (size_t)got : 0;
     in->over = got == 0;
     return got > 0;
 }
@@ -324,7 +358,7 @@ static bool input_next(struct input *in, const struct produce_job *job, const ch
             in->consumed += used;
             return true;
         }
-        if (in->over || cli_interrupted) {
+        if (in->over || in->failed || cli_interrupted) {
             return false;
         }
         searched = have >= job->delimiter_size ? have - job->delimiter_size + 1 : 0;
@@ -332,30 +366,48 @@ static bool input_next(struct input *in, const struct produce_job *job, const ch
     }
 }
 
-static void produce_lines(struct produce *p, const char *path)
+static void produce_begin(struct produce *p, const char *path)
 {
-    const char *text;
-    size_t size;
     input_open(&p->input, path);
-    while (!cli_interrupted &&
-           !(p->job->limit && p->records >= (unsigned long long)p->job->limit) &&
-           input_next(&p->input, p->job, &text, &size)) {
-        if (size || !p->cli->kcat) { /* kcat skips empty lines */
-            produce_line(p, text, size);
-        }
+    p->path = path;
+    p->line = 0;
+}
+
+static void produce_close(struct produce *p)
+{
+    if (p->input.failed) {
+        snprintf(p->wrong, sizeof p->wrong, "%.200s: cannot be read: %s",
+                 p->path ? p->path : "stdin", strerror(p->input.failed));
     }
     input_close(&p->input);
 }
 
+static void produce_lines(struct produce *p, const char *path)
+{
+    const char *text;
+    size_t size;
+    produce_begin(p, path);
+    while (!cli_interrupted && !p->wrong[0] &&
+           !(p->job->limit && p->records >= (unsigned long long)p->job->limit) &&
+           input_next(&p->input, p->job, &text, &size)) {
+        p->line++;
+        if (size || !p->cli->kcat) { /* kcat skips empty lines */
+            produce_line(p, text, size);
+        }
+    }
+    produce_close(p);
+}
+
 static void produce_whole(struct produce *p, const char *path)
 {
-    input_open(&p->input, path);
+    produce_begin(p, path);
+    p->line = 1;
     while (!cli_interrupted && input_read(&p->input)) {
     }
-    if (!cli_interrupted) {
+    if (p->input.over) {
         produce_line(p, p->input.buffer, p->input.end);
     }
-    input_close(&p->input);
+    produce_close(p);
 }
 
 /* --- from beginning to end --- */
@@ -394,6 +446,26 @@ static int produce_finish(struct produce *p)
     return EXIT_DONE;
 }
 
+/* Waits for what was sent, and says how much it was. */
+static int produce_end(struct produce *p)
+{
+    char room[48];
+    bool interrupted = cli_interrupted;
+    (void)produce_finish(p);
+    if (p->wrong[0]) {
+        fputs(p->terminal && p->drawn > 0 ? "\r\033[K" : "", stderr);
+        cli_say("%s", p->wrong);
+        cli_say("%s published before it, nothing from there on", cli_records(p->records, room));
+        return EXIT_FAILED;
+    }
+    if (interrupted) {
+        cli_say("%s published", cli_records(p->records, room));
+        return cli_interrupt_status();
+    }
+    produce_draw(p, true);
+    return EXIT_DONE;
+}
+
 int produce_run(struct cli *cli, struct produce_job *job)
 {
     struct produce p = {.cli = cli, .job = job, .terminal = isatty(STDERR_FILENO)};
@@ -404,13 +476,18 @@ int produce_run(struct cli *cli, struct produce_job *job)
     if (job->delimiter_size == 0) {
         cli_usage("-D: the delimiter is empty");
     }
+    for (size_t i = 0; i < job->file_count; i++) {
+        if (access(job->files[i], R_OK)) { /* before anything is published */
+            cli_usage("%s: %s", job->files[i], strerror(errno));
+        }
+    }
     cli_catch_signals();
     produce_open(&p);
     p.started = cli_now();
     if (p.terminal && !cli->quiet && !cli->kcat && !job->file_count && isatty(STDIN_FILENO)) {
         cli_say("each line becomes a record of %s; Ctrl-D ends", job->topic);
     }
-    for (size_t i = 0; i < job->file_count && !cli_interrupted; i++) {
+    for (size_t i = 0; i < job->file_count && !cli_interrupted && !p.wrong[0]; i++) {
         if (job->input == INPUT_FILES) {
             produce_whole(&p, job->files[i]);
         } else {
@@ -420,14 +497,7 @@ int produce_run(struct cli *cli, struct produce_job *job)
     if (job->file_count == 0) {
         produce_lines(&p, NULL);
     }
-    bool interrupted = cli_interrupted;
-    int status = produce_finish(&p);
-    if (interrupted) {
-        cli_say("%s published", cli_records(p.records, room));
-        status = cli_interrupt_status();
-    } else {
-        produce_draw(&p, true);
-    }
+    int status = produce_end(&p);
     if (p.keyless && !cli->quiet) {
         cli_say("%s without a field '%s': without a key", cli_records(p.keyless, room),
                 job->key_field);

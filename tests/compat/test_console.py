@@ -36,6 +36,11 @@ def refused(b, status, said, *arguments, text=""):
     print(f"ok: leat {' '.join(arguments)}: {said}")
 
 
+def ends(b, topic):
+    """The ends of its partitions."""
+    return [row["end"] for row in json.loads(leat(b, "topic", "offsets", topic, "--output", "json")[1])]
+
+
 def check_topics(b):
     same(leat(b, "topic", "create", "t", "-p", "3", "-c", "durability=memory")[:2], (0, "created topic t\n"), "a topic is created")
     refused(b, 2, "at least one partition", "topic", "create", "none", "-p", "0")
@@ -71,6 +76,40 @@ def check_input(b):
     refused(b, 1, "a record of 1000000 bytes does not fit", "produce", "t", text="x" * 1000000)
 
 
+def check_broken_input(b):
+    """A line that cannot be published: all before it is acknowledged, nothing behind it is sent, and both are said."""
+    path = f"{HOME}/lines"
+    good = '{"value":"%d"}'
+    cases = (("-J", good, "not json", "not a JSON object: "), ("-J", good, "", "not a JSON object: "),
+             (("--key-field", "value"), good, "{broken", "not a JSON object: "),
+             (("--key-field", "value"), good, "[1]", "not a JSON object: another value"),
+             (("--base64", "value"), "%04d", "?", "the value is not base64"),
+             (("-f", "%k=%v\\n"), "%d=v", "none", "the text behind %k is missing"),
+             ((), "%d", "x" * 1000000, "a record of 1000000 bytes does not fit"))
+    for number, (flags, line, broken, why) in enumerate(cases):
+        topic, flags = f"broken-{number}", (flags,) if isinstance(flags, str) else flags
+        same(leat(b, "topic", "create", topic)[0], 0, "a topic")
+        text = "".join([line % n + "\n" for n in range(3000)] + [broken + "\n"] + [line % n + "\n" for n in range(9)])
+        with open(path, "w") as file:
+            file.write(text)
+        status, _, error = leat(b, "produce", topic, *flags, text=text)
+        assert status == 1 and f"leat: stdin:3001: {why}" in error, (flags, status, error)
+        same(error.splitlines()[-1], "leat: 3,000 records published before it, nothing from there on", "how many")
+        same(ends(b, topic), [3000], f"and so many are there ({' '.join(flags)})")
+        status, _, error = leat(b, "produce", topic, *flags, "-l", path, "-l", path)
+        assert status == 1 and f"leat: {path}:3001: {why}" in error, (flags, status, error)
+        same(ends(b, topic), [6000], "the file behind is not begun")
+    with open(path, "w") as file:
+        file.writelines(f"{n}\n" for n in range(3010))
+    same(leat(b, "topic", "create", "files")[0], 0, "a topic")
+    refused(b, 2, f"{HOME}/none: No such file", "produce", "files", "-l", path, "-l", f"{HOME}/none")
+    same(ends(b, "files"), [0], "nothing is published when a file is not there")
+    refused(b, 1, "3,010 records published before it", "produce", "files", "-l", path, "-l", HOME)
+    refused(b, 1, f"{HOME}: cannot be read: Is a directory", "produce", "files", "-l", HOME)
+    same(ends(b, "files"), [3010], "what stands before a file that cannot be read is published")
+    refused(b, 1, "stdin: record 2: not a JSON object", "produce", "broken-0", "-J", "-D", ";", text='{"value":1};x;')
+
+
 def check_formats(b):
     """What consume -f prints, produce -f reads."""
     text = "1;k a;v 1|2;;v 2|0;k3;|"
@@ -79,8 +118,8 @@ def check_formats(b):
     same(sorted(leat(b, "consume", "f", "-e", "-f", "%p;%k;%v|")[1].split("|")), sorted(text.split("|")), "and printed by it")
     same(leat(b, "produce", "f", "-f", "%T:%k{hex}:%v{base64}", "-p", "0", text="1700000000000:6b00:dgE=\n")[0], 0, "encoded")
     same(leat(b, "consume", "f", "-p", "0", "-o", "-1", "-e", "-f", "%T:%k{hex}:%v{base64}\n")[1], "1700000000000:6b00:dgE=\n", "and back")
-    refused(b, 1, "record 2 of the input: the text behind %k is missing", "produce", "f", "-f", "%k=%v", text="a=b\nc\n")
-    refused(b, 1, "record 1 of the input: %p cannot be read", "produce", "f", "-f", "%p %v", text="x y\n")
+    refused(b, 1, "stdin:2: the text behind %k is missing", "produce", "f", "-f", "%k=%v", text="a=b\nc\n")
+    refused(b, 1, "stdin:1: %p cannot be read", "produce", "f", "-f", "%p %v", text="x y\n")
     refused(b, 2, "text is missing between %k and %s", "produce", "f", "-f", "%k%v")
     refused(b, 2, "%o cannot be read", "produce", "f", "-f", "%o %v")
     refused(b, 2, "-f says how records are read", "produce", "f", "-f", "%v", "-J")
@@ -367,6 +406,7 @@ with Broker("group.initial.rebalance.delay.ms=0") as broker:
     check_topics(broker)
     check_output(broker)
     check_input(broker)
+    check_broken_input(broker)
     check_formats(broker)
     check_kcat(broker)
     check_lost(broker)

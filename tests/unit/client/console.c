@@ -178,20 +178,34 @@ Test(console, what_is_no_envelope_is_told)
     }
 }
 
+static void expect_field(const char *text, const char *field, const char *wanted)
+{
+    char *found, error[160] = "";
+    size_t size;
+    cr_assert(json_field(text, strlen(text), field, &found, &size, error, sizeof error), "%s: %s",
+              text, error);
+    cr_assert_eq(found == NULL, wanted == NULL, "%s of %s", field, text);
+    cr_assert_eq(size, wanted ? strlen(wanted) : 0);
+    cr_assert(!wanted || strcmp(found, wanted) == 0, "%s of %s: %s", field, text, found);
+    free(found);
+}
+
 Test(console, a_key_comes_out_of_a_field)
 {
-    size_t size;
+    static const char *const no_objects[] = {"[1]", "\"repo\"", "5", "no json", "", "{\"repo\":"};
     const char *text = "{\"repo\":\"kafka\",\"n\":5,\"none\":null}";
-    char *field = json_field(text, strlen(text), "repo", &size);
-    cr_assert_str_eq(field, "kafka");
-    free(field);
-    field = json_field(text, strlen(text), "n", &size);
-    cr_assert_str_eq(field, "5");
-    free(field);
-    cr_assert_null(json_field(text, strlen(text), "none", &size));
-    cr_assert_null(json_field(text, strlen(text), "absent", &size));
-    cr_assert_null(json_field("[1]", 3, "repo", &size));
-    cr_assert_null(json_field("no json", 7, "repo", &size));
+    expect_field(text, "repo", "kafka");
+    expect_field(text, "n", "5");
+    expect_field(text, "none", NULL);
+    expect_field(text, "absent", NULL);
+    for (size_t i = 0; i < sizeof no_objects / sizeof *no_objects; i++) {
+        char *found, error[160] = "";
+        size_t size;
+        cr_assert(!json_field(no_objects[i], strlen(no_objects[i]), "repo", &found, &size, error,
+                              sizeof error),
+                  "%s", no_objects[i]);
+        cr_assert(strstr(error, "not a JSON object: "), "%s: %s", no_objects[i], error);
+    }
 }
 
 Test(console, offsets_in_all_forms)
