@@ -56,7 +56,10 @@ int admin_route_leader(struct call *c, int32_t *broker)
         return c->error.code;
     }
     if (t->error) {
-        return t->error;
+        /* Nothing is known of the topic as long as no broker can be asked. */
+        const leat_error *problem = &c->core->problem;
+        return error_set(&c->error, t->error, "cannot %s %.80s: %s", c->kind->name, op->topic,
+                         problem->code ? problem->message : error_text(t->error));
     }
     if (op->partition < 0 || op->partition >= t->partition_count) {
         metadata_refresh(c->core, op->meta);
@@ -89,6 +92,5 @@ int admin_error(struct call *c, int16_t wire_code, struct wire_string message, c
     }
     const char *text = message.size > 0 ? message.data : error_text(error);
     int size = message.size > 0 ? message.size : (int)strlen(text);
-    return error_set(&c->error, error, "cannot %s %.80s: %.*s", c->kind->name, what,
-                     size > 120 ? 120 : size, text);
+    return error_set(&c->error, error, "cannot %s %.80s: %.*s", c->kind->name, what, size, text);
 }

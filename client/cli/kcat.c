@@ -67,9 +67,24 @@ static const struct cli_flag kcat_flags[] = {
     {0},
 };
 
+/* A flag that every command has, spelled out: whether its value is the next argument. */
+static bool value_follows(const char *text)
+{
+    for (const struct cli_flag *f = cli_global_flags; f->id; f++) {
+        if (f->name && strcmp(f->name, text) == 0) {
+            return f->argument != NULL;
+        }
+    }
+    return false;
+}
+
 bool kcat_meant(int argc, char **argv)
 {
-    for (int i = 1; i < argc && argv[i][0] == '-' && argv[i][1] != '-'; i++) {
+    for (int i = 1; i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0; i++) {
+        if (argv[i][1] == '-') {
+            i += value_follows(argv[i] + 2);
+            continue;
+        }
         for (const char *p = argv[i] + 1; *p; p++) {
             if (strchr("PCLQG", *p)) {
                 return true;
@@ -335,6 +350,8 @@ static void kcat_query_one(struct cli *cli, const char *query)
 static int kcat_query(struct cli *cli, const struct kcat *k)
 {
     cli_connect(cli);
+    /* A broker that cannot be reached is told as such, and at once. */
+    leat_meta_free(cli_metadata(cli, "", true));
     for (size_t i = 0; i < k->query_count; i++) {
         kcat_query_one(cli, k->queries[i]);
     }
@@ -342,7 +359,7 @@ static int kcat_query(struct cli *cli, const struct kcat *k)
 }
 
 /* $KCAT_CONFIG, or kcat's file of the home. */
-static void kcat_configuration(struct cli *cli)
+static void kcat_file(struct cli *cli)
 {
     const char *file = getenv("KCAT_CONFIG"), *home = getenv("HOME");
     char path[4096];
@@ -351,6 +368,20 @@ static void kcat_configuration(struct cli *cli)
     } else if (home &&
                snprintf(path, sizeof path, "%s/.config/kcat.conf", home) < (int)sizeof path) {
         cli_properties(cli, path, true);
+    }
+}
+
+/* The context goes before kcat's file, unless the file was named and the context was not. */
+static void kcat_configuration(struct cli *cli)
+{
+    const char *context = getenv("LEAT_CONTEXT");
+    bool named = cli->context || (context && *context);
+    if (getenv("KCAT_CONFIG") && !named) {
+        context_apply(cli);
+        kcat_file(cli);
+    } else {
+        kcat_file(cli);
+        context_apply(cli);
     }
 }
 

@@ -36,7 +36,8 @@ static void find_context(struct cli *cli, int argc, char **argv)
                                                     : cli->context;
         }
     }
-    for (int i = 1; i + 1 < argc && argv[i][0] == '-' && !cli->context; i++) {
+    /* -c is a count in kcat's lines. */
+    for (int i = 1; i + 1 < argc && argv[i][0] == '-' && !cli->context && !cli->kcat; i++) {
         if (strcmp(argv[i], "-c") == 0) {
             cli->context = argv[i + 1];
         }
@@ -57,11 +58,11 @@ int main(int argc, char **argv)
     cli.options.timeout_ms = 5000;
     cli.options.fail_fast = true;
     int status;
-    if (kcat_meant(argc, argv)) {
-        cli.kcat = true;
+    cli.kcat = kcat_meant(argc, argv);
+    find_context(&cli, argc, argv);
+    if (cli.kcat) {
         status = kcat_run(&cli, &args);
     } else {
-        find_context(&cli, argc, argv);
         context_apply(&cli);
         int id = args_next(&args, &cli);
         if (id == 1) {

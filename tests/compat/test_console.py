@@ -50,7 +50,10 @@ def check_topics(b):
     refused(b, 4, "topic v does not exist", "topic", "describe", "v")
     refused(b, 2, "t-0 ends at offset 0, before 5: nothing was trimmed", "topic", "trim", "t", "-o", "5")
     refused(b, 4, "topic t has no partition 7", "topic", "trim", "t", "-o", "end", "-p", "7")
-    refused(b, 1, "cannot reach [::1]:1 (", "-b", "[::1]:1", "topic", "list")
+    for line in (("topic", "list"), ("-Q", "-t", "t:0:-1"), ("-L",), ("-C", "-t", "t", "-e"), ("group", "list"), ("topic", "offsets", "t")):
+        refused(b, 1, "cannot reach [::1]:1 (", "-b", "[::1]:1", *line)
+    status, _, error = leat(b, "topic", "create", "far", "-r", "3")
+    assert status == 1 and error.endswith("are registered.\n"), f"a broker's sentence is cut: {error}"
     assert "data.dir" in leat(b, "cluster", "config")[1]
 
 
@@ -279,6 +282,23 @@ def check_members(b):
     same(leat(b, "group", "delete", "readers", "team", "pattern")[0], 0, "deleted")
 
 
+def check_kcat_contexts(b):
+    """kcat's lines stand on contexts as all others do; the current one is "nowhere"."""
+    status, _, error = plain("-L")
+    assert status == 1 and "127.0.0.1:1 (" in error, (status, error)
+    for line, text in ((("-L",), ""), (("-P", "-t", "ctx"), "one\n"), (("-C", "-t", "ctx", "-e", "-c", "1"), ""), (("-Q", "-t", "ctx:0:-1"), "")):
+        same(plain(*line, text=text, LEAT_CONTEXT="here")[0], 0, f"{' '.join(line)} by the environment")
+        same(plain("--context", "here", *line, text=text)[0], 0, f"{' '.join(line)} by name")
+        same(plain(*line, "--context=here", text=text)[0], 0, f"{' '.join(line)} by name, behind it")
+        same(plain(*line, text=text, LEAT_BROKERS=b.address)[0], 0, f"{' '.join(line)} with LEAT_BROKERS")
+        same(leat(b, *line, text=text)[0], 0, f"{' '.join(line)} with -b")
+    path = f"{HOME}/context.conf"
+    with open(path, "w") as file:
+        file.write(f"bootstrap.servers={b.address}\n")
+    same(plain("-L", KCAT_CONFIG=path)[0], 0, "a file that is named goes before the current one")
+    assert "127.0.0.1:1 (" in plain("-L", KCAT_CONFIG=path, LEAT_CONTEXT="nowhere")[2]
+
+
 def check_contexts(b):
     same(plain("context", "list")[:2], (0, ""), "no context yet")
     same(plain("context", "save", "here", "-b", b.address, "-X", "client.id=ctx")[0], 0, "saved")
@@ -290,6 +310,7 @@ def check_contexts(b):
     same(plain("context", "use", "nowhere")[0], 0, "used from now on")
     assert "127.0.0.1:1 (" in plain("topic", "list")[2]
     same(plain("topic", "list", LEAT_BROKERS=b.address)[0], 0, "LEAT_BROKERS goes before the current one")
+    check_kcat_contexts(b)
     same([(row["name"], row["current"]) for row in json.loads(plain("context", "list", "--output", "json")[1])],
          [("here", False), ("nowhere", True)], "listed")
     status, _, error = plain("--context", "none", "topic", "list")

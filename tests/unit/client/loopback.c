@@ -522,6 +522,20 @@ Test(loopback, an_unreachable_broker_is_named)
     leat_close(c);
 }
 
+Test(loopback, what_keeps_a_topic_unknown_is_named)
+{
+    leat_options o = LEAT_OPTIONS_INIT;
+    leat_client *c;
+    leat_error e;
+    int64_t offset;
+    o.timeout_ms = 500;
+    cr_assert_eq(leat_open(&c, "127.0.0.1:1", &o, &e), 0);
+    cr_assert_lt(leat_offset_at(c, "t", 0, LEAT_LATEST, &offset, &e), 0);
+    cr_assert_str_eq(e.message, "cannot look up an offset of topic t: cannot reach 127.0.0.1:1 "
+                                "(refused): is leatd running?");
+    leat_close(c);
+}
+
 Test(loopback, a_hostile_broker_cannot_crash_a_client)
 {
     for (uint64_t seed = 100; seed < 112; seed++) {
