@@ -30,8 +30,8 @@ static void admin_start(struct shell_task *task)
     if (op->topic) {
         op->meta = topic_get(core, op->topic, false);
     }
-    call_start(&op->call, core, op->kind, core_after_ms(core, core->options.timeout_ms),
-               admin_done);
+    int timeout_ms = op->timeout_ms ? op->timeout_ms : core->options.timeout_ms;
+    call_start(&op->call, core, op->kind, core_after_ms(core, timeout_ms), admin_done);
 }
 
 int admin_run(struct admin_op *op, leat_error *e)

@@ -16,6 +16,7 @@ struct admin_op {
     const struct call_kind *kind;
     const char *topic; /* of calls that go to the leader of a partition, or NULL */
     int32_t partition;
+    int timeout_ms; /* 0: the client's */
     struct topic *meta;
     bool finished;
 };
@@ -25,7 +26,7 @@ enum {
     ADMIN_HEAP_MAX = 1 << 30, /* of a result */
 };
 
-/* The op is zeroed but for client, kind, topic and partition: the call's result, with *e filled. */
+/* The op is zeroed but for client, kind, topic, partition and timeout: the call's result, with *e filled. */
 int admin_run(struct admin_op *op, leat_error *e);
 
 static inline struct admin_op *admin_of(struct call *c)

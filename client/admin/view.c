@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* leat_metadata(): what the cluster consists of, asked anew and copied into a heap of its own. */
+/* leat_metadata(), leat_connect(): what the cluster consists of, asked anew and copied into a heap of its own. */
 #include "admin/admin.h"
 
 #include <stdlib.h>
@@ -206,15 +206,30 @@ static int view_decode(struct call *c, struct reader *reader, int version)
     return error;
 }
 
+static const struct call_kind view_kind = {
+    .request = {WIRE_METADATA, 4, 13},
+    .name = "ask about the cluster",
+    .encode = view_encode,
+    .decode = view_decode,
+};
+
+int leat_connect(leat_client *c, int timeout_ms, leat_error *e)
+{
+    struct view_op op = {.admin = {.client = c, .kind = &view_kind, .timeout_ms = timeout_ms},
+                         .topic = ""};
+    if (timeout_ms <= 0) {
+        return error_set(e, ERR_INVALID_ARGUMENT, "leat_connect() needs milliseconds to wait");
+    }
+    int error = admin_run(&op.admin, e);
+    if (!error) {
+        leat_meta_free(&op.result->meta);
+    }
+    return error;
+}
+
 int leat_metadata(leat_client *c, const char *topic, leat_meta **out, leat_error *e)
 {
-    static const struct call_kind kind = {
-        .request = {WIRE_METADATA, 4, 13},
-        .name = "ask about the cluster",
-        .encode = view_encode,
-        .decode = view_decode,
-    };
-    struct view_op op = {.admin = {.client = c, .kind = &kind}, .topic = topic};
+    struct view_op op = {.admin = {.client = c, .kind = &view_kind}, .topic = topic};
     if (!out || (topic && strlen(topic) > WIRE_STRING_MAX)) {
         return error_set(e, ERR_INVALID_ARGUMENT, "leat_metadata() needs a place for the answer");
     }

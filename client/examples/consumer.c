@@ -10,9 +10,9 @@ int main(int argc, char **argv)
     leat_client *client;
     leat_consumer *consumer;
     leat_error e;
-    leat_start start = {argc > 2 ? argv[2] : "orders", 0, LEAT_EARLIEST, 0};
+    leat_start start = {argc > 2 ? argv[2] : "example-events", 0, LEAT_EARLIEST, 0};
     if (leat_open(&client, argc > 1 ? argv[1] : "127.0.0.1:9092", NULL, &e) ||
-        leat_consumer_open(&consumer, client, NULL, NULL, &e) ||
+        leat_connect(client, 2000, &e) || leat_consumer_open(&consumer, client, NULL, NULL, &e) ||
         leat_assign(consumer, &start, 1, &e)) {
         fprintf(stderr, "%s\n", e.message);
         return 1;
@@ -22,7 +22,8 @@ int main(int argc, char **argv)
         const leat_record *records;
         count = leat_poll(consumer, &records, 5000, &e);
         if (count <= 0) {
-            fprintf(stderr, "%s\n", count ? e.message : "nothing came within 5 s");
+            fprintf(stderr, "%s\n",
+                    count ? e.message : "nothing came within 5 s: does anybody publish?");
             break;
         }
         for (int i = 0; i < count && seen < 10; i++, seen++) {

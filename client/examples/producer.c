@@ -11,7 +11,7 @@ int main(int argc, char **argv)
     leat_producer *producer;
     leat_error e;
     if (leat_open(&client, argc > 1 ? argv[1] : "127.0.0.1:9092", NULL, &e) ||
-        leat_producer_open(&producer, client, NULL, &e)) {
+        leat_connect(client, 2000, &e) || leat_producer_open(&producer, client, NULL, &e)) {
         fprintf(stderr, "%s\n", e.message);
         return 1;
     }
@@ -19,7 +19,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < 10 && !failed; i++) {
         char key[32], value[64];
         leat_record r = LEAT_RECORD_INIT;
-        r.topic = argc > 2 ? argv[2] : "orders";
+        r.topic = argc > 2 ? argv[2] : "example-events";
         r.key.data = key;
         r.key.len = (size_t)snprintf(key, sizeof key, "customer-%d", i % 3);
         r.value.data = value;

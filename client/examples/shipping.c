@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Ships each order at least once, in group "shipping". Usage: shipping [HOST:PORT [IDLE_MS]] */
+/* Ships each order at least once. Usage: shipping [HOST:PORT [IDLE_MS]] */
 #include <leat/leat.h>
 
 #include <stdio.h>
@@ -16,16 +16,16 @@ int main(int argc, char **argv)
     const leat_record *orders;
     o.reset = LEAT_RESET_EARLIEST, o.auto_commit = false;
     if (leat_open(&client, argc > 1 ? argv[1] : "127.0.0.1:9092", NULL, &e) ||
-        leat_producer_open(&out, client, NULL, &e) ||
-        leat_consumer_open(&in, client, "shipping", &o, &e) ||
-        leat_subscribe(in, (const char *const[]){"orders"}, 1, &e)) {
+        leat_connect(client, 2000, &e) || leat_producer_open(&out, client, NULL, &e) ||
+        leat_consumer_open(&in, client, "example-shipping", &o, &e) ||
+        leat_subscribe(in, (const char *const[]){"example-orders"}, 1, &e)) {
         return fprintf(stderr, "%s\n", e.message), 1;
     }
     int wait_ms = argc > 2 ? (int)strtol(argv[2], NULL, 10) : -1, count, failed = 0;
     while (!failed && (count = leat_poll(in, &orders, wait_ms, &e)) != 0) {
         for (int i = 0; i < count; i++) {
             leat_record shipment = LEAT_RECORD_INIT;
-            shipment.topic = "shipments";
+            shipment.topic = "example-shipments";
             shipment.key = orders[i].key;
             failed = failed || leat_produce(out, &shipment, NULL, &e);
         }

@@ -153,7 +153,11 @@ def check_mixed(b, strategy):
 
 def check_examples(b):
     """Two services exchange events through groups; each order is shipped once while both shippers live."""
-    for topic in ("orders", "shipments"):
+    for example in ("producer", "consumer", "orders", "shipping"):
+        alone = subprocess.run([f"{BUILD}/examples/example_{example}", "127.0.0.1:1"], capture_output=True, text=True, timeout=20)
+        same((alone.returncode, alone.stdout, alone.stderr), (1, "", "cannot reach 127.0.0.1:1 (refused): is leatd running?\n"),
+             f"{example} without a broker")
+    for topic in ("example-orders", "example-shipments"):
         make_topic(b, Ledger(topic, 3))
     shippers = [subprocess.Popen([f"{BUILD}/examples/example_shipping", b.address, "3000"]) for _ in range(2)]
     done = subprocess.run([f"{BUILD}/examples/example_orders", b.address], capture_output=True, text=True, timeout=LIMIT_S)

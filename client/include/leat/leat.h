@@ -162,6 +162,11 @@ LEAT_API int leat_options_set(leat_options *o, const char *name, const char *val
 LEAT_API int leat_open(leat_client **out, const char *brokers, const leat_options *options,
                        leat_error *e);
 
+/* Waits until a broker has answered, at most `timeout_ms` (> 0): for programs that would rather say
+ * that nobody is there than wait for it. The error is that of the last attempt: LEAT_ERR_UNREACHABLE
+ * names the broker and the reason. The client is of use afterwards in any case, and goes on trying. */
+LEAT_API int leat_connect(leat_client *c, int timeout_ms, leat_error *e);
+
 /* Ends the connections and the thread. Its producers and consumers are closed before. NULL is
  * accepted. */
 LEAT_API void leat_close(leat_client *c);

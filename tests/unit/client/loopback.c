@@ -522,6 +522,20 @@ Test(loopback, an_unreachable_broker_is_named)
     leat_close(c);
 }
 
+Test(loopback, who_asks_whether_a_broker_is_there_is_told)
+{
+    leat_client *c;
+    leat_error e;
+    cr_assert_eq(leat_open(&c, "127.0.0.1:1", NULL, &e), 0);
+    cr_assert_eq(leat_connect(c, 0, &e), LEAT_ERR_ARGUMENT);
+    cr_assert_eq(leat_connect(c, 200, &e), LEAT_ERR_UNREACHABLE, "%s", e.message);
+    cr_assert_str_eq(e.message, "cannot reach 127.0.0.1:1 (refused): is leatd running?");
+    leat_close(c);
+    struct bench b = bench_open(3, 1);
+    cr_assert_eq(leat_connect(b.client, 10000, &b.e), 0, "%s", b.e.message);
+    bench_close(&b);
+}
+
 Test(loopback, what_keeps_a_topic_unknown_is_named)
 {
     leat_options o = LEAT_OPTIONS_INIT;
