@@ -239,6 +239,7 @@ int offline_dump(const struct offline_dump *request, char why[static OFFLINE_WHY
     if (!error) {
         d.o.watch = &request->watch;
         error = dump_path(&d, request->path);
+        dump_checkpoints_free(&d);
     }
     offline_close(&d.o);
     return error;

@@ -14,6 +14,7 @@ struct window {
     size_t size, capacity; /* held */
     uint64_t position;     /* of data[0] in the file */
     bool ended;
+    struct unfinished unfinished; /* laid over the file */
 };
 
 /* Moves to `position` and holds `wanted` bytes from there on, or what is left of the file. */
@@ -41,6 +42,8 @@ static int window_hold(struct dumping *d, struct io_file *file, struct window *w
     if (got < 0) {
         return (int)got;
     }
+    got = unfinished_cover(&w->unfinished, w->position + w->size, w->data + w->size,
+                           w->capacity - w->size, (size_t)got);
     w->ended = (uint64_t)got < w->capacity - w->size;
     w->size += (size_t)got;
     return offline_advance(&d->o, (uint64_t)got);
@@ -95,7 +98,7 @@ static void batch_records(struct dumping *d, const struct batch_header *h, const
 /* --- batches -------------------------------------------------------------------------------------- */
 
 static void show_batch(struct dumping *d, const struct batch_header *h, uint64_t position,
-                       const char *wrong)
+                       const struct unfinished *u, const char *wrong)
 {
     dump_number(d, "position", (int64_t)position);
     dump_number(d, "size", h->size);
@@ -119,10 +122,29 @@ static void show_batch(struct dumping *d, const struct batch_header *h, uint64_t
     if (h->attributes & BATCH_CONTROL) {
         dump_bool(d, "control", true);
     }
+    if (u->bytes.size && position + h->size > u->position) {
+        dump_text(d, "from", u->from);
+    }
     if (wrong) {
         dump_text(d, "wrong", wrong);
     }
     dump_item(d, "batch");
+}
+
+/* What of a segment that grows may not have been shown. */
+static void show_newer(struct dumping *d, const struct unfinished *u)
+{
+    if (!u->alone && (u->position == UINT64_MAX || u->clean)) {
+        return;
+    }
+    dump_text(d, "note",
+              u->alone
+                  ? "no checkpoint is at hand: it holds the last block of a partition's newest "
+                    "segment; dump it where it stands in its data directory"
+                  : "what was appended after the newest checkpoint may stand in the journal "
+                    "alone, until it is written here: leat log dump shows journals, a start "
+                    "puts them together");
+    dump_item(d, "newer");
 }
 
 /* What stands behind the last batch: space that was made ahead is zeros. */
@@ -153,11 +175,12 @@ static int show_rest(struct dumping *d, struct io_file *file, struct window *w, 
         dump_number(d, "size", (int64_t)rest);
         if (zeros < rest) {
             dump_text(d, "wrong",
-                      "no batch begins here: damage, or the end of the newest segment (its last "
-                      "block stands in the checkpoint: leat log verify knows)");
+                      "no batch begins here: damage, or the end of the newest segment (what "
+                      "follows stands in the checkpoint or the journal: leat log verify knows)");
         }
         dump_item(d, zeros == rest ? "unused" : "rest");
     }
+    show_newer(d, &w->unfinished);
     return 0;
 }
 
@@ -177,8 +200,9 @@ static const char *batch_wrong(const struct batch_header *h, const uint8_t *data
                                int64_t expected)
 {
     if (batch_check_crc(h, data)) {
-        return last ? "its checksum does not hold here: the last block of the newest segment "
-                      "stands in the checkpoint, leat log verify puts it together"
+        return last ? "its checksum does not hold here: damage, or the end of the newest segment "
+                      "(what follows stands in the checkpoint or the journal: leat log verify "
+                      "knows)"
                     : "its checksum does not hold";
     }
     if (batch_check_rules(h, BATCH_FROM_LOG)) {
@@ -193,6 +217,7 @@ int dump_batches(struct dumping *d, struct io_file *file)
     uint64_t position = 0;
     int64_t expected = -1;
     int error = w.data ? 0 : offline_fail(&d->o, ERR_NO_MEMORY, "no memory to read %s", d->name);
+    dump_unfinished(d, &w.unfinished);
     while (!error) {
         struct batch_header h;
         error = window_hold(d, file, &w, position, BATCH_LENGTH_FROM);
@@ -215,7 +240,7 @@ int dump_batches(struct dumping *d, struct io_file *file)
         }
         const uint8_t *data = w.data + (position - w.position);
         const char *wrong = batch_wrong(&h, data, !follows, expected);
-        show_batch(d, &h, position, wrong);
+        show_batch(d, &h, position, &w.unfinished, wrong);
         if (d->request->records && !wrong) {
             batch_records(d, &h, data);
         }

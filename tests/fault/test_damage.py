@@ -412,9 +412,23 @@ def shown(original, what):
     wrong = [item for item in items
              if "wrong" in item and item["item"] != "rest" and "in the checkpoint" not in item["wrong"]]
     check(not wrong, f"{what}: {wrong[:3]}")
-    batches = [item for item in dumped(f"{original.data}/topics/t-0") if item["item"] == "batch"]
-    bases = [batch["offset"] for batch in batches]
-    check(bases == list(range(0, 8 * len(bases), 8)) and len(bases) > 100, f"{what}: batches at {bases}")
+    acked = sorted(original.bulk.acked["t", 0])
+    items = dumped(f"{original.data}/topics/t-0")
+    batches = [item for item in items if item["item"] == "batch" and "wrong" not in item]
+    bases, newer = [batch["offset"] for batch in batches], [item for item in items if item["item"] == "newer"]
+    check(bases == acked[:len(bases)] and len(bases) > 100, f"{what}: batches at {bases}")
+    if original.name == "clean":  # the checkpoint holds the end
+        check(bases == acked and not newer, f"{what}: batches at {bases}, {newer}")
+        check(batches[-1]["from"].startswith("journal-0/checkpoint-"), f"{what}: {batches[-1]}")
+    else:  # the journal does
+        check(newer and "journal" in newer[-1]["note"], f"{what}: nothing says that newer batches are elsewhere")
+    alone = f"{SCRATCH}/alone-{original.name}"
+    shutil.copytree(f"{original.data}/topics/t-0", alone)
+    items = dumped(alone)
+    bases = [item["offset"] for item in items if item["item"] == "batch" and "wrong" not in item]
+    check(bases == acked[:len(bases)] and len(bases) > 100, f"{what}: a partition without its root: {bases}")
+    newer = [item["note"] for item in items if item["item"] == "newer"]
+    check(len(newer) == 1 and "no checkpoint is at hand" in newer[0], f"{what}: a partition without its root: {newer}")
     records = [item for item in dumped(f"{original.data}/{SEGMENT}.log", "--records") if item["item"] == "record"]
     check([r["offset"] for r in records] == list(range(len(records))), f"{what}: {records[:9]}")
     kind = original.bulk.acked["t", 0][8]
