@@ -14,6 +14,7 @@ struct change {
     leat_group_position position; /* the new one */
     int64_t committed;            /* -1: nothing */
     int64_t start, end;
+    int64_t asked; /* what position.offset would be if the log went so far */
 };
 
 /* --- which partitions ------------------------------------------------------------------------------- */
@@ -134,6 +135,7 @@ static void find_offsets(struct cli *cli, const struct group_job *job, struct ch
                      : job->to == RESET_SHIFT  ? shifted(c, job->number)
                      : queries[i].offset < 0   ? c->end
                                                : queries[i].offset;
+        c->asked = to;
         c->position.offset = to < c->start ? c->start : to > c->end ? c->end : to;
     }
     free(queries);
@@ -176,17 +178,38 @@ static struct change *find_changes(struct cli *cli, const struct group_job *job,
 
 /* --- showing and doing ------------------------------------------------------------------------------ */
 
+/* Why the new offset is not the one that was asked for; null: it is. */
+static json_t *cut_json(const struct change *c)
+{
+    char text[80];
+    if (c->asked == c->position.offset) {
+        return json_null();
+    }
+    snprintf(text, sizeof text, "%lld is %s", (long long)c->asked,
+             c->asked < c->start ? "before the start" : "beyond the end");
+    return json_string(text);
+}
+
+static bool any_cut(const struct change *changes, size_t count)
+{
+    size_t i = 0;
+    while (i < count && changes[i].asked == changes[i].position.offset) {
+        i++;
+    }
+    return i < count;
+}
+
 static json_t *changes_json(const struct change *changes, size_t count)
 {
     json_t *rows = json_array();
     for (size_t i = 0; i < count; i++) {
         const struct change *c = &changes[i];
-        json_t *row =
-            json_pack("{s:s,s:i,s:o,s:I,s:I,s:I,s:I}", "topic", c->position.topic, "partition",
-                      (int)c->position.partition, "committed",
-                      c->committed < 0 ? json_null() : json_integer(c->committed), "new",
-                      (json_int_t)c->position.offset, "start", (json_int_t)c->start, "end",
-                      (json_int_t)c->end, "lag", (json_int_t)(c->end - c->position.offset));
+        json_t *row = json_pack("{s:s,s:i,s:o,s:I,s:I,s:I,s:I,s:o}", "topic", c->position.topic,
+                                "partition", (int)c->position.partition, "committed",
+                                c->committed < 0 ? json_null() : json_integer(c->committed), "new",
+                                (json_int_t)c->position.offset, "start", (json_int_t)c->start,
+                                "end", (json_int_t)c->end, "lag",
+                                (json_int_t)(c->end - c->position.offset), "note", cut_json(c));
         json_array_append_new(rows, row);
     }
     return rows;
@@ -216,14 +239,15 @@ static void execute(struct cli *cli, const struct group_job *job, const struct c
 
 int group_reset(struct cli *cli, const struct group_job *job)
 {
-    static const struct column columns[] = {{"topic", "TOPIC", false},
-                                            {"partition", "PARTITION", true},
-                                            {"committed", "COMMITTED", true},
-                                            {"new", "NEW", true},
-                                            {"start", "START", true},
-                                            {"end", "END", true},
-                                            {"lag", "LAG", true},
-                                            {NULL, NULL, false}};
+    struct column columns[] = {{"topic", "TOPIC", false},
+                               {"partition", "PARTITION", true},
+                               {"committed", "COMMITTED", true},
+                               {"new", "NEW", true},
+                               {"start", "START", true},
+                               {"end", "END", true},
+                               {"lag", "LAG", true},
+                               {"note", "NOTE", false},
+                               {NULL, NULL, false}};
     if (job->name_count != 1) {
         cli_usage("reset one group at a time");
     }
@@ -235,6 +259,9 @@ int group_reset(struct cli *cli, const struct group_job *job)
     struct change *changes = find_changes(cli, job, &count);
     json_t *rows = changes_json(changes, count);
     bool table = cli->output == OUTPUT_TABLE;
+    if (!any_cut(changes, count)) {
+        columns[7] = columns[8]; /* no note */
+    }
     if (table && !(cli->quiet && job->execute)) {
         output_table(rows, columns);
     }

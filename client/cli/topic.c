@@ -345,7 +345,7 @@ static void offsets_rows(struct cli *cli, const leat_meta_topic *t, const int64_
                       when ? "offset" : "start", (json_int_t)first[i]);
         if (!when) {
             json_object_set_new(row, "end", json_integer(ends[i]));
-            json_object_set_new(row, "records", json_integer(ends[i] - first[i]));
+            json_object_set_new(row, "offsets", json_integer(ends[i] - first[i]));
         }
         json_array_append_new(rows, row);
     }
@@ -357,7 +357,7 @@ static int topic_offsets(struct cli *cli, struct topic_job *job)
 {
     static const struct column columns[] = {
         {"topic", "TOPIC", false}, {"partition", "PARTITION", true}, {"start", "START", true},
-        {"end", "END", true},      {"records", "RECORDS", true},     {NULL, NULL, false}};
+        {"end", "END", true},      {"offsets", "OFFSETS", true},     {NULL, NULL, false}};
     static const struct column time_columns[] = {{"topic", "TOPIC", false},
                                                  {"partition", "PARTITION", true},
                                                  {"offset", "OFFSET", true},

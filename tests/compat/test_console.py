@@ -180,7 +180,8 @@ def check_structured(b):
     same(answer("topic", "alter", "s1", "--set", "retention.ms=1000"), [{"topic": "s1", "altered": True}], "alter")
     same(answer("topic", "add-partitions", "s1", "--total", "2"), [{"topic": "s1", "partitions": 2}], "add-partitions")
     same(answer("topic", "trim", "s2", "-o", "end"), [{"topic": "s2", "partition": 0, "start": 0}], "trim")
-    same([row["partition"] for row in answer("topic", "offsets", "s1")], [0, 1], "offsets")
+    same(answer("topic", "offsets", "s1")[1], {"topic": "s1", "partition": 1, "start": 0, "end": 0, "offsets": 0}, "offsets")
+    same(leat(b, "topic", "offsets", "s1")[1].splitlines()[0].split(), ["TOPIC", "PARTITION", "START", "END", "OFFSETS"], "in a table")
     same(answer("topic", "delete", "s1", "s2"), [{"topic": "s1", "deleted": True}, {"topic": "s2", "deleted": True}], "delete")
     status, out, _ = leat(b, "topic", "create", "half", "half", "--output", "json")
     same((status, json.loads(out)), (1, [{"topic": "half", "created": True}]), "what was done before an error")
@@ -205,13 +206,20 @@ def check_groups(b):
     refused(b, 4, "topic g has no partition 2", "group", "reset", "billing", "-t", "g:0,2", "--to-latest")
     status, out, error = leat(b, "group", "reset", "billing", "-t", "g", "--to-offset", "3")
     assert status == 0 and "nothing was changed" in error and "NEW" in out, (status, out, error)
+    assert re.search(r"^g +1 +- +0 +0 +0 +0 +3 is beyond the end$", out, re.M) and re.search(r"^g +0 +- +3 +0 +4 +1 +-$", out, re.M), out
+    assert "NOTE" not in leat(b, "group", "reset", "billing", "-t", "g:0", "--to-offset", "3")[1], "a note for nothing"
+    same([row["note"] for row in json.loads(leat(b, "group", "reset", "billing", "-t", "g", "--to-offset", "3", "--output", "json")[1])["offsets"]],
+         [None, "3 is beyond the end"], "what is cut is said in JSON, too")
     same(plain("-b", b.address, "group", "list")[1], "", "a preview makes no group")
     same(leat(b, "group", "reset", "billing", "-t", "g", "--to-offset", "3", "--execute")[0], 0, "executed")
     same(lag(b, "billing"), {("g", 0): (3, 1), ("g", 1): (0, 0)}, "offsets are kept within the log")
-    for arguments, wanted in ((("--shift", "-2"), 1), (("--shift", "100"), 4), (("--to-earliest",), 0), (("--to-latest",), 4),
+    for arguments, wanted in ((("--shift", "-2"), 1), (("--shift", "100"), 4), (("--shift", "-100"), 0), (("--to-offset", "3"), 3), (("--to-earliest",), 0), (("--to-latest",), 4),
                               (("--to-time", str(before)), 0), (("--to-time", str(before + 10 ** 9)), 4), (("-t", "g:0", "--to-offset", "2"), 2)):
         same(leat(b, "group", "reset", "billing", "--execute", *arguments)[0], 0, f"reset {' '.join(arguments)}")
         same(lag(b, "billing")["g", 0], (wanted, 4 - wanted), f"and is at {wanted}")
+    for arguments, note in ((("--shift", "-100"), "-98 is before the start"), (("--shift", "3"), "5 is beyond the end"), (("--shift", "2"), "")):
+        out = leat(b, "group", "reset", "billing", "-t", "g:0", *arguments)[1]
+        same(("NOTE" in out, note in out), (bool(note), True), f"the preview of {' '.join(arguments)}: {note}")
     row = json.loads(leat(b, "group", "lag", "billing", "--output", "json")[1])[0]
     assert 0 <= row["lag_ms"] <= int(time.time() * 1000) - before + 1, row
     described = json.loads(leat(b, "group", "describe", "billing", "--output", "json")[1])[0]
