@@ -113,6 +113,14 @@ const char *cli_records(unsigned long long number, char room[static 48])
     return room;
 }
 
+const char *cli_counted(unsigned long long number, const char *one, const char *many,
+                        char room[static 64])
+{
+    char digits[32];
+    snprintf(room, 64, "%s %.30s", cli_count(number, digits), number == 1 ? one : many);
+    return room;
+}
+
 void cli_say(const char *format, ...)
 {
     va_list arguments;

@@ -64,7 +64,8 @@ struct cli_flag {
     const char *argument; /* what its value is, for help: "FILE"; NULL: it takes none */
     const char *help;     /* NULL: another spelling of a flag that has one */
     const char *actions;  /* those that know it, "create alter"; NULL: all */
-    const char *values;   /* for completion: words, or "@topic", "@group", "@context" */
+    const char *values;   /* for completion: words, or "@topic", "@topic-config", "@group",
+                             "@context" */
 };
 
 /* What follows a command that has actions: "topic create". Tables end with name NULL. */
@@ -189,5 +190,7 @@ int64_t cli_wall_ms(void);
 /* "12,345,678" */
 const char *cli_count(unsigned long long number, char room[static 32]);
 
-/* "12,345,678 records", "1 record" */
+/* "12,345,678 records", "1 record"; and of any other thing. */
 const char *cli_records(unsigned long long number, char room[static 48]);
+const char *cli_counted(unsigned long long number, const char *one, const char *many,
+                        char room[static 64]);

@@ -79,8 +79,10 @@ static int cluster_info(struct cli *cli, struct cluster_job *job)
                              (int)meta->controller, "topics", (json_int_t)meta->topic_count,
                              "partitions", (json_int_t)partitions, "brokers", brokers_json(meta));
     if (!output_value(cli, info)) {
-        printf("cluster %s, %zu topics, %zu partitions\n\n", meta->cluster_id, meta->topic_count,
-               partitions);
+        char topics[64], room[64];
+        printf("cluster %s, %s, %s\n\n", meta->cluster_id,
+               cli_counted(meta->topic_count, "topic", "topics", topics),
+               cli_counted(partitions, "partition", "partitions", room));
         output_table(json_object_get(info, "brokers"), broker_columns);
         json_decref(info);
     }
@@ -115,8 +117,10 @@ static int cluster_health(struct cli *cli, struct cluster_job *job)
         json_pack("{s:b,s:I,s:I,s:I}", "healthy", healthy, "partitions", (json_int_t)partitions,
                   "leaderless", (json_int_t)leaderless, "under_replicated", (json_int_t)lagging);
     if (!output_value(cli, health)) {
-        printf("%s: %zu partitions, %zu without a leader, %zu under-replicated\n",
-               healthy ? "healthy" : "not healthy", partitions, leaderless, lagging);
+        char room[64];
+        printf("%s: %s, %zu without a leader, %zu under-replicated\n",
+               healthy ? "healthy" : "not healthy",
+               cli_counted(partitions, "partition", "partitions", room), leaderless, lagging);
         json_decref(health);
     }
     return cli_interrupted ? cli_interrupt_status() : healthy ? EXIT_DONE : EXIT_FAILED;

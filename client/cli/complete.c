@@ -15,6 +15,7 @@ static const char script_bash[] =
     "_leat() {\n"
     "    local IFS=$'\\n' last=\"${COMP_WORDS[COMP_CWORD]}\"\n"
     "    COMPREPLY=($(leat __complete \"${COMP_WORDS[@]:1:COMP_CWORD-1}\" \"$last\" 2>/dev/null))\n"
+    "    [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace 2>/dev/null\n"
     "}\n"
     "complete -o default -F _leat leat\n";
 
@@ -72,6 +73,7 @@ struct completing {
     const char *last; /* what is being typed */
     const struct cli_command *command;
     const struct cli_action *action;
+    bool help; /* the command was asked about: leat help COMMAND ACTION */
 };
 
 static void offer(const struct completing *c, const char *word)
@@ -107,6 +109,26 @@ static void offer_groups(const struct completing *c)
     leat_groups_free(groups);
 }
 
+/* The keys of a topic's configuration, as the broker's first topic has them. */
+static void offer_topic_configs(const struct completing *c)
+{
+    leat_meta *meta;
+    leat_configs *configs;
+    if (leat_metadata(c->cli->client, NULL, &meta, NULL)) {
+        return;
+    }
+    if (meta->topic_count && !leat_configs_get(c->cli->client, LEAT_RESOURCE_TOPIC,
+                                               meta->topics[0]->name, &configs, NULL)) {
+        for (size_t i = 0; i < configs->count; i++) {
+            char key[128];
+            snprintf(key, sizeof key, "%.120s=", configs->entries[i]->name);
+            offer(c, key);
+        }
+        leat_configs_free(configs);
+    }
+    leat_meta_free(meta);
+}
+
 static void offer_contexts(const struct completing *c)
 {
     char *directory = context_directory(false);
@@ -139,6 +161,8 @@ static void offer_values(const struct completing *c, const char *values)
         cli_connect(c->cli);
         if (strcmp(values, "@topic") == 0) {
             offer_topics(c);
+        } else if (strcmp(values, "@topic-config") == 0) {
+            offer_topic_configs(c);
         } else {
             offer_groups(c);
         }
@@ -202,6 +226,8 @@ static void complete(struct completing *c, const struct cli_flag *waiting)
         offer_flags(c, cli_global_flags, NULL);
     } else if (!c->command) {
         offer_commands(c);
+    } else if (c->help && (c->action || !c->command->actions)) {
+        return; /* nothing follows */
     } else if (c->command->actions && !c->action) {
         for (const struct cli_action *a = c->command->actions; a->name; a++) {
             if (a->summary) {
@@ -224,6 +250,10 @@ static int complete_run(struct cli *cli, struct args *a)
             if (waiting->letter == 'b' && waiting->name && strcmp(waiting->name, "brokers") == 0) {
                 cli->brokers = word;
             }
+            if (waiting->letter == 'c' && strcmp(waiting->name, "context") == 0) {
+                cli->context = word;
+                context_apply(cli);
+            }
             waiting = NULL;
             continue;
         }
@@ -236,6 +266,8 @@ static int complete_run(struct cli *cli, struct args *a)
             if (!c.command) {
                 return EXIT_DONE;
             }
+            c.help = c.help || c.command == &command_help;
+            c.command = c.command == &command_help ? NULL : c.command;
             continue;
         }
         for (const struct cli_action *one = c.command->actions; one && one->name && !c.action;

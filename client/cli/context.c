@@ -287,8 +287,11 @@ static int context_run(struct cli *cli, struct args *a)
         }
     }
     int action = args_action(a);
+    if (action == CONTEXT_SAVE && !job.name) {
+        cli_usage("save under which name? leat context save staging -b HOST:PORT -X KEY=VALUE");
+    }
     if (action != CONTEXT_LIST && !job.name) {
-        cli_usage("context %s NAME: which one?", a->action->name);
+        cli_usage("context %s NAME: which one? (leat context list shows them)", a->action->name);
     }
     switch (action) {
     case CONTEXT_SAVE:

@@ -309,7 +309,9 @@ static int group_delete(struct cli *cli, const struct group_job *job)
                                   json_pack("{s:s,s:b,s:I}", "group", job->names[i], "deleted", !p,
                                             "offsets_deleted", (json_int_t)count));
         } else if (!cli->quiet && p) {
-            printf("group %s has forgotten %zu partitions\n", job->names[i], count);
+            char room[64];
+            printf("group %s has forgotten %s\n", job->names[i],
+                   cli_counted(count, "partition", "partitions", room));
         } else if (!cli->quiet) {
             printf("deleted group %s\n", job->names[i]);
         }

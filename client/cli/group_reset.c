@@ -272,7 +272,9 @@ int group_reset(struct cli *cli, const struct group_job *job)
     if (!output_done(cli, json_pack("{s:s,s:b,s:O}", "group", job->names[0], "executed", done,
                                     "offsets", rows)) &&
         !cli->quiet && done) {
-        printf("moved %zu partitions of group %s\n", count, job->names[0]);
+        char room[64];
+        printf("moved %s of group %s\n", cli_counted(count, "partition", "partitions", room),
+               job->names[0]);
     } else if (!cli->quiet && !done) {
         cli_say("nothing was changed: --execute does it");
     }

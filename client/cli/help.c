@@ -152,7 +152,7 @@ static int version_run(struct cli *cli, struct args *a)
 static const struct cli_flag none[] = {{0}};
 
 const struct cli_command command_help = {.name = "help",
-                                         .words = "[COMMAND]",
+                                         .words = "[COMMAND [ACTION]]",
                                          .summary = "this page, or that of a command",
                                          .flags = none,
                                          .run = help_run};

@@ -103,6 +103,9 @@ static void log_found(void *context, const struct offline_finding *f)
         json_array_append_new(job->findings, one);
         return;
     }
+    if (job->cli->quiet && f->severity != OFFLINE_DAMAGE) {
+        return;
+    }
     log_clear(job);
     printf("%s/%s", job->path, f->file);
     if (f->position >= 0) {
@@ -113,10 +116,12 @@ static void log_found(void *context, const struct offline_finding *f)
 
 static void log_summary(const struct log_job *job, const struct offline_counts *c)
 {
-    char logs[32], segments[32], batches[32], groups[32];
-    printf("%s: %s logs, %s segments with %s batches (%.1f MB), %s live journal groups: ",
-           job->path, cli_count(c->logs, logs), cli_count(c->segments, segments),
-           cli_count(c->batches, batches), (double)c->bytes / 1e6, cli_count(c->groups, groups));
+    char logs[64], segments[64], batches[64], groups[64];
+    printf("%s: %s, %s with %s (%.1f MB), %s: ", job->path,
+           cli_counted(c->logs, "log", "logs", logs),
+           cli_counted(c->segments, "segment", "segments", segments),
+           cli_counted(c->batches, "batch", "batches", batches), (double)c->bytes / 1e6,
+           cli_counted(c->groups, "live journal group", "live journal groups", groups));
     if (c->damages) {
         printf("DAMAGED, %" PRIu64 " finding%s\n", c->damages, c->damages == 1 ? "" : "s");
     } else {
@@ -145,9 +150,9 @@ static int log_verify(struct log_job *job)
         return log_failed(job, error, why);
     }
     log_clear(job);
-    if (table) {
+    if (table && !job->cli->quiet) {
         log_summary(job, &counts);
-    } else {
+    } else if (!table) {
         output_value(job->cli, json_pack("{s:s,s:b,s:I,s:I,s:o,s:o}", "directory", job->path, "ok",
                                          counts.damages == 0, "damages", (json_int_t)counts.damages,
                                          "notes", (json_int_t)counts.notes, "checked",

@@ -36,7 +36,7 @@ struct produce {
     const char *path;                           /* of the input, NULL: stdin */
     unsigned long long line;                    /* of it */
     unsigned long long records, bytes, keyless; /* keyless: without the --key-field */
-    char wrong[320]; /* "file:line: why" of what cannot be published: it is the end */
+    char wrong[400]; /* "file:line: why" of what cannot be published: it is the end */
     double started, drawn;
     int problem;   /* the code of the trouble that was told */
     bool terminal; /* stderr */
@@ -105,7 +105,7 @@ static void produce_wrong(struct produce *p, const char *why)
 {
     const struct produce_job *job = p->job;
     bool lines = job->delimiter_size == 1 && *job->delimiter == '\n';
-    snprintf(p->wrong, sizeof p->wrong, "%.80s:%s%llu: %.200s", p->path ? p->path : "stdin",
+    snprintf(p->wrong, sizeof p->wrong, "%.80s:%s%llu: %.231s", p->path ? p->path : "stdin",
              lines ? "" : " record ", p->line, why);
 }
 
@@ -416,8 +416,15 @@ static void produce_open(struct produce *p)
 {
     leat_error e;
     cli_connect(p->cli);
-    /* An unreachable broker is told at once, not when the first record times out. */
-    leat_meta_free(cli_metadata(p->cli, "", true));
+    /* An unreachable broker and an impossible name are told at once, not with the first record. A topic
+     * that is not there may be made by it. */
+    leat_meta *meta = cli_metadata(p->cli, p->job->topic, true);
+    if (meta->topic_count == 1 && meta->topics[0]->code == LEAT_ERR_INVALID_TOPIC) {
+        cli_say("topic %s: %s%s", p->job->topic, leat_error_text(LEAT_ERR_INVALID_TOPIC),
+                strchr(p->job->topic, '/') ? "; a file is read with -l FILE" : "");
+        exit(EXIT_FAILED);
+    }
+    leat_meta_free(meta);
     p->cli->producer.max_block_ms = BLOCK_MS;
     if (leat_producer_open(&p->producer, p->cli->client, &p->cli->producer, &e)) {
         cli_fail(p->cli, &e);

@@ -29,9 +29,9 @@ static const struct cli_flag topic_flags[] = {
     {FLAG_PARTITIONS, 'p', "partition", "N", "this one alone", "trim"},
     {FLAG_REPLICAS, 'r', "replicas", "N", "copies of each partition", "create"},
     {FLAG_REPLICAS, 0, "replication-factor", "N", NULL, "create"},
-    {FLAG_CONFIG, 'c', "topic-config", "KEY=VALUE", "a configuration, as often as wanted",
-     "create"},
-    {FLAG_CONFIG, 0, "set", "KEY=VALUE", "changes one key", "alter create"},
+    {FLAG_CONFIG, 'c', "topic-config", "KEY=VALUE", "a configuration, as often as wanted", "create",
+     "@topic-config"},
+    {FLAG_CONFIG, 0, "set", "KEY=VALUE", "changes one key", "alter create", "@topic-config"},
     {FLAG_UNSET, 0, "unset", "KEY", "back to the default", "alter"},
     {FLAG_IF_NOT_EXISTS, 0, "if-not-exists", NULL, "one that is there is fine", "create"},
     {FLAG_IF_EXISTS, 0, "if-exists", NULL, "one that is not there is fine", "delete"},
@@ -464,8 +464,10 @@ static int command_grow(struct cli *cli, struct topic_job *job)
     if (leat_topic_grow(cli->client, topic, total, &e)) {
         cli_fail(cli, &e);
     }
+    char room[64];
     topic_done(cli, job, json_pack("{s:s,s:i}", "topic", topic, "partitions", (int)total),
-               "topic %s has %d partitions\n", topic, (int)total);
+               "topic %s has %s\n", topic,
+               cli_counted((unsigned long long)total, "partition", "partitions", room));
     return EXIT_DONE;
 }
 

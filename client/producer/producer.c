@@ -115,7 +115,8 @@ static int record_check(const struct leat_producer *p, const leat_record *r, lea
     if (!fits || record_bound(r) + BATCH_HEADER_SIZE > limit) {
         return error_set(e, ERR_MESSAGE_TOO_LARGE,
                          "a record of %zu bytes does not fit into message.max.bytes (%u), which "
-                         "counts what is around it as well",
+                         "counts what is around it as well: raise it, and the topic's "
+                         "max.message.bytes if that is smaller",
                          r->key.len + r->value.len, p->options.message_max_bytes);
     }
     return 0;

@@ -23,7 +23,7 @@
     X(REQUEST_TIMED_OUT, -7, 7, true, "the request timed out on the server")                       \
     X(BROKER_NOT_AVAILABLE, -8, 8, false, "the broker is not available")                           \
     X(REPLICA_NOT_AVAILABLE, -9, 9, true, "the replica is not available")                          \
-    X(MESSAGE_TOO_LARGE, -10, 10, false, "the batch is larger than max.message.bytes")             \
+    X(MESSAGE_TOO_LARGE, -10, 10, false, "the batch is larger than the topic's max.message.bytes") \
     X(STALE_CONTROLLER_EPOCH, -11, 11, false, "the controller has moved to another broker")        \
     X(OFFSET_METADATA_TOO_LARGE, -12, 12, false, "the metadata of the offset is too large")        \
     X(NETWORK_EXCEPTION, -13, 13, true, "the server disconnected before an answer came")           \

@@ -55,6 +55,27 @@ def check_topics(b):
     status, _, error = leat(b, "topic", "create", "far", "-r", "3")
     assert status == 1 and error.endswith("are registered.\n"), f"a broker's sentence is cut: {error}"
     assert "data.dir" in leat(b, "cluster", "config")[1]
+    same(leat(b, "topic", "create", "one")[0], 0, "a topic")
+    same(leat(b, "topic", "add-partitions", "one", "--total", "1")[0], 1, "it has one partition already")
+    same(leat(b, "group", "reset", "counts", "-t", "one", "--to-latest", "--execute")[1].splitlines()[-1], "moved 1 partition of group counts", "one")
+    same(leat(b, "group", "delete", "counts", "-t", "one")[1], "group counts has forgotten 1 partition\n", "is one partition")
+    leat(b, "group", "delete", "counts")
+    same(leat(b, "topic", "delete", "one")[0], 0, "deleted")
+
+
+def check_fresh(b):
+    """Of an empty broker, and of one thing, people read one, not \"1 things\"."""
+    assert re.match(r"cluster \S+, 0 topics, 0 partitions\n", leat(b, "cluster", "info")[1])
+    data = f"{b.scratch.name}/data"
+    status, out, _ = plain("log", "verify", data, "--force-read")
+    assert status == 0 and re.search(r": 1 log, 0 segments with 0 batches \(0.0 MB\), \d+ live journal groups?: no damage\n", out), out
+    same(leat(b, "topic", "create", "one")[0], 0, "a topic")
+    assert re.match(r"cluster \S+, 1 topic, 1 partition\n", leat(b, "cluster", "info")[1])
+    same(leat(b, "cluster", "health")[1], "healthy: 1 partition, 0 without a leader, 0 under-replicated\n", "healthy")
+    same(leat(b, "topic", "add-partitions", "one", "--total", "2")[1], "topic one has 2 partitions\n", "grown")
+    same(leat(b, "produce", "one", "-p", "0", text="x\n")[0], 0, "a record")
+    same(plain("log", "verify", data, "--force-read", "-q"), (0, "", ""), "quiet")
+    same(leat(b, "topic", "delete", "one")[0], 0, "deleted")
 
 
 def check_output(b):
@@ -76,7 +97,10 @@ def check_input(b):
     refused(b, 1, "an envelope has a \"value\"", "produce", "t", "-J", text='{"order":1}\n')
     status, _, error = leat(b, "produce", "t", "--key-field", "user", text='{"user":"a"}\n{"usr":"b"}\n')
     same((status, error), (0, "leat: 1 record without a field 'user': without a key\n"), "a field that is missing is told")
-    refused(b, 1, "a record of 1000000 bytes does not fit", "produce", "t", text="x" * 1000000)
+    refused(b, 1, "does not fit into message.max.bytes (1000000), which counts what is around it as well: raise it, and the topic's "
+            "max.message.bytes if that is smaller", "produce", "t", text="x" * 1000000)
+    refused(b, 1, "larger than the topic's max.message.bytes", "produce", "t", "-X", "message.max.bytes=3000000", text="x" * 2000000)
+    refused(b, 1, "topic //nope: the topic name is invalid: 1 to 249 of [a-zA-Z0-9._-]; a file is read with -l FILE", "produce", "//nope")
 
 
 def check_broken_input(b):
@@ -323,6 +347,9 @@ def check_contexts(b):
          [("here", False), ("nowhere", True)], "listed")
     status, _, error = plain("--context", "none", "topic", "list")
     assert status == 2 and "there is no context 'none'" in error, error
+    for action, said in (("save", "leat context save staging -b HOST:PORT"), ("use", "leat context list shows them")):
+        status, _, error = plain("context", action)
+        assert status == 2 and said in error, error
     status, _, error = plain("context", "save", "../x")
     assert status == 2 and "cannot be the name" in error, error
     same((plain("context", "rm", "here")[0], plain("context", "rm", "nowhere")[0]), (0, 0), "removed")
@@ -339,7 +366,16 @@ def check_completion(b):
     same(offered("topic", "de"), ["delete", "describe"], "actions")
     same(offered("topic", "create", "--part"), ["--partitions"], "flags")
     same(offered("produce", "-z", "z"), ["zstd"], "values")
+    same(offered("help", "t"), ["topic"], "commands to be helped with")
+    same(offered("help", "topic", "cr"), ["create"], "and actions")
+    same((offered("help", "topic", "create", ""), offered("help", "version", "")), ([], []), "and nothing more")
     same(leat(b, "topic", "create", "complete-me")[0], 0, "a topic")
+    same(offered("-b", b.address, "topic", "create", "x", "-c", "segment.b"), ["segment.bytes="], "keys of a topic")
+    same(offered("-b", b.address, "topic", "alter", "x", "--set", "segment.m"), ["segment.ms="], "keys that alter sets")
+    same(plain("context", "save", "completing", "-b", b.address)[0], 0, "a context")
+    same(offered("-c", "compl"), ["completing"], "contexts")
+    same(offered("-c", "completing", "consume", "complete-m"), ["complete-me"], "topics of a context's broker")
+    same(plain("context", "rm", "completing")[0], 0, "forgotten")
     same(offered("-b", b.address, "consume", "complete"), ["complete-me"], "topics of the broker")
     same(leat(b, "group", "reset", "complete-group", "-t", "complete-me", "--to-earliest", "--execute")[0], 0, "a group")
     same(offered("-b", b.address, "group", "lag", "comp"), ["complete-group"], "groups of the broker")
@@ -429,6 +465,7 @@ def check_cheat(b):
 
 
 with Broker("group.initial.rebalance.delay.ms=0") as broker:
+    check_fresh(broker)
     check_help(broker)
     check_groups(broker)
     check_members(broker)
