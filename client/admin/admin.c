@@ -64,7 +64,7 @@ int admin_route_leader(struct call *c, int32_t *broker)
     if (op->partition < 0 || op->partition >= t->partition_count) {
         metadata_refresh(c->core, op->meta);
         error_set(&c->error, ERR_UNKNOWN_TOPIC_OR_PARTITION,
-                  "topic %s has no partition %d: its partitions are 0 to %d", op->topic,
+                  "topic %s has no partition %d: its last partition is %d", op->topic,
                   (int)op->partition, (int)t->partition_count - 1);
         c->error.retriable = c->attempts < UNKNOWN_TOPIC_ANSWERS_MAX;
         return c->error.code;

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { HEALTH_PAUSE_US = 500000 };
+
 enum cluster_flag { FLAG_SET = 1, FLAG_UNSET, FLAG_WAIT, FLAG_LOCAL };
 
 static const struct cli_flag cluster_flags[] = {
@@ -98,20 +100,44 @@ static int cluster_brokers(struct cli *cli, struct cluster_job *job)
     return EXIT_DONE;
 }
 
+/* Who waits until all is well waits for a broker, too: it is told once why none answers. NULL: the end
+ * came first. */
+static leat_meta *health_metadata(struct cli *cli, const struct cluster_job *job)
+{
+    leat_meta *meta;
+    leat_error e;
+    for (bool told = false; job->wait; told = true) {
+        if (leat_metadata(cli->client, NULL, &meta, &e) == 0) {
+            return meta;
+        }
+        if (!told && !cli->quiet && !cli_interrupted) {
+            cli_say("%s (trying again)", e.message);
+        }
+        if (cli_interrupted) {
+            return NULL;
+        }
+        usleep(HEALTH_PAUSE_US);
+    }
+    return cli_metadata(cli, NULL, true);
+}
+
 static int cluster_health(struct cli *cli, struct cluster_job *job)
 {
     size_t partitions, leaderless, lagging;
     bool healthy;
     cli_catch_signals();
     for (;;) {
-        leat_meta *meta = cli_metadata(cli, NULL, true);
+        leat_meta *meta = health_metadata(cli, job);
+        if (!meta) {
+            return cli_interrupt_status();
+        }
         cluster_count(meta, &partitions, &leaderless, &lagging);
         healthy = meta->controller >= 0 && (job->local || (leaderless == 0 && lagging == 0));
         leat_meta_free(meta);
         if (healthy || !job->wait || cli_interrupted) {
             break;
         }
-        usleep(500000);
+        usleep(HEALTH_PAUSE_US);
     }
     json_t *health =
         json_pack("{s:b,s:I,s:I,s:I}", "healthy", healthy, "partitions", (json_int_t)partitions,

@@ -162,7 +162,7 @@ static void consume_check_partitions(const struct consume_job *job, const leat_m
 {
     for (size_t i = 0; i < job->partition_count && job->topic_count == 1; i++) {
         if ((size_t)job->partitions[i] >= t->partition_count) {
-            cli_say("topic %s has no partition %d: its partitions are 0 to %zu", t->name,
+            cli_say("topic %s has no partition %d: its last partition is %zu", t->name,
                     (int)job->partitions[i], t->partition_count - 1);
             exit(EXIT_NOT_FOUND);
         }

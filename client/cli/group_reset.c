@@ -48,7 +48,7 @@ static void positions_of(struct cli *cli, const char *text, leat_group_position 
             cli_usage("-t '%s': expected TOPIC or TOPIC:0,1,2", text);
         }
         if ((size_t)number >= partitions) {
-            cli_say("topic %s has no partition %ld: its partitions are 0 to %zu", topic, number,
+            cli_say("topic %s has no partition %ld: its last partition is %zu", topic, number,
                     partitions - 1);
             exit(EXIT_NOT_FOUND);
         }

@@ -302,6 +302,11 @@ static int log_run(struct cli *cli, struct args *a)
         cli_usage(verify ? "verify which directory? leat log verify /var/lib/leat"
                          : "dump which file or directory? leat log dump FILE");
     }
+    size_t size = strlen(job.path);
+    while (size > 1 && job.path[size - 1] == '/') { /* as completion leaves it */
+        size--;
+    }
+    job.path = cli_copy(job.path, size);
     cli_catch_signals();
     return verify ? log_verify(&job) : log_dump(&job);
 }

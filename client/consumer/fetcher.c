@@ -252,7 +252,7 @@ static bool leader_of(struct fetcher *f, struct consumer_partition *p, int32_t *
     }
     if (p->partition >= t->partition_count) {
         error_set(&e, ERR_UNKNOWN_TOPIC_OR_PARTITION,
-                  "topic %s has no partition %d: its partitions are 0 to %d", p->topic,
+                  "topic %s has no partition %d: its last partition is %d", p->topic,
                   (int)p->partition, (int)t->partition_count - 1);
         fetch_refuse(f, p, &e);
         return false;

@@ -164,9 +164,9 @@ static int dump_file(struct dumping *d, const char *name, bool asked)
     d->name = name;
     int error = offline_file(&d->o, &file, name);
     if (error) {
-        return error == ERR_NOT_FOUND
-                   ? offline_fail(&d->o, error, "%s/%s does not exist", d->o.directory, name)
-                   : error;
+        return error == ERR_NOT_FOUND ? offline_fail(&d->o, error, "%s does not exist",
+                                                     asked ? d->request->path : name)
+                                      : error;
     }
     int64_t got = offline_read(&d->o, file, name, head, sizeof head, 0);
     enum kind kind = got < 0 ? KIND_UNKNOWN : kind_of(name, head, (size_t)got);
@@ -177,7 +177,7 @@ static int dump_file(struct dumping *d, const char *name, bool asked)
         error = offline_fail(&d->o, ERR_INVALID_ARGUMENT,
                              "%s is not a file of a data directory: a segment, an index, sums, a "
                              "journal, a checkpoint, ...",
-                             name);
+                             d->request->path);
     } else if (kind != KIND_UNKNOWN) {
         dump_text(d, "name", name);
         dump_number(d, "size", size);

@@ -76,7 +76,8 @@ int offline_advance(struct offline *o, uint64_t bytes)
 
 int offline_path(const struct offline *o, char out[static IO_PATH_MAX], const char *name)
 {
-    int size = *name ? snprintf(out, IO_PATH_MAX, "%s/%s", o->directory, name)
+    const char *between = strcmp(o->directory, "/") == 0 ? "" : "/";
+    int size = *name ? snprintf(out, IO_PATH_MAX, "%s%s%s", o->directory, between, name)
                      : snprintf(out, IO_PATH_MAX, "%s", o->directory);
     return size > 0 && size < IO_PATH_MAX ? 0 : ERR_INVALID_ARGUMENT;
 }

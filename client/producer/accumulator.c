@@ -335,7 +335,7 @@ int accumulator_append(struct accumulator *a, const leat_record *r, int64_t now_
     int32_t partition = topic_partition(a, t, r);
     if (partition < 0 || partition >= t->queue_count) {
         return error_set(e, ERR_UNKNOWN_TOPIC_OR_PARTITION,
-                         "topic %s has no partition %d: its partitions are 0 to %d", t->name,
+                         "topic %s has no partition %d: its last partition is %d", t->name,
                          (int)partition, (int)t->queue_count - 1);
     }
     struct producer_queue *q = t->queues[partition];

@@ -27,14 +27,15 @@ def skip(why):
 class Broker:
     """with Broker() as b: b.address is "127.0.0.1:PORT"."""
 
-    def __init__(self, *settings, shards=1):
+    def __init__(self, *settings, shards=1, port=0):
         self.settings = settings
         self.shards = shards
+        self.wanted = port
 
     def __enter__(self):
         self.scratch = tempfile.TemporaryDirectory(dir=os.environ.get("SCRATCH"))
         self.log = open(f"{self.scratch.name}/log", "w+")
-        self.start(0)
+        self.start(self.wanted)
         return self
 
     def start(self, port):

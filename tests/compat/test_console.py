@@ -45,7 +45,7 @@ def check_topics(b):
     same(leat(b, "topic", "create", "t", "-p", "3", "-c", "durability=memory")[:2], (0, "created topic t\n"), "a topic is created")
     refused(b, 2, "at least one partition", "topic", "create", "none", "-p", "0")
     refused(b, 2, "offsets of which topic?", "topic", "offsets")
-    refused(b, 4, "topic t has no partition 3: its partitions are 0 to 2", "consume", "t", "-e", "-p", "0,3")
+    refused(b, 4, "topic t has no partition 3: its last partition is 2", "consume", "t", "-e", "-p", "0,3")
     same(leat(b, "topic", "create", "v", "--validate-only")[:2], (0, "topic v could be created\n"), "nothing is created")
     refused(b, 4, "topic v does not exist", "topic", "describe", "v")
     refused(b, 2, "t-0 ends at offset 0, before 5: nothing was trimmed", "topic", "trim", "t", "-o", "5")
@@ -396,6 +396,30 @@ def check_completion(b):
         assert "__complete" in plain("completion", shell)[1]
 
 
+def check_offline(b):
+    """Paths are told as they were given."""
+    data = f"{b.scratch.name}/data"
+    for path in ("/nope", "/nope/", f"{HOME}/nope"):
+        refused(b, 4, f"leat: {path.rstrip('/')} does not exist\n", "log", "dump", path)
+        refused(b, 4, f"leat: {path.rstrip('/')} does not exist\n", "log", "verify", path)
+    refused(b, 2, "leat: /etc/passwd is not a file of a data directory", "log", "dump", "/etc/passwd")
+    same(plain("log", "verify", f"{data}//", "--force-read")[1].split(":")[0], data, "without slashes behind it")
+
+
+def check_waiting(b):
+    """Who waits for a healthy cluster waits for its broker, and is told so."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    waiting = subprocess.Popen([LEAT, "-b", f"127.0.0.1:{port}", "cluster", "health", "--exit-when-healthy"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    same(waiting.stderr.readline(), f"leat: cannot reach 127.0.0.1:{port} (refused): is leatd running? (trying again)\n", "told")
+    with Broker(port=port):
+        same((waiting.wait(LIMIT_S), waiting.stdout.read().split(":")[0], waiting.stderr.read()), (0, "healthy", ""), "and there it is")
+    status, _, error = plain("-b", "127.0.0.1:1", "--timeout", "1s", "cluster", "health", "--exit-when-healthy")
+    assert status == 3 and error.endswith("leat: the time is over (--timeout 1s)\n"), (status, error)
+    refused(b, 1, "cannot reach 127.0.0.1:1", "-b", "127.0.0.1:1", "cluster", "health")
+
+
 def check_time(b):
     """--timeout is of the whole command, whatever it waits for."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -479,6 +503,8 @@ with Broker("group.initial.rebalance.delay.ms=0") as broker:
     check_structured(broker)
     check_contexts(broker)
     check_completion(broker)
+    check_offline(broker)
+    check_waiting(broker)
     check_time(broker)
     check_properties(broker)
     check_progress(broker)
