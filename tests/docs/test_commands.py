@@ -27,7 +27,8 @@ BUILD = os.path.abspath(os.environ.get("BUILD", f"{ROOT}/build"))
 DOCUMENTS = ["README.md", "docs/**/*.md", "bench/README.md", "client/README.md", "deploy/README.md", "tests/README.md",
              "tests/*/README.md", "broker/**/README.md", "common/**/README.md"]
 RUN_SH = "deploy/run.sh"
-PROGRAMS = ["kcat", "cmake", "ninja", "ctest", "git", "curl", "python3", "systemctl", "docker", "kubectl", "echo", "cat", "cc"]
+PROGRAMS = ["kcat", "cmake", "ninja", "ctest", "git", "curl", "python3", "systemctl", "docker", "kubectl", "echo", "cat", "cc",
+            "producer"]  # what client/README.md builds
 LIMIT_S = 50  # for all
 
 # What is shown -> what is run, in any command. {scratch}, {address} and {pid} are the document's own.
@@ -38,6 +39,7 @@ CHANGES = {
     "--data /var/tmp/leat": "--data {scratch}/tmp-data --once",
     "events.jsonl.zst": "{scratch}/events.jsonl.zst --once --listen 127.0.0.1:0",
     "deploy/run.sh --once": "deploy/run.sh --once --listen 127.0.0.1:0",
+    "cmake -S . -B build -G Ninja": f"cmake -S {ROOT} -B {{scratch}}/fresh -G Ninja",
     # Shorter than a person would measure.
     "--rate 20k --consume --linger 0 --pid PID":
         "--brokers {address} --rate 2k --consume --linger 0 --pid {pid} --duration 0.5s --warmup 0.1s",
@@ -269,7 +271,7 @@ def prepare(place, commands):
     """What a document takes for granted: events of one's own, a broker that runs."""
     if any("events.jsonl.zst" in c for c in commands):
         subprocess.run(["zstd", "-q", f"{ROOT}/deploy/sample/events.jsonl", "-o", f"{place.scratch}/events.jsonl.zst"], check=True)
-    if not any(ENDLESS.get(c) == "serve" for c in commands) and any(re.search(r"bin/leat(-bench)? |kcat", c) for c in commands):
+    if not any(ENDLESS.get(c) == "serve" for c in commands) and any(re.search(r"bin/leat(-bench)? |kcat|\./producer ", c) for c in commands):
         place.start_broker()
 
 
