@@ -58,6 +58,12 @@ static const struct cli_flag *flag_find(const struct args *a, char letter, const
 
 static _Noreturn void args_unknown(const struct args *a)
 {
+    if (!a->command && a->flag[1] != '-' && !kcat_meant(a->argc, a->argv)) {
+        cli_usage(
+            "%s is not known in front of a command (kcat's lines begin with -P, -C, -L, -Q or "
+            "-G): see leat help",
+            a->flag);
+    }
     if (!a->command) {
         cli_usage("%s is not known here: see leat help", a->flag);
     }
@@ -241,7 +247,11 @@ long long args_number(const struct args *a, long long min, long long max)
     char *end;
     errno = 0;
     long long number = strtoll(a->value, &end, 10);
-    if (end == a->value || *end || errno || number < min || number > max) {
+    bool wrong = end == a->value || *end || errno || number < min || number > max;
+    if (wrong && max == INT64_MAX) {
+        cli_usage("%s: '%s' is not a number from %lld on", a->flag, a->value, min);
+    }
+    if (wrong) {
         cli_usage("%s: '%s' is not a number from %lld to %lld", a->flag, a->value, min, max);
     }
     return number;

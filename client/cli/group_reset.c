@@ -169,7 +169,11 @@ static struct change *find_changes(struct cli *cli, const struct group_job *job,
     leat_group_free(g);
     free(list);
     if (*count == 0) {
-        cli_say("group %s has committed nothing there: name a topic (-t)", job->names[0]);
+        cli_say(job->topic_count
+                    ? "group %s has committed nothing there: --shift has no place to move "
+                      "from (--to-earliest, --to-latest or --to-offset N have)"
+                    : "group %s has committed nothing: name a topic (-t)",
+                job->names[0]);
         exit(EXIT_NOT_FOUND);
     }
     find_offsets(cli, job, changes, *count);

@@ -155,6 +155,9 @@ def check_formats(b):
 def check_kcat(b):
     same(leat(b, "-P", "-t", "k", "-H", "empty=", "-H", "null", text="v\n")[0], 0, "kcat's header without a value")
     same(leat(b, "-C", "-t", "k", "-e", "-q", "-f", "%h\n")[1], "empty=,null=NULL\n", "it is null")
+    refused(b, 2, "-t is not known in front of a command (kcat's lines begin with -P, -C, -L, -Q or -G)", "-t", "k", "-e")
+    refused(b, 2, "-W is not known here: see leat help", "-C", "-t", "k", "-W")
+    refused(b, 2, "-c: 'x' is not a number from 0 on", "-C", "-t", "k", "-c", "x")
     same(leat(b, "-Q", "-t", "k:0:-1", "-t", "k:0:-2")[1], "k [0] offset 1\nk [0] offset 0\n", "every -t is asked for")
 
 
@@ -225,6 +228,7 @@ def check_groups(b):
     same(leat(b, "produce", "g", "-p", "0", text="a\nb\nc\nd\n")[0], 0, "four records")
     refused(b, 4, "there is no group billing", "group", "describe", "billing")
     refused(b, 4, "there is no group billing", "group", "reset", "billing", "--to-latest")
+    refused(b, 4, "--shift has no place to move from", "group", "reset", "billing", "-t", "g", "--shift", "1")
     refused(b, 2, "reset to where?", "group", "reset", "billing", "-t", "g")
     refused(b, 2, "one place to reset to", "group", "reset", "billing", "-t", "g", "--to-latest", "--to-earliest")
     refused(b, 4, "topic g has no partition 2", "group", "reset", "billing", "-t", "g:0,2", "--to-latest")
