@@ -27,6 +27,7 @@ enum {
     CORE_BROKERS_MAX = 10000,
     CORE_TOPICS_MAX = 1000000,
     CORE_PARTITIONS_MAX = 1000000, /* of a topic */
+    CORE_REPLICAS_MAX = 10000000,  /* of a topic's partitions together */
     TOPIC_NAME_MAX = 249,
 };
 
@@ -34,13 +35,15 @@ struct broker {
     struct list link;
     int32_t id;
     uint16_t port;
-    bool seen; /* in the answer that is being read */
+    bool seen;        /* in the answer that is being read */
+    const char *rack; /* behind `host`; NULL: it says none */
     char host[];
 };
 
 struct topic_partition {
     int32_t leader; /* broker id, -1: none */
     int32_t leader_epoch;
+    int32_t replica_first, replica_count; /* in the topic's `replicas` */
 };
 
 /* A topic that a member uses. */
@@ -50,6 +53,7 @@ struct topic {
     int error;      /* of the latest answer; 0: partitions are valid */
     int32_t partition_count;
     struct topic_partition *partitions;
+    int32_t *replicas;   /* broker ids */
     unsigned references; /* 0: remembered, not asked for */
     unsigned failures;   /* answers in a row that named no partitions */
     bool create;         /* may be created by being asked for */
@@ -71,6 +75,7 @@ struct metadata {
     struct call *call;  /* in progress, or NULL */
     struct alarm again; /* by age, or after a pause */
     uint64_t asked_ns;
+    uint64_t answers;  /* how many were taken, at least in part */
     uint64_t swept_ns; /* when all topics were last made stale for their age */
     bool wanted;       /* brokers alone too */
     unsigned failures; /* in a row */

@@ -90,6 +90,13 @@ void topic_put(struct core *core, struct topic *t)
     t->references--;
 }
 
+static void topic_free(struct core *core, struct topic *t)
+{
+    memory_free(core->memory, t->partitions);
+    memory_free(core->memory, t->replicas);
+    memory_free(core->memory, t);
+}
+
 /* Forgets the topics that nobody has used since the last time. */
 static void metadata_sweep(struct core *core)
 {
@@ -98,8 +105,7 @@ static void metadata_sweep(struct core *core)
         if (t->references == 0) {
             (void)map_remove(&core->metadata.topics_by_name, bytes_of_string(t->name));
             list_remove(&t->link);
-            memory_free(core->memory, t->partitions);
-            memory_free(core->memory, t);
+            topic_free(core, t);
         }
     }
 }
@@ -134,6 +140,13 @@ static int metadata_encode(struct call *c, struct wire_writer *w, int version)
 
 /* --- the answer --- */
 
+static bool broker_is(const struct broker *b, const struct metadata_response_brokers *in,
+                      struct wire_string rack)
+{
+    return b->port == in->port && wire_string_equal(in->host, wire_string_of(b->host)) &&
+           wire_string_equal(rack, wire_string_of(b->rack ? b->rack : ""));
+}
+
 static int metadata_take_broker(struct core *core, const struct metadata_response_brokers *in)
 {
     struct metadata *m = &core->metadata;
@@ -141,19 +154,25 @@ static int metadata_take_broker(struct core *core, const struct metadata_respons
         in->host.size >= ADDRESS_HOST_MAX || memchr(in->host.data, 0, (size_t)in->host.size)) {
         return ERR_MALFORMED;
     }
+    bool racked = in->rack.size > 0 && !memchr(in->rack.data, 0, (size_t)in->rack.size);
+    struct wire_string rack = racked ? in->rack : wire_string_of("");
     struct broker *b = metadata_broker(core, in->node_id);
-    size_t size = (size_t)in->host.size;
-    if (b && b->port == in->port && strlen(b->host) == size &&
-        memcmp(b->host, in->host.data, size) == 0) {
+    if (b && broker_is(b, in, rack)) {
         b->seen = true;
         return 0;
     }
-    struct broker *made = memory_alloc(core->memory, sizeof *made + size + 1);
+    size_t size = (size_t)in->host.size;
+    struct broker *made =
+        memory_alloc(core->memory, sizeof *made + size + 1 + (size_t)rack.size + 1);
     if (!made) {
         return ERR_NO_MEMORY;
     }
     *made = (struct broker){.id = in->node_id, .port = (uint16_t)in->port, .seen = true};
     memcpy(made->host, in->host.data, size);
+    if (racked) {
+        memcpy(made->host + size + 1, rack.data, (size_t)rack.size);
+        made->rack = made->host + size + 1;
+    }
     list_init(&made->link);
     if (b) {
         (void)map_remove_number(&m->brokers_by_id, (uint64_t)b->id);
@@ -193,13 +212,24 @@ static int metadata_take_brokers(struct core *core, const struct metadata_respon
     return 0;
 }
 
-/* Fills `out` with the partitions of an answer, by number; ERR_MALFORMED unless each is there once.
- */
+/* How many replicas the partitions of an answer have together. */
+static int64_t metadata_replicas(const struct metadata_response_topics *in)
+{
+    int64_t count = 0;
+    for (int32_t i = 0; i < in->partitions_count; i++) {
+        count += in->partitions[i].replica_nodes_count;
+    }
+    return count;
+}
+
+/* Fills `out` and `replicas` with the partitions of an answer, by number; ERR_MALFORMED unless each
+ * is there once. */
 static int metadata_take_partitions(const struct topic *t,
                                     const struct metadata_response_topics *in,
-                                    struct topic_partition *out)
+                                    struct topic_partition *out, int32_t *replicas)
 {
     bool same = uuid_equal(t->id, in->topic_id);
+    int32_t used = 0;
     for (int32_t i = 0; i < in->partitions_count; i++) {
         out[i].leader_epoch = INT32_MIN;
     }
@@ -210,10 +240,15 @@ static int metadata_take_partitions(const struct topic *t,
             return ERR_MALFORMED;
         }
         struct topic_partition *to = &out[p->partition_index];
-        *to = (struct topic_partition){p->error_code ? -1 : p->leader_id, p->leader_epoch};
+        *to = (struct topic_partition){p->error_code ? -1 : p->leader_id, p->leader_epoch, used,
+                                       p->replica_nodes_count};
+        for (int32_t j = 0; j < p->replica_nodes_count; j++) {
+            replicas[used++] = p->replica_nodes[j];
+        }
         if (same && p->partition_index < t->partition_count && p->leader_epoch >= 0 &&
             t->partitions[p->partition_index].leader_epoch > p->leader_epoch) {
-            *to = t->partitions[p->partition_index];
+            to->leader = t->partitions[p->partition_index].leader;
+            to->leader_epoch = t->partitions[p->partition_index].leader_epoch;
         }
     }
     return 0;
@@ -230,24 +265,32 @@ static int metadata_take_topic(struct core *core, struct topic *t,
         t->failures++;
         return 0; /* still stale */
     }
-    if (in->partitions_count > CORE_PARTITIONS_MAX) {
+    int64_t replicas = metadata_replicas(in);
+    if (in->partitions_count > CORE_PARTITIONS_MAX || replicas > CORE_REPLICAS_MAX) {
         return ERR_TOO_LARGE;
     }
-    struct topic_partition *made =
-        memory_alloc(core->memory, (size_t)in->partitions_count * sizeof *made);
-    int error = made ? metadata_take_partitions(t, in, made) : ERR_NO_MEMORY;
+    struct topic fresh = {
+        .partitions =
+            memory_alloc(core->memory, (size_t)in->partitions_count * sizeof *fresh.partitions),
+        .replicas = memory_alloc(core->memory, (size_t)replicas * sizeof *fresh.replicas)};
+    int error = fresh.partitions && fresh.replicas
+                    ? metadata_take_partitions(t, in, fresh.partitions, fresh.replicas)
+                    : ERR_NO_MEMORY;
     if (error) {
-        memory_free(core->memory, made);
+        memory_free(core->memory, fresh.partitions);
+        memory_free(core->memory, fresh.replicas);
         return error;
     }
     memory_free(core->memory, t->partitions);
-    t->partitions = made;
+    memory_free(core->memory, t->replicas);
+    t->partitions = fresh.partitions;
+    t->replicas = fresh.replicas;
     t->partition_count = in->partitions_count;
     t->id = in->topic_id;
     t->stale = false;
     t->failures = 0;
     for (int32_t i = 0; i < t->partition_count; i++) {
-        t->stale = t->stale || made[i].leader < 0;
+        t->stale = t->stale || t->partitions[i].leader < 0;
     }
     t->failures += t->stale;
     return 0;
@@ -257,6 +300,7 @@ static int metadata_take(struct core *core, const struct metadata_response *in)
 {
     int error = error_from_wire(in->error_code);
     if (!error) {
+        core->metadata.answers++;
         error = metadata_take_brokers(core, in);
     }
     for (int32_t i = 0; !error && i < in->topics_count; i++) {
@@ -378,9 +422,7 @@ void metadata_deinit(struct core *core)
     struct list *node;
     assert(!m->call);
     while ((node = list_pop(&m->topics))) {
-        struct topic *t = container_of(node, struct topic, link);
-        memory_free(core->memory, t->partitions);
-        memory_free(core->memory, t);
+        topic_free(core, container_of(node, struct topic, link));
     }
     while ((node = list_pop(&m->brokers))) {
         memory_free(core->memory, container_of(node, struct broker, link));

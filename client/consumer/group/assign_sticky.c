@@ -11,8 +11,14 @@
  *     who has least. Then, as long as somebody has at least two partitions more than a member to
  *     whom one can be passed on, from hand to hand along a chain of common topics, it is. What is
  *     left is as even as the subscriptions allow: no such chain exists. The search is bounded, so
- *     that subscriptions made to be expensive cost evenness, not time. */
-#include "consumer/group/assignor.h"
+ *     that subscriptions made to be expensive cost evenness, not time.
+ * 3.  If racks matter: what is not in its owner's rack is handed on to where it is, as far as that
+ *     leaves everybody with as many partitions as before. If subscriptions differ, within each
+ *     topic: then also who could pass what on to whom is as before, and no chain of 2b appears.
+ *
+ * So evenness comes before racks, and racks before what stays; but what moves for a rack brings a
+ * partition to its rack. With the result held already, or without racks, 3 does nothing. */
+#include "consumer/group/assign_racks.h"
 
 #include "base/errors.h"
 
@@ -26,9 +32,8 @@ struct sticky {
     int32_t *previous; /* who held a partition before, or -1 */
 
     /* Differing subscriptions alone: */
-    int32_t *topic_of;    /* per partition */
-    int32_t *subscribers; /* of all topics, behind each other */
-    int32_t *subscriber_first, *subscriber_count;
+    int32_t *topic_of; /* per partition */
+    struct assign_subscribers subscribers;
     int32_t *held; /* partitions per member and subscribed topic, behind each other */
     int32_t *held_first;
     int32_t *reached_from, *reached_by; /* per member: from whom, by which topic; -2: not reached */
@@ -80,7 +85,8 @@ static bool sticky_uniform(const struct assign *a)
     return true;
 }
 
-static void sticky_keep_share(struct sticky *s, int32_t least, int32_t extra)
+/* `most` has room for each member. */
+static void sticky_keep_share(struct sticky *s, int32_t least, int32_t extra, int32_t *most)
 {
     struct assign *a = s->a;
     int32_t *held = s->load;
@@ -93,23 +99,24 @@ static void sticky_keep_share(struct sticky *s, int32_t least, int32_t extra)
     for (size_t m = 0; m < a->member_count; m++) {
         bool more = held[m] > least && extra > 0;
         extra -= more;
-        int32_t most = least + more;
-        for (int32_t p = a->partition_count - 1; held[m] > most && p >= 0; p--) {
-            if (a->owner[p] == (int32_t)m) {
-                a->owner[p] = -1;
-                held[m]--;
-            }
+        most[m] = least + more;
+    }
+    for (int32_t p = a->partition_count - 1; p >= 0; p--) {
+        int32_t m = a->owner[p];
+        if (m >= 0 && held[m] > most[m]) {
+            a->owner[p] = -1;
+            held[m]--;
         }
     }
 }
 
-static void sticky_balance_uniform(struct sticky *s)
+static void sticky_balance_uniform(struct sticky *s, int32_t *most)
 {
     struct assign *a = s->a;
     int32_t members = (int32_t)a->member_count;
     int32_t least = a->partition_count / members;
     int32_t extra = a->partition_count % members;
-    sticky_keep_share(s, least, extra);
+    sticky_keep_share(s, least, extra, most);
     for (int32_t m = 0; m < members; m++) {
         extra -= s->load[m] > least;
     }
@@ -142,48 +149,38 @@ static void sticky_balance_uniform(struct sticky *s)
 static int sticky_index(struct sticky *s, struct arena *scratch)
 {
     struct assign *a = s->a;
-    size_t total = 0;
-    for (size_t m = 0; m < a->member_count; m++) {
-        total += a->members[m].topic_count;
+    int error = assign_subscribers(a, &s->subscribers, scratch);
+    if (error) {
+        return error;
     }
+    size_t total = (size_t)s->subscribers.first[a->topic_count];
     s->topic_of = arena_array(scratch, (size_t)a->partition_count + 1, sizeof(int32_t));
-    s->subscribers = arena_array(scratch, total + 1, sizeof(int32_t));
     s->held = arena_array(scratch, total + 1, sizeof(int32_t));
     s->held_first = arena_array(scratch, a->member_count + 1, sizeof(int32_t));
-    s->subscriber_first = arena_array(scratch, a->topic_count + 1, sizeof(int32_t));
-    s->subscriber_count = arena_array(scratch, a->topic_count + 1, sizeof(int32_t));
     s->reached_from = arena_array(scratch, a->member_count + 1, sizeof(int32_t));
     s->reached_by = arena_array(scratch, a->member_count + 1, sizeof(int32_t));
     s->queue = arena_array(scratch, a->member_count + 1, sizeof(int32_t));
     s->topic_done = arena_array(scratch, a->topic_count + 1, sizeof(bool));
-    if (!s->topic_of || !s->subscribers || !s->held || !s->held_first || !s->subscriber_first ||
-        !s->subscriber_count || !s->reached_from || !s->reached_by || !s->queue || !s->topic_done) {
+    if (!s->topic_of || !s->held || !s->held_first || !s->reached_from || !s->reached_by ||
+        !s->queue || !s->topic_done) {
         return ERR_NO_MEMORY;
     }
     int32_t next = 0;
     for (size_t m = 0; m < a->member_count; m++) {
         s->held_first[m] = next;
         next += (int32_t)a->members[m].topic_count;
-        for (size_t i = 0; i < a->members[m].topic_count; i++) {
-            s->subscriber_count[a->members[m].topics[i]]++;
-        }
     }
-    next = 0;
     for (size_t t = 0; t < a->topic_count; t++) {
-        s->subscriber_first[t] = next;
-        next += s->subscriber_count[t];
-        s->subscriber_count[t] = 0;
         for (int32_t p = 0; p < a->topics[t].partitions; p++) {
             s->topic_of[a->topics[t].first + p] = (int32_t)t;
         }
     }
-    for (size_t m = 0; m < a->member_count; m++) {
-        for (size_t i = 0; i < a->members[m].topic_count; i++) {
-            int32_t t = a->members[m].topics[i];
-            s->subscribers[s->subscriber_first[t] + s->subscriber_count[t]++] = (int32_t)m;
-        }
-    }
     return 0;
+}
+
+static int32_t subscriber_count(const struct sticky *s, int32_t t)
+{
+    return s->subscribers.first[t + 1] - s->subscribers.first[t];
 }
 
 /* Counts a partition of topic `t` in or out of what `m` holds of it. */
@@ -207,13 +204,14 @@ static void sticky_count(struct sticky *s, int32_t m, int32_t t, int32_t more)
 static void sticky_fill_topic(struct sticky *s, int32_t t)
 {
     struct assign *a = s->a;
-    const int32_t *subscribers = s->subscribers + s->subscriber_first[t];
+    const int32_t *subscribers = s->subscribers.members + s->subscribers.first[t];
+    int32_t count = subscriber_count(s, t);
     for (int32_t i = 0; i < a->topics[t].partitions; i++) {
         int32_t p = a->topics[t].first + i, best = -1;
         if (a->owner[p] >= 0) {
             continue;
         }
-        for (int32_t j = 0; j < s->subscriber_count[t]; j++) {
+        for (int32_t j = 0; j < count; j++) {
             int32_t m = subscribers[j];
             best = best < 0 || s->load[m] < s->load[best] ? m : best;
         }
@@ -242,10 +240,11 @@ static void sticky_fill(struct sticky *s)
     while (done < INT32_MAX) {
         int32_t next = INT32_MAX;
         for (size_t t = 0; t < a->topic_count; t++) {
-            if (s->subscriber_count[t] == done) {
+            int32_t count = subscriber_count(s, (int32_t)t);
+            if (count == done) {
                 sticky_fill_topic(s, (int32_t)t);
-            } else if (s->subscriber_count[t] > done && s->subscriber_count[t] < next) {
-                next = s->subscriber_count[t];
+            } else if (count > done && count < next) {
+                next = count;
             }
         }
         done = next;
@@ -274,9 +273,9 @@ static int32_t sticky_reach(struct sticky *s, int32_t from)
                 continue;
             }
             s->topic_done[t] = true;
-            s->steps += (uint64_t)s->subscriber_count[t];
-            for (int32_t i = 0; i < s->subscriber_count[t]; i++) {
-                int32_t to = s->subscribers[s->subscriber_first[t] + i];
+            s->steps += (uint64_t)subscriber_count(s, t);
+            for (int32_t i = s->subscribers.first[t]; i < s->subscribers.first[t + 1]; i++) {
+                int32_t to = s->subscribers.members[i];
                 if (s->reached_from[to] != -2) {
                     continue;
                 }
@@ -332,6 +331,49 @@ static void sticky_balance(struct sticky *s)
     }
 }
 
+/* --- racks --- */
+
+/* `members` has room for all. */
+static int sticky_fit_racks(struct sticky *s, bool uniform, int32_t *members, struct arena *scratch)
+{
+    struct assign *a = s->a;
+    int32_t stamp = 0, count = (int32_t)a->member_count;
+    int32_t *seen = arena_array(scratch, (size_t)a->racks.count + 1, sizeof *seen);
+    if (!seen) {
+        return ERR_NO_MEMORY;
+    }
+    for (int32_t m = 0; m < count; m++) {
+        members[m] = m;
+    }
+    if (!assign_racks_matter(a, 0, a->partition_count, members, count, seen, &stamp)) {
+        return 0;
+    }
+    struct racks_fit *fit = racks_fit_new(a, s->load, s->previous, scratch);
+    if (!fit) {
+        return ERR_NO_MEMORY;
+    }
+    if (uniform) {
+        (void)racks_fit_pool(fit, &(struct racks_pool){.count = a->partition_count,
+                                                       .members = members,
+                                                       .member_count = count,
+                                                       .least = a->partition_count / count});
+        return 0;
+    }
+    /* What moves in one topic may give another one's members room. */
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (int32_t t = 0; t < (int32_t)a->topic_count; t++) {
+            struct racks_pool pool = {.first = a->topics[t].first,
+                                      .count = a->topics[t].partitions,
+                                      .members = s->subscribers.members + s->subscribers.first[t],
+                                      .member_count = subscriber_count(s, t),
+                                      .least = -1};
+            moved = (pool.member_count > 1 && racks_fit_pool(fit, &pool)) || moved;
+        }
+    }
+    return 0;
+}
+
 int assign_sticky(struct assign *a, struct arena *scratch)
 {
     struct sticky s = {.a = a};
@@ -339,16 +381,22 @@ int assign_sticky(struct assign *a, struct arena *scratch)
     if (error || a->member_count == 0) {
         return error;
     }
-    if (sticky_uniform(a) && a->members[0].topic_count == a->topic_count) {
-        sticky_balance_uniform(&s);
-        return 0;
+    int32_t *members = arena_array(scratch, a->member_count, sizeof *members);
+    if (!members) {
+        return ERR_NO_MEMORY;
     }
-    error = sticky_index(&s, scratch);
-    if (!error) {
+    bool uniform = sticky_uniform(a) && a->members[0].topic_count == a->topic_count;
+    if (uniform) {
+        sticky_balance_uniform(&s, members);
+    } else {
+        error = sticky_index(&s, scratch);
+        if (error) {
+            return error;
+        }
         sticky_fill(&s);
         sticky_balance(&s);
     }
-    return error;
+    return sticky_fit_racks(&s, uniform, members, scratch);
 }
 
 int assign_cooperative(struct assign *a, struct arena *scratch)

@@ -57,8 +57,9 @@ int leader_begin(struct group *g, const struct join_group_response *in, bool ski
 /* Assigns as soon as all topics are known: 0 when done, ERR_BUSY, or an error. */
 int leader_assign(struct group *g);
 
-/* Whether the topics of the generation are not any more what was assigned. */
-bool leader_outdated(const struct group *g);
+/* Whether the topics of the generation, or the racks that they are in, are not any more what was
+ * assigned. */
+bool leader_outdated(struct group *g);
 
 /* How many assignments the leader sends, and one of them. */
 size_t leader_count(const struct group *g);

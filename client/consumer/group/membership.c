@@ -633,7 +633,7 @@ void membership_run(struct group *g, uint64_t *due_ns)
         releasing = false;
     }
     if (g->state == GROUP_STABLE && !g->rejoin && leader_outdated(g)) {
-        membership_rejoin(g, "the topics have changed");
+        membership_rejoin(g, "the topics or their racks have changed");
     }
     if (g->state == GROUP_STABLE && g->rejoin && !releasing) {
         g->state = GROUP_JOIN_DUE;

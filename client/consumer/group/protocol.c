@@ -147,6 +147,15 @@ int subscription_write(const struct subscription *in, enum strategy strategy, st
 
 /* --- subscriptions in --- */
 
+static char *string_copy(struct wire_string s, struct arena *arena)
+{
+    char *copy = arena_alloc(arena, (s.size > 0 ? (size_t)s.size : 0) + 1);
+    if (copy && s.size > 0) {
+        memcpy(copy, s.data, (size_t)s.size);
+    }
+    return copy;
+}
+
 /* A topic's name as a string of the arena; NULL when it is none, or without memory. */
 static const char *name_copy(const void *data, int64_t size, struct arena *arena)
 {
@@ -239,6 +248,12 @@ static int subscription_read(struct group_member *out, struct wire_bytes blob,
             out->topics[out->topic_count++] = name;
         }
     }
+    if (in.rack_id.size > 0) {
+        out->rack = string_copy(in.rack_id, arena);
+        if (!out->rack) {
+            return ERR_NO_MEMORY;
+        }
+    }
     if (strategy == STRATEGY_STICKY && sticky_data_read(out, in.user_data, arena)) {
         return 0;
     }
@@ -252,15 +267,6 @@ static int subscription_read(struct group_member *out, struct wire_bytes blob,
         }
     }
     return owned_read(out, &in, arena);
-}
-
-static char *string_copy(struct wire_string s, struct arena *arena)
-{
-    char *copy = arena_alloc(arena, (s.size > 0 ? (size_t)s.size : 0) + 1);
-    if (copy && s.size > 0) {
-        memcpy(copy, s.data, (size_t)s.size);
-    }
-    return copy;
 }
 
 static int group_member_compare(const void *left, const void *right)
@@ -345,6 +351,7 @@ int roster_read(struct roster *out, const struct join_group_response *in, enum s
         if (error) {
             return error;
         }
+        out->says_racks = out->says_racks || m->rack;
     }
     out->member_count = (size_t)in->members_count;
     qsort(out->members, out->member_count, sizeof *out->members, group_member_compare);
@@ -365,6 +372,23 @@ static int number_compare(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
+void roster_name_racks(struct roster *r, const char **names, size_t count)
+{
+    r->rack_names = names;
+    r->racks.count = (int32_t)names_unique(names, count);
+}
+
+int32_t roster_rack(const struct roster *r, const char *name)
+{
+    if (!name) {
+        return 0;
+    }
+    const char **found = r->racks.count ? bsearch(&name, r->rack_names, (size_t)r->racks.count,
+                                                  sizeof *r->rack_names, name_compare)
+                                        : NULL;
+    return found ? (int32_t)(found - r->rack_names) + 1 : r->racks.count + 1;
+}
+
 /* Says in numbers what a member said in names. */
 static int roster_number(const struct roster *r, const struct group_member *in,
                          const struct assign *a, struct assign_member *out)
@@ -379,7 +403,8 @@ static int roster_number(const struct roster *r, const struct group_member *in,
                                   .topics = topics,
                                   .topic_count = in->topic_count,
                                   .owned = owned,
-                                  .generation = in->generation};
+                                  .generation = in->generation,
+                                  .rack = roster_rack(r, in->rack)};
     for (size_t i = 0; i < in->topic_count; i++) {
         topics[i] = roster_find(r, in->topics[i]);
         assert(topics[i] >= 0);
@@ -413,7 +438,8 @@ int roster_assign(const struct roster *r, enum strategy strategy, struct assign 
     *a = (struct assign){.topics = topics,
                          .topic_count = r->topic_count,
                          .members = members,
-                         .member_count = r->member_count};
+                         .member_count = r->member_count,
+                         .racks = r->racks};
     for (size_t t = 0; t < r->topic_count; t++) {
         topics[t] = (struct assign_topic){r->topics[t], r->partitions[t], a->partition_count};
         if (r->partitions[t] > ASSIGN_PARTITIONS_MAX - a->partition_count) {

@@ -69,6 +69,7 @@ struct group_member {
     struct named_partition *owned;
     size_t owned_count;
     int32_t generation;
+    const char *rack; /* or NULL */
 };
 
 /* A generation as its leader sees it; everything lives in the arena. */
@@ -79,11 +80,20 @@ struct roster {
     const char **topics; /* of all members, by name, each once */
     size_t topic_count;
     int32_t *partitions; /* how many each topic has: the caller's to fill, 0 when it is not there */
+    const char **rack_names;   /* in order, each once: that of rack n is the n - 1st */
+    struct assign_racks racks; /* of all these partitions: the caller's to fill, or left as it is */
+    bool says_racks;           /* some member does */
 };
 
 /* Reads the members of a JoinGroup answer. ERR_NO_MEMORY, ERR_TOO_LARGE, ERR_MALFORMED. */
 int roster_read(struct roster *out, const struct join_group_response *in, enum strategy strategy,
                 struct arena *arena) MUST_CHECK;
+
+/* The racks that brokers are in: the names are the arena's, and are sorted. */
+void roster_name_racks(struct roster *r, const char **names, size_t count);
+
+/* The number of a rack: 0 for NULL, one above all for a name that no broker gave. */
+int32_t roster_rack(const struct roster *r, const char *name);
 
 /* Fills `a`, whose owner is then the arena's, and runs the strategy. ERR_NO_MEMORY, ERR_TOO_LARGE. */
 int roster_assign(const struct roster *r, enum strategy strategy, struct assign *a) MUST_CHECK;

@@ -132,7 +132,8 @@ typedef struct leat_client leat_client;
 typedef struct leat_options {
     size_t size;
     char client_id[128]; /* client.id: shown in the broker's logs */
-    char rack[64];       /* client.rack: to read from the nearest replica */
+    char rack[64];       /* client.rack: to read from the nearest replica, and in a group to be
+                            given partitions that have one there */
     int32_t timeout_ms;  /* of blocking calls without a timeout of their own */
     int32_t request_timeout_ms;
     int32_t connect_timeout_ms;

@@ -4,100 +4,65 @@
  * hold for every group. */
 #include "assignors_golden.h"
 
-#include "base/prng.h"
+#include "assign_case.h"
 #include "consumer/group/protocol.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <criterion/criterion.h>
-
-enum { MEMBERS = 40, TOPICS = 12, PARTITIONS = 600 };
-
-struct group_case {
-    struct memory memory;
-    struct arena arena;
-    struct assign a;
-    struct assign_topic topics[TOPICS];
-    struct assign_member members[MEMBERS];
-    int32_t subscribed[MEMBERS][TOPICS];
-    int32_t owned[MEMBERS][PARTITIONS];
-    int32_t owner[PARTITIONS];
-    char names[TOPICS][16], ids[MEMBERS][32], instances[MEMBERS][32];
-};
-
-static struct group_case *case_new(void)
-{
-    struct group_case *c = calloc(1, sizeof *c);
-    memory_init(&c->memory, 64 << 20);
-    arena_init(&c->arena, &c->memory, SIZE_MAX);
-    c->a.topics = c->topics;
-    c->a.members = c->members;
-    c->a.owner = c->owner;
-    return c;
-}
-
-static void case_free(struct group_case *c)
-{
-    arena_deinit(&c->arena);
-    memory_drop(&c->memory);
-    free(c);
-}
-
-static void case_topic(struct group_case *c, const char *name, int32_t partitions)
-{
-    size_t t = c->a.topic_count++;
-    snprintf(c->names[t], sizeof c->names[t], "%s", name);
-    c->topics[t] = (struct assign_topic){c->names[t], partitions, c->a.partition_count};
-    c->a.partition_count += partitions;
-    cr_assert_leq(c->a.partition_count, PARTITIONS);
-}
-
-static struct assign_member *case_member(struct group_case *c, const char *id, const char *instance)
-{
-    size_t m = c->a.member_count++;
-    snprintf(c->ids[m], sizeof c->ids[m], "%s", id);
-    snprintf(c->instances[m], sizeof c->instances[m], "%s", instance ? instance : "");
-    c->members[m] = (struct assign_member){.id = c->ids[m],
-                                           .instance_id = instance ? c->instances[m] : NULL,
-                                           .topics = c->subscribed[m],
-                                           .owned = c->owned[m],
-                                           .generation = -1};
-    return &c->members[m];
-}
-
-static int member_order(const void *left, const void *right)
-{
-    return assign_member_compare(left, right);
-}
-
 /* --- Java --- */
 
-static void golden_load(struct group_case *c, size_t i)
+/* The letters of racks: A is 1. */
+static void golden_member(struct group_case *c, char *word)
+{
+    char *colon = strchr(word, ':'), *slash = strchr(word, '/'), *at = strchr(word, '@');
+    *colon = 0;
+    if (slash) {
+        *slash = 0;
+    }
+    if (at) {
+        *at = 0;
+    }
+    struct assign_member *m = case_member(c, word, slash ? slash + 1 : NULL);
+    for (const char *digit = colon + 1; *digit; digit++) {
+        c->subscribed[m - c->members][m->topic_count++] = *digit - '0';
+    }
+    m->rack = at ? at[1] - 'A' + 1 : 0;
+    m->generation = (int32_t)(m - c->members); /* its place in the list, over the sorting */
+}
+
+static void golden_load(struct group_case *c, const char *topics, const char *members)
 {
     char text[1024], *at = NULL;
-    snprintf(text, sizeof text, "%s", golden[i].topics);
+    snprintf(text, sizeof text, "%s", topics);
     for (char *word = strtok_r(text, " ", &at); word; word = strtok_r(NULL, " ", &at)) {
         char *colon = strchr(word, ':');
         *colon = 0;
         case_topic(c, word, atoi(colon + 1));
     }
-    snprintf(text, sizeof text, "%s", golden[i].members);
+    snprintf(text, sizeof text, "%s", members);
     for (char *word = strtok_r(text, " ", &at); word; word = strtok_r(NULL, " ", &at)) {
-        char *colon = strchr(word, ':');
-        *colon = 0;
-        char *slash = strchr(word, '/');
-        if (slash) {
-            *slash = 0;
-        }
-        struct assign_member *m = case_member(c, word, slash ? slash + 1 : NULL);
-        for (const char *digit = colon + 1; *digit; digit++) {
-            c->subscribed[m - c->members][m->topic_count++] = *digit - '0';
-        }
-        m->generation = (int32_t)(m - c->members); /* its place in the list, over the sorting */
+        golden_member(c, word);
     }
-    qsort(c->members, c->a.member_count, sizeof *c->members, member_order);
+    case_sort(c);
+}
+
+static void golden_load_racks(struct group_case *c, const char *racks)
+{
+    int32_t p = 0, count = 0;
+    for (; *racks; p++) {
+        c->rack_first[p] = count;
+        for (; *racks && *racks != ' '; racks++) {
+            if (*racks != '-') {
+                c->rack_numbers[count++] = *racks - 'A' + 1;
+            }
+        }
+        racks += *racks == ' ';
+    }
+    cr_assert_eq(p, c->a.partition_count);
+    c->rack_first[p] = count;
+    c->a.racks = (struct assign_racks){5, c->rack_first, c->rack_numbers};
 }
 
 static void golden_check(struct group_case *c, const char *expected, const char *what, size_t i)
@@ -106,19 +71,30 @@ static void golden_check(struct group_case *c, const char *expected, const char 
     for (int32_t p = 0; p < c->a.partition_count; p++) {
         got[p] = c->owner[p] < 0 ? '-' : (char)('a' + c->members[c->owner[p]].generation);
     }
-    cr_assert_str_eq(got, expected, "%s %zu (%s; %s): %s instead of %s", what, i, golden[i].topics,
-                     golden[i].members, got, expected);
+    cr_assert_str_eq(got, expected, "%s %zu: %s instead of %s", what, i, got, expected);
 }
 
 Test(assignors, range_and_round_robin_are_those_of_java)
 {
     for (size_t i = 0; i < sizeof golden / sizeof *golden; i++) {
         struct group_case *c = case_new();
-        golden_load(c, i);
+        golden_load(c, golden[i].topics, golden[i].members);
         cr_assert_eq(assign_range(&c->a, &c->arena), 0);
         golden_check(c, golden[i].range, "range", i);
         cr_assert_eq(assign_round_robin(&c->a, &c->arena), 0);
         golden_check(c, golden[i].round_robin, "round robin", i);
+        case_free(c);
+    }
+}
+
+Test(assignors, range_with_racks_is_that_of_java)
+{
+    for (size_t i = 0; i < sizeof golden_racks / sizeof *golden_racks; i++) {
+        struct group_case *c = case_new();
+        golden_load(c, golden_racks[i].topics, golden_racks[i].members);
+        golden_load_racks(c, golden_racks[i].racks);
+        cr_assert_eq(assign_range(&c->a, &c->arena), 0);
+        golden_check(c, golden_racks[i].range, "range with racks", i);
         case_free(c);
     }
 }
@@ -224,95 +200,6 @@ Test(assignors, sticky_members_read_each_other)
 
 /* --- properties --- */
 
-static void case_random(struct group_case *c, struct prng *prng, bool uniform)
-{
-    char name[32];
-    for (uint64_t t = 1 + prng_below(prng, TOPICS - 1); t > 0; t--) {
-        snprintf(name, sizeof name, "t%02d", (int)c->a.topic_count);
-        case_topic(c, name, (int32_t)prng_below(prng, 30));
-    }
-    for (uint64_t m = 1 + prng_below(prng, MEMBERS - 1); m > 0; m--) {
-        snprintf(name, sizeof name, "m%03d", (int)c->a.member_count);
-        struct assign_member *member = case_member(c, name, NULL);
-        int32_t *topics = c->subscribed[c->a.member_count - 1];
-        for (int32_t t = 0; t < (int32_t)c->a.topic_count; t++) {
-            if (uniform || prng_chance(prng, 1, 2)) {
-                topics[member->topic_count++] = t;
-            }
-        }
-    }
-}
-
-static int32_t topic_of(const struct group_case *c, int32_t p)
-{
-    size_t t = c->a.topic_count;
-    while (c->topics[t - 1].first > p ||
-           p >= c->topics[t - 1].first + c->topics[t - 1].partitions) {
-        t--;
-    }
-    return (int32_t)t - 1;
-}
-
-/* Random claims, some of them stale, contradictory or of topics that are not subscribed. */
-static void case_claims(struct group_case *c, struct prng *prng)
-{
-    for (size_t m = 0; m < c->a.member_count; m++) {
-        c->members[m].owned_count = 0;
-        c->members[m].generation = (int32_t)prng_below(prng, 3);
-    }
-    for (int32_t p = 0; p < c->a.partition_count; p++) {
-        for (uint64_t n = prng_below(prng, 3); n > 0; n--) {
-            size_t m = prng_below(prng, c->a.member_count);
-            struct assign_member *member = &c->members[m];
-            bool twice = member->owned_count && c->owned[m][member->owned_count - 1] == p;
-            if (assign_subscribes(member, topic_of(c, p)) && !twice) {
-                c->owned[m][member->owned_count++] = p;
-            }
-        }
-    }
-}
-
-static void case_complete(const struct group_case *c)
-{
-    for (int32_t p = 0; p < c->a.partition_count; p++) {
-        int32_t t = topic_of(c, p);
-        bool wanted = false;
-        for (size_t m = 0; m < c->a.member_count; m++) {
-            wanted |= assign_subscribes(&c->members[m], t);
-        }
-        cr_assert_eq(c->owner[p] >= 0, wanted, "partition %d", p);
-        cr_assert(!wanted || assign_subscribes(&c->members[c->owner[p]], t));
-    }
-}
-
-/* No chain of hand-overs leads from a member to one with at least two partitions less. */
-static void case_balanced(const struct group_case *c)
-{
-    int32_t load[MEMBERS] = {0};
-    static bool passes[MEMBERS][MEMBERS];
-    memset(passes, 0, sizeof passes);
-    for (int32_t p = 0; p < c->a.partition_count; p++) {
-        if (c->owner[p] >= 0) {
-            load[c->owner[p]]++;
-            for (size_t m = 0; m < c->a.member_count; m++) {
-                passes[c->owner[p]][m] |= assign_subscribes(&c->members[m], topic_of(c, p));
-            }
-        }
-    }
-    for (size_t k = 0; k < c->a.member_count; k++) {
-        for (size_t i = 0; i < c->a.member_count; i++) {
-            for (size_t j = 0; passes[i][k] && j < c->a.member_count; j++) {
-                passes[i][j] |= passes[k][j];
-            }
-        }
-    }
-    for (size_t i = 0; i < c->a.member_count; i++) {
-        for (size_t j = 0; j < c->a.member_count; j++) {
-            cr_assert(!passes[i][j] || load[i] <= load[j] + 1, "%d against %d", load[i], load[j]);
-        }
-    }
-}
-
 Test(assignors, sticky_is_complete_balanced_and_stays)
 {
     struct prng prng = prng_of(11);
@@ -326,15 +213,7 @@ Test(assignors, sticky_is_complete_balanced_and_stays)
         /* What it gave it gives again. */
         int32_t before[PARTITIONS];
         memcpy(before, c->owner, sizeof before);
-        for (size_t m = 0; m < c->a.member_count; m++) {
-            c->members[m].owned_count = 0;
-            c->members[m].generation = 7;
-        }
-        for (int32_t p = 0; p < c->a.partition_count; p++) {
-            if (before[p] >= 0) {
-                c->owned[before[p]][c->members[before[p]].owned_count++] = p;
-            }
-        }
+        case_claim_all(c, 7);
         cr_assert_eq(assign_sticky(&c->a, &c->arena), 0);
         cr_assert_arr_eq(before, c->owner, (size_t)c->a.partition_count * sizeof *before);
         case_free(c);
@@ -394,15 +273,7 @@ static void cooperative_round(struct group_case *c, int32_t generation)
             cr_assert(owner < 0 || owner == (int32_t)m || shared, "given while it is held");
         }
     }
-    for (size_t m = 0; m < c->a.member_count; m++) {
-        c->members[m].owned_count = 0;
-        c->members[m].generation = generation;
-    }
-    for (int32_t p = 0; p < c->a.partition_count; p++) {
-        if (c->owner[p] >= 0) {
-            c->owned[c->owner[p]][c->members[c->owner[p]].owned_count++] = p;
-        }
-    }
+    case_claim_all(c, generation);
 }
 
 /* Where subscriptions differ, what becomes free may be worth another hand-over. */
@@ -431,6 +302,34 @@ Test(assignors, cooperative_settles_in_two_rounds)
 
 /* --- hostile members --- */
 
+/* Each partition in one of three racks, or in none. */
+static void hostile_racks(struct roster *r, struct prng *prng)
+{
+    int32_t partitions = 0, used = 0;
+    for (size_t t = 0; t < r->topic_count; t++) {
+        partitions += r->partitions[t];
+    }
+    int32_t *first = arena_array(r->arena, (size_t)partitions + 1, sizeof *first);
+    int32_t *numbers = arena_array(r->arena, (size_t)partitions + 1, sizeof *numbers);
+    const char **names = arena_array(r->arena, 4, sizeof *names);
+    names[0] = "r3";
+    names[1] = names[3] = "r2";
+    names[2] = "r1";
+    roster_name_racks(r, names, 4);
+    cr_assert_eq(r->racks.count, 3);
+    cr_assert_eq(roster_rack(r, "r2"), 2);
+    cr_assert_eq(roster_rack(r, "r"), 4);
+    cr_assert_eq(roster_rack(r, NULL), 0);
+    for (int32_t p = 0; p < partitions; p++) {
+        first[p] = used;
+        numbers[used] = 1 + (int32_t)prng_below(prng, 3);
+        used += prng_chance(prng, 3, 4);
+    }
+    first[partitions] = used;
+    r->racks.first = first;
+    r->racks.numbers = numbers;
+}
+
 Test(assignors, what_members_say_is_not_believed)
 {
     struct prng prng = prng_of(14);
@@ -447,7 +346,8 @@ Test(assignors, what_members_say_is_not_believed)
                                  .owned_count = 3,
                                  .previous = java_parts,
                                  .previous_count = 3,
-                                 .generation = 3};
+                                 .generation = 3,
+                                 .rack = "r2"};
         join_group_response_init(&join);
         for (int m = 0; m < 3; m++) {
             wire_writer_init(&w[m], &c->memory, 65536);
@@ -469,6 +369,9 @@ Test(assignors, what_members_say_is_not_believed)
         cr_assert(error == 0 || error == ERR_TOO_LARGE, "%d", error);
         for (size_t t = 0; !error && t < roster.topic_count; t++) {
             roster.partitions[t] = (int32_t)prng_below(&prng, 5);
+        }
+        if (!error) {
+            hostile_racks(&roster, &prng);
         }
         if (!error) {
             wire_writer_init(&blob, &c->memory, 65536);

@@ -121,8 +121,10 @@ struct fake_broker {
     struct fake_group groups[GROUPS];
     unsigned group_count, group_moves;
 
-    int32_t nearest;   /* where clients that name a rack are sent to read, 0: nowhere */
-    bool nearest_lags; /* it refuses every offset as out of range */
+    const char *racks[NODES]; /* of the nodes; the first NULL: no replicas are told either */
+    int32_t down;             /* a node that is in no answer; the next one leads instead; 0: none */
+    int32_t nearest;          /* where clients that name a rack are sent to read, 0: nowhere */
+    bool nearest_lags;        /* it refuses every offset as out of range */
     uint64_t sent_away, fetched_near;
     bool coordinates; /* the coordinator answers, not fake_groups.c */
     struct coord_group coordinated[COORD_GROUPS];

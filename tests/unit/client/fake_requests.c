@@ -66,6 +66,14 @@ static void metadata_topic(struct fake_broker *b, struct fake_topic *t,
         p->partition_index = i;
         p->leader_id = 1 + i % b->nodes;
         p->leader_epoch = b->leader_epoch;
+        if (b->racks[0]) {
+            p->replica_nodes = arena_array(arena, 1, sizeof *p->replica_nodes);
+            p->replica_nodes[0] = p->leader_id;
+            p->replica_nodes_count = 1;
+        }
+        if (p->leader_id == b->down) {
+            p->leader_id = 1 + p->leader_id % b->nodes;
+        }
     }
 }
 
@@ -80,14 +88,19 @@ static int answer_metadata(struct fake_broker *b, struct reader *r, int version,
         return error;
     }
     metadata_response_init(&out);
-    for (int i = 0; i < b->nodes; i++) {
-        metadata_response_brokers_init(&brokers[i]);
-        brokers[i].node_id = b->listeners[i].id;
-        brokers[i].host = wire_string_of(b->host);
-        brokers[i].port = b->listeners[i].port;
-    }
     out.brokers = brokers;
-    out.brokers_count = b->nodes;
+    out.brokers_count = 0;
+    for (int i = 0; i < b->nodes; i++) {
+        struct metadata_response_brokers *to = &brokers[out.brokers_count];
+        if (b->listeners[i].id != b->down) {
+            metadata_response_brokers_init(to);
+            to->node_id = b->listeners[i].id;
+            to->host = wire_string_of(b->host);
+            to->port = b->listeners[i].port;
+            to->rack = wire_string_of(b->racks[i]);
+            out.brokers_count++;
+        }
+    }
     out.cluster_id = wire_string_of("fake");
     out.controller_id = 1;
     int32_t count = in.topics_count < 0 ? (int32_t)b->topic_count : in.topics_count;

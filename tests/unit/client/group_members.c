@@ -269,6 +269,61 @@ Test(group_members, records_are_read_from_the_nearest_replica)
     world_free(w);
 }
 
+/* Whether each member holds all that is in its rack: partition p is at node p % NODES. */
+static bool held_by_rack(const struct world *w)
+{
+    bool right = true;
+    for (int i = 0; i < w->member_count; i++) {
+        const struct world_member *m = w->members[i];
+        for (int t = 0; t < w->topic_count; t++) {
+            for (int p = 0; p < w->partitions; p++) {
+                right &= (m->since_ns[t][p] != 0) ==
+                         (strcmp(m->options.rack, w->broker->racks[p % NODES]) == 0);
+            }
+        }
+    }
+    return right;
+}
+
+Test(group_members, members_get_what_is_in_their_racks, .timeout = 60)
+{
+    static const char *const strategies[] = {"range", "sticky", "cooperative-sticky"};
+    static const char *const racks[] = {"east", "west", "north"};
+    for (unsigned s = 0; s < 3; s++) {
+        struct world *w = world_new(31 + s, 2, 2 * NODES);
+        strategy(w, strategies[s]);
+        for (int i = 0; i < NODES; i++) {
+            w->broker->racks[i] = racks[i];
+        }
+        for (int i = 0; i < NODES; i++) {
+            struct world_member *m = world_join(w, NULL, NULL, 0);
+            snprintf(m->options.rack, sizeof m->options.rack, "%s", racks[(i + s) % NODES]);
+            m->options.metadata_max_age_ms = 2000;
+            world_run(w, 100 * MS);
+        }
+        cr_assert(world_settle(w, 10000 * MS));
+        world_run(w, 200 * MS); /* until everybody has polled */
+        cr_assert(held_by_rack(w), "%s", strategies[s]);
+        /* A broker that goes and comes again is no reason to move anything. */
+        int32_t generation = coord_find(w->broker, "group")->generation;
+        w->broker->down = w->broker->coordinator == 1 ? 2 : 1;
+        world_run(w, 5000 * MS);
+        w->broker->down = 0;
+        world_run(w, 5000 * MS);
+        cr_assert_eq(coord_find(w->broker, "group")->generation, generation);
+        /* Brokers that have changed places are. */
+        for (int i = 0; i < NODES; i++) {
+            w->broker->racks[i] = racks[(i + 1) % NODES];
+        }
+        world_run(w, 8000 * MS);
+        cr_assert(world_settle(w, 10000 * MS));
+        cr_assert(held_by_rack(w), "%s, after the racks had changed", strategies[s]);
+        cr_assert_gt(coord_find(w->broker, "group")->generation, generation);
+        world_check(w, strcmp(strategies[s], "cooperative-sticky") == 0);
+        world_free(w);
+    }
+}
+
 Test(group_members, refusals_are_told_and_tried_again)
 {
     struct world *w = world_new(7, 1, 4);
