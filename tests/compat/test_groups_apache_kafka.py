@@ -5,7 +5,9 @@
 """Groups of libleat at a coordinator of Apache Kafka: the same as at leatd."""
 from apache import Kafka
 from groups import check_sharing
-from test_groups_libleat import Member, check_crowd, check_examples, check_mixed
+from members import Libleat
+from test_groups_libleat import check_crowd, check_examples
+from test_groups_mixed import check_clients
 
 
 class Broker(Kafka):
@@ -16,8 +18,8 @@ class Broker(Kafka):
 
 with Broker() as broker:
     for strategy in ("range", "cooperative-sticky"):
-        check_sharing(broker, Member, strategy, **{"partition.assignment.strategy": strategy})
-        check_mixed(broker, strategy)
+        check_sharing(broker, Libleat, strategy, **{"partition.assignment.strategy": strategy})
+    check_clients(broker)
     check_examples(broker)
     # group.min.session.timeout.ms is 6 s.
     check_crowd(broker, session_ms=6000)

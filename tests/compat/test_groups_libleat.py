@@ -1,154 +1,20 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Groups of libleat: what other clients' groups must do, members of several clients in one group, and a crowd.
+"""Groups of libleat: what other clients' groups must do, and a crowd.
 
 The crowd is 50 members over 200 partitions. While its processes are restarted one after the other, and one is killed, what
 stays where it is must go on being read: the age of its records when they arrive says so.
 """
-import os
-import queue
 import subprocess
-import threading
 import time
 
 from broker import BUILD, same
-from groups import LIMIT_S, PARTITIONS, Ledger, all_step, check_sharing, group_broker, kcat_publish, make_topic, shared, until
+from groups import LIMIT_S, Ledger, check_sharing, group_broker, make_topic, until
+from members import PROGRAM, Libleat, Process
 
-try:
-    import confluent_kafka
-except ImportError:
-    confluent_kafka = None
-
-PROGRAM = os.path.abspath(f"{BUILD}/tests/leat-member")
 CROWD, PER_PROCESS, CROWD_PARTITIONS, INTERVAL_MS = 50, 10, 200, 200
 # What stays may arrive late by a busy machine, not by a rebalance: those last as long as the slowest member.
 AGE_MOST_MS = 2000
-
-
-class Process:
-    """leat-member with `count` members; lines() gives what they said since the last call."""
-
-    def __init__(self, address, group, topic, count, **options):
-        self.process = subprocess.Popen([PROGRAM, address, group, topic, str(count),
-                                         *(f"{name}={value}" for name, value in options.items())],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.said = queue.SimpleQueue()
-        self.reader = threading.Thread(target=self.read, daemon=True)
-        self.reader.start()
-
-    def read(self):
-        for line in self.process.stdout:
-            self.said.put(line.rstrip("\n").split(" ", 2))
-
-    def lines(self):
-        while True:
-            try:
-                yield self.said.get_nowait()
-            except queue.Empty:
-                return
-
-    def close(self):
-        self.process.stdin.close()
-        same(self.process.wait(LIMIT_S), 0, "a member's exit status")
-        self.reader.join(LIMIT_S)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait(LIMIT_S)
-        self.reader.join(LIMIT_S)
-
-
-class Member:
-    """As groups.check_sharing() wants it."""
-
-    def __init__(self, b, ledger, group, **more):
-        self.ledger, self.owned, self.offsets = ledger, set(), {}
-        self.process = Process(b.address, group, ledger.topic, 1, **{
-            "enable.auto.commit": "false", "max.poll.records": 1, "session.timeout.ms": 10000, "heartbeat.interval.ms": 100,
-            "fetch.max.wait.ms": 50, **more})
-
-    def step(self):
-        time.sleep(0.005)
-        for _, what, rest in self.process.lines():
-            first = rest.split(" ")
-            if what == "assigned":
-                self.owned.add(int(first[0]))
-            elif what in ("revoked", "lost"):
-                self.owned.discard(int(first[0]))
-            elif what == "record":
-                self.ledger.take(first[3])
-            elif what == "refused":
-                print("a commit was refused:", rest)
-                self.ledger.in_doubt += 1
-            elif what == "committed":
-                self.offsets[int(first[0])] = int(first[1])
-            elif what == "closed":
-                same(rest.strip(), "0", "closing")
-
-    def leave(self):
-        self.process.close()
-        self.step()
-
-    def committed(self):
-        self.leave()
-        return self.offsets
-
-
-class Librdkafka:
-    """A member of another library."""
-
-    def __init__(self, b, ledger, group, **more):
-        self.ledger, self.owned = ledger, set()
-        self.consumer = confluent_kafka.Consumer({
-            "bootstrap.servers": b.address, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest",
-            "session.timeout.ms": 10000, "heartbeat.interval.ms": 100, "fetch.wait.max.ms": 50, "log_level": 0, **more})
-        self.consumer.subscribe([ledger.topic], on_assign=self.given, on_revoke=self.taken, on_lost=self.taken)
-
-    def given(self, consumer, partitions):
-        self.owned |= {p.partition for p in partitions}
-
-    def taken(self, consumer, partitions):
-        self.owned -= {p.partition for p in partitions}
-
-    def step(self):
-        m = self.consumer.poll(0.02)
-        if m is None or m.error():
-            return
-        self.ledger.take(m.value().decode())
-        try:
-            self.consumer.commit(message=m, asynchronous=False)
-        except confluent_kafka.KafkaException as e:
-            print("a commit was refused:", e.args[0].name())
-            self.ledger.in_doubt += 1
-
-    def leave(self):
-        self.consumer.close()
-
-
-def check_mixed(b, strategy):
-    """libleat and librdkafka in one group."""
-    if confluent_kafka is None:
-        print("skipped: python3-confluent-kafka is not installed")
-        return
-    name = f"mixed-{strategy}"
-    ledger = Ledger(name, PARTITIONS)
-    make_topic(b, ledger)
-    kcat_publish(b, ledger, 10)
-    more = {"partition.assignment.strategy": strategy}
-    members = [Librdkafka(b, ledger, name, **more)]
-    until("the first has all", lambda: shared(members), all_step(members))
-    for kind in (Member, Librdkafka, Member):
-        members.append(kind(b, ledger, name, **more))
-        until(f"{len(members)} members share", lambda: shared(members), all_step(members))
-        kcat_publish(b, ledger, 5)
-    until("everything has come", lambda: not ledger.missing(), all_step(members))
-    while len(members) > 1:
-        members.pop(0).leave()
-        until(f"{len(members)} members share", lambda: shared(members), all_step(members))
-    kcat_publish(b, ledger, 5)
-    until("everything has come", lambda: not ledger.missing(), all_step(members))
-    members.pop().leave()
-    ledger.check(f"{strategy}: members of two libraries")
 
 
 def check_examples(b):
@@ -271,10 +137,8 @@ def check_crowd(b, session_ms=3000):
 
 if __name__ == "__main__":
     with group_broker(1) as broker:
-        check_sharing(broker, Member, "range", **{"partition.assignment.strategy": "range"})
-        check_mixed(broker, "range")
+        check_sharing(broker, Libleat, "range", **{"partition.assignment.strategy": "range"})
         check_examples(broker)
     with group_broker(3) as broker:
-        check_sharing(broker, Member, "cooperative-sticky", **{"partition.assignment.strategy": "cooperative-sticky"})
-        check_mixed(broker, "cooperative-sticky")
+        check_sharing(broker, Libleat, "cooperative-sticky", **{"partition.assignment.strategy": "cooperative-sticky"})
         check_crowd(broker)
