@@ -133,6 +133,7 @@ struct group {
     bool rejoin;                         /* as soon as nothing is revoking */
     const char *rejoin_reason;           /* for the coordinator's log; NULL at first */
     unsigned failures;                   /* of joining, in a row */
+    unsigned hasty;                      /* refusals in a row that nothing was waited after */
     uint64_t not_before_ns;
     struct request request; /* JoinGroup or SyncGroup */
     bool requesting;

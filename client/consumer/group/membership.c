@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { JOIN_GRACE_MS = 5000 }; /* beyond what the coordinator waits for the members */
+enum {
+    JOIN_GRACE_MS = 5000, /* beyond what the coordinator waits for the members */
+    HASTY_MAX = 5,        /* attempts without a pause */
+};
 
 static const char protocol_type[] = "consumer";
 
@@ -159,7 +162,11 @@ static void membership_refused(struct group *g, int error, const leat_error *rea
     switch (error) {
     case ERR_MEMBER_ID_REQUIRED:
     case ERR_REBALANCE_IN_PROGRESS:
-        return;
+        if (g->hasty < HASTY_MAX) {
+            g->hasty++;
+            return;
+        }
+        break;
     case ERR_UNKNOWN_MEMBER_ID:
         membership_lost(g, true);
         break;
@@ -373,6 +380,7 @@ static void sync_done(struct request *r, struct answer *a)
             g->state = GROUP_STABLE;
             g->previous_generation = g->generation;
             g->failures = 0;
+            g->hasty = 0;
             g->not_before_ns = 0;
             g->told_code = 0;
             fetcher_wake(g->fetcher);
@@ -565,6 +573,7 @@ void membership_leave(struct group *g, const char *reason)
     g->state = GROUP_IDLE;
     g->rejoin = false;
     g->failures = 0;
+    g->hasty = 0;
     g->not_before_ns = 0;
     if (l) {
         uint64_t deadline = core_after_ms(g->core, g->options->session_timeout_ms);

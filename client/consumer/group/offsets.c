@@ -301,11 +301,19 @@ static bool commit_settled(struct group *g, struct commit *c)
 static struct commit_part *commit_part_find(struct commit *c, struct wire_string topic,
                                             int32_t number)
 {
-    for (size_t i = 0; i < c->count; i++) {
-        if (c->parts[i].number == number &&
-            wire_string_equal(topic, wire_string_of(c->parts[i].topic))) {
-            return &c->parts[i];
+    size_t low = 0, high = c->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        struct commit_part *part = &c->parts[middle];
+        struct bytes its = bytes_of_string(part->topic), given = wire_string_bytes(topic);
+        int order = memcmp(its.data, given.data, its.size < given.size ? its.size : given.size);
+        order = order ? order : (its.size > given.size) - (its.size < given.size);
+        order = order ? order : (part->number > number) - (part->number < number);
+        if (order == 0) {
+            return part;
         }
+        low = order < 0 ? middle + 1 : low;
+        high = order < 0 ? high : middle;
     }
     return NULL;
 }
@@ -338,6 +346,8 @@ static int commit_part_answered(struct group *g, struct commit *c, struct commit
     return 0;
 }
 
+/* 0, the latest error that is tried again or ends the membership, or that the answer is none: one
+ * that passes a part over must not be asked for again at once. */
 static int commit_read(struct group *g, struct commit *c, struct answer *a)
 {
     struct offset_commit_response in;
@@ -355,6 +365,9 @@ static int commit_read(struct group *g, struct commit *c, struct answer *a)
                 worst = its ? its : worst;
             }
         }
+    }
+    for (size_t i = 0; !worst && i < c->count; i++) {
+        worst = c->parts[i].answered ? 0 : ERR_MALFORMED;
     }
     gate_leave(g->gate);
     arena_deinit(&arena);

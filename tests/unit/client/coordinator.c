@@ -420,6 +420,8 @@ static int answer_join(struct fake_broker *b, struct peer *p, struct reader *r, 
     }
     join_group_response_init(&out);
     out.protocol_name = wire_string_of("");
+    b->group_counts.join_requests++;
+    code = b->join_refusal ? b->join_refusal : code;
     coord_text(name, sizeof name, in.group_id);
     struct coord_group *g = coord_find(b, name);
     struct coord_member *m = NULL;

@@ -31,6 +31,10 @@ int coord_commit(struct fake_broker *b, struct reader *r, int version, struct wi
         return error;
     }
     offset_commit_response_init(&out);
+    b->group_counts.commit_requests++;
+    if (b->commits_unheeded) {
+        return offset_commit_response_encode(&out, w, version);
+    }
     coord_text(name, sizeof name, in.group_id);
     struct coord_group *g = coord_find(b, name);
     if (!code && in.generation_id_or_member_epoch < 0 && in.member_id.size <= 0) {

@@ -132,6 +132,8 @@ struct fake_broker {
     struct coord_counts group_counts;
     int32_t coordinator;
     uint64_t loading_until_ns;
+    int16_t join_refusal;  /* the wire code that answers every JoinGroup; 0: none */
+    bool commits_unheeded; /* answers to OffsetCommit name no partition */
     int32_t initial_delay_ms, session_ms_min;
     bool generations_too_large; /* SyncGroup: what the leader brings does not fit into a record */
     uint64_t next_member;

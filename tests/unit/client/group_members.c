@@ -324,6 +324,34 @@ Test(group_members, members_get_what_is_in_their_racks, .timeout = 60)
     }
 }
 
+/* What a coordinator says over and over is not asked for over and over. */
+Test(group_members, a_coordinator_that_repeats_itself_is_given_pauses)
+{
+    static const int16_t codes[] = {79, 27}; /* MEMBER_ID_REQUIRED, REBALANCE_IN_PROGRESS */
+    for (unsigned i = 0; i < 2; i++) {
+        struct world *w = world_new(41 + i, 1, 4);
+        w->broker->join_refusal = codes[i];
+        struct world_member *m = world_join(w, NULL, NULL, 0);
+        world_run(w, 5000 * MS);
+        uint64_t joins = w->broker->group_counts.join_requests;
+        cr_assert(joins > 3 && joins < 60, "%llu in 5 s", (unsigned long long)joins);
+        w->broker->join_refusal = 0;
+        cr_assert(world_settle(w, 5000 * MS));
+        world_run(w, 1000 * MS);
+        w->broker->commits_unheeded = true;
+        world_run(w, 5000 * MS);
+        uint64_t before = w->broker->group_counts.commit_requests;
+        world_run(w, 5000 * MS);
+        uint64_t commits = w->broker->group_counts.commit_requests - before;
+        cr_assert(commits > 3 && commits < 60, "%llu in 5 s", (unsigned long long)commits);
+        w->broker->commits_unheeded = false;
+        world_run(w, 3000 * MS);
+        cr_assert_eq(world_held(m), 4);
+        world_check(w, true);
+        world_free(w);
+    }
+}
+
 Test(group_members, refusals_are_told_and_tried_again)
 {
     struct world *w = world_new(7, 1, 4);
