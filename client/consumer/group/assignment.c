@@ -114,10 +114,12 @@ bool assignment_release(struct group *g)
 
 /* --- a new assignment --- */
 
-/* Remembers an assignment for the sticky strategies. */
+/* Remembers an assignment for the sticky strategies, and of which generation it is: whether it is
+ * taken or not, no other member was given these partitions there. */
 static int assignment_remember(struct group *g, const struct named_partition *parts, size_t count)
 {
     arena_deinit(&g->previous_names);
+    g->previous_generation = g->generation;
     g->previous_count = 0;
     g->previous = arena_array(&g->previous_names, count + 1, sizeof *g->previous);
     if (!g->previous) {
@@ -191,6 +193,19 @@ static void assignment_revoke_missing(struct group *g, const struct named_partit
     }
 }
 
+/* Leaves out what is not subscribed to (any more): the caller does not want its records. */
+static size_t assignment_subscribed(const struct group *g, struct named_partition *parts,
+                                    size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (topics_subscribed(g, parts[i].topic)) {
+            parts[kept++] = parts[i];
+        }
+    }
+    return kept;
+}
+
 int assignment_take(struct group *g, struct wire_bytes blob)
 {
     struct named_partition *parts;
@@ -203,11 +218,12 @@ int assignment_take(struct group *g, struct wire_bytes blob)
         error = ERR_NO_MEMORY;
     }
     if (!error) {
+        count = assignment_subscribed(g, parts, count);
         error = assignment_remember(g, parts, count);
     }
     gate_enter(g->gate);
-    if (!error && (!g->wish || g->release != RELEASE_NONE)) {
-        error = ERR_REBALANCE_IN_PROGRESS; /* the caller has unsubscribed meanwhile */
+    if (!error && (!g->wish || g->wish_number != g->seen_wish || g->release != RELEASE_NONE)) {
+        error = ERR_REBALANCE_IN_PROGRESS; /* the caller wants something else meanwhile */
     }
     if (!error) {
         error = assignment_make(g, parts, count, made, &made_count);

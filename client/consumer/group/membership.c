@@ -378,7 +378,6 @@ static void sync_done(struct request *r, struct answer *a)
             membership_refused(g, error, a->error ? a->reason : NULL);
         } else {
             g->state = GROUP_STABLE;
-            g->previous_generation = g->generation;
             g->failures = 0;
             g->hasty = 0;
             g->not_before_ns = 0;

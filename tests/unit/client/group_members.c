@@ -2,6 +2,7 @@
 
 /* Members of groups in virtual time: they come, go, freeze and die, connections break, coordinators
  * move; what must never happen is counted in group_world.c. */
+#include "consumer/group/group_private.h"
 #include "group_world.h"
 
 #include <stdio.h>
@@ -350,6 +351,80 @@ Test(group_members, a_coordinator_that_repeats_itself_is_given_pauses)
         world_check(w, true);
         world_free(w);
     }
+}
+
+static void wish_replace(struct world *w, struct world_member *m, const char *topic)
+{
+    struct subscription_wish *wish = NULL;
+    leat_error e;
+    if (topic) {
+        cr_assert_eq(wish_new(&m->group, &topic, 1, &wish, &e), 0, "%s", e.message);
+    }
+    group_wish(&m->group, wish, false);
+    group_soon(&m->group);
+}
+
+static bool holds_topic(const struct world_member *m, const char *topic)
+{
+    bool found = false;
+    list_each (node, &m->fetcher.assigned) {
+        found |= strcmp(container_of(node, struct consumer_partition, link)->topic, topic) == 0;
+    }
+    return found;
+}
+
+/* Runs until `m` waits for an assignment. */
+static void await_sync(struct world *w, const struct world_member *m)
+{
+    for (int i = 0; i < 100000 && m->group.state != GROUP_SYNCING; i++) {
+        world_run(w, MS / 100);
+    }
+    cr_assert_eq(m->group.state, GROUP_SYNCING);
+}
+
+Test(group_members, nothing_is_read_of_a_topic_that_was_unsubscribed_meanwhile)
+{
+    for (int round = 0; round < 2; round++) {
+        struct world *w = world_new(43, 2, 4);
+        strategy(w, round ? "sticky" : "cooperative-sticky");
+        struct world_member *m = world_join(w, NULL, NULL, 0);
+        await_sync(w, m);
+        wish_replace(w, m, "payments");
+        while (!world_held(m)) {
+            world_run(w, MS / 100);
+            cr_assert(!holds_topic(m, "orders"));
+        }
+        for (int i = 0; i < 2000; i++) {
+            world_run(w, MS);
+            cr_assert(!holds_topic(m, "orders"));
+        }
+        cr_assert_eq(world_held(m), 4);
+        world_free(w);
+    }
+}
+
+Test(group_members, what_sticky_members_held_is_told_with_its_generation)
+{
+    struct world *w = world_new(44, 2, 4);
+    strategy(w, "sticky");
+    struct world_member *m = world_join(w, NULL, NULL, 0);
+    cr_assert(world_settle(w, 5000 * MS));
+    int32_t first = m->group.generation;
+    cr_assert_eq(m->group.previous_generation, first);
+    cr_assert_eq(m->group.previous_count, 8);
+    /* Unsubscribed between JoinGroup and its assignment: what comes is of that generation. */
+    world_join(w, NULL, NULL, 0);
+    await_sync(w, m);
+    wish_replace(w, m, NULL);
+    int32_t second = m->group.generation;
+    cr_assert_gt(second, first);
+    world_run(w, 100 * MS);
+    cr_assert(m->group.previous_count == 8 ? m->group.previous_generation == first
+                                           : m->group.previous_generation == second,
+              "%zu partitions of generation %d, not %d or %d", m->group.previous_count,
+              m->group.previous_generation, first, second);
+    cr_assert_eq(m->group.previous_count, 4);
+    world_free(w);
 }
 
 Test(group_members, refusals_are_told_and_tried_again)
