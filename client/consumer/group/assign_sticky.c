@@ -3,7 +3,8 @@
 /* The assignors that keep partitions where they are.
  *
  * 1. Everybody keeps what he holds. Where two members claim one partition, the one of the higher
- *    generation does; in the same generation nobody, for then one of them is wrong.
+ *    generation does; in the same generation nobody, for then one of them is wrong. A cooperative
+ *    group gives what is held to nobody but its holder, whatever others claim.
  * 2a. Everybody subscribes to the same: with n members each keeps at most partitions / n, and as
  *     many members as the rest of that division has units one more; what is free is dealt out to
  *     those who have less. No assignment as even moves fewer partitions.
@@ -42,33 +43,47 @@ struct sticky {
     uint64_t steps;
 };
 
-static int sticky_claims(struct sticky *s, struct arena *scratch)
+enum { HOLDER_NONE = -1, HOLDER_CONTESTED = -2 };
+
+/* Who holds each partition, by what members claim: `holder` has room for all partitions. */
+static int claims_read(const struct assign *a, int32_t *holder, struct arena *scratch)
 {
-    struct assign *a = s->a;
     int32_t *generation = arena_array(scratch, (size_t)a->partition_count + 1, sizeof *generation);
-    s->previous = arena_array(scratch, (size_t)a->partition_count + 1, sizeof *s->previous);
-    s->load = arena_array(scratch, a->member_count + 1, sizeof *s->load);
-    if (!generation || !s->previous || !s->load) {
+    if (!generation) {
         return ERR_NO_MEMORY;
     }
     for (int32_t p = 0; p < a->partition_count; p++) {
-        s->previous[p] = -1;
-        generation[p] = INT32_MIN;
+        holder[p] = HOLDER_NONE;
     }
     for (size_t m = 0; m < a->member_count; m++) {
         const struct assign_member *member = &a->members[m];
         for (size_t i = 0; i < member->owned_count; i++) {
             int32_t p = member->owned[i];
             assert(p >= 0 && p < a->partition_count);
-            if (member->generation > generation[p]) {
+            if (holder[p] == HOLDER_NONE || member->generation > generation[p]) {
                 generation[p] = member->generation;
-                s->previous[p] = (int32_t)m;
+                holder[p] = (int32_t)m;
             } else if (member->generation == generation[p]) {
-                s->previous[p] = -1;
+                holder[p] = HOLDER_CONTESTED;
             }
         }
     }
     return 0;
+}
+
+static int sticky_claims(struct sticky *s, struct arena *scratch)
+{
+    struct assign *a = s->a;
+    s->previous = arena_array(scratch, (size_t)a->partition_count + 1, sizeof *s->previous);
+    s->load = arena_array(scratch, a->member_count + 1, sizeof *s->load);
+    if (!s->previous || !s->load) {
+        return ERR_NO_MEMORY;
+    }
+    int error = claims_read(a, s->previous, scratch);
+    for (int32_t p = 0; !error && p < a->partition_count; p++) {
+        s->previous[p] = s->previous[p] < 0 ? -1 : s->previous[p];
+    }
+    return error;
 }
 
 /* --- everybody subscribes to the same --- */
@@ -399,24 +414,15 @@ int assign_sticky(struct assign *a, struct arena *scratch)
     return sticky_fit_racks(&s, uniform, members, scratch);
 }
 
+/* A partition goes to its holder or, when nobody holds it, to whom it was given. One that several
+ * members hold goes to nobody: each of them reads it until he hears of it. */
 int assign_cooperative(struct assign *a, struct arena *scratch)
 {
-    int32_t *held = arena_array(scratch, (size_t)a->partition_count + 1, sizeof *held);
-    if (!held) {
-        return ERR_NO_MEMORY;
-    }
-    int error = assign_sticky(a, scratch);
-    /* held: the new owner himself, or else anybody who holds it, + 1. */
-    for (size_t m = 0; !error && m < a->member_count; m++) {
-        for (size_t i = 0; i < a->members[m].owned_count; i++) {
-            int32_t p = a->members[m].owned[i];
-            if (held[p] == 0 || a->owner[p] == (int32_t)m) {
-                held[p] = (int32_t)m + 1;
-            }
-        }
-    }
+    int32_t *holder = arena_array(scratch, (size_t)a->partition_count + 1, sizeof *holder);
+    int error = holder ? claims_read(a, holder, scratch) : ERR_NO_MEMORY;
+    error = error ? error : assign_sticky(a, scratch);
     for (int32_t p = 0; !error && p < a->partition_count; p++) {
-        if (held[p] && held[p] != a->owner[p] + 1) {
+        if (holder[p] != HOLDER_NONE && holder[p] != a->owner[p]) {
             a->owner[p] = -1;
         }
     }
