@@ -60,16 +60,6 @@ int leat_subscribe(leat_consumer *k, const char *const *topics, size_t count, le
     return error_clear(e);
 }
 
-/* In the gate: lets go of everything that the group has given. */
-static void consumer_let_go(struct leat_consumer *k)
-{
-    poller_drop_all(&k->poller);
-    list_each (node, &k->fetcher.assigned) {
-        container_of(node, struct consumer_partition, link)->revoking = true;
-        k->group.release = RELEASE_GIVEN;
-    }
-}
-
 int leat_unsubscribe(leat_consumer *k, leat_error *e)
 {
     assert(k->magic == CONSUMER_MAGIC);
@@ -81,7 +71,8 @@ int leat_unsubscribe(leat_consumer *k, leat_error *e)
     if (k->group.manual) {
         consumer_replace(k, NULL, 0);
     } else {
-        consumer_let_go(k);
+        poller_drop_all(&k->poller);
+        group_let_go(&k->group);
     }
     group_wish(&k->group, NULL, false);
     k->group.settled = false;

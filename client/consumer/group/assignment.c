@@ -59,10 +59,12 @@ static void partition_revoke(struct group *g, struct consumer_partition *p)
     }
 }
 
-void assignment_revoke_all(struct group *g)
+void group_let_go(struct group *g)
 {
+    g->release_committed = false; /* the commit under way may be older than what was read since */
     list_each (node, &g->fetcher->assigned) {
-        partition_revoke(g, container_of(node, struct consumer_partition, link));
+        container_of(node, struct consumer_partition, link)->revoking = true;
+        g->release = RELEASE_GIVEN;
     }
 }
 

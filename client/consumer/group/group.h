@@ -227,6 +227,9 @@ int wish_new(struct group *g, const char *const *topics, size_t count,
  * wakes the I/O side. */
 void group_wish(struct group *g, struct subscription_wish *wish, bool manual);
 
+/* The caller is done with everything that the group has given, and lets go of it. */
+void group_let_go(struct group *g);
+
 /* Whether a poll would do something. */
 bool group_signals(const struct group *g);
 

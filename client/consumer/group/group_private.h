@@ -76,9 +76,6 @@ int assignment_take(struct group *g, struct wire_bytes blob);
 /* Before joining: lets go of what has to be let go of. True when nothing is left to wait for. */
 bool assignment_prepare(struct group *g);
 
-/* Asks the caller to let go of everything. */
-void assignment_revoke_all(struct group *g);
-
 /* Takes from the caller what he let go of, once it is committed. True: it is all gone. */
 bool assignment_release(struct group *g);
 

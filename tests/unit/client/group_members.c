@@ -427,6 +427,36 @@ Test(group_members, what_sticky_members_held_is_told_with_its_generation)
     world_free(w);
 }
 
+/* A member gives some partitions back, the coordinator takes their last commit late, and meanwhile
+ * the program, which has read on in the others, unsubscribes: these are committed too. */
+Test(group_members, unsubscribing_during_a_last_commit_commits_the_rest)
+{
+    struct world *w = world_new(45, 2, 4);
+    w->consumer.auto_commit_interval_ms = 60000;
+    struct world_member *m = world_join(w, NULL, NULL, 0);
+    cr_assert(world_settle(w, 5000 * MS));
+    w->broker->commits_unheeded = true;
+    struct world_member *other = world_join(w, NULL, NULL, 0);
+    for (int i = 0; i < 10000 && !m->group.release_committed; i++) {
+        world_run(w, MS);
+    }
+    cr_assert(m->group.release_committed);
+    world_run(w, 2000 * MS);
+    cr_assert(m->group.release_committed);
+    poller_drop_all(&m->poller);
+    group_let_go(&m->group);
+    wish_replace(w, m, NULL);
+    w->broker->commits_unheeded = false;
+    world_run(w, 2000 * MS);
+    cr_assert_eq(world_held(m), 0);
+    world_leave(w, m);
+    world_run(w, 2000 * MS);
+    cr_assert(m->gone);
+    cr_assert_eq(world_held(other), 8);
+    world_check(w, true);
+    world_free(w);
+}
+
 Test(group_members, refusals_are_told_and_tried_again)
 {
     struct world *w = world_new(7, 1, 4);
