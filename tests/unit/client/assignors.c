@@ -341,6 +341,69 @@ Test(assignors, a_stale_claim_gives_no_right_to_what_another_member_holds)
 
 /* --- hostile members --- */
 
+/* The user_data of a sticky member, as hexadecimal digits, and what may be made of it. */
+static const struct {
+    const char *data;
+    int32_t generation;
+    size_t owned;
+} sticky_datas[] = {
+    {"", -1, 0},
+    {"0000", -1, 0},
+    {"00000000", -1, 0},         /* nothing, in the first version's form */
+    {"0000000000000007", 7, 0},  /* nothing of generation 7 */
+    {"ffffffff00000007", -1, 0}, /* more topics than there are bytes */
+    {"7fffffff0001740000000000000007", -1, 0},
+    {"00000001ffff740000000000000007", -1, 0},       /* a name that is longer than the rest */
+    {"000000010000000000010000000000000007", -1, 0}, /* no name */
+    {"000000010001740000000100000002ffff", -1, 1},   /* half a generation */
+    {"000000010001740000000100000002fffffffe", -2, 1},
+    {"0000000100017400000001000000027fffffff", INT32_MAX, 1},
+    {"000000010001747fffffff0000000200000007", -1, 0}, /* more partitions than there are bytes */
+    {"00000001000174ffffffff0000000200000007", -1, 0},
+    {"0000000100017440000000000000020000000700000007", -1, 0}, /* times four: 0 in 32 bits */
+    {"0000000100017400000002ffffffff8000000000000007", 7, 2},  /* numbers below 0 */
+};
+
+Test(assignors, user_data_of_sticky_members_is_not_believed)
+{
+    for (size_t i = 0; i < sizeof sticky_datas / sizeof *sticky_datas; i++) {
+        struct group_case *c = case_new();
+        struct wire_writer w;
+        struct wire_string names[] = {wire_string_of("t")};
+        uint8_t data[64];
+        struct consumer_protocol_subscription in;
+        struct join_group_response join;
+        struct join_group_response_members member;
+        consumer_protocol_subscription_init(&in);
+        in.topics = names;
+        in.topics_count = 1;
+        in.user_data = (struct wire_bytes){data, (int32_t)unhex(sticky_datas[i].data, data)};
+        wire_writer_init(&w, &c->memory, 65536);
+        wire_put_be16(&w, 1);
+        cr_assert_eq(consumer_protocol_subscription_encode(&in, &w, 1), 0);
+        join_group_response_init(&join);
+        join_group_response_members_init(&member);
+        member.member_id = wire_string_of("m");
+        member.metadata = (struct wire_bytes){w.data, (int32_t)w.size};
+        join.members = &member;
+        join.members_count = 1;
+        struct roster roster;
+        struct assign a;
+        cr_assert_eq(roster_read(&roster, &join, STRATEGY_STICKY, &c->arena), 0);
+        cr_assert_eq(roster.members->generation, sticky_datas[i].generation, "%zu: %d", i,
+                     roster.members->generation);
+        cr_assert_eq(roster.members->owned_count, sticky_datas[i].owned, "%zu", i);
+        roster.partitions[0] = 3;
+        cr_assert_eq(roster_assign(&roster, STRATEGY_STICKY, &a), 0);
+        for (int32_t p = 0; p < 3; p++) {
+            cr_assert_eq(a.owner[p], 0);
+        }
+        cr_assert_lt(c->memory.used_bytes, 65536);
+        wire_writer_deinit(&w);
+        case_free(c);
+    }
+}
+
 /* Each partition in one of three racks, or in none. */
 static void hostile_racks(struct roster *r, struct prng *prng)
 {
