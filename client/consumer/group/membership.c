@@ -224,7 +224,7 @@ static int join_accepted(struct group *g, const struct join_group_response *in)
     /* A static member is not dropped by a generation that it missed: what it held may have been given
      * to others there. A dynamic one would not be known any more. It joins once more after this one,
      * whose leader may still hold back for it what it said it had. */
-    if (g->instance_id && g->generation >= 0 && in->generation_id > g->generation + 1) {
+    if (g->instance_id && g->generation >= 0 && in->generation_id - 1 > g->generation) {
         gate_enter(g->gate);
         assignment_lose(g, LEAT_LOST);
         gate_leave(g->gate);
