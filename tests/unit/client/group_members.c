@@ -88,6 +88,23 @@ Test(group_members, clean_hand_overs_hand_out_each_record_once, .timeout = 120)
 }
 
 /* Everything at once. */
+static const char *const racks[NODES] = {"east", "west", "north"};
+
+static void racks_turn(struct world *w, int by)
+{
+    for (int i = 0; i < NODES; i++) {
+        w->broker->racks[i] = racks[(i + by) % NODES];
+    }
+}
+
+static void member_rack(struct world_member *m, int number)
+{
+    const char *rack = number < NODES ? racks[number] : "";
+    snprintf(m->options.rack, sizeof m->options.rack, "%s", rack);
+    m->options.metadata_max_age_ms = 2000;
+}
+
+/* Every other one with racks, which brokers change. */
 static void storm(uint64_t seed)
 {
     struct world *w = world_new(seed, 3, 5);
@@ -97,13 +114,19 @@ static void storm(uint64_t seed)
     w->broker->faults.drop_group = 20;
     w->broker->faults.drop_fetch = 10;
     for (int round = 0; round < 30; round++) {
+        if (seed % 2 && round % 6 == 0) {
+            racks_turn(w, round / 6);
+        }
         struct world_member *m = any_member(w, &prng);
         uint64_t what = prng_below(&prng, 10);
         if (!m || (what < 3 && w->member_count < 20)) {
             char name[16];
             snprintf(name, sizeof name, "static-%d", w->member_count);
-            world_join(w, prng_chance(&prng, 1, 4) ? name : NULL, NULL, 0)->tick_ns =
-                (10 + prng_below(&prng, 500)) * MS;
+            m = world_join(w, prng_chance(&prng, 1, 4) ? name : NULL, NULL, 0);
+            m->tick_ns = (10 + prng_below(&prng, 500)) * MS;
+            if (seed % 2) {
+                member_rack(m, m->index % (NODES + 1));
+            }
         } else if (what < 4) {
             world_leave(w, m);
         } else if (what < 5) {
@@ -289,17 +312,13 @@ static bool held_by_rack(const struct world *w)
 Test(group_members, members_get_what_is_in_their_racks, .timeout = 60)
 {
     static const char *const strategies[] = {"range", "sticky", "cooperative-sticky"};
-    static const char *const racks[] = {"east", "west", "north"};
     for (unsigned s = 0; s < 3; s++) {
         struct world *w = world_new(31 + s, 2, 2 * NODES);
         strategy(w, strategies[s]);
-        for (int i = 0; i < NODES; i++) {
-            w->broker->racks[i] = racks[i];
-        }
+        racks_turn(w, 0);
         for (int i = 0; i < NODES; i++) {
             struct world_member *m = world_join(w, NULL, NULL, 0);
-            snprintf(m->options.rack, sizeof m->options.rack, "%s", racks[(i + s) % NODES]);
-            m->options.metadata_max_age_ms = 2000;
+            member_rack(m, (i + (int)s) % NODES);
             world_run(w, 100 * MS);
         }
         cr_assert(world_settle(w, 10000 * MS));
@@ -313,9 +332,7 @@ Test(group_members, members_get_what_is_in_their_racks, .timeout = 60)
         world_run(w, 5000 * MS);
         cr_assert_eq(coord_find(w->broker, "group")->generation, generation);
         /* Brokers that have changed places are. */
-        for (int i = 0; i < NODES; i++) {
-            w->broker->racks[i] = racks[(i + 1) % NODES];
-        }
+        racks_turn(w, 1);
         world_run(w, 8000 * MS);
         cr_assert(world_settle(w, 10000 * MS));
         cr_assert(held_by_rack(w), "%s, after the racks had changed", strategies[s]);
