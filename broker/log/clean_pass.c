@@ -9,7 +9,7 @@
  *
  * One piece is worked on at a time: read -> work away from the loop (clean_batch.c) -> written, at the
  * pace that is configured, while the next is read ahead. So foreground reads and writes wait for two pieces
- * at most.
+ * at most; and where the processor is scarce, the work stands behind everybody else's.
  *
  *     pass_next -> piece_there -> worked -+-> (COPY) group_emit -> written, ... -+-> pass_next
  *                                        `--------------------------------------'
@@ -475,7 +475,7 @@ static void worked(struct io_op *op, int64_t result)
 static void work_begin(struct cleaning *p)
 {
     p->op.done = worked;
-    io_work(set_of(p)->io, &p->op, clean_work_run, &p->work);
+    io_work_behind(set_of(p)->io, &p->op, clean_work_run, &p->work);
 }
 
 /* --- the beginning ---------------------------------------------------------------------------- */

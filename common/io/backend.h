@@ -53,7 +53,8 @@ struct io_ops {
     void (*timer)(struct io *io, struct io_op *op, uint64_t deadline_ns);
     void (*cancel)(struct io *io, struct io_op *op);
     void (*post)(struct io *io, unsigned to, struct io_message *m);
-    void (*work)(struct io *io, struct io_op *op, void (*function)(void *argument), void *argument);
+    void (*work)(struct io *io, struct io_op *op, void (*function)(void *argument), void *argument,
+                 bool behind);
     void (*fatal)(struct io *io, const char *line); /* does not return */
     void (*stop)(struct io *io);
     void (*run_once)(struct io *io, uint64_t timeout_ns);

@@ -11,7 +11,11 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-enum { SHARDS_MAX = 64, WORKERS_DEFAULT = 2 };
+enum {
+    SHARDS_MAX = 64,
+    WORKERS_DEFAULT = 2,
+    NICE_BEHIND = 10, /* a tenth of what another thread gets, where both want all of it */
+};
 
 static_assert(SHARDS_MAX <= 64, "outboxes_used has one bit for each shard");
 
@@ -42,6 +46,8 @@ static struct io_group *group_make(const struct posix_backend *backend,
     g->boot_id = posix_read_boot_id();
     workers_init(&g->files, "io-files", workers);
     workers_init(&g->work, "io-work", workers);
+    workers_init(&g->behind, "io-behind", workers);
+    g->behind.nice = NICE_BEHIND;
     list_init(&g->listening);
     int failed = pthread_mutex_init(&g->lock, NULL);
     assert(!failed);
@@ -175,6 +181,7 @@ void io_group_close(struct io_group *g)
     }
     workers_deinit(&g->files);
     workers_deinit(&g->work);
+    workers_deinit(&g->behind);
     for (unsigned i = 0; i < g->shards; i++) {
         if (g->ios[i] && g->ios[i]->opened) {
             g->backend->close(g->ios[i]);

@@ -278,7 +278,14 @@ void io_post(struct io *io, unsigned to, struct io_message *m)
 void io_work(struct io *io, struct io_op *op, void (*function)(void *argument), void *argument)
 {
     io_submit(op);
-    io->ops->work(io, op, function, argument);
+    io->ops->work(io, op, function, argument, false);
+}
+
+void io_work_behind(struct io *io, struct io_op *op, void (*function)(void *argument),
+                    void *argument)
+{
+    io_submit(op);
+    io->ops->work(io, op, function, argument, true);
 }
 
 void io_turn_end(struct io *io, struct io_turn *t)

@@ -251,6 +251,10 @@ void io_post(struct io *io, unsigned to, struct io_message *m);
  * only what `argument` names, and no struct io. */
 void io_work(struct io *io, struct io_op *op, void (*function)(void *argument), void *argument);
 
+/* The same for work that nobody waits for: whoever else wants the processor comes first. */
+void io_work_behind(struct io *io, struct io_op *op, void (*function)(void *argument),
+                    void *argument);
+
 /* Runs `turn_end` once at the end of the current loop turn (before the loop waits): to gather what
  * the turn's handlers produced. `t` is embedded in its owner; scheduling it twice is harmless. */
 struct io_turn {

@@ -100,6 +100,7 @@ struct posix_op {
             struct job job;
             void (*function)(void *argument);
             void *argument;
+            bool behind;
         } work;
         struct heap_node timer;
     };

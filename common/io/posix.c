@@ -229,12 +229,19 @@ void posix_submit(struct posix_io *p, struct workers *lane, struct io_op *op)
     }
 }
 
-void posix_work(struct io *io, struct io_op *op, void (*function)(void *argument), void *argument)
+static struct workers *work_lane(struct posix_io *p, const struct posix_op *po)
+{
+    return po->work.behind ? &p->group->behind : &p->group->work;
+}
+
+void posix_work(struct io *io, struct io_op *op, void (*function)(void *argument), void *argument,
+                bool behind)
 {
     struct posix_io *p = posix_of(io);
     struct posix_op *po = posix_op(op);
-    *po = (struct posix_op){.kind = OP_WORK, .work = {.function = function, .argument = argument}};
-    posix_submit(p, &p->group->work, op);
+    *po = (struct posix_op){.kind = OP_WORK,
+                            .work = {.function = function, .argument = argument, .behind = behind}};
+    posix_submit(p, work_lane(p, po), op);
 }
 
 /* --- timers, cancel --------------------------------------------------------------------------- */
@@ -261,7 +268,7 @@ void posix_cancel(struct io *io, struct io_op *op)
         posix_ready(p, op, -ECANCELED);
         break;
     case OP_WORK:
-        if (workers_cancel(&p->group->work, &po->job)) {
+        if (workers_cancel(work_lane(p, po), &po->job)) {
             posix_ready(p, op, -ECANCELED);
         }
         break;

@@ -70,7 +70,7 @@ struct io_group {
     unsigned disabled_features;
     struct posix_io **ios;
     struct uuid boot_id;
-    struct workers files, work;
+    struct workers files, work, behind;
     pthread_mutex_t lock;  /* of what follows */
     struct list listening; /* of struct listening: addresses in use by the group */
 };
@@ -126,7 +126,8 @@ struct uuid posix_read_boot_id(void);
 void posix_timer(struct io *io, struct io_op *op, uint64_t deadline_ns);
 void posix_cancel(struct io *io, struct io_op *op);
 void posix_post(struct io *io, unsigned to, struct io_message *m);
-void posix_work(struct io *io, struct io_op *op, void (*function)(void *argument), void *argument);
+void posix_work(struct io *io, struct io_op *op, void (*function)(void *argument), void *argument,
+                bool behind);
 void posix_fatal(struct io *io, const char *line);
 void posix_stop(struct io *io);
 

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 enum { WORKER_STACK_SIZE = 1 << 20 };
 
@@ -23,6 +25,10 @@ static void *workers_main(void *argument)
 {
     struct workers *w = argument;
     pthread_setname_np(pthread_self(), w->name);
+    if (w->nice) {
+        /* On Linux a thread has a nice value of its own; where it cannot be had, it is done without. */
+        (void)!setpriority(PRIO_PROCESS, (id_t)gettid(), w->nice);
+    }
     pthread_mutex_lock(&w->lock);
     for (;;) {
         while (list_empty(&w->jobs) && !w->stopping) {

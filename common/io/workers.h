@@ -2,8 +2,8 @@
 
 /* workers: a few threads for calls that may block.
  *
- * A group has three lanes, so that a slow one never holds up another: files, names (DNS) and
- * io_work. Threads start with the first job that finds no idle one, up to the lane's limit: who
+ * A group has lanes, so that a slow one never holds up another: files, names (DNS), io_work and
+ * io_work_behind. Threads start with the first job that finds no idle one, up to the lane's limit: who
  * never uses a lane never pays for it. A finished job is a message to the shard that asked. */
 #pragma once
 
@@ -33,6 +33,7 @@ struct workers {
     unsigned limit;
     bool stopping;
     const char *name; /* of its threads */
+    int nice;         /* and how much less they get of the processor than others, 0: the same */
     pthread_t ids[WORKERS_MAX];
 };
 

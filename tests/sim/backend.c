@@ -102,8 +102,9 @@ static void finish_work(struct sim_op *o)
 }
 
 static void backend_work(struct io *io, struct io_op *op, void (*function)(void *argument),
-                         void *argument)
+                         void *argument, bool behind)
 {
+    (void)behind; /* virtual time knows no scarce processor */
     struct sim_op *o = sim_op_new(sim_shard(io), SIM_WORK, op, finish_work);
     o->function = function;
     o->argument = argument;

@@ -252,7 +252,7 @@ static void work_runs_elsewhere(struct contract_world *w, struct io *io)
     uint64_t numbers[WORKS];
     for (unsigned i = 0; i < WORKS; i++) {
         numbers[i] = i;
-        SUBMIT(&ops[i], io_work(io, op, square, &numbers[i]));
+        SUBMIT(&ops[i], (i % 2 ? io_work_behind : io_work)(io, op, square, &numbers[i]));
     }
     for (unsigned i = 0; i < WORKS; i++) {
         cr_assert_eq(contract_wait(w, &ops[i]), 0);
@@ -266,7 +266,7 @@ static void work_may_be_cancelled(struct contract_world *w, struct io *io)
     uint64_t numbers[WORKS];
     for (unsigned i = 0; i < WORKS; i++) {
         numbers[i] = i + 2;
-        SUBMIT(&ops[i], io_work(io, op, square, &numbers[i]));
+        SUBMIT(&ops[i], (i % 2 ? io_work_behind : io_work)(io, op, square, &numbers[i]));
         io_cancel(io, &ops[i].op);
     }
     for (unsigned i = 0; i < WORKS; i++) {

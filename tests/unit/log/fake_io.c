@@ -47,8 +47,9 @@ static void fake_timer(struct io *io, struct io_op *op, uint64_t deadline_ns)
 }
 
 static void fake_work(struct io *io, struct io_op *op, void (*function)(void *argument),
-                      void *argument)
+                      void *argument, bool behind)
 {
+    (void)behind;
     op->priv.words[WORD_A] = (uintptr_t)function;
     op->priv.words[WORD_B] = (uintptr_t)argument;
     fake_of(io)->works++;
