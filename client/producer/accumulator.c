@@ -300,6 +300,7 @@ void accumulator_topic_refused(struct accumulator *a, struct producer_topic *t,
     assert(t->state == TOPIC_ASKING);
     t->state = TOPIC_REFUSED;
     t->error = *error;
+    list_remove(&t->link); /* if an earlier question is answered: who comes next asks anew */
     gate_announce(a->gate);
 }
 
@@ -411,6 +412,14 @@ struct producer_batch *accumulator_take(struct accumulator *a, struct producer_q
 
 /* --- the end of a batch --- */
 
+/* All of the first batch of reports is told, or dropped: it lives until the next call. */
+static void report_told(struct accumulator *a, struct producer_batch *b)
+{
+    a->report_position = 0;
+    b->told_next = a->told;
+    a->told = b;
+}
+
 static void reports_drop(struct accumulator *a)
 {
     while (a->report_records > a->options->reports_max && !list_empty(&a->reports)) {
@@ -418,8 +427,11 @@ static void reports_drop(struct accumulator *a)
         uint64_t left = (uint64_t)b->record_count - a->report_position;
         a->report_records -= left;
         a->reports_dropped += left;
-        a->report_position = 0;
-        batch_free(a, b);
+        if (a->report_position > 0) { /* the caller still reads what it was told of it */
+            report_told(a, b);
+        } else {
+            batch_free(a, b);
+        }
     }
 }
 
@@ -430,7 +442,7 @@ static void waiters_settle(struct producer_batch *b)
         next = w->next;
         w->settled = true;
         w->error = b->error;
-        w->offset = b->base_offset < 0 ? -1 : b->base_offset + w->index;
+        w->offset = producer_batch_offset(b, w->index);
     }
     b->waiters = NULL;
 }
@@ -489,7 +501,7 @@ size_t accumulator_reports(struct accumulator *a, leat_report *out, size_t max)
                 .tag = tag,
                 .code = b->error.code,
                 .partition = b->queue->partition,
-                .offset = b->base_offset < 0 ? -1 : b->base_offset + i,
+                .offset = producer_batch_offset(b, (int32_t)i),
                 .topic = b->queue->topic->name,
                 .message = b->error.message,
                 .timestamp_ms = b->timestamp,
@@ -499,9 +511,7 @@ size_t accumulator_reports(struct accumulator *a, leat_report *out, size_t max)
         a->report_position = i;
         if (i == (uint32_t)b->record_count) {
             list_remove(&b->link);
-            a->report_position = 0;
-            b->told_next = a->told;
-            a->told = b;
+            report_told(a, b);
         }
     }
     return count;

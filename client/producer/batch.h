@@ -86,6 +86,12 @@ int producer_batch_seal(struct producer_batch *b, enum codec codec, int level,
                         struct memory *memory, int64_t producer_id, int16_t producer_epoch,
                         int32_t sequence) MUST_CHECK;
 
+/* The offset of a record of a settled batch, -1: not known. The base is what the broker says. */
+static inline int64_t producer_batch_offset(const struct producer_batch *b, int32_t index)
+{
+    return b->base_offset < 0 || b->base_offset > INT64_MAX - index ? -1 : b->base_offset + index;
+}
+
 /* The sealed bytes. */
 static inline struct bytes producer_batch_bytes(const struct producer_batch *b)
 {
