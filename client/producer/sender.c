@@ -420,11 +420,13 @@ static void node_serve(struct sender *s, struct sender_node *n, uint64_t *due_ns
 
 /* --- what became of a batch --- */
 
-static void sender_settle(struct sender *s, struct producer_batch *b)
+/* `reason` NULL: it is delivered. */
+static void sender_settle(struct sender *s, struct producer_batch *b, const leat_error *reason)
 {
     memory_free(s->core->memory, b->packed);
     b->packed = NULL;
     gate_enter(s->gate);
+    b->error = reason ? *reason : (leat_error){0};
     accumulator_settle(s->accumulator, b);
     gate_leave(s->gate);
 }
@@ -454,8 +456,7 @@ static void sender_give_up(struct sender *s, struct producer_batch *b, bool refu
     } else if (b->sequenced) {
         b->queue->broken = true;
     }
-    b->error = *reason;
-    sender_settle(s, b);
+    sender_settle(s, b, reason);
 }
 
 static void queue_insert_retry(struct producer_queue *q, struct producer_batch *b)
@@ -474,7 +475,9 @@ static void sender_retry(struct sender *s, struct producer_batch *b, const leat_
 {
     struct producer_queue *q = b->queue;
     struct core *core = s->core;
+    gate_enter(s->gate); /* who waits for the batch may be reading it */
     b->error = *reason;
+    gate_leave(s->gate);
     if (io_now(core->io) >= b->deliver_by_ns) {
         leat_error e;
         error_set(&e, ERR_TIMEOUT, "not delivered within %d ms: %.180s",
@@ -495,6 +498,13 @@ static void sender_retry(struct sender *s, struct producer_batch *b, const leat_
     }
 }
 
+/* Whether a list that is in the order of the batches begins with one that stands in front of `b`. */
+static bool batch_is_behind(const struct producer_batch *b, const struct list *list)
+{
+    const struct list *first = list_first(list);
+    return first && container_of(first, struct producer_batch, link)->ordinal < b->ordinal;
+}
+
 /* P3 and its kin: what the broker says about ids and sequence numbers. True when it was that. */
 static bool sender_sequence_error(struct sender *s, struct producer_batch *b, int error,
                                   const leat_error *reason)
@@ -503,8 +513,7 @@ static bool sender_sequence_error(struct sender *s, struct producer_batch *b, in
     if (!sender_idempotent(s)) {
         return false;
     }
-    struct list *first = list_first(&q->retry);
-    bool behind = first && container_of(first, struct producer_batch, link)->ordinal < b->ordinal;
+    bool behind = batch_is_behind(b, &q->retry) || batch_is_behind(b, &q->in_flight);
     switch (error) {
     case ERR_OUT_OF_ORDER_SEQUENCE:
         if (behind || q->broken) {
@@ -547,11 +556,10 @@ void sender_outcome(struct sender *s, struct producer_batch *b, int error, int64
     if (!error || error == ERR_DUPLICATE_SEQUENCE) {
         b->base_offset = error ? -1 : base_offset;
         b->timestamp = timestamp;
-        error_clear(&b->error);
         q->established = true;
         q->failures = 0;
         q->not_before_ns = 0;
-        sender_settle(s, b);
+        sender_settle(s, b, NULL);
         return;
     }
     if (s->closing || s->accumulator->fatal.code) {
@@ -691,7 +699,9 @@ static void sender_closing(struct sender *s)
 {
     assert(s->closing);
     if (s->requests == 0 && !call_active(&s->id_call)) {
-        alarm_set(&s->core->alarms, &s->alarm, io_now(s->core->io));
+        /* In a later turn, at whose beginning nothing of the sender is scheduled any more: then the
+         * memory may go. */
+        alarm_set(&s->core->alarms, &s->alarm, io_now(s->core->io) + 1);
     }
 }
 
