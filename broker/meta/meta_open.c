@@ -343,7 +343,7 @@ static void recover_log(struct meta *m)
         .journal_bytes_max = m->options.journal_file_bytes * 4,
         .tail_bytes_max = 4 << 20,
         .read_bytes_max = 4 << 20,
-        .disk_reserve_bytes = 1 << 20, /* metadata still fits when topics are refused */
+        .disk_reserve_bytes = 64 << 10, /* far below what topics leave: metadata still fit */
         .files_max = 16,
         .accept_loss = m->options.accept_loss,
         .checkpoint_needed = true,

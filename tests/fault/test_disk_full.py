@@ -128,6 +128,31 @@ class Case:
         self.compare(places)
 
 
+def small_reserve(mount, backend):
+    """Who sets a small reserve, and loses some of it to others, still has a broker that starts and deletes."""
+    leatd = Leatd(f"{mount.path}/data", "disk.reserve.bytes=1MiB", *SETTINGS[1:], backend=backend).start()
+    client, bulk = Client(leatd.port), Bulk()
+    client.create("kept", 1)
+    client.create("victim", 1)
+    places = [("kept", 0), ("victim", 0)]
+    errors = bulk.fill(client, places)
+    check(errors == {STORAGE_ERROR}, f"a full disk is answered with {errors}")
+    with open(f"{mount.path}/ballast", "wb", buffering=0) as f:
+        while mount.free() > 600 << 10:
+            f.write(b"\1" * 4096)
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+        leatd.process.send_signal(number)
+        leatd.ended()
+        leatd.start()
+        client = Client(leatd.port)
+        check(bulk.send(client, *places[0]) in (NO_ERROR, STORAGE_ERROR), "another error")
+    compared = bulk.compare_all(client, places)
+    client.delete("victim")
+    wait_until("appends go on after the deletion", lambda: bulk.send(client, *places[0]) == NO_ERROR)
+    leatd.stop()
+    print(f"ok: 600 KiB left, {backend}: {compared} acknowledged records compared", flush=True)
+
+
 REFUSES_DIRECT = """
 #define _GNU_SOURCE
 #include <errno.h>
@@ -170,6 +195,9 @@ shards = parser.parse_args().shards
 for kind, backend in (("ext4", "uring"), ("ext4", "epoll"), ("tmpfs", "uring"), ("tmpfs", "epoll")):
     with Mount(f"full-{kind}-{backend}", kind, 160 << 20) as m:
         Case(m, backend, shards).run()
+for backend in ("uring", "epoll"):
+    with Mount(f"full-small-{backend}", "tmpfs", 64 << 20) as m:
+        small_reserve(m, backend)
 preload = without_direct()
 for backend in ("uring", "epoll") if preload else ():
     with Mount(f"full-buffered-{backend}", "ext4", 160 << 20) as m:
