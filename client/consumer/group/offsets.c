@@ -61,7 +61,9 @@ int group_commit(struct group *g, bool automatic, uint64_t deadline_ns, struct c
     list_each (node, &g->fetcher->assigned) {
         struct consumer_partition *p = container_of(node, struct consumer_partition, link);
         int64_t offset = automatic ? p->done : p->position;
-        bool known = p->committed == offset && (automatic || !g->manual);
+        /* Without members a group's offsets grow old from each commit on, also those of a reader to
+         * whom nothing comes: his are repeated. */
+        bool known = p->committed == offset && !g->manual;
         if (offset >= 0 && !known) {
             c->parts[c->count++] =
                 (struct commit_part){.partition = p,

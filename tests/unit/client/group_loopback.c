@@ -228,6 +228,37 @@ Test(group_loopback, subscriptions_and_assignments_by_hand_exclude_each_other)
     bench_close(&b);
 }
 
+/* Brokers forget what a group without members has not committed for offsets.retention.minutes: as long
+ * as its reader lives, it must not look as if nobody cared. */
+Test(group_loopback, an_offset_of_an_assignment_by_hand_is_committed_again_and_again)
+{
+    struct bench b = bench_open(2, 10);
+    leat_consumer_options o = member_options();
+    o.auto_commit_interval_ms = 5;
+    leat_start mine = {"orders", 0, LEAT_COMMITTED, 0}, others = {"orders", 1, LEAT_LATEST, 0};
+    leat_offset at = {"orders", 0, -1, 3, NULL};
+    const leat_record *records;
+    leat_consumer *k, *other;
+    cr_assert_eq(leat_consumer_open(&k, b.client, "group", &o, &b.e), 0);
+    cr_assert_eq(leat_assign(k, &mine, 1, &b.e), 0, "%s", b.e.message);
+    read_some(&b, k, 10);
+    o.auto_commit = false;
+    cr_assert_eq(leat_consumer_open(&other, b.client, "group", &o, &b.e), 0);
+    cr_assert_eq(leat_assign(other, &others, 1, &b.e), 0, "%s", b.e.message);
+    for (int round = 0; round < 2; round++) { /* by the second one, the first was committed */
+        at.offset = 3;
+        cr_assert_eq(leat_commit_offsets(other, &at, 1, 10000, &b.e), 0, "%s", b.e.message);
+        for (int i = 0; i < 500 && at.offset != 10; i++) {
+            cr_assert_eq(leat_poll(k, &records, 10, &b.e), 0);
+            cr_assert_eq(leat_committed(other, &at, 1, 10000, &b.e), 0, "%s", b.e.message);
+        }
+        cr_assert_eq(at.offset, 10, "round %d", round);
+    }
+    cr_assert_eq(leat_consumer_close(k, &b.e), 0);
+    cr_assert_eq(leat_consumer_close(other, &b.e), 0);
+    bench_close(&b);
+}
+
 Test(group_loopback, seeks_by_offset_and_time_pauses_and_resumes)
 {
     struct bench b = bench_open(1, 30);
