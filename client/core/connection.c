@@ -586,7 +586,8 @@ static void connection_settle(struct connection *c)
     while ((node = list_first(&ended))) {
         request_done(container_of(node, struct request, link), reason.code, &reason);
     }
-    if (c->dropped) {
+    /* When a done() has dropped it, it is closing again, and goes from the end that is scheduled. */
+    if (c->dropped && c->state != CONNECTION_CLOSING) {
         assert(!connection_busy(c));
         core_connection_gone(core, c);
         memory_free(core->memory, c->host);

@@ -156,6 +156,16 @@ void core_lane_drop(struct core *core, uint32_t lane)
     }
 }
 
+void core_connections_sweep(struct core *core)
+{
+    list_each (node, &core->connections) {
+        struct connection *c = container_of(node, struct connection, link);
+        if (c->broker_id >= 0 && !metadata_broker(core, c->broker_id) && !connection_busy(c)) {
+            connection_drop(c);
+        }
+    }
+}
+
 void core_connection_failed(struct core *core, struct connection *c, const leat_error *reason)
 {
     if (core->closing || c->dropped) {

@@ -129,6 +129,10 @@ void core_any_other(struct core *core);
 /* Drops all connections of a lane. */
 void core_lane_drop(struct core *core, uint32_t lane);
 
+/* Drops the connections that wait for nothing and lead to brokers that are no more: who rolls through
+ * broker ids would else leave one behind for each. */
+void core_connections_sweep(struct core *core);
+
 /* For a connection: what it came to. */
 void core_connection_failed(struct core *core, struct connection *c, const leat_error *reason);
 void core_connection_ready(struct core *core, struct connection *c);

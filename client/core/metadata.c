@@ -346,6 +346,8 @@ static void metadata_done(struct call *c)
     metadata_schedule(core, core_after_ms(core, core->options.metadata_max_age_ms));
     if (failed) {
         metadata_refresh(core, NULL);
+    } else {
+        core_connections_sweep(core);
     }
     list_each (node, &m->topics) {
         struct topic *t = container_of(node, struct topic, link);
