@@ -359,17 +359,26 @@ bool net_tight(const struct net *net)
     return net->memory->used_bytes > net->memory->budget_bytes / 8 * 7;
 }
 
-/* Copies the oldest answers until what is lent is within the hard limit; those of connections that hold
- * little do not help. Connections whose send has to be cancelled first come back here. */
+/* Copies the oldest answers until what is lent is within the hard limit. Connections whose send has to
+ * be cancelled first come back here. Who holds little, or no more than an equal share of the limit, is
+ * passed over: the others alone bring it down, and among the oldest are answers that were only just
+ * given, which nobody has tried to send yet. */
 static void net_relieve(struct net *net)
 {
-    uint64_t lent = net->lent_bytes;
+    uint64_t lent = net->lent_bytes, limit = net->options.lent_bytes_max * NET_HARD_FACTOR;
+    uint64_t holders = 0;
+    if (lent <= limit) {
+        return;
+    }
     list_each (node, &net->sending) {
-        if (lent <= net->options.lent_bytes_max * NET_HARD_FACTOR) {
+        holders += container_of(node, struct net_connection, sending)->lent_bytes > 0;
+    }
+    list_each (node, &net->sending) {
+        struct net_connection *c = container_of(node, struct net_connection, sending);
+        if (lent <= limit) {
             return;
         }
-        struct net_connection *c = container_of(node, struct net_connection, sending);
-        if (c->lent_bytes > NET_LENT_LITTLE) {
+        if (c->lent_bytes > NET_LENT_LITTLE && c->lent_bytes > limit / holders) {
             lent -= c->lent_bytes;
             if (!c->unlend) {
                 output_unlend(c);

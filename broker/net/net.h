@@ -23,7 +23,8 @@
  *       little: who takes what he asks for does not wait for those who do not. A connection that
  *       takes nothing for a second has its answers copied to own memory, or is closed when they are
  *       too large for that or half of the memory is used. Above four times the limit this happens
- *       at once, oldest first. Who holds little (16 KiB) is spared: it is not what uses memory up.
+ *       at once, oldest first, to those who hold more than an equal share of the limit. Who holds
+ *       little (16 KiB) is spared: it is not what uses memory up.
  *
  * A struct net belongs to one shard. Shards listen on the same port side by side. */
 #pragma once
