@@ -306,9 +306,12 @@ static int log_run(struct cli *cli, struct args *a)
     while (size > 1 && job.path[size - 1] == '/') { /* as completion leaves it */
         size--;
     }
-    job.path = cli_copy(job.path, size);
+    char *path = cli_copy(job.path, size);
+    job.path = path;
     cli_catch_signals();
-    return verify ? log_verify(&job) : log_dump(&job);
+    int status = verify ? log_verify(&job) : log_dump(&job);
+    free(path);
+    return status;
 }
 
 const struct cli_command command_log = {
