@@ -123,6 +123,11 @@ static int topic_fill(struct deletion *d, const struct delete_records_request_to
             part->out->error_code = error_to_wire(ERR_UNKNOWN_TOPIC_OR_PARTITION);
             continue;
         }
+        if (view->topic->internal) {
+            /* As Kafka: what the groups remember is not cut off by accident. */
+            part->out->error_code = error_to_wire(ERR_INVALID_TOPIC);
+            continue;
+        }
         spread_add(&d->spread, &part->part, view->topic, index);
     }
     return 0;

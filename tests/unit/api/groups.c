@@ -602,6 +602,27 @@ Test(groups, the_topic_of_offsets_does_not_grow, .timeout = 60)
     broker_stop(b);
 }
 
+/* What the groups remember is not forgotten because somebody trims all topics. */
+Test(groups, the_topic_of_offsets_is_not_trimmed, .timeout = 60)
+{
+    struct broker *b = broker_start(1, at_once);
+    int client = client_open(b);
+    topic_create(client, "t", 1, NULL);
+    struct uuid id = topic_id(client, "t");
+    coordinator_find(client, "g");
+    cr_assert_eq(commit(client, 8, "g", -1, wire_string_of(""), "t", id, 5), 0);
+    struct delete_records_request_partitions p = {.offset = -1};
+    struct delete_records_request_topics topic = {
+        .name = wire_string_of("__consumer_offsets"), .partitions = &p, .partitions_count = 1};
+    struct delete_records_request q = {.topics = &topic, .topics_count = 1, .timeout_ms = 5000};
+    struct delete_records_response *a = client_ask(client, 21, 2, &q);
+    cr_assert_eq(a->topics[0].partitions[0].error_code, 17, "%d",
+                 a->topics[0].partitions[0].error_code);
+    cr_assert_eq(a->topics[0].partitions[0].low_watermark, -1);
+    client_close(client);
+    broker_stop(b);
+}
+
 static struct join_group_response *join_named(struct broker *b, const char *group,
                                               struct wire_string type, struct wire_string protocol,
                                               struct wire_string instance)
