@@ -266,8 +266,9 @@ long long args_duration_ms(const struct args *a)
     char *end;
     double number = strtod(a->value, &end);
     for (size_t i = 0; i < sizeof units / sizeof *units && end != a->value; i++) {
-        if (strcmp(end, units[i].unit) == 0 && number >= 0 && number * units[i].ms <= INT32_MAX) {
-            return (long long)(number * units[i].ms);
+        double ms = number * units[i].ms;
+        if (strcmp(end, units[i].unit) == 0 && ms >= 1 && ms <= INT32_MAX) {
+            return (long long)ms;
         }
     }
     cli_usage("%s: '%s' is not a duration: 5s, 100ms, 2m", a->flag, a->value);

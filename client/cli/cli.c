@@ -205,10 +205,11 @@ leat_meta *cli_metadata(struct cli *cli, const char *topic, bool missing)
     if (leat_metadata(cli->client, topic, &meta, &e)) {
         cli_fail(cli, &e);
     }
-    if (topic && *topic && !missing && meta->topic_count == 1 && meta->topics[0]->code) {
-        int code = meta->topics[0]->code;
+    if (topic && !missing && (meta->topic_count != 1 || meta->topics[0]->code)) {
+        /* An empty name asks for no topic at all. */
+        int code = meta->topic_count == 1 ? meta->topics[0]->code : LEAT_ERR_UNKNOWN_TOPIC;
         if (code == LEAT_ERR_UNKNOWN_TOPIC) {
-            cli_say("topic %s does not exist: see leat topic list", topic);
+            cli_say("topic %s does not exist: see leat topic list", *topic ? topic : "''");
         } else {
             cli_say("topic %s: %s", topic, leat_error_text(code));
         }

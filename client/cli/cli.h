@@ -110,7 +110,7 @@ struct args {
  * ones. */
 int args_next(struct args *a, struct cli *cli);
 
-/* The latest value as a number or a duration ("5s", "100ms", "2m"; bare: seconds). */
+/* The latest value as a number or a duration ("5s", "100ms", "2m"; bare: seconds; 1 ms at least). */
 long long args_number(const struct args *a, long long min, long long max);
 long long args_duration_ms(const struct args *a);
 

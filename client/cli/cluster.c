@@ -152,19 +152,29 @@ static int cluster_health(struct cli *cli, struct cluster_job *job)
     return cli_interrupted ? cli_interrupt_status() : healthy ? EXIT_DONE : EXIT_FAILED;
 }
 
+/* The broker that is named, or the first. */
+static void config_broker(struct cli *cli, const char *named, char id[static 16])
+{
+    leat_meta *meta = cli_metadata(cli, "", true);
+    size_t i = 0;
+    for (*id = 0; i < meta->broker_count; i++) {
+        snprintf(id, 16, "%d", (int)meta->brokers[i]->id);
+        if (!named || strcmp(named, id) == 0) {
+            break;
+        }
+    }
+    if (named && i == meta->broker_count) {
+        cli_say("there is no broker %s: see leat cluster brokers", named);
+        exit(EXIT_NOT_FOUND);
+    }
+    leat_meta_free(meta);
+}
+
 static int cluster_config(struct cli *cli, struct cluster_job *job)
 {
     leat_error e;
-    char first[16] = "";
-    const char *broker = job->word;
-    if (!broker) {
-        leat_meta *meta = cli_metadata(cli, "", true);
-        if (meta->broker_count) {
-            snprintf(first, sizeof first, "%d", (int)meta->brokers[0]->id);
-        }
-        leat_meta_free(meta);
-        broker = first;
-    }
+    char broker[16];
+    config_broker(cli, job->word, broker);
     if (job->change_count) {
         if (leat_configs_set(cli->client, LEAT_RESOURCE_BROKER, broker, job->changes,
                              job->change_count, &e)) {

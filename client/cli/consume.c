@@ -22,7 +22,7 @@ void consume_topic(struct consume_job *job, const char *topic)
 
 void consume_partitions(struct consume_job *job, const char *text)
 {
-    while (*text) {
+    do {
         char *end;
         long number = strtol(text, &end, 10);
         if (end == text || number < 0 || number > INT32_MAX || (*end && *end != ',')) {
@@ -32,7 +32,7 @@ void consume_partitions(struct consume_job *job, const char *text)
             cli_resize(job->partitions, (job->partition_count + 1) * sizeof *job->partitions);
         job->partitions[job->partition_count++] = (int32_t)number;
         text = end + (*end == ',');
-    }
+    } while (*text);
 }
 
 void consume_offset(struct consume_job *job, const char *text)
@@ -518,6 +518,9 @@ static void consume_flag(struct cli *cli, struct args *a, struct consume_job *jo
         job->limit = args_number(a, 1, INT64_MAX);
         break;
     case FLAG_GROUP:
+        if (!*a->value) {
+            cli_usage("%s: a group needs a name", a->flag);
+        }
         job->group = a->value;
         break;
     case FLAG_PARTITION:

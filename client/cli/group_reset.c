@@ -19,9 +19,15 @@ struct change {
 
 /* --- which partitions ------------------------------------------------------------------------------- */
 
+/* A partition that is there already stays once. */
 static void position_add(leat_group_position **list, size_t *count, const char *topic,
                          int32_t partition)
 {
+    for (size_t i = 0; i < *count; i++) {
+        if ((*list)[i].partition == partition && strcmp((*list)[i].topic, topic) == 0) {
+            return;
+        }
+    }
     *list = cli_resize(*list, (*count + 1) * sizeof **list);
     (*list)[(*count)++] = (leat_group_position){.topic = topic, .partition = partition};
 }
@@ -41,7 +47,8 @@ static void positions_of(struct cli *cli, const char *text, leat_group_position 
         }
         return;
     }
-    for (const char *at = text + size + 1; *at;) {
+    const char *at = text + size + 1;
+    do {
         char *end;
         long number = strtol(at, &end, 10);
         if (end == at || number < 0 || (*end && *end != ',')) {
@@ -54,7 +61,7 @@ static void positions_of(struct cli *cli, const char *text, leat_group_position 
         }
         position_add(list, count, topic, (int32_t)number);
         at = end + (*end == ',');
-    }
+    } while (*at);
 }
 
 leat_group_position *group_positions(struct cli *cli, const struct group_job *job, size_t *count)

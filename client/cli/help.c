@@ -126,8 +126,14 @@ static int help_run(struct cli *cli, struct args *a)
             }
             continue;
         }
+        if (action) {
+            cli_usage("help takes a command and an action, no '%s'", a->value);
+        }
         for (const struct cli_action *one = found->actions; one && one->name; one++) {
             action = strcmp(one->name, a->value) == 0 ? one : action;
+        }
+        if (!action) {
+            cli_usage("%s has no '%s': see leat %s --help", found->name, a->value, found->name);
         }
     }
     if (found) {

@@ -5,6 +5,7 @@
 #include "cli/produce.h"
 #include "cli/text.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,7 @@ enum kcat_flag {
     FLAG_SECONDS,
     FLAG_GROUP,
     FLAG_REGISTRY,
-    FLAG_KEEP_GOING,
+    FLAG_WITHOUT_EFFECT, /* -E keeps going, which is how it is; -d is librdkafka's debugging */
 };
 
 static const struct cli_flag kcat_flags[] = {
@@ -63,7 +64,8 @@ static const struct cli_flag kcat_flags[] = {
     {FLAG_GROUP, 'G', NULL, "VALUE", NULL},
     {FLAG_REGISTRY, 's', NULL, "VALUE", NULL},
     {FLAG_REGISTRY, 'r', NULL, "VALUE", NULL},
-    {FLAG_KEEP_GOING, 'E', NULL, NULL, NULL},
+    {FLAG_WITHOUT_EFFECT, 'E', NULL, NULL, NULL},
+    {FLAG_WITHOUT_EFFECT, 'd', NULL, "VALUE", NULL},
     {0},
 };
 
@@ -89,7 +91,7 @@ bool kcat_meant(int argc, char **argv)
             if (strchr("PCLQG", *p)) {
                 return true;
             }
-            if (strchr("bXFtpokKDfHzclmsr", *p)) {
+            if (strchr("bXFtpokKDfHzclmsrd", *p)) {
                 i += p[1] == 0 && *p != 'l';
                 break;
             }
@@ -200,7 +202,7 @@ static void kcat_flag(struct cli *cli, struct args *a, struct kcat *k, int id)
         break;
     case FLAG_REGISTRY:
         cli_usage("%s: schema registries and packed values are not in this version", a->flag);
-    case FLAG_KEEP_GOING:
+    case FLAG_WITHOUT_EFFECT:
         break;
     case ARG_WORD: /* files of -P, topics of -G */
         k->words = cli_resize(k->words, (k->word_count + 1) * sizeof *k->words);
@@ -326,24 +328,35 @@ static int kcat_list(struct cli *cli, const struct kcat *k)
     return EXIT_DONE;
 }
 
+/* A whole number within bounds that ends where `text` does. */
+static bool query_number(const char *text, long long min, long long max, long long *out)
+{
+    char *end;
+    errno = 0;
+    *out = strtoll(text, &end, 10);
+    return end != text && !*end && !errno && *out >= min && *out <= max;
+}
+
 /* -Q -t topic:partition:time */
 static void kcat_query_one(struct cli *cli, const char *query)
 {
     char *topic = cli_copy(query, strlen(query));
     char *partition = strchr(topic, ':');
     char *time = partition ? strchr(partition + 1, ':') : NULL;
-    if (!time) {
-        cli_usage("-Q: expected -t TOPIC:PARTITION:TIMESTAMP");
+    if (time) {
+        *partition++ = *time++ = 0;
     }
-    *partition++ = *time++ = 0;
-    long long when = strtoll(time, NULL, 10);
-    int32_t number = (int32_t)strtol(partition, NULL, 10);
+    long long when, number;
     int64_t offset;
     leat_error e;
-    if (leat_offset_at(cli->client, topic, number, when, &offset, &e)) {
+    if (!time || !*topic || !query_number(partition, 0, INT32_MAX, &number) ||
+        !query_number(time, INT64_MIN, INT64_MAX, &when)) {
+        cli_usage("-Q: '%s' is not TOPIC:PARTITION:TIMESTAMP", query);
+    }
+    if (leat_offset_at(cli->client, topic, (int32_t)number, when, &offset, &e)) {
         cli_fail(cli, &e);
     }
-    printf("%s [%d] offset %lld\n", topic, number, (long long)offset);
+    printf("%s [%d] offset %lld\n", topic, (int)number, (long long)offset);
     free(topic);
 }
 

@@ -419,9 +419,10 @@ static void produce_open(struct produce *p)
     /* An unreachable broker and an impossible name are told at once, not with the first record. A topic
      * that is not there may be made by it. */
     leat_meta *meta = cli_metadata(p->cli, p->job->topic, true);
-    if (meta->topic_count == 1 && meta->topics[0]->code == LEAT_ERR_INVALID_TOPIC) {
-        cli_say("topic %s: %s%s", p->job->topic, leat_error_text(LEAT_ERR_INVALID_TOPIC),
-                strchr(p->job->topic, '/') ? "; a file is read with -l FILE" : "");
+    if (meta->topic_count != 1 || meta->topics[0]->code == LEAT_ERR_INVALID_TOPIC) {
+        const char *topic = p->job->topic;
+        cli_say("topic %s: %s%s", *topic ? topic : "''", leat_error_text(LEAT_ERR_INVALID_TOPIC),
+                strchr(topic, '/') ? "; a file is read with -l FILE" : "");
         exit(EXIT_FAILED);
     }
     leat_meta_free(meta);

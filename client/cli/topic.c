@@ -501,6 +501,9 @@ static int topic_trim(struct cli *cli, struct topic_job *job)
     if (!offsets_parse(&range, job->offset, cli_wall_ms(), error, sizeof error)) {
         cli_usage("-o: %s", error);
     }
+    if (range.stop.kind != OFFSET_NONE) {
+        cli_usage("-o: trim to one offset, not a range: what lies before it is forgotten");
+    }
     leat_meta *meta = cli_metadata(cli, topic, false);
     if (job->partitions >= 0 && (size_t)job->partitions >= meta->topics[0]->partition_count) {
         cli_say("topic %s has no partition %d", topic, (int)job->partitions);

@@ -78,6 +78,32 @@ def check_fresh(b):
     same(leat(b, "topic", "delete", "one")[0], 0, "deleted")
 
 
+def check_empty_names(b):
+    """What a script leaves empty by mistake is refused: it stands neither for "all" nor for "without end"."""
+    same(leat(b, "topic", "create", "e", "-p", "2")[0], 0, "a topic")
+    same(leat(b, "group", "reset", "e", "-t", "e", "--to-latest", "--execute")[0], 0, "a group")
+    for line in (("topic", "describe", ""), ("topic", "offsets", ""), ("topic", "trim", "", "-o", "end"),
+                 ("topic", "add-partitions", "", "--add", "1"), ("consume", "", "-e"), ("consume", "e", "", "-e"), ("-C", "-t", "", "-e"),
+                 ("group", "reset", "e", "-t", "", "--to-earliest"), ("group", "reset", "e", "-t", ":0", "--to-earliest"),
+                 ("group", "delete", "e", "-t", "")):
+        refused(b, 4, "topic '' does not exist", *line)
+    refused(b, 1, "the topic name is invalid", "produce", "")
+    refused(b, 2, "-p: '' is not a list of partitions", "consume", "e", "-e", "-p", "")
+    refused(b, 2, "-g: a group needs a name", "consume", "e", "-e", "-g", "")
+    refused(b, 2, "-t 'e:': expected TOPIC or TOPIC:0,1,2", "group", "reset", "e", "-t", "e:", "--to-earliest")
+    refused(b, 2, "--wait: '0' is not a duration", "consume", "e", "--wait", "0")
+    refused(b, 2, "--timeout: '0' is not a duration", "--timeout", "0", "topic", "list")
+    refused(b, 2, "trim to one offset, not a range", "topic", "trim", "e", "-o", "0:1")
+    refused(b, 4, "there is no broker 77: see leat cluster brokers", "cluster", "config", "77")
+    refused(b, 4, "there is no broker x: see leat cluster brokers", "cluster", "config", "x", "--set", "a=b")
+    refused(b, 2, "topic has no 'destroy'", "help", "topic", "destroy")
+    same(leat(b, "group", "reset", "e", "-t", "e:1,1", "-t", "e", "--to-earliest", "--execute")[1].splitlines()[-1],
+         "moved 2 partitions of group e", "a partition that is named twice is one")
+    for query in ("e", "e:0", "e:0:abc", "e:x:0", "e:0:", "e::0", ":0:0", "e:-1:0", "e:99999999999:0", "e:0:99999999999999999999"):
+        refused(b, 2, f"-Q: '{query}' is not TOPIC:PARTITION:TIMESTAMP", "-Q", "-t", query)
+    same(leat(b, "-C", "-t", "e", "-e", "-d", "broker,topic")[0], 0, "librdkafka's debugging has no meaning here")
+
+
 def check_output(b):
     """Output that goes nowhere ends the console, even when it has nothing more to write."""
     same(leat(b, "produce", "t", "-p", "0", text="one\ntwo\n")[0], 0, "two records")
@@ -498,6 +524,7 @@ with Broker("group.initial.rebalance.delay.ms=0") as broker:
     check_groups(broker)
     check_members(broker)
     check_topics(broker)
+    check_empty_names(broker)
     check_output(broker)
     check_input(broker)
     check_broken_input(broker)
