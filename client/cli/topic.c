@@ -35,7 +35,7 @@ static const struct cli_flag topic_flags[] = {
     {FLAG_UNSET, 0, "unset", "KEY", "back to the default", "alter"},
     {FLAG_IF_NOT_EXISTS, 0, "if-not-exists", NULL, "one that is there is fine", "create"},
     {FLAG_IF_EXISTS, 0, "if-exists", NULL, "one that is not there is fine", "delete"},
-    {FLAG_INTERNAL, 'i', "internal", NULL, "also those of the broker itself", "list"},
+    {FLAG_INTERNAL, 'i', "internal", NULL, "also those of the broker itself", "list delete"},
     {FLAG_TOTAL, 0, "total", "N", "partitions afterwards", "add-partitions"},
     {FLAG_ADD, 0, "add", "N", "so many more", "add-partitions"},
     {FLAG_OFFSET, 'o', "offset", "OFFSET", "forget what lies before: N, end, -N, @TIME", "trim"},
@@ -412,6 +412,18 @@ static int topic_create(struct cli *cli, struct topic_job *job)
     return EXIT_DONE;
 }
 
+/* With the offsets of all groups the place of every consumer is lost: who means that says so. */
+static void delete_check(struct cli *cli, const char *topic)
+{
+    leat_meta *meta = cli_metadata(cli, topic, true);
+    if (meta->topic_count == 1 && meta->topics[0]->internal) {
+        cli_usage("topic %s is the broker's own, without it all groups forget how far they came: "
+                  "--internal deletes it nevertheless",
+                  topic);
+    }
+    leat_meta_free(meta);
+}
+
 static int topic_delete(struct cli *cli, struct topic_job *job)
 {
     leat_error e;
@@ -419,6 +431,9 @@ static int topic_delete(struct cli *cli, struct topic_job *job)
         cli_usage("delete which topic?");
     }
     for (size_t i = 0; i < job->name_count; i++) {
+        if (!job->internal) {
+            delete_check(cli, job->names[i]);
+        }
         int code = leat_topic_delete(cli->client, job->names[i], &e);
         if (code == LEAT_ERR_UNKNOWN_TOPIC && job->if_exists) {
             continue;
@@ -505,6 +520,10 @@ static int topic_trim(struct cli *cli, struct topic_job *job)
         cli_usage("-o: trim to one offset, not a range: what lies before it is forgotten");
     }
     leat_meta *meta = cli_metadata(cli, topic, false);
+    if (meta->topics[0]->internal) {
+        cli_say("topic %s is the broker's own: it is compacted, nobody trims it", topic);
+        exit(EXIT_FAILED);
+    }
     if (job->partitions >= 0 && (size_t)job->partitions >= meta->topics[0]->partition_count) {
         cli_say("topic %s has no partition %d", topic, (int)job->partitions);
         exit(EXIT_NOT_FOUND);

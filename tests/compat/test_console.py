@@ -104,6 +104,18 @@ def check_empty_names(b):
     same(leat(b, "-C", "-t", "e", "-e", "-d", "broker,topic")[0], 0, "librdkafka's debugging has no meaning here")
 
 
+def check_internal(b):
+    """What the groups remember is not lost by a slip of the hand."""
+    refused(b, 1, "__consumer_offsets is the broker's own", "topic", "trim", "__consumer_offsets", "-o", "end")
+    refused(b, 2, "--internal deletes it nevertheless", "topic", "delete", "__consumer_offsets")
+    same(leat(b, "group", "describe", "e")[0], 0, "the group is there")
+    same(leat(b, "topic", "delete", "--internal", "__consumer_offsets")[1], "deleted topic __consumer_offsets\n", "who means it can")
+    same(leat(b, "group", "describe", "e")[0], 4, "the group is gone")
+    same(leat(b, "group", "reset", "e", "-t", "e", "--to-latest", "--execute")[0], 0, "groups are made again")
+    same(leat(b, "group", "delete", "e")[0], 0, "deleted")
+    same(leat(b, "topic", "delete", "e")[0], 0, "deleted")
+
+
 def check_output(b):
     """Output that goes nowhere ends the console, even when it has nothing more to write."""
     same(leat(b, "produce", "t", "-p", "0", text="one\ntwo\n")[0], 0, "two records")
@@ -525,6 +537,7 @@ with Broker("group.initial.rebalance.delay.ms=0") as broker:
     check_members(broker)
     check_topics(broker)
     check_empty_names(broker)
+    check_internal(broker)
     check_output(broker)
     check_input(broker)
     check_broken_input(broker)
