@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# The long run of the storage explorer: fresh seeds, and every rule left out in turn.
+# The long run of the explorers: fresh seeds, and every rule left out in turn.
 #   tests/sim/nightly.sh [BUILD_FOLDER] [SECONDS]
 set -eu
 build=${1:-build}
@@ -14,3 +14,5 @@ echo "first seed $seed"
 "$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 2))" --crashes 1000000000 --compact
 "$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 8))" --crashes 1000000000 --compact --disk-full
 "$build/bin/leat-sim" --seed "$seed" --every --seconds "$((seconds / 10))" --crashes 1000000000
+"$build/bin/leat-sim-raft" --seed "$seed" --runs "$((seconds * 100))"
+"$build/bin/leat-sim-raft" --seed "$seed" --every --runs 100000

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Changes of the voters, one at a time (KIP-853). Two sets that differ by one voter share a member in any
+ * two majorities; with two changes under way that would not be so. */
+#include "raft/raft_private.h"
+
+#include <string.h>
+
+/* It has lacked nothing within the time in which a leader must be heard of. */
+static bool caught_up(const struct raft *r, struct raft_id id)
+{
+    const struct raft_peer *p = peer_find(r, id);
+    return p && p->caught_up_ns > 0 && r->now_ns <= p->caught_up_ns + r->options.fetch_ns;
+}
+
+static int add(const struct raft *r, struct raft_id id, struct raft_voters *out)
+{
+    for (uint32_t i = 0; i < out->count; i++) {
+        if (out->ids[i].node == id.node) {
+            return ERR_EXISTS; /* also in another directory: that voter is to be removed first */
+        }
+    }
+    if (out->count == RAFT_VOTERS_MAX) {
+        return ERR_TOO_LARGE;
+    }
+    if (!caught_up(r, id)) {
+        return ERR_REPLICA_NOT_AVAILABLE;
+    }
+    out->ids[out->count++] = id;
+    return 0;
+}
+
+static int drop(struct raft_id id, struct raft_voters *out)
+{
+    uint32_t at = 0;
+    while (at < out->count && !raft_id_equal(out->ids[at], id)) {
+        at++;
+    }
+    if (at == out->count) {
+        return ERR_NOT_FOUND;
+    }
+    if (out->count == 1) {
+        return ERR_INVALID_ARGUMENT;
+    }
+    out->count--;
+    memmove(out->ids + at, out->ids + at + 1, (out->count - at) * sizeof *out->ids);
+    return 0;
+}
+
+int raft_change(const struct raft *r, uint64_t now_ns, bool adding, struct raft_id id,
+                struct raft_voters *out)
+{
+    assert(r->magic == RAFT_MAGIC && now_ns >= r->now_ns);
+    if (r->role != RAFT_LEADER) {
+        return ERR_NOT_CONTROLLER;
+    }
+    bool pending = history_voters_from(&r->log) >= r->high_watermark &&
+                   !raft_mutated(r, RAFT_MUTANT_CHANGE_TWICE);
+    if (!leader_settled(r) || pending) {
+        return ERR_BUSY;
+    }
+    *out = *history_voters(&r->log);
+    return adding ? add(r, id, out) : drop(id, out);
+}

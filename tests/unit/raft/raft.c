@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* One core among replicas that the test speaks for: what it says, and after what. Whole quorums among faults
+ * are tests/sim/raft_world.h's. */
+#include "raft/raft.h"
+
+#include <stdlib.h>
+
+#include <criterion/criterion.h>
+
+#define MS UINT64_C(1000000)
+
+struct replica {
+    struct raft *raft;
+    uint64_t now;
+    struct raft_effect effects[RAFT_EFFECTS_MAX]; /* of the last event */
+    uint32_t count;
+};
+
+static struct raft_id id_of(int32_t node)
+{
+    return (struct raft_id){node, {{(uint8_t)(node + 1)}}};
+}
+
+static struct raft_voters voters_of(uint32_t count)
+{
+    struct raft_voters v = {.count = count};
+    for (uint32_t i = 0; i < count; i++) {
+        v.ids[i] = id_of((int32_t)i);
+    }
+    return v;
+}
+
+static void keep_effects(struct replica *r)
+{
+    const struct raft_effect *effects = raft_effects(r->raft, &r->count);
+    memcpy(r->effects, effects, r->count * sizeof *effects);
+    raft_effects_done(r->raft);
+}
+
+/* Replica 0 of `count` voters. */
+static struct replica replica_open(uint32_t count, const struct raft_start *like)
+{
+    struct replica r = {.raft = malloc(raft_size()), .now = 1000 * MS};
+    struct raft_options options = {.self = id_of(0), .seed = 7};
+    struct raft_start start = {.vote.voted.node = RAFT_NOBODY, .snapshot.epoch = -1};
+    start = like ? *like : start;
+    start.voters = start.voters.count ? start.voters : voters_of(count);
+    cr_assert_not_null(r.raft);
+    cr_assert_eq(raft_init(r.raft, &options, &start, r.now), 0);
+    keep_effects(&r);
+    return r;
+}
+
+static void replica_close(struct replica *r)
+{
+    free(r->raft);
+}
+
+static const struct raft_effect *effect(const struct replica *r, enum raft_effect_kind kind)
+{
+    for (uint32_t i = 0; i < r->count; i++) {
+        if (r->effects[i].kind == kind) {
+            return &r->effects[i];
+        }
+    }
+    return NULL;
+}
+
+static const struct raft_message *message(const struct replica *r, enum raft_kind kind, int32_t to)
+{
+    for (uint32_t i = 0; i < r->count; i++) {
+        const struct raft_message *m = &r->effects[i].message;
+        if (r->effects[i].kind == RAFT_SEND && m->kind == kind && m->to.node == to) {
+            return m;
+        }
+    }
+    return NULL;
+}
+
+static void tick_until(struct replica *r)
+{
+    uint64_t due = raft_deadline(r->raft);
+    cr_assert_neq(due, UINT64_MAX);
+    r->now = due > r->now ? due : r->now;
+    raft_tick(r->raft, r->now);
+    keep_effects(r);
+}
+
+static void receive(struct replica *r, struct raft_message m)
+{
+    m.to = id_of(0);
+    raft_receive(r->raft, r->now, &m);
+    keep_effects(r);
+}
+
+static void vote_durable(struct replica *r)
+{
+    const struct raft_effect *e = effect(r, RAFT_SAVE_VOTE);
+    cr_assert_not_null(e);
+    raft_voted(r->raft, r->now, e->vote.sequence);
+    keep_effects(r);
+}
+
+static struct raft_message from(int32_t node, enum raft_kind kind, int32_t epoch, int32_t leader)
+{
+    return (struct raft_message){.kind = kind,
+                                 .from = id_of(node),
+                                 .epoch = epoch,
+                                 .leader = leader,
+                                 .end.epoch = -1,
+                                 .diverging.epoch = -1,
+                                 .snapshot.epoch = -1,
+                                 .high_watermark = -1};
+}
+
+static struct raft_message fetch_from(int32_t node, int32_t epoch, struct raft_end end)
+{
+    struct raft_message m = from(node, RAFT_FETCH, epoch, 0);
+    m.end = end;
+    m.high_watermark = 0;
+    return m;
+}
+
+/* Epoch 1 of three voters, its first record appended and durable here. */
+static struct replica leader_open(void)
+{
+    struct replica r = replica_open(3, NULL);
+    tick_until(&r);
+    struct raft_message promise = from(1, RAFT_VOTE_ANSWER, 0, RAFT_NOBODY);
+    promise.pre = promise.granted = true;
+    promise.ticket = message(&r, RAFT_VOTE, 1)->ticket;
+    receive(&r, promise);
+    vote_durable(&r);
+    struct raft_message vote = from(1, RAFT_VOTE_ANSWER, 1, RAFT_NOBODY);
+    vote.granted = true;
+    vote.ticket = message(&r, RAFT_VOTE, 1)->ticket;
+    receive(&r, vote);
+    cr_assert_not_null(effect(&r, RAFT_LEAD));
+    raft_appended(r.raft, r.now, 1, NULL);
+    raft_flushed(r.raft, r.now, 1);
+    keep_effects(&r);
+    return r;
+}
+
+/* What has been fetched up to there is committed: the own record and another voter's copy. */
+static void settle(struct replica *r)
+{
+    receive(r, fetch_from(1, 1, (struct raft_end){1, 1}));
+    cr_assert_eq(effect(r, RAFT_COMMITTED)->offset, 1);
+}
+
+Test(raft, a_quorum_of_one_leads_when_its_vote_is_durable)
+{
+    struct replica r = replica_open(1, NULL);
+    raft_tick(r.raft, r.now);
+    keep_effects(&r);
+    cr_assert_null(effect(&r, RAFT_LEAD));
+    cr_assert_eq(effect(&r, RAFT_SAVE_VOTE)->vote.epoch, 1);
+    vote_durable(&r);
+    cr_assert_not_null(effect(&r, RAFT_LEAD));
+    raft_appended(r.raft, r.now, 1, NULL);
+    keep_effects(&r);
+    cr_assert_null(effect(&r, RAFT_COMMITTED), "not durable yet");
+    raft_flushed(r.raft, r.now, 1);
+    keep_effects(&r);
+    cr_assert_eq(effect(&r, RAFT_COMMITTED)->offset, 1);
+    replica_close(&r);
+}
+
+Test(raft, a_candidate_asks_first_and_votes_durably)
+{
+    struct replica r = replica_open(3, NULL);
+    tick_until(&r);
+    cr_assert(message(&r, RAFT_VOTE, 1)->pre && message(&r, RAFT_VOTE, 2)->pre);
+    cr_assert_null(effect(&r, RAFT_SAVE_VOTE), "a promise asked for is nothing durable");
+    struct raft_message promise = from(2, RAFT_VOTE_ANSWER, 0, RAFT_NOBODY);
+    promise.pre = promise.granted = true;
+    promise.ticket = message(&r, RAFT_VOTE, 2)->ticket;
+    receive(&r, promise);
+    cr_assert_null(message(&r, RAFT_VOTE, 1), "its own vote is not durable");
+    vote_durable(&r);
+    cr_assert_eq(message(&r, RAFT_VOTE, 1)->epoch, 1);
+    cr_assert(!message(&r, RAFT_VOTE, 1)->pre);
+    replica_close(&r);
+}
+
+Test(raft, one_vote_in_an_epoch_also_after_a_restart)
+{
+    struct replica r = replica_open(3, NULL);
+    receive(&r, from(1, RAFT_VOTE, 5, RAFT_NOBODY));
+    cr_assert_null(message(&r, RAFT_VOTE_ANSWER, 1), "not before it is durable");
+    struct raft_vote saved = {0};
+    for (uint32_t i = 0; i < r.count; i++) {
+        saved = r.effects[i].kind == RAFT_SAVE_VOTE ? r.effects[i].vote : saved;
+    }
+    raft_voted(r.raft, r.now, saved.sequence);
+    keep_effects(&r);
+    cr_assert(message(&r, RAFT_VOTE_ANSWER, 1)->granted);
+    receive(&r, from(2, RAFT_VOTE, 5, RAFT_NOBODY));
+    cr_assert(!message(&r, RAFT_VOTE_ANSWER, 2)->granted);
+    replica_close(&r);
+    struct raft_start start = {.vote = saved, .snapshot.epoch = -1};
+    r = replica_open(3, &start);
+    receive(&r, from(2, RAFT_VOTE, 5, RAFT_NOBODY));
+    cr_assert(!message(&r, RAFT_VOTE_ANSWER, 2)->granted);
+    receive(&r, from(1, RAFT_VOTE, 5, RAFT_NOBODY));
+    cr_assert(message(&r, RAFT_VOTE_ANSWER, 1)->granted);
+    replica_close(&r);
+}
+
+Test(raft, a_promise_is_refused_while_a_leader_is_heard)
+{
+    struct replica r = replica_open(3, NULL);
+    receive(&r, from(1, RAFT_BEGIN, 1, 1));
+    vote_durable(&r);
+    cr_assert_not_null(message(&r, RAFT_FETCH, 1), "it fetches when its epoch is durable");
+    struct raft_message ask = from(2, RAFT_VOTE, 1, RAFT_NOBODY);
+    ask.pre = true;
+    receive(&r, ask);
+    cr_assert(!message(&r, RAFT_VOTE_ANSWER, 2)->granted);
+    cr_assert_eq(message(&r, RAFT_VOTE_ANSWER, 2)->leader, 1);
+    r.now += 1001 * MS;
+    receive(&r, ask);
+    cr_assert(message(&r, RAFT_VOTE_ANSWER, 2)->granted,
+              "he has been silent for an election's time");
+    cr_assert_eq(raft_status(r.raft).epoch, 1, "and nothing has changed");
+    replica_close(&r);
+}
+
+Test(raft, commits_by_a_majority_of_durable_ends)
+{
+    struct replica r = leader_open();
+    cr_assert_eq(raft_status(r.raft).high_watermark, -1);
+    settle(&r);
+    raft_appended(r.raft, r.now, 5, NULL);
+    keep_effects(&r);
+    struct raft_message fetch = fetch_from(1, 1, (struct raft_end){1, 5});
+    fetch.high_watermark = 1;
+    receive(&r, fetch);
+    cr_assert_null(effect(&r, RAFT_COMMITTED), "one of three has it durable");
+    raft_flushed(r.raft, r.now, 4);
+    keep_effects(&r);
+    cr_assert_eq(effect(&r, RAFT_COMMITTED)->offset, 4);
+    cr_assert_eq(message(&r, RAFT_FETCH_ANSWER, 1)->high_watermark, 4, "who waits is told");
+    replica_close(&r);
+}
+
+Test(raft, who_diverges_or_is_behind_the_log_is_told)
+{
+    struct raft_voters voters = voters_of(3);
+    struct raft_batch batches[] = {{100, 110, 2, NULL}, {110, 120, 4, NULL}};
+    struct raft_start start = {.vote = {3, 4, {RAFT_NOBODY, {{0}}}},
+                               .snapshot = {2, 100},
+                               .voters = voters,
+                               .batches = batches,
+                               .batch_count = 2};
+    struct replica r = replica_open(3, &start);
+    tick_until(&r);
+    struct raft_message yes = from(1, RAFT_VOTE_ANSWER, 4, RAFT_NOBODY);
+    yes.pre = yes.granted = true;
+    yes.ticket = message(&r, RAFT_VOTE, 1)->ticket;
+    receive(&r, yes);
+    vote_durable(&r);
+    yes = from(1, RAFT_VOTE_ANSWER, 5, RAFT_NOBODY);
+    yes.granted = true;
+    yes.ticket = message(&r, RAFT_VOTE, 1)->ticket;
+    receive(&r, yes);
+    cr_assert_not_null(effect(&r, RAFT_LEAD));
+    receive(&r, fetch_from(1, 5, (struct raft_end){3, 115}));
+    cr_assert_eq(message(&r, RAFT_FETCH_ANSWER, 1)->diverging.epoch, 2);
+    cr_assert_eq(message(&r, RAFT_FETCH_ANSWER, 1)->diverging.offset, 110);
+    receive(&r, fetch_from(1, 5, (struct raft_end){4, 130}));
+    cr_assert_eq(message(&r, RAFT_FETCH_ANSWER, 1)->diverging.epoch, 4);
+    cr_assert_eq(message(&r, RAFT_FETCH_ANSWER, 1)->diverging.offset, 120);
+    receive(&r, fetch_from(1, 5, (struct raft_end){1, 40}));
+    cr_assert_eq(message(&r, RAFT_FETCH_ANSWER, 1)->snapshot.offset, 100);
+    receive(&r, fetch_from(1, 5, (struct raft_end){2, 105}));
+    cr_assert_eq(message(&r, RAFT_FETCH_ANSWER, 1)->end.offset, 105, "and who follows is served");
+    replica_close(&r);
+}
+
+/* A follower, up to `known` committed. */
+static struct replica follower_open(int64_t known)
+{
+    struct replica r = replica_open(3, NULL);
+    struct raft_batch batch = {0, 10, 1, NULL};
+    receive(&r, from(1, RAFT_BEGIN, 1, 1));
+    vote_durable(&r);
+    struct raft_message answer = from(1, RAFT_FETCH_ANSWER, 1, 1);
+    answer.ticket = message(&r, RAFT_FETCH, 1)->ticket;
+    answer.end = (struct raft_end){-1, 0};
+    answer.high_watermark = known;
+    answer.batches = &batch;
+    answer.batch_count = 1;
+    receive(&r, answer);
+    cr_assert_eq(effect(&r, RAFT_APPEND)->count, 1);
+    cr_assert_null(message(&r, RAFT_FETCH, 1), "it asks when what it has is durable");
+    cr_assert_leq(raft_status(r.raft).high_watermark, 0, "nothing of it is durable");
+    raft_flushed(r.raft, r.now, 10);
+    keep_effects(&r);
+    cr_assert_eq(message(&r, RAFT_FETCH, 1)->end.offset, 10);
+    return r;
+}
+
+Test(raft, a_follower_truncates_what_is_not_committed_and_nothing_else)
+{
+    for (int64_t known = 5; known <= 10; known += 5) {
+        struct replica r = follower_open(known);
+        cr_assert_eq(raft_status(r.raft).high_watermark, known);
+        struct raft_message answer = from(1, RAFT_FETCH_ANSWER, 1, 1);
+        answer.ticket = message(&r, RAFT_FETCH, 1)->ticket;
+        answer.end = (struct raft_end){1, 10};
+        answer.diverging = (struct raft_end){1, 7};
+        receive(&r, answer);
+        if (known == 5) {
+            cr_assert_eq(effect(&r, RAFT_TRUNCATE)->offset, 7);
+            cr_assert_eq(message(&r, RAFT_FETCH, 1)->end.offset, 7);
+        } else {
+            cr_assert_not_null(effect(&r, RAFT_DAMAGED));
+            cr_assert(raft_status(r.raft).damaged);
+            cr_assert_eq(raft_deadline(r.raft), UINT64_MAX);
+        }
+        replica_close(&r);
+    }
+}
+
+Test(raft, a_read_waits_for_a_majority_that_fetches_after_it)
+{
+    struct replica r = leader_open();
+    uint64_t first, second;
+    cr_assert_eq(raft_read(r.raft, r.now, &first), ERR_BUSY, "nothing of its epoch is committed");
+    settle(&r);
+    cr_assert_eq(raft_read(r.raft, r.now, &first), 0);
+    cr_assert_eq(raft_read(r.raft, r.now, &second), 0);
+    keep_effects(&r);
+    cr_assert_null(effect(&r, RAFT_READABLE));
+    receive(&r, fetch_from(2, 1, (struct raft_end){-1, 0}));
+    cr_assert_eq(effect(&r, RAFT_READABLE)->sequence, second);
+    cr_assert_eq(effect(&r, RAFT_READABLE)->offset, 1);
+    cr_assert_eq(raft_read(r.raft, r.now, &first), 0);
+    receive(&r, from(1, RAFT_BEGIN, 2, 1));
+    cr_assert_not_null(effect(&r, RAFT_UNREADABLE));
+    cr_assert_eq(raft_read(r.raft, r.now, &first), ERR_NOT_CONTROLLER);
+    replica_close(&r);
+}
+
+Test(raft, a_leader_that_nobody_fetches_from_resigns)
+{
+    struct replica r = leader_open();
+    settle(&r);
+    uint64_t begun = r.now;
+    while (raft_status(r.raft).role == RAFT_LEADER) {
+        tick_until(&r);
+        cr_assert_leq(r.now, begun + 3000 * MS);
+    }
+    cr_assert_geq(r.now, begun + 3000 * MS);
+    cr_assert_not_null(message(&r, RAFT_END, 1));
+    cr_assert(message(&r, RAFT_END, 1)->preferred, "it has most of the log");
+    cr_assert(!message(&r, RAFT_END, 2)->preferred);
+    replica_close(&r);
+}
+
+Test(raft, voters_change_one_by_one)
+{
+    struct replica r = leader_open();
+    struct raft_voters next;
+    cr_assert_eq(raft_change(r.raft, r.now, false, id_of(2), &next), ERR_BUSY);
+    settle(&r);
+    cr_assert_eq(raft_change(r.raft, r.now, true, id_of(2), &next), ERR_EXISTS);
+    cr_assert_eq(raft_change(r.raft, r.now, false, id_of(8), &next), ERR_NOT_FOUND);
+    cr_assert_eq(raft_change(r.raft, r.now, true, id_of(3), &next), ERR_REPLICA_NOT_AVAILABLE);
+    receive(&r, fetch_from(3, 1, (struct raft_end){1, 1}));
+    cr_assert_eq(raft_change(r.raft, r.now, true, id_of(3), &next), 0);
+    cr_assert_eq(next.count, 4);
+    raft_appended(r.raft, r.now, 2, &next);
+    raft_flushed(r.raft, r.now, 2);
+    keep_effects(&r);
+    cr_assert_eq(raft_status(r.raft).voters.count, 4, "in force from the append on");
+    cr_assert_eq(raft_change(r.raft, r.now, false, id_of(2), &next), ERR_BUSY);
+    receive(&r, fetch_from(1, 1, (struct raft_end){1, 2}));
+    cr_assert_null(effect(&r, RAFT_COMMITTED), "two of four are no majority");
+    receive(&r, fetch_from(3, 1, (struct raft_end){1, 2}));
+    cr_assert_eq(effect(&r, RAFT_COMMITTED)->offset, 2);
+    cr_assert_eq(raft_change(r.raft, r.now, false, id_of(0), &next), 0);
+    raft_appended(r.raft, r.now, 3, &next);
+    raft_flushed(r.raft, r.now, 3);
+    keep_effects(&r);
+    receive(&r, fetch_from(1, 1, (struct raft_end){1, 3}));
+    receive(&r, fetch_from(3, 1, (struct raft_end){1, 3}));
+    cr_assert_neq(raft_status(r.raft).role, RAFT_LEADER, "its own removal is committed");
+    replica_close(&r);
+}
+
+Test(raft, an_observer_asks_around_for_the_leader)
+{
+    struct raft_start start = {.vote.voted.node = RAFT_NOBODY, .snapshot.epoch = -1};
+    start.voters = (struct raft_voters){2, {id_of(1), id_of(2)}};
+    struct replica r = replica_open(0, &start);
+    tick_until(&r);
+    const struct raft_message *asked = message(&r, RAFT_FETCH, 1);
+    asked = asked ? asked : message(&r, RAFT_FETCH, 2);
+    cr_assert_not_null(asked);
+    struct raft_message answer = from(asked->to.node, RAFT_FETCH_ANSWER, 3, 9);
+    answer.error = ERR_NOT_LEADER_OR_FOLLOWER;
+    receive(&r, answer);
+    vote_durable(&r);
+    cr_assert_not_null(message(&r, RAFT_FETCH, 9), "also when it does not know him as a voter");
+    for (int i = 0; i < 20; i++) {
+        tick_until(&r);
+        cr_assert_null(message(&r, RAFT_VOTE, 1));
+    }
+    replica_close(&r);
+}
+
+/* Nothing that comes ends the process; and no effect follows damage. */
+Test(raft, any_message_is_survived)
+{
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        struct prng random = prng_of(seed);
+        struct replica r = replica_open(3, NULL);
+        uint64_t sequence = 0;
+        for (int step = 0; step < 400; step++) {
+            struct raft_voters voters = voters_of((uint32_t)prng_below(&random, 9) % 8);
+            struct raft_batch batches[3];
+            int64_t at = raft_status(r.raft).end.offset - (int64_t)prng_below(&random, 3);
+            for (unsigned i = 0; i < 3; i++) {
+                int64_t end = at + (int64_t)prng_below(&random, 4);
+                batches[i] = (struct raft_batch){
+                    at, end, raft_status(r.raft).epoch - (int32_t)prng_below(&random, 3),
+                    prng_below(&random, 3) ? NULL : &voters};
+                at = end;
+            }
+            int32_t epoch = raft_status(r.raft).epoch + (int32_t)prng_below(&random, 4) - 1;
+            struct raft_message m =
+                from((int32_t)prng_below(&random, 5) - 1, (enum raft_kind)prng_below(&random, 6),
+                     epoch, (int32_t)prng_below(&random, 5) - 1);
+            m.pre = prng_below(&random, 2);
+            m.granted = m.preferred = prng_below(&random, 2);
+            m.ticket = prng_below(&random, 12);
+            m.error = prng_below(&random, 4) ? 0 : ERR_FENCED_LEADER_EPOCH;
+            m.end = (struct raft_end){epoch - (int32_t)prng_below(&random, 3),
+                                      raft_status(r.raft).end.offset +
+                                          (int64_t)prng_below(&random, 5) - 2};
+            m.high_watermark = (int64_t)prng_below(&random, 40) - 1;
+            m.diverging = (struct raft_end){(int32_t)prng_below(&random, 20) - 15,
+                                            (int64_t)prng_below(&random, 30)};
+            m.batches = batches;
+            m.batch_count = (uint32_t)prng_below(&random, 4);
+            r.now += prng_below(&random, 800) * MS;
+            receive(&r, m);
+            for (uint32_t i = 0; i < r.count; i++) {
+                sequence =
+                    r.effects[i].kind == RAFT_SAVE_VOTE ? r.effects[i].vote.sequence : sequence;
+            }
+            raft_flushed(r.raft, r.now, raft_status(r.raft).end.offset);
+            if (sequence && prng_below(&random, 2)) {
+                raft_voted(r.raft, r.now, sequence);
+                sequence = 0;
+            }
+            raft_tick(r.raft, r.now);
+            keep_effects(&r);
+            for (uint32_t i = 0; i < r.count; i++) {
+                sequence =
+                    r.effects[i].kind == RAFT_SAVE_VOTE ? r.effects[i].vote.sequence : sequence;
+            }
+        }
+        replica_close(&r);
+    }
+}
