@@ -59,6 +59,7 @@ void become_follower(struct raft *r, int32_t leader)
     assert(r->role != RAFT_LEADER && leader >= 0 && leader != r->options.self.node);
     r->role = RAFT_FOLLOWER;
     r->leader = leader;
+    r->told_reads = 0;
     r->heard_ns = 0;
     r->deadline_ns = r->now_ns + r->options.fetch_ns;
     effect_add(r, RAFT_FOLLOW)->leader = leader;

@@ -15,6 +15,7 @@ static void ask(struct raft *r, struct raft_id whom)
     struct raft_message m = message_to(r, RAFT_FETCH, whom);
     m.ticket = r->fetch_ticket = ++r->ticket;
     m.end = history_end(&r->log);
+    m.reads = r->told_reads;
     m.high_watermark = r->high_watermark;
     r->fetching = true;
     r->fetch_ns = r->now_ns + r->options.retry_ns;
@@ -125,6 +126,7 @@ void receive_fetch_answer(struct raft *r, const struct raft_message *m)
         return;
     }
     r->fetching = false;
+    r->told_reads = m->reads;
     if (m->error || m->end.offset != r->log.end) {
         return; /* asked again when the time of this one is up */
     }

@@ -51,7 +51,7 @@ static void peers_meet(struct raft *r)
 
 /* --- reads ------------------------------------------------------------------------------------ */
 
-/* Whether a majority has fetched since the read was asked for. */
+/* Whether a majority has fetched since it was told of the read. */
 static bool read_confirmed(const struct raft *r, uint64_t sequence)
 {
     const struct raft_voters *voters = history_voters(&r->log);
@@ -92,6 +92,7 @@ static void peer_answer(struct raft *r, struct raft_peer *p)
     struct raft_message m = message_to(r, RAFT_FETCH_ANSWER, p->id);
     m.ticket = p->ticket;
     m.end = p->asked;
+    m.reads = r->reads;
     m.high_watermark = r->high_watermark;
     p->waiting = false;
     message_send(r, &m);
@@ -334,9 +335,11 @@ static void serve(struct raft *r, const struct raft_message *m)
     struct raft_peer *p = peer_of(r, m->from);
     p = p ? p : peer_add(r, m->from);
     p->fetched_ns = r->now_ns;
-    p->reads = r->reads;
+    p->reads =
+        m->reads < r->reads && !raft_mutated(r, RAFT_MUTANT_READ_ON_ARRIVAL) ? m->reads : r->reads;
     struct raft_message answer = answer_to(r, m);
     answer.end = m->end;
+    answer.reads = r->reads;
     answer.high_watermark = r->high_watermark;
     if (!continues(r, m->end, &answer)) {
         p->waiting = false;

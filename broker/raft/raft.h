@@ -28,7 +28,8 @@
  *       durable, and is not made while a leader is heard.
  *   R6  A leader that a majority has not fetched from for 1.5 fetch timeouts is none (M9).
  *   R7  A read is confirmed when a majority has fetched after it was asked for, and something of the
- *       leader's own epoch is committed (M10).
+ *       leader's own epoch is committed (M10). A fetch that arrives later may have been sent before: it
+ *       counts when it repeats what an answer has told of the read.
  *   R8  A change of voters is in force from its append on, undone by truncation, and not followed by
  *       another before it is committed (M15). Votes are given to who asks, also when one's own set does
  *       not know him.
@@ -98,6 +99,7 @@ struct raft_message {
     bool preferred;      /* END: who gets it should stand for election at once */
     int error;           /* FETCH_ANSWER: 0 or ERR_... */
     struct raft_end end; /* VOTE: the candidate's log. FETCH: what the replica has, durable */
+    uint64_t reads; /* FETCH_ANSWER: asked for so far; FETCH: as the leader's last answer said */
     int64_t
         high_watermark; /* FETCH: that the sender knows, FETCH_ANSWER: the leader's; -1: unknown */
     struct raft_end

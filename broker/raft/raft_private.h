@@ -22,6 +22,7 @@ enum raft_mutant {
     RAFT_MUTANT_VOTE_TWICE,       /* R1: votes for everybody who asks */
     RAFT_MUTANT_NO_CHECK,         /* R6: leads for ever */
     RAFT_MUTANT_READ_AT_ONCE,     /* R7: a read needs no fetches */
+    RAFT_MUTANT_READ_ON_ARRIVAL,  /* R7: any fetch that comes later counts */
     RAFT_MUTANT_CHANGE_TWICE,     /* R8: a change does not wait for the one before */
     RAFT_MUTANT_COUNT,
 };
@@ -54,7 +55,7 @@ struct raft_peer {
     uint64_t fetched_ns;   /* the last fetch */
     uint64_t caught_up_ns; /* the last one that lacked nothing, 0: none */
     uint64_t begun_ns;     /* BEGIN was sent */
-    uint64_t reads;        /* reads that had been asked for when it fetched */
+    uint64_t reads;        /* reads that it had been told of when it fetched */
     bool waiting;          /* its fetch is not answered yet: */
     uint64_t ticket, until_ns;
     struct raft_end asked;
@@ -97,7 +98,8 @@ struct raft {
     bool fetching; /* asked, not answered */
     bool loading;  /* a snapshot is on its way */
     uint64_t fetch_ticket;
-    uint64_t fetch_ns; /* when to ask (again) */
+    uint64_t told_reads; /* by this leader */
+    uint64_t fetch_ns;   /* when to ask (again) */
 
     /* A leader's. */
     int64_t epoch_start;

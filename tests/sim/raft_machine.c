@@ -91,6 +91,9 @@ static void lead(struct world *w, struct machine *m)
     w->stats->elections++;
     oracle_lead(w, m);
     m->leads_ns = w->now_ns;
+    if (w->restless && prng_below(&w->fault, 2)) {
+        m->doom_ns = w->now_ns + prng_below(&w->fault, 400 * ms_ns);
+    }
 }
 
 /* After the effects of one event: the new leader's first record. */
@@ -218,7 +221,7 @@ void machine_stop(struct world *w, struct machine *m, bool power_cut)
         m->end = (int64_t)prng_between(&w->disk, (uint64_t)m->durable, (uint64_t)m->end);
     }
     m->vote_count = m->read_count = 0;
-    m->flush_ns = m->load_ns = m->leads_ns = m->frozen_ns = 0;
+    m->flush_ns = m->load_ns = m->leads_ns = m->frozen_ns = m->doom_ns = 0;
     free(m->raft);
     m->raft = NULL;
 }
@@ -260,7 +263,8 @@ uint64_t machine_due(const struct world *w, const struct machine *m)
         return m->up_ns;
     }
     uint64_t due = alarm_ns(w, m);
-    const uint64_t others[] = {m->flush_ns, m->load_ns, m->vote_count ? m->votes[0].due_ns : 0};
+    const uint64_t others[] = {m->flush_ns, m->load_ns, m->doom_ns,
+                               m->vote_count ? m->votes[0].due_ns : 0};
     for (unsigned i = 0; i < array_size(others); i++) {
         due = others[i] && others[i] < due ? others[i] : due;
     }
@@ -272,6 +276,11 @@ void machine_step(struct world *w, struct machine *m)
     if (!m->raft) {
         world_tell(w, m, "starts");
         machine_start(w, m);
+    } else if (m->doom_ns && m->doom_ns <= w->now_ns) {
+        w->stats->kills++;
+        world_tell(w, m, "is killed, for it led");
+        machine_stop(w, m, false);
+        m->up_ns = w->now_ns + prng_below(&w->fault, 3000 * ms_ns);
     } else if (m->vote_count && m->votes[0].due_ns <= w->now_ns) {
         vote_end(w, m);
     } else if (m->flush_ns && m->flush_ns <= w->now_ns) {
@@ -303,6 +312,9 @@ void machine_receive(struct world *w, struct machine *m, const struct packet *p)
     struct machine *from = world_machine(w, message.from);
     if (message.kind == RAFT_FETCH && from && message.epoch == raft_status(m->raft).epoch) {
         m->fetched_ns[from - w->machines] = w->now_ns;
+    }
+    if (m->leads_ns && w->now_ns < m->frozen_ns + 50 * ms_ns && prng_below(&w->client, 2)) {
+        machine_read(w, m); /* clients have waited as well, among what others sent meanwhile */
     }
     raft_receive(m->raft, machine_clock(w, m), &message);
     machine_effects(w, m, p);

@@ -23,6 +23,7 @@ static const char *const mutants[RAFT_MUTANT_COUNT] = {
     [RAFT_MUTANT_VOTE_TWICE] = "vote-twice",
     [RAFT_MUTANT_NO_CHECK] = "no-check",
     [RAFT_MUTANT_READ_AT_ONCE] = "read-at-once",
+    [RAFT_MUTANT_READ_ON_ARRIVAL] = "read-on-arrival",
     [RAFT_MUTANT_CHANGE_TWICE] = "change-twice",
 };
 

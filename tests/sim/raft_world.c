@@ -247,6 +247,7 @@ static void world_open(struct world *w, const struct world_options *options,
     }
     weather(w);
     w->flush_ns = ms_ns * (prng_below(&w->fault, 3) ? 20 : prng_between(&w->fault, 20, 1500));
+    w->restless = prng_below(&w->fault, 4) == 0;
     w->packet_entries = (uint32_t)prng_between(&w->fault, 1, WORLD_PACKET_ENTRIES);
     for (unsigned i = 0; i < w->machine_count; i++) {
         struct machine *m = &w->machines[i];
@@ -309,13 +310,14 @@ static void world_until(struct world *w, uint64_t end_ns)
 static void heal(struct world *w)
 {
     world_tell(w, NULL, "all is healed");
-    w->calm = true;
+    w->restless = false;
     memset(w->cut, 0, sizeof w->cut);
     w->loss = w->doubling = 0;
     w->delay_ns = 5 * ms_ns;
     w->flush_ns = 20 * ms_ns;
     for (unsigned i = 0; i < w->machine_count; i++) {
         w->machines[i].frozen_ns = w->now_ns;
+        w->machines[i].doom_ns = 0;
         w->machines[i].up_ns = w->now_ns;
     }
 }

@@ -54,6 +54,7 @@ struct machine {
     struct raft_id id;
     struct raft *raft;  /* NULL: it is down */
     uint64_t up_ns;     /* when it starts again */
+    uint64_t doom_ns;   /* when it ends, 0: not known */
     uint64_t frozen_ns; /* until then it does nothing */
     int32_t skew;       /* of its clock, in parts of a million */
 
@@ -113,7 +114,7 @@ struct world {
     struct packet *packets;
     uint32_t packet_count;
     uint64_t proposals;
-    bool calm; /* the faults are over */
+    bool restless; /* who begins to lead soon ends */
 
     struct world_entry *committed; /* by offset, as the first machine had it */
     int32_t *committed_in;         /* the epoch of who said so first */
