@@ -278,19 +278,26 @@ static void catalogue_done(struct call *c)
     group_soon(g);
 }
 
+/* A topic that does not exist may be on its way; what the broker refuses for good is told at once. */
 static void literals_check(struct group *g)
 {
     for (size_t i = 0; i < g->literal_count; i++) {
         const struct topic *t = g->literals[i];
-        if (t && t->error == ERR_UNKNOWN_TOPIC_OR_PARTITION && !g->literal_told[i] &&
-            t->failures >= UNKNOWN_TOPIC_ANSWERS_MAX) {
-            leat_error e;
-            error_set(&e, t->error,
-                      "topic %s does not exist: create it; its partitions come when it is there",
-                      t->name);
-            g->literal_told[i] = true;
-            group_tell(g, &e);
+        leat_error e;
+        if (!t || !t->error || g->literal_told[i]) {
+            continue;
         }
+        bool unknown = t->error == ERR_UNKNOWN_TOPIC_OR_PARTITION;
+        if (unknown ? t->failures < UNKNOWN_TOPIC_ANSWERS_MAX : error_is_retriable(t->error)) {
+            continue;
+        }
+        error_set(&e, t->error,
+                  unknown
+                      ? "topic %s does not exist: create it; its partitions come when it is there"
+                      : "topic %s: %s",
+                  t->name, error_text(t->error));
+        g->literal_told[i] = true;
+        group_tell(g, &e);
     }
 }
 

@@ -114,8 +114,10 @@ static int answer_metadata(struct fake_broker *b, struct reader *r, int version,
             metadata_topic(b, t, &out.topics[i], arena);
         } else {
             metadata_response_topics_init(&out.topics[i]);
-            out.topics[i].name = in.topics[i].name;
-            out.topics[i].error_code = 3;
+            struct wire_string name = in.topics[i].name;
+            out.topics[i].name = name;
+            out.topics[i].error_code =
+                name.size > 0 && memchr(name.data, '/', (size_t)name.size) ? 17 : 3;
         }
     }
     return metadata_response_encode(&out, w, version);

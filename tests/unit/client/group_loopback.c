@@ -281,6 +281,7 @@ Test(group_loopback, seeks_by_offset_and_time_pauses_and_resumes)
 Test(group_loopback, wrong_uses_are_told)
 {
     static const char *const wrong[] = {"^orders["}, *const missing[] = {"missing"};
+    static const char *const impossible[] = {"no/topic", "orders"};
     struct bench b = bench_open(1, 1);
     leat_consumer_options o = member_options();
     leat_offset at = {"orders", 0, -1, 1, NULL};
@@ -307,6 +308,20 @@ Test(group_loopback, wrong_uses_are_told)
     fake_broker_topic(b.broker, "missing");
     fake_broker_append(b.broker, "missing", 0, 1);
     read_some(&b, k, 1);
+    cr_assert_eq(leat_consumer_close(k, &b.e), 0);
+    /* A topic that the broker refuses is told, once, and the others are read. */
+    cr_assert_eq(leat_consumer_open(&k, b.client, "refused", &o, &b.e), 0);
+    cr_assert_eq(leat_subscribe(k, impossible, 2, &b.e), 0);
+    bool told = false;
+    for (int seen = 0; seen < 1 || !told;) {
+        int got = leat_poll(k, &records, 10000, &b.e);
+        cr_assert_neq(got, 0);
+        cr_assert(got > 0 || (got == LEAT_ERR_INVALID_TOPIC && !told), "%s", b.e.message);
+        told = told || got < 0;
+        seen += got > 0 ? got : 0;
+        cr_assert(got > 0 || strstr(b.e.message, "topic no/topic: "), "%s", b.e.message);
+    }
+    cr_assert_eq(leat_poll(k, &records, 20, &b.e), 0, "told once");
     cr_assert_eq(leat_consumer_close(k, &b.e), 0);
     /* Nothing committed, and no policy. */
     o.reset = LEAT_RESET_NONE;
