@@ -170,8 +170,13 @@ static void fetch_partition(struct fetch_op *op, struct fetch_part *part,
         return;
     }
     leat_error e;
-    error_set(&e, error, "%s-%d at offset %lld: %s", p->topic, (int)p->partition,
-              (long long)part->offset, error_text(error));
+    error_set(
+        &e, error,
+        error == ERR_CORRUPT_MESSAGE
+            ? "%s-%d at offset %lld: the broker's batch is damaged (its log says where): restore "
+              "it, or seek behind it to go on"
+            : "%s-%d at offset %lld: %s",
+        p->topic, (int)p->partition, (long long)part->offset, error_text(error));
     fetch_refuse(f, p, &e);
 }
 

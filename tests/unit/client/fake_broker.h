@@ -21,6 +21,7 @@ struct fake_faults {
     bool lose_producers;  /* Produce: once, the state of all producers is forgotten and refused with
                              59 */
     bool corrupt;         /* Fetch: a byte of every batch is changed */
+    bool damaged;         /* Fetch: refused with CORRUPT_MESSAGE, as of a batch on a bad disk */
     bool hostile;         /* every answer is noise with a right correlation id, or without */
     bool hostile_groups;  /* half of the answers about groups are noise */
     bool silent;          /* nothing is answered */

@@ -293,6 +293,10 @@ static void fetch_partition(struct fake_broker *b, struct fake_topic *t,
         out->error_code = 1;
         return;
     }
+    if (b->faults.damaged) {
+        out->error_code = 2;
+        return;
+    }
     struct slice *slices = arena_array(arena, p->count + 1, sizeof *slices);
     size_t size = 0;
     uint32_t count = 0;

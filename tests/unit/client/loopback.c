@@ -484,7 +484,15 @@ Test(loopback, corrupt_batches_are_told_not_skipped)
     const leat_record *records;
     cr_assert_eq(leat_poll(k, &records, 10000, &b.e), LEAT_ERR_CORRUPT, "%s", b.e.message);
     cr_assert(strstr(b.e.message, "offset 0"), "%s", b.e.message);
+    cr_assert(strstr(b.e.message, "seek behind it"), "%s", b.e.message);
     faults.corrupt = false;
+    faults.damaged = true;
+    fake_broker_faults(b.broker, &faults);
+    cr_assert_eq(leat_pause(k, "damaged", 0, false, &b.e), 0);
+    cr_assert_eq(leat_poll(k, &records, 10000, &b.e), LEAT_ERR_CORRUPT, "%s", b.e.message);
+    cr_assert(strstr(b.e.message, "damaged-0 at offset 0"), "%s", b.e.message);
+    cr_assert(strstr(b.e.message, "seek behind it"), "%s", b.e.message);
+    faults.damaged = false;
     fake_broker_faults(b.broker, &faults);
     cr_assert_eq(leat_pause(k, "damaged", 0, false, &b.e), 0);
     cr_assert_eq(leat_poll(k, &records, 10000, &b.e), 10, "%s", b.e.message);
