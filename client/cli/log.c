@@ -298,7 +298,7 @@ static int log_run(struct cli *cli, struct args *a)
     }
     job.terminal = isatty(STDERR_FILENO) && !cli->quiet;
     bool verify = args_action(a) == LOG_VERIFY;
-    if (!job.path) {
+    if (!job.path || !*job.path) {
         cli_usage(verify ? "verify which directory? leat log verify /var/lib/leat"
                          : "dump which file or directory? leat log dump FILE");
     }

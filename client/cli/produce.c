@@ -618,6 +618,9 @@ static void produce_flag(struct cli *cli, struct args *a, struct produce_job *jo
         break;
     case FLAG_KEY_DELIMITER:
         job->key_delimiter = text_unescape(a->value, &job->key_delimiter_size);
+        if (job->key_delimiter_size == 0) {
+            cli_usage("%s: the delimiter is empty", a->flag);
+        }
         break;
     case FLAG_DELIMITER:
         job->delimiter = text_unescape(a->value, &job->delimiter_size);

@@ -90,6 +90,7 @@ def check_empty_names(b):
     refused(b, 1, "the topic name is invalid", "produce", "")
     refused(b, 2, "-p: '' is not a list of partitions", "consume", "e", "-e", "-p", "")
     refused(b, 2, "-g: a group needs a name", "consume", "e", "-e", "-g", "")
+    refused(b, 2, "-K: the delimiter is empty", "produce", "e", "-K", "", text="a:b\n")
     refused(b, 2, "-t 'e:': expected TOPIC or TOPIC:0,1,2", "group", "reset", "e", "-t", "e:", "--to-earliest")
     refused(b, 2, "--wait: '0' is not a duration", "consume", "e", "--wait", "0")
     refused(b, 2, "--timeout: '0' is not a duration", "--timeout", "0", "topic", "list")
@@ -444,6 +445,8 @@ def check_offline(b):
     for path in ("/nope", "/nope/", f"{HOME}/nope"):
         refused(b, 4, f"leat: {path.rstrip('/')} does not exist\n", "log", "dump", path)
         refused(b, 4, f"leat: {path.rstrip('/')} does not exist\n", "log", "verify", path)
+    refused(b, 2, "dump which file or directory?", "log", "dump", "")
+    refused(b, 2, "verify which directory?", "log", "verify", "")
     refused(b, 2, "leat: /etc/passwd is not a file of a data directory", "log", "dump", "/etc/passwd")
     same(plain("log", "verify", f"{data}//", "--force-read")[1].split(":")[0], data, "without slashes behind it")
 
