@@ -16,10 +16,20 @@ static volatile sig_atomic_t cli_time_over;
 static char cli_time_text[96];
 int cli_output_error;
 
+/* The first signal lets the command end by itself, a later one ends it. timeout(1) and others signal the
+ * process and then its group, which is not a second wish: a group would not be left, and its other members
+ * would wait for the session of this one. */
 static void cli_on_signal(int number)
 {
+    enum { SAME_MS = 500 };
+    static volatile int64_t first_ms;
+    struct timespec now;
     (void)number;
-    if (cli_interrupted) {
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* as signal handlers may */
+    int64_t now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    if (!cli_interrupted) {
+        first_ms = now_ms;
+    } else if (now_ms - first_ms >= SAME_MS) {
         _exit(EXIT_INTERRUPTED);
     }
     cli_interrupted = 1;

@@ -354,6 +354,15 @@ def check_members(b):
     same(members[1].wait(LIMIT_S), 130, "and leaves, too")
     shown = [line for member in members for line in member.stdout.read().splitlines()]
     same(sorted(set(shown)), wanted, "all was shown")
+    member = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not json.loads(leat(b, "group", "describe", "team", "--output", "json")[1])[0]["members"]:
+        assert time.monotonic() < deadline
+    for _ in range(2):
+        member.send_signal(signal.SIGINT)
+        while re.search(r"^(Sig|Shd)Pnd:\s*0*2$", open(f"/proc/{member.pid}/status").read(), re.M):
+            assert time.monotonic() < deadline
+    same(member.wait(LIMIT_S), 130, "a signal that comes twice, as timeout(1) sends it,")
+    same(json.loads(leat(b, "group", "describe", "team", "--output", "json")[1])[0]["members"], [], "leaves the group as well")
     same(leat(b, "group", "delete", "readers", "team", "pattern")[0], 0, "deleted")
 
 
