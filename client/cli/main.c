@@ -9,7 +9,7 @@
 
 static int command_run(struct cli *cli, struct args *a)
 {
-    static const char *const later[] = {"acl", "user", "txn", "bench"};
+    static const char *const later[] = {"acl", "user", "txn"};
     const char *name = a->value;
     a->command = cli_command_find(name);
     if (a->command) {
@@ -20,6 +20,9 @@ static int command_run(struct cli *cli, struct args *a)
         if (strcmp(name, later[i]) == 0) {
             cli_usage("'%s' is not in this version", name);
         }
+    }
+    if (strcmp(name, "bench") == 0) {
+        cli_usage("'bench' is a program of its own: leat-bench, in the folder of the build");
     }
     cli_usage("there is no command '%s': see leat help", name);
 }

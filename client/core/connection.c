@@ -636,7 +636,13 @@ static bool connection_expire(struct connection *c, uint64_t now, uint64_t *next
         if (r->deadline_ns <= now) {
             leat_error reason = c->reason;
             if (!reason.code) {
-                error_set(&reason, ERR_TIMEOUT, "no connection to %s in time", c->address);
+                error_set(
+                    &reason, ERR_TIMEOUT,
+                    c->state == CONNECTION_NEGOTIATING
+                        ? "%s takes connections but does not answer: is it a broker, and does "
+                          "it run?"
+                        : "no connection to %s in time: is the address right?",
+                    c->address);
             }
             request_done(r, reason.code, &reason);
         } else {

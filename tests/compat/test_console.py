@@ -98,6 +98,7 @@ def check_empty_names(b):
     refused(b, 4, "there is no broker 77: see leat cluster brokers", "cluster", "config", "77")
     refused(b, 4, "there is no broker x: see leat cluster brokers", "cluster", "config", "x", "--set", "a=b")
     refused(b, 2, "topic has no 'destroy'", "help", "topic", "destroy")
+    refused(b, 2, "leat-bench", "bench", "produce")
     same(leat(b, "group", "reset", "e", "-t", "e:1,1", "-t", "e", "--to-earliest", "--execute")[1].splitlines()[-1],
          "moved 2 partitions of group e", "a partition that is named twice is one")
     for query in ("e", "e:0", "e:0:abc", "e:x:0", "e:0:", "e::0", ":0:0", "e:-1:0", "e:99999999999:0", "e:0:99999999999999999999"):
@@ -472,6 +473,10 @@ def check_waiting(b):
     status, _, error = plain("-b", "127.0.0.1:1", "--timeout", "1s", "cluster", "health", "--exit-when-healthy")
     assert status == 3 and error.endswith("leat: the time is over (--timeout 1s)\n"), (status, error)
     refused(b, 1, "cannot reach 127.0.0.1:1", "-b", "127.0.0.1:1", "cluster", "health")
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        refused(b, 3, f"{address} takes connections but does not answer: is it a broker, and does it run?",
+                "-b", address, "--timeout", "200ms", "topic", "list")
 
 
 def check_time(b):
