@@ -10,6 +10,9 @@
  *         NUMBER committed PARTITION OFFSET, NUMBER closed CODE     at the end
  *     leat-member ADDRESS --produce TOPIC PARTITIONS INTERVAL_MS
  *         a record to each partition at each interval until its input ends; prints NUMBER of them
+ *     leat-member ADDRESS --values TOPIC
+ *         a record for each line `PARTITION VALUE`; prints `VALUE CODE OFFSET` when it is delivered
+ *         or failed, and ends when its input has ended and all is told
  *
  * With enable.auto.commit=false each poll is followed by a commit. group.instance.id gets the
  * member's number at its end. */
@@ -44,7 +47,7 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static void die(const leat_error *e)
+static _Noreturn void die(const leat_error *e)
 {
     fprintf(stderr, "%s\n", e->message);
     exit(1);
@@ -173,12 +176,65 @@ static int produce(char **argv)
     return 0;
 }
 
+static void *tell_reports(void *argument)
+{
+    leat_report r;
+    bool last;
+    do {
+        last = ended; /* all is settled: what there is now is the rest */
+        while (leat_reports(argument, &r, 1, last ? 0 : 20) > 0) {
+            printf("%s %d %lld\n", (const char *)r.tag, r.code, (long long)r.offset);
+            free(r.tag);
+        }
+    } while (!last);
+    return NULL;
+}
+
+static int produce_values(char **argv)
+{
+    leat_client *client;
+    leat_producer *producer;
+    leat_options options = LEAT_OPTIONS_INIT;
+    leat_error e;
+    pthread_t teller;
+    char line[1024];
+    options.reconnect_backoff_max_ms = 200;
+    if (leat_open(&client, argv[1], &options, &e) ||
+        leat_producer_open(&producer, client, NULL, &e)) {
+        die(&e);
+    }
+    pthread_create(&teller, NULL, tell_reports, producer);
+    while (fgets(line, sizeof line, stdin)) {
+        char *value;
+        leat_record r = LEAT_RECORD_INIT;
+        line[strcspn(line, "\n")] = 0;
+        r.topic = argv[3];
+        r.partition = (int32_t)strtol(line, &value, 10);
+        value += *value == ' ';
+        r.value = (leat_bytes){value, strlen(value)};
+        if (leat_produce(producer, &r, strdup(value), &e)) {
+            die(&e);
+        }
+    }
+    if (leat_flush(producer, 30000, &e) > 0) {
+        die(&e);
+    }
+    ended = true;
+    pthread_join(teller, NULL);
+    (void)leat_producer_close(producer, 0, &e); /* what failed has been told */
+    leat_close(client);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static struct member members[MEMBERS_MAX];
     setvbuf(stdout, NULL, _IOLBF, 1 << 16);
     if (argc == 6 && strcmp(argv[2], "--produce") == 0) {
         return produce(argv);
+    }
+    if (argc == 4 && strcmp(argv[2], "--values") == 0) {
+        return produce_values(argv);
     }
     int count = argc > 4 ? atoi(argv[4]) : 0;
     if (count < 1 || count > MEMBERS_MAX) {

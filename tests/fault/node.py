@@ -54,10 +54,11 @@ def wait_until(what, condition, seconds=30):
 
 
 class Leatd:
-    """One data directory and the lives of its broker. Each life listens on a port of its own."""
+    """One data directory and the lives of its broker. Each life listens on a port of its own unless one is named."""
 
-    def __init__(self, data, *settings, backend="auto", shards=1, preload=None):
+    def __init__(self, data, *settings, backend="auto", shards=1, preload=None, port=0):
         self.data = data
+        self.wanted = port
         self.settings = list(settings)
         self.backend = backend
         self.shards = shards
@@ -75,7 +76,7 @@ class Leatd:
 
     def launch(self, *more):
         """Starts the process and waits for nothing."""
-        command = [f"{BUILD}/bin/leatd", "--data", self.data, "--listen", "127.0.0.1:0", "--shards",
+        command = [f"{BUILD}/bin/leatd", "--data", self.data, "--listen", f"127.0.0.1:{self.wanted}", "--shards",
                    str(self.shards), "--io", self.backend]
         for setting in self.settings:
             command += ["--set", setting]
@@ -166,6 +167,12 @@ def varint(n):
     return bytes(out)
 
 
+def sealed(records, count, producer, sequence, when):
+    """A batch of records that are encoded."""
+    rest = struct.pack(">hiqqqhii", 0, count - 1, when, when, producer[0], producer[1], sequence, count) + records
+    return struct.pack(">qiibI", 0, len(rest) + 9, -1, 2, crc32c(rest)) + rest
+
+
 def batch(values, producer=(-1, -1), sequence=-1, when=None):
     """One record batch, as a producer sends it."""
     when = int(time.time() * 1000) if when is None else when
@@ -173,9 +180,18 @@ def batch(values, producer=(-1, -1), sequence=-1, when=None):
     for i, value in enumerate(values):
         record = b"\0\0" + varint(i) + b"\1" + varint(len(value)) + value + b"\0"
         records += varint(len(record)) + record
-    rest = struct.pack(">hiqqqhii", 0, len(values) - 1, when, when, producer[0], producer[1], sequence,
-                       len(values)) + records
-    return struct.pack(">qiibI", 0, len(rest) + 9, -1, 2, crc32c(rest)) + rest
+    return sealed(records, len(values), producer, sequence, when)
+
+
+def keyed_batch(records, producer, sequence):
+    """records: [(key, value or None)]"""
+    body = bytearray()
+    for i, (key, value) in enumerate(records):
+        record = b"\0\0" + varint(i) + varint(len(key)) + key
+        record += varint(-1) if value is None else varint(len(value)) + value
+        record += b"\0"
+        body += varint(len(record)) + record
+    return sealed(body, len(records), producer, sequence, int(time.time() * 1000))
 
 
 def unstamped(data):
@@ -193,6 +209,36 @@ def split(records):
         (last,) = struct.unpack_from(">i", records, at + 23)
         yield base, last + 1, records[at:at + 12 + length]
         at += 12 + length
+
+
+def unvarint(data, at):
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 127) << shift
+        shift += 7
+        at += 1
+        if byte < 128:
+            return value >> 1 ^ -(value & 1), at
+
+
+def records_of(data):
+    """(offset, key or None, value or None) of each record of a batch without codec."""
+    base, = struct.unpack_from(">q", data)
+    attributes, = struct.unpack_from(">h", data, 21)
+    count, = struct.unpack_from(">i", data, 57)
+    check(attributes & 7 == 0, f"a batch at {base} has a codec")
+    at = BATCH_HEADER
+    for _ in range(count):
+        size, at = unvarint(data, at)
+        end = at + size
+        _, at = unvarint(data, at + 1)
+        delta, at = unvarint(data, at)
+        length, at = unvarint(data, at)
+        key = None if length < 0 else data[at:at + length]
+        length, at = unvarint(data, at + max(length, 0))
+        yield base + delta, key, None if length < 0 else data[at:at + length]
+        at = end
 
 
 def text(value):

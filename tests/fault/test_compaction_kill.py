@@ -28,50 +28,6 @@ TOPIC = {"cleanup.policy": "compact", "segment.bytes": "1100000", "min.cleanable
          "delete.retention.ms": "1000"}
 
 
-def keyed_batch(records, producer, sequence):
-    """records: [(key, value or None)]"""
-    when = int(time.time() * 1000)
-    body = bytearray()
-    for i, (key, value) in enumerate(records):
-        record = b"\0\0" + varint(i) + varint(len(key)) + key
-        record += varint(-1) if value is None else varint(len(value)) + value
-        record += b"\0"
-        body += varint(len(record)) + record
-    rest = struct.pack(">hiqqqhii", 0, len(records) - 1, when, when, producer[0], producer[1], sequence,
-                       len(records)) + body
-    return struct.pack(">qiibI", 0, len(rest) + 9, -1, 2, crc32c(rest)) + rest
-
-
-def unvarint(data, at):
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        shift += 7
-        at += 1
-        if byte < 128:
-            return value >> 1 ^ -(value & 1), at
-
-
-def records_of(data):
-    """(offset, key, value or None) of each record of a batch without codec."""
-    base, = struct.unpack_from(">q", data)
-    attributes, = struct.unpack_from(">h", data, 21)
-    count, = struct.unpack_from(">i", data, 57)
-    check(attributes & 7 == 0, f"a batch at {base} has a codec")
-    at = BATCH_HEADER
-    for _ in range(count):
-        size, at = unvarint(data, at)
-        end = at + size
-        _, at = unvarint(data, at + 1)
-        delta, at = unvarint(data, at)
-        length, at = unvarint(data, at)
-        key = data[at:at + length]
-        length, at = unvarint(data, at + length)
-        yield base + delta, key, None if length < 0 else data[at:at + length]
-        at = end
-
-
 class Keyed:
     """One topic of one partition, its only producer, and what must be true of it."""
 
