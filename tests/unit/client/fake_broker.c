@@ -365,13 +365,20 @@ void fake_broker_grow(struct fake_broker *b, int partitions)
 void fake_broker_append(struct fake_broker *b, const char *topic, int partition,
                         int64_t timestamp_ms)
 {
+    fake_broker_append_value(b, topic, partition, timestamp_ms, "x");
+}
+
+void fake_broker_append_value(struct fake_broker *b, const char *topic, int partition,
+                              int64_t timestamp_ms, const char *value)
+{
     struct memory memory;
     struct batch_builder builder;
     struct batch_options options = batch_options_default();
     struct batch_header h;
     struct bytes out;
-    const struct record_input record = {
-        .timestamp = timestamp_ms, .key = {NULL, -1}, .value = {(const uint8_t *)"x", 1}};
+    const struct record_input record = {.timestamp = timestamp_ms,
+                                        .key = {NULL, -1},
+                                        .value = {(const uint8_t *)value, (int32_t)strlen(value)}};
     memory_init(&memory, 1 << 20);
     batch_builder_init(&builder, &memory, 4096);
     pthread_mutex_lock(&b->lock);

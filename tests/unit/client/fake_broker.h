@@ -63,6 +63,8 @@ void fake_broker_coordinate(struct fake_broker *b);
 void fake_broker_topic(struct fake_broker *b, const char *topic);
 void fake_broker_append(struct fake_broker *b, const char *topic, int partition,
                         int64_t timestamp_ms);
+void fake_broker_append_value(struct fake_broker *b, const char *topic, int partition,
+                              int64_t timestamp_ms, const char *value);
 
 /* From now on topics have so many partitions. */
 void fake_broker_grow(struct fake_broker *b, int partitions);

@@ -19,6 +19,20 @@ static void broker_run(struct io *io, void *argument)
     fake_broker_listen(argument, io);
 }
 
+static void append_value(struct world *w, const char *topic, int partition)
+{
+    char value[100];
+    int64_t end = fake_broker_end(w->broker, topic, partition);
+    uint64_t now = sim_now(w->sim);
+    size_t size = recorder_value(value, sizeof value, topic, partition, "append", (uint64_t)end);
+    fake_broker_append_value(w->broker, topic, partition, (int64_t)(now / MS), value);
+    recorder_begin(w->recorder, "append", "produce", now, now, "ok",
+                   "\"topic\":\"%s\",\"partition\":%d,\"offset\":%lld", topic, partition,
+                   (long long)end);
+    recorder_record(w->recorder, -1, value, size);
+    recorder_end(w->recorder);
+}
+
 static void append_fire(struct sim_alarm *a, struct sim *sim)
 {
     struct world *w = container_of(a, struct world, appending);
@@ -27,7 +41,7 @@ static void append_fire(struct sim_alarm *a, struct sim *sim)
     }
     for (int t = 0; t < w->topic_count; t++) {
         for (int p = 0; p < w->partitions; p++) {
-            fake_broker_append(w->broker, w->topics[t], p, (int64_t)(sim_now(sim) / MS));
+            append_value(w, w->topics[t], p);
         }
     }
     memset(a->words, 0, sizeof a->words);
@@ -40,6 +54,7 @@ struct world *world_new(uint64_t seed, int topics, int partitions)
     struct sim_options options = {.seed = seed, .story = getenv("STORY") ? stderr : NULL};
     leat_consumer_options consumer = LEAT_CONSUMER_OPTIONS_INIT;
     w->sim = sim_new(&options);
+    w->recorder = recorder_open("group", seed);
     w->topic_count = topics;
     w->partitions = partitions;
     w->broker = fake_broker_new(partitions, seed, "broker", NODES);
@@ -89,6 +104,36 @@ static void member_drop_state(struct world_member *m)
     memset(m->since_ns, 0, sizeof m->since_ns);
 }
 
+static void record_change(struct world_member *m, const struct group_change *c)
+{
+    const struct world *w = m->world;
+    char process[16];
+    uint64_t now = sim_now(w->sim);
+    snprintf(process, sizeof process, "m%d", m->index);
+    if (c->kind == LEAT_ASSIGNED) {
+        recorder_begin(w->recorder, process, "assign", now, now, "ok",
+                       "\"partitions\":[[\"%s\",%d,null]],\"generation\":%d", c->topic,
+                       (int)c->partition, m->group.generation);
+        recorder_end(w->recorder);
+    } else if (c->kind == LEAT_REVOKED || c->kind == LEAT_LOST) {
+        recorder_begin(w->recorder, process, "revoke", now, now, "ok",
+                       "\"partitions\":[[\"%s\",%d]]", c->topic, (int)c->partition);
+        recorder_end(w->recorder);
+    }
+}
+
+static void record_poll(const struct world_member *m, const leat_record *r)
+{
+    const struct world *w = m->world;
+    char process[16];
+    uint64_t now = sim_now(w->sim);
+    snprintf(process, sizeof process, "m%d", m->index);
+    recorder_begin(w->recorder, process, "poll", now, now, "ok",
+                   "\"topic\":\"%s\",\"partition\":%d", r->topic, (int)r->partition);
+    recorder_record(w->recorder, r->offset, r->value.data, r->value.len);
+    recorder_end(w->recorder);
+}
+
 /* What leat_rebalance() would say. */
 static void member_changes(struct world_member *m)
 {
@@ -101,6 +146,7 @@ static void member_changes(struct world_member *m)
         m->revoked += c->kind == LEAT_REVOKED;
         m->lost += c->kind == LEAT_LOST;
         *since = c->kind == LEAT_ASSIGNED ? sim_now(m->world->sim) : 0;
+        record_change(m, c);
         sim_story(m->world->sim, "m%d %s %s-%d in generation %d", m->index,
                   c->kind == LEAT_ASSIGNED  ? "gets"
                   : c->kind == LEAT_REVOKED ? "lets go of"
@@ -118,6 +164,7 @@ static void member_record(struct world_member *m, const leat_record *r)
     struct coord_group *g = coord_find(w->broker, "group");
     struct coord_committed *o = coord_offset(g, r->topic, p);
     cr_assert_lt(r->offset, WORLD_RECORDS);
+    record_poll(m, r);
     w->records++;
     if (w->handed[t][p][r->offset] > 0) {
         w->again++;
@@ -335,6 +382,7 @@ void world_free(struct world *w)
     }
     list_init(&w->broker->peers);
     sim_free(w->sim);
+    recorder_close(w->recorder);
     fake_broker_free(w->broker);
     for (int i = 0; i < w->member_count; i++) {
         free(w->members[i]);

@@ -10,6 +10,7 @@
 #include "fake_private.h"
 
 #include "consumer/poller.h"
+#include "history/recorder.h"
 #include "sim/sim.h"
 
 #define MS UINT64_C(1000000)
@@ -56,6 +57,7 @@ struct world {
     struct sim *sim;
     struct sim_node *machine;
     struct fake_broker *broker;
+    struct recorder *recorder; /* NULL: nobody wants the history */
     const char *topics[WORLD_TOPICS];
     int topic_count, partitions;
     struct world_member *members[WORLD_MEMBERS];
