@@ -376,7 +376,7 @@ class History:
 
     def check_scans(self, p):
         """What a whole reading did not find, below what it found, is not there in a later one (C31)."""
-        missing = {}
+        missing, there, known, at = {}, [], sorted(p.reads), 0
         for _, seen in sorted(p.scans.values(), key=lambda s: s[0]):
             self.checked["tombstone_resurrect"] += len(seen)
             back = sorted(offset for offset in seen if offset in missing)
@@ -384,9 +384,11 @@ class History:
                 self.violation("tombstone_resurrect", [seen[back[0]], missing[back[0]]],
                                f"{p.name} at {back[0]} and {len(back) - 1} more: a reading missed what a later one found")
             most = max(seen, default=-1)
-            for offset, (_, _, line) in p.reads.items():
-                if offset < most and offset not in seen:
-                    missing.setdefault(offset, seen[most])
+            while at < len(known) and known[at] < most:
+                there.append(known[at])
+                at += 1
+            missing.update((offset, seen[most]) for offset in there if offset < most and offset not in seen)
+            there = [offset for offset in there if offset not in missing]
 
     def check_jumps(self, p, topic, latest, start):
         """C7: what somebody read was skipped between two polls, but for what compaction or retention may have removed. What nobody
@@ -476,9 +478,10 @@ class History:
             name, key, _ = log[offset]
             sizes.append(sizes[-1] + len(name or "") + len(key or "") + RECORD_OVERHEAD)
         largest = max((b - a for a, b in zip(sizes, sizes[1:])), default=RECORD_OVERHEAD)
-        done = 0
+        done, trims, trimmed = 0, sorted(p.trims, reverse=True), 0
         for _, complete, start, end, line in sorted(p.ends, key=lambda e: e[1]):
-            trimmed = max((offset for invoke, offset, _ in p.trims if invoke <= complete), default=0)
+            while trims and trims[-1][0] <= complete:
+                trimmed = max(trimmed, trims.pop()[1])
             first, last = bisect.bisect_left(known, start), bisect.bisect_left(known, end)
             held = sizes[last] - sizes[first] + max(0, end - start - (last - first)) * largest
             enough = topic.deletes and 0 <= topic.retention_bytes <= held

@@ -46,8 +46,8 @@ def main():
     parser.add_argument("--seeds", type=int, default=6)
     seeds = parser.parse_args().seeds
     simulate("unit_api", "simulated_history/*", 1, NODE)
-    simulate("unit_client", "group_members/a_storm*", seeds, READING)
-    simulate("unit_client", "group_members/clean_hand*", seeds, READING)
+    simulate("unit_client", "group_members/a_storm*", seeds, READING | {"dual_owner"})
+    simulate("unit_client", "group_members/clean_hand*", seeds, READING | {"dual_owner"})
 
 
 main()

@@ -3,11 +3,12 @@
 /* The fake coordinator's offsets: what members commit, and what is wrong with it. */
 #include "fake_private.h"
 
-static int16_t offset_store(struct fake_broker *b, struct coord_group *g, const char *member,
-                            struct wire_string topic_name,
+static int16_t offset_store(struct fake_broker *b, struct coord_group *g,
+                            const struct coord_member *m, struct wire_string topic_name,
                             const struct offset_commit_request_partitions *in)
 {
     char topic[64];
+    const char *member = m ? m->id : "";
     coord_text(topic, sizeof topic, topic_name);
     struct coord_committed *o = coord_offset(g, topic, in->partition_index);
     b->group_counts.commits++;
@@ -16,6 +17,9 @@ static int16_t offset_store(struct fake_broker *b, struct coord_group *g, const 
     o->offset = in->committed_offset;
     o->leader_epoch = in->committed_leader_epoch;
     coord_text(o->metadata, sizeof o->metadata, in->committed_metadata);
+    if (b->committed) {
+        b->committed(b->committed_context, g, m, o);
+    }
     return 0;
 }
 
@@ -59,7 +63,7 @@ int coord_commit(struct fake_broker *b, struct reader *r, int version, struct wi
         for (int32_t j = 0; j < from->partitions_count; j++) {
             to->partitions[j].partition_index = from->partitions[j].partition_index;
             to->partitions[j].error_code =
-                code ? code : offset_store(b, g, m ? m->id : "", from->name, &from->partitions[j]);
+                code ? code : offset_store(b, g, m, from->name, &from->partitions[j]);
         }
     }
     return offset_commit_response_encode(&out, w, version);

@@ -130,6 +130,10 @@ struct fake_broker {
     struct coord_group coordinated[COORD_GROUPS];
     struct coord_group saved[COORD_GROUPS]; /* as of the last stable generation */
     struct coord_counts group_counts;
+    /* Told of each commit that was taken, unless NULL; `m` NULL: of nobody who is a member. */
+    void (*committed)(void *context, const struct coord_group *g, const struct coord_member *m,
+                      const struct coord_committed *o);
+    void *committed_context;
     int32_t coordinator;
     uint64_t loading_until_ns;
     int16_t join_refusal;  /* the wire code that answers every JoinGroup; 0: none */

@@ -33,6 +33,20 @@ static void append_value(struct world *w, const char *topic, int partition)
     recorder_end(w->recorder);
 }
 
+static void record_commit(void *context, const struct coord_group *g, const struct coord_member *m,
+                          const struct coord_committed *o)
+{
+    const struct world *w = context;
+    uint64_t now = sim_now(w->sim);
+    const char *member = m ? m->id : "";
+    recorder_begin(w->recorder, "coordinator", "commit", now, now, "ok",
+                   "\"group\":\"%s\",\"topic\":\"%s\",\"partition\":%d,\"offset\":%lld,"
+                   "\"generation\":%d,\"member\":\"%s\",\"instance\":\"%s\"",
+                   g->name, o->topic, (int)o->partition, (long long)o->offset,
+                   m ? (int)g->generation : -1, member, m ? m->instance : "");
+    recorder_end(w->recorder);
+}
+
 static void append_fire(struct sim_alarm *a, struct sim *sim)
 {
     struct world *w = container_of(a, struct world, appending);
@@ -62,6 +76,8 @@ struct world *world_new(uint64_t seed, int topics, int partitions)
         w->topics[t] = topic_names[t];
         fake_broker_topic(w->broker, topic_names[t]);
     }
+    w->broker->committed = record_commit;
+    w->broker->committed_context = w;
     w->machine = sim_node_new(w->sim, "broker");
     sim_name(w->sim, "broker", w->machine);
     sim_node_start(w->machine, 1, broker_run, w->broker);
