@@ -13,6 +13,7 @@ of a partition. Values that a property has been charged with are left out by the
 """
 import argparse
 import bisect
+import gc
 import json
 import sys
 import zlib
@@ -635,6 +636,7 @@ def main():
     parser.add_argument("--stuck", type=float, default=30, metavar="SECONDS", help="who makes no progress for so long is stuck")
     parser.add_argument("files", nargs="+", metavar="FILE")
     arguments = parser.parse_args()
+    gc.disable()  # nothing of a history is cyclic
     found = 0
     for path in arguments.files:
         print(f"{path}:")

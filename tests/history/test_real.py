@@ -34,6 +34,7 @@ SETTINGS = ("journal.file.bytes=2MiB", "journal.bytes.max=48MiB", "disk.reserve.
 PARTITIONS = 4  # of "shared": by hand, by hand, libleat, librdkafka or by hand
 IN_FLIGHT = 4
 KEYS = 40
+CORRUPT_MESSAGE = 2
 LARGE = "p" * 1500
 TOPICS = {
     "shared": {"retention.ms": -1, "segment.ms": 150},
@@ -225,6 +226,28 @@ class Producer(Worker):
             raise
         finally:
             client.close()
+
+
+class Refused(Worker):
+    """Batches with another checksum than theirs, some in each life: a definite no, so nobody may ever see what is in them."""
+
+    def __init__(self, run, topic, partition=0):
+        super().__init__(run, f"refused {topic} {partition}")
+        self.topic, self.partition, self.count = topic, partition, 0
+
+    def live(self):
+        client = Client(self.r.leatd.port)
+        for _ in range(30):
+            value, self.count = value_of(self.topic, self.partition, "refused", self.count), self.count + 1
+            data = bytearray(batch([value.encode()]))
+            data[17] ^= 1
+
+            def request():
+                error, _ = client.produce(self.topic, self.partition, bytes(data))
+                return error, {}, None
+            error, _ = self.ask(client, "produce", request, topic=self.topic, partition=self.partition, records=[[value, ""]])
+            check(error == CORRUPT_MESSAGE, f"{self.name}: error {error}")
+        client.close()
 
 
 class Consumer(Worker):
@@ -469,6 +492,7 @@ def clients(run):
     Producer(run, "compacted", 0, keyed=True).start()
     for topic, partition in (("shared", 0), ("shared", 2), ("shared", 3), ("memory", 0), ("sized", 0), ("aged", 0), ("compacted", 0)):
         Consumer(run, topic, partition).start()
+    Refused(run, "memory").start()
     Scanner(run, "compacted", 0, False).start()
     for number in range(3):
         Member(run, number).start()
@@ -516,6 +540,7 @@ def one(backend, kills, seed, folder):
     done = subprocess.run([sys.executable, f"{HERE}/check.py", "--stuck", "20", path], capture_output=True, text=True)
     print(done.stdout + done.stderr, end="")
     check(done.returncode == 0, f"{backend}: check.py ended with {done.returncode}, --seed {seed}")
+    check('"result":"fail"' in Path(path).read_text(), f"{backend}: nothing was refused")
     idle = re.findall(r"(\S+) +checked +0,", done.stdout)
     check(not idle, f"{backend}: nothing was there to be checked by {idle}")
     print(f"ok: {backend}: {kills} kills, {run.done} answers")
