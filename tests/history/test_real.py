@@ -354,6 +354,8 @@ class Member(Worker):
 
     def work(self, groups, reader):
         partition = self.random.choice(list(self.positions))
+        if self.random.random() < 0.2:
+            self.committed(groups, partition)
         _, following, _ = self.fetch(reader, "shared", partition, self.positions[partition])
         self.positions[partition] = following
 
