@@ -95,9 +95,6 @@ void *api_decode(struct api_request *r)
     void *body = api_alloc(r, 1, r->kind->request->body->size);
     int error = body ? wire_decode(r->kind->request, body, &r->body, api_version(r), &r->arena)
                      : ERR_NO_MEMORY;
-    if (!error && reader_left(&r->body) > 0) {
-        error = ERR_MALFORMED;
-    }
     if (error) {
         api_close(r, error == ERR_MALFORMED ? "malformed request" : error_text(error));
         return NULL;

@@ -385,7 +385,7 @@ void handle_fetch(struct api_request *r)
     struct fetch *f = api_alloc(r, 1, sizeof *f);
     int error =
         f ? fetch_request_decode(&f->q, &r->body, api_version(r), &r->arena) : ERR_NO_MEMORY;
-    if (error || reader_left(&r->body) > 0) {
+    if (error) {
         api_close(r, error == ERR_NO_MEMORY ? error_text(error) : "malformed request");
         return;
     }

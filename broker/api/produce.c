@@ -366,7 +366,7 @@ void handle_produce(struct api_request *r)
     struct produce *p = api_alloc(r, 1, sizeof *p);
     int error =
         p ? produce_request_decode(&p->q, &r->body, api_version(r), &r->arena) : ERR_NO_MEMORY;
-    if (error || reader_left(&r->body) > 0) {
+    if (error) {
         api_close(r, error == ERR_NO_MEMORY ? error_text(error) : "malformed request");
         return;
     }
