@@ -27,8 +27,9 @@ def skip(why):
 class Broker:
     """with Broker() as b: b.address is "127.0.0.1:PORT"."""
 
-    def __init__(self, *settings, shards=1, port=0):
+    def __init__(self, *settings, shards=1, port=0, advertised=None):
         self.settings = settings
+        self.advertised = advertised  # a port that clients are told in place of the broker's own
         self.shards = shards
         self.wanted = port
 
@@ -39,8 +40,14 @@ class Broker:
         return self
 
     def start(self, port):
-        command = [f"{BUILD}/bin/leatd", "--data", f"{self.scratch.name}/data", "--listen", f"127.0.0.1:{port}",
-                   "--shards", str(self.shards)]
+        command = [f"{BUILD}/bin/leatd", "--data", f"{self.scratch.name}/data", "--shards", str(self.shards)]
+        if self.advertised is None:
+            command += ["--listen", f"127.0.0.1:{port}"]
+        else:
+            listener = f"{{ name: plain, address: 127.0.0.1:{port}, advertised: 127.0.0.1:{self.advertised} }}"
+            with open(f"{self.scratch.name}/leat.yaml", "w") as config:
+                config.write(f"listeners:\n  - {listener}\n")
+            command += ["--config", f"{self.scratch.name}/leat.yaml"]
         for setting in self.settings:
             command += ["--set", setting]
         self.life_begins = self.log.seek(0, os.SEEK_END)
@@ -96,8 +103,8 @@ class Broker:
                 answer += more
         return answer[8:]
 
-    def batches(self, topic, partition=0):
-        """(base offset, codec, records) of every batch, by Fetch v4."""
+    def stored(self, topic, partition=0):
+        """The bytes of every batch, by Fetch v4."""
         found, offset = [], 0
         name = topic.encode()
         while True:
@@ -116,12 +123,21 @@ class Broker:
             at = 0
             while at < len(records):
                 base, length = struct.unpack_from(">qi", records, at)
-                attributes, last = struct.unpack_from(">hi", records, at + 21)
-                (count,) = struct.unpack_from(">i", records, at + 57)
-                found.append((base, CODECS[attributes & 7], count))
-                assert base == offset, f"{topic}: a batch at {base} where {offset} was next"
+                (last,) = struct.unpack_from(">i", records, at + 23)
+                assert base >= offset, f"{topic}: a batch at {base} where {offset} was next"
                 offset = base + last + 1
+                found.append(records[at:at + 12 + length])
                 at += 12 + length
+
+    def batches(self, topic, partition=0):
+        """(base offset, codec, records) of every batch."""
+        return [(*struct.unpack_from(">q", batch), CODECS[struct.unpack_from(">h", batch, 21)[0] & 7],
+                 *struct.unpack_from(">i", batch, 57)) for batch in self.stored(topic, partition)]
+
+    def producers(self, topic, partition=0):
+        """(producer id, sequence of the first record, records) of every batch."""
+        return [(*struct.unpack_from(">q", batch, 43), *struct.unpack_from(">ii", batch, 53))
+                for batch in self.stored(topic, partition)]
 
     def codecs(self, topic, partition=0):
         """Of batches of a few records at least: clients send what does not shrink as it is."""

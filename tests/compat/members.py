@@ -102,7 +102,7 @@ class Librdkafka:
     """python3-confluent-kafka."""
 
     def __init__(self, b, ledger, group, **more):
-        self.ledger, self.owned = ledger, set()
+        self.ledger, self.owned, self.revocations = ledger, set(), 0
         self.consumer = confluent_kafka.Consumer({
             "bootstrap.servers": b.address, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest",
             "session.timeout.ms": 10000, "heartbeat.interval.ms": 100, "fetch.wait.max.ms": 50, "log_level": 0, **more})
@@ -112,6 +112,7 @@ class Librdkafka:
         self.owned |= {p.partition for p in partitions}
 
     def taken(self, consumer, partitions):
+        self.revocations += 1
         self.owned -= {p.partition for p in partitions}
 
     def step(self):
@@ -194,15 +195,19 @@ class KafkaPython:
         return self.found
 
 
-def java_client():
+JAVA_CLIENTS = {4: "4.0.0", 3: "3.9.1"}
+
+
+def java_client(major=4):
     """The folder of the Java client's jars, fetched beside the build once, and "" or why there is none."""
     for program in ("java", "mvn"):
         if not shutil.which(program):
             return None, f"{program} is not installed"
-    jars = Path(BUILD).resolve() / "kafka-clients"
-    if not any(jars.glob("kafka-clients-4*.jar")):
+    version = JAVA_CLIENTS[major]
+    jars = Path(BUILD).resolve() / ("kafka-clients" if major == 4 else f"kafka-clients-{major}")
+    if not (jars / f"kafka-clients-{version}.jar").exists():
         fetched = subprocess.run(["mvn", "-q", "-B", "-f", HERE / "java.xml", "dependency:copy-dependencies",
-                                  f"-DoutputDirectory={jars}"], capture_output=True, text=True, timeout=300)
+                                  f"-Dclients.version={version}", f"-DoutputDirectory={jars}"], capture_output=True, text=True, timeout=300)
         if fetched.returncode != 0:
             return None, "mvn cannot fetch kafka-clients: " + (fetched.stdout.strip().splitlines() or ["no reason given"])[0]
     return jars, ""
@@ -226,11 +231,11 @@ class JavaMachine:
     def member(self, b, ledger, group, **more):
         return Java(self, ledger, group, **more)
 
-    def join(self, group, topic, strategy):
+    def join(self, group, topic, strategy, instance):
         name = f"java-{self.count}"
         self.count += 1
         self.said[name] = queue.SimpleQueue()
-        self.tell(f"join {name} {group} {topic} {strategy}")
+        self.tell(f"join {name} {group} {topic} {strategy} {instance}")
         return name
 
     def tell(self, line):
@@ -257,9 +262,10 @@ class Java:
                   "cooperative-sticky": "CooperativeStickyAssignor"}
 
     def __init__(self, machine, ledger, group, **more):
-        self.machine, self.ledger, self.owned, self.left = machine, ledger, set(), False
+        self.machine, self.ledger, self.owned, self.left, self.revocations = machine, ledger, set(), False, 0
         strategy = self.STRATEGIES[more["partition.assignment.strategy"]]
-        self.name = machine.join(group, ledger.topic, f"org.apache.kafka.clients.consumer.{strategy}")
+        self.name = machine.join(group, ledger.topic, f"org.apache.kafka.clients.consumer.{strategy}",
+                                 more.get("group.instance.id", ""))
 
     def step(self):
         time.sleep(0.005)
@@ -269,6 +275,7 @@ class Java:
             if what == "assigned":
                 self.owned.add(int(rest))
             elif what == "revoked":
+                self.revocations += 1
                 self.owned.discard(int(rest))
             elif what == "record":
                 self.ledger.take(rest)
