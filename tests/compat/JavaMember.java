@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Members of groups by the Java client, for members.py: joins and leaves as it reads
-//     join NAME GROUP TOPIC ASSIGNOR
+//     join NAME GROUP TOPIC ASSIGNOR [INSTANCE]
 //     leave NAME
 // and prints, as members go on, each commit done before the next poll:
 //     NAME assigned|revoked PARTITION
@@ -24,13 +24,16 @@ public class JavaMember implements ConsumerRebalanceListener, Runnable {
     final Thread thread = new Thread(this);
     volatile boolean leaving;
 
-    JavaMember(String name, String group, String topic, String assignor) {
+    JavaMember(String name, String group, String topic, String assignor, String instance) {
         this.name = name;
         this.topic = topic;
         var p = new Properties();
         p.putAll(Map.of("bootstrap.servers", address, "group.id", group, "enable.auto.commit", "false", "auto.offset.reset",
                 "earliest", "session.timeout.ms", "10000", "heartbeat.interval.ms", "100", "fetch.max.wait.ms", "50",
                 "max.poll.records", "1", "retry.backoff.ms", "20", "partition.assignment.strategy", assignor));
+        if (instance != null) {
+            p.put("group.instance.id", instance);
+        }
         consumer = new KafkaConsumer<>(p, new StringDeserializer(), new StringDeserializer());
         thread.start();
     }
@@ -74,7 +77,8 @@ public class JavaMember implements ConsumerRebalanceListener, Runnable {
         for (String line; (line = in.readLine()) != null;) {
             String[] words = line.split(" ");
             if (words[0].equals("join")) {
-                members.put(words[1], new JavaMember(words[1], words[2], words[3], words[4]));
+                members.put(words[1], new JavaMember(words[1], words[2], words[3], words[4],
+                        words.length > 5 ? words[5] : null));
             } else {
                 members.remove(words[1]).leaving = true;
             }
