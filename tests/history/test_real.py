@@ -46,12 +46,25 @@ TOPICS = {
 }
 
 
+def free_port():
+    """For all lives: the clients of others know one address. Below what the kernel gives to connections, one of which might have it
+    when the next life begins."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
 class Run:
     """A broker that is killed, the clients, and what they write down."""
 
     def __init__(self, backend, seed, path):
         self.history = History(path)
-        self.leatd = Leatd(f"{SCRATCH}/history-{backend}", *SETTINGS, backend=backend, shards=2)
+        self.leatd = Leatd(f"{SCRATCH}/history-{backend}", *SETTINGS, backend=backend, shards=2, port=free_port())
         self.random = random.Random(f"{seed}-{backend}")
         self.changed = threading.Condition()
         self.life, self.over = 0, False
@@ -61,8 +74,6 @@ class Run:
     def start(self):
         invoke = now()
         self.leatd.start()
-        # The clients of others know one address.
-        self.leatd.wanted = self.leatd.port
         self.history.write("node", "node", invoke, state="ready")
         with self.changed:
             self.life += 1
