@@ -322,6 +322,7 @@ static void draw_options(struct walk *w, struct prng *random)
         .tail_bytes_max = (uint64_t)524288 << prng_below(random, 3),
         .read_bytes_max = 1048576,
         .read_ahead_bytes = 32768,
+        .trash_step_bytes = (uint32_t)4096 << prng_below(random, 6),
         .write_behind_bytes = (uint32_t)4096 << prng_below(random, 4),
         .disk_reserve_bytes = 2097152, /* the journals of four shards, as with the defaults */
         .files_max = 32,

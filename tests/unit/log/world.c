@@ -42,6 +42,7 @@ void world_open_telling(struct world *w, uint64_t seed, FILE *story)
         .tail_bytes_max = 2 << 20,
         .read_bytes_max = 2 << 20,
         .read_ahead_bytes = 64 << 10,
+        .trash_step_bytes = 12 << 10,
         .write_behind_bytes = 16 << 10,
         .disk_reserve_bytes = 1 << 20,
         .known = known_topic,
