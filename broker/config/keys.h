@@ -95,7 +95,7 @@
     X(LOG_SEGMENT_BYTES, "log.segment.bytes", BYTES, "1GiB", MIB, INT32_MAX, NULL,                 \
       KEY_KAFKA | KEY_DYNAMIC, "A segment of about this size is closed and a new one begun.")      \
     X(LOG_ROLL_MS, "log.roll.ms", DURATION, "7d", 1, NO_MOST, NULL, KEY_KAFKA | KEY_DYNAMIC,       \
-      "A segment is closed after so long, even if it is small.")                                   \
+      "The next append closes a segment that is so old, even if it is small.")                     \
     X(LOG_RETENTION_MS, "log.retention.ms", DURATION, "7d", -1, NO_MOST, NULL,                     \
       KEY_KAFKA | KEY_DYNAMIC, "Segments whose newest record is older are removed; -1 keeps all.") \
     X(LOG_RETENTION_BYTES, "log.retention.bytes", BYTES, "-1", -1, NO_MOST, NULL,                  \
@@ -124,8 +124,8 @@
       NO_MOST, NULL, KEY_KAFKA | KEY_DYNAMIC, "Records that are younger are not compacted.")       \
     X(LOG_CLEANER_MAX_COMPACTION_LAG_MS, "log.cleaner.max.compaction.lag.ms", DURATION,            \
       "9223372036854775807", 1, NO_MOST, NULL, KEY_KAFKA | KEY_DYNAMIC,                            \
-      "Records that are older are compacted whatever the ratio; segments are closed after so "     \
-      "long at the latest.")                                                                       \
+      "Records that are older are compacted whatever the ratio, once an append has closed "        \
+      "their segment.")                                                                            \
     X(LOG_CLEANER_DELETE_RETENTION_MS, "log.cleaner.delete.retention.ms", DURATION, "1d", 0,       \
       NO_MOST, NULL, KEY_KAFKA | KEY_DYNAMIC,                                                      \
       "Tombstones (records without value) stay so long after compaction has met them.")            \
@@ -211,4 +211,4 @@
     X(SEGMENT_BYTES, "segment.bytes", LOG_SEGMENT_BYTES, 0,                                        \
       "A segment of about this size is closed and a new one begun.")                               \
     X(SEGMENT_MS, "segment.ms", LOG_ROLL_MS, 0,                                                    \
-      "A segment is closed after so long, even if it is small.")
+      "The next append closes a segment that is so old, even if it is small.")

@@ -53,7 +53,7 @@ struct log_options {
     uint64_t tail_bytes_max;       /* 96 MiB for each shard, and a block for each log */
     uint64_t read_bytes_max;       /* 32 MiB for each shard: blocks read from disk */
     uint32_t read_ahead_bytes;     /* 512 KiB */
-    uint32_t trash_step_bytes;     /* 8 MiB: a larger file is cut back by so much at a time */
+    uint32_t trash_step_bytes;     /* 2 MiB: a larger file is cut back by so much at a time */
     uint32_t write_behind_bytes;   /* 1 MiB: a log with so many full blocks is written */
     uint64_t disk_reserve_bytes;   /* 64 MiB that appends leave free */
     uint32_t files_max;            /* 512 open segment files for each shard */

@@ -24,7 +24,7 @@ void log_options_defaults(struct log_options *o)
     DEFAULT(tail_bytes_max, 96u << 20);
     DEFAULT(read_bytes_max, 32u << 20);
     DEFAULT(read_ahead_bytes, 512u << 10);
-    DEFAULT(trash_step_bytes, 8u << 20);
+    DEFAULT(trash_step_bytes, 2u << 20);
     DEFAULT(write_behind_bytes, 1u << 20);
     DEFAULT(disk_reserve_bytes, 64u << 20);
     DEFAULT(files_max, 512);

@@ -5,7 +5,7 @@
  * <root>/trash is removed by the next start.
  *
  * A large file is cut back in steps before it goes: a file system that gives 128 MiB back at once may hold
- * up everybody's commits for 20 ms, with steps of 8 MiB for less than 2. Who waits for the room gets it
+ * up everybody's commits for 20 ms, with steps of 2 MiB for less than 1. Who waits for the room gets it
  * at once. */
 #include "log/log_private.h"
 
@@ -18,6 +18,8 @@
 enum {
     TRASH_TRIES = 100000, /* names that an earlier life has left, before it counts as broken */
     TRASH_PAUSE_MS = 10,
+    TRASH_QUEUE =
+        8, /* with so many behind it nothing pauses: what is deleted must keep up with what comes */
 };
 
 struct trash {
@@ -79,6 +81,16 @@ static bool trash_hurries(const struct log_set *set)
     return set->closing || set->recovering || set->disk_full || set->waiting_appends > 0;
 }
 
+static bool trash_long(const struct log_set *set)
+{
+    unsigned count = 0;
+    for (const struct list *n = set->trash.next; n != &set->trash && count < TRASH_QUEUE;
+         n = n->next) {
+        count++;
+    }
+    return count == TRASH_QUEUE;
+}
+
 static void trash_cut(struct trash *t);
 
 static void trash_paused(struct io_op *op, int64_t result)
@@ -94,8 +106,9 @@ static void trash_synced(struct io_op *op, int64_t result)
         trash_unlink(t);
         return;
     }
+    uint64_t pause_ms = trash_long(t->set) ? 0 : TRASH_PAUSE_MS;
     t->op.done = trash_paused;
-    io_timer(t->set->io, &t->op, io_now(t->set->io) + TRASH_PAUSE_MS * 1000000ull);
+    io_timer(t->set->io, &t->op, io_now(t->set->io) + pause_ms * 1000000);
 }
 
 static void trash_was_cut(struct io_op *op, int64_t result)
