@@ -5,7 +5,7 @@
  * <root>/trash is removed by the next start.
  *
  * A large file is cut back in steps before it goes: a file system that gives 128 MiB back at once may hold
- * up everybody's commits for 20 ms, with steps of 2 MiB for less than 1. Who waits for the room gets it
+ * up everybody's commits for 20 ms, steps of 2 MiB hardly do. Who waits for the room gets it
  * at once. */
 #include "log/log_private.h"
 
@@ -18,8 +18,7 @@
 enum {
     TRASH_TRIES = 100000, /* names that an earlier life has left, before it counts as broken */
     TRASH_PAUSE_MS = 10,
-    TRASH_QUEUE =
-        8, /* with so many behind it nothing pauses: what is deleted must keep up with what comes */
+    TRASH_QUEUE = 8, /* files: with so many nothing pauses, to keep up with what comes */
 };
 
 struct trash {
@@ -61,7 +60,7 @@ static void trash_end(struct trash *t)
     log_set_progress(set); /* a recovery waits for the last of them */
 }
 
-/* Removes what was chosen. */
+/* Removes what was chosen, also after a cut that has failed: nothing rests on the file any more (L11). */
 static void trash_unlink(struct trash *t)
 {
     if (t->file) {
@@ -114,7 +113,7 @@ static void trash_synced(struct io_op *op, int64_t result)
 static void trash_was_cut(struct io_op *op, int64_t result)
 {
     struct trash *t = container_of(op, struct trash, op);
-    if (result < 0 || trash_hurries(t->set)) {
+    if (result < 0) {
         trash_unlink(t);
         return;
     }

@@ -95,7 +95,7 @@ static void stand(struct raft *r, enum raft_role role)
     r->heard_ns = 0;
     r->fetching = false;
     r->asked = *history_voters(&r->log);
-    r->granted = r->refused = 0;
+    r->granted = 0;
     r->deadline_ns = raft_soon(r, r->options.election_ns);
     ask_votes(r, role == RAFT_PROSPECTIVE);
 }
@@ -239,8 +239,8 @@ void receive_vote_answer(struct raft *r, const struct raft_message *m)
         return;
     }
     for (uint32_t i = 0; i < r->asked.count; i++) {
-        if (raft_id_equal(r->asked.ids[i], m->from)) {
-            *(m->granted ? &r->granted : &r->refused) |= 1u << i;
+        if (m->granted && raft_id_equal(r->asked.ids[i], m->from)) {
+            r->granted |= 1u << i;
         }
     }
     election_count(r);

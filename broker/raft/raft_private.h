@@ -80,13 +80,13 @@ struct raft {
     bool damaged;
 
     enum raft_role role;
-    struct raft_vote vote;     /* in force; */
-    uint64_t vote_durable;     /* the newest sequence that is */
-    int32_t leader;            /* of vote.epoch, or RAFT_NOBODY */
-    uint64_t deadline_ns;      /* an election, an end of one, a leader that is silent */
-    uint64_t heard_ns;         /* the last that a leader of this epoch was heard of, 0: never */
-    struct raft_voters asked;  /* whom it has asked for a vote, */
-    uint32_t granted, refused; /* and a bit for each that has answered */
+    struct raft_vote vote;    /* in force; */
+    uint64_t vote_durable;    /* the newest sequence that is */
+    int32_t leader;           /* of vote.epoch, or RAFT_NOBODY */
+    uint64_t deadline_ns;     /* an election, an end of one, a leader that is silent */
+    uint64_t heard_ns;        /* the last that a leader of this epoch was heard of, 0: never */
+    struct raft_voters asked; /* whom it has asked for a vote, */
+    uint32_t granted;         /* and a bit for each that has given it */
     uint64_t ticket;
 
     struct raft_history log;

@@ -105,7 +105,8 @@ class Librdkafka:
         self.ledger, self.owned, self.revocations = ledger, set(), 0
         self.consumer = confluent_kafka.Consumer({
             "bootstrap.servers": b.address, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest",
-            "session.timeout.ms": 10000, "heartbeat.interval.ms": 100, "fetch.wait.max.ms": 50, "log_level": 0, **more})
+            "session.timeout.ms": 10000, "heartbeat.interval.ms": 100, "fetch.wait.max.ms": 50,
+            "reconnect.backoff.max.ms": 200, "log_level": 0, **more})
         self.consumer.subscribe([ledger.topic], on_assign=self.given, on_revoke=self.taken, on_lost=self.taken)
 
     def given(self, consumer, partitions):
@@ -125,6 +126,12 @@ class Librdkafka:
         except confluent_kafka.KafkaException as e:
             print("a commit was refused:", e.args[0].name())
             self.ledger.in_doubt += 1
+
+    def committed(self):
+        partitions = [confluent_kafka.TopicPartition(self.ledger.topic, p) for p in range(PARTITIONS)]
+        found = self.consumer.committed(partitions, LIMIT_S)
+        self.leave()
+        return {t.partition: t.offset for t in found}
 
     def leave(self):
         self.consumer.close()

@@ -9,57 +9,21 @@ import sys
 
 from broker import same, skip
 from groups import LIMIT_S, PARTITIONS, Ledger, all_step, check_sharing, group_broker, kcat_publish, make_topic, shared, until
+from members import Librdkafka
 
 try:
-    from confluent_kafka import Consumer, KafkaException, TopicPartition
     from confluent_kafka.admin import AdminClient
 except ImportError:
     skip("python3-confluent-kafka is not installed")
 if not shutil.which("kcat"):
     skip("kcat is not installed")
 
-class Member:
-    def __init__(self, b, ledger, group, **more):
-        self.ledger, self.owned, self.revoked = ledger, set(), 0
-        self.consumer = Consumer({"bootstrap.servers": b.address, "group.id": group, "enable.auto.commit": False,
-                                  "auto.offset.reset": "earliest", "session.timeout.ms": 10000,
-                                  "heartbeat.interval.ms": 100, "fetch.wait.max.ms": 50,
-                                  "reconnect.backoff.max.ms": 200, "log_level": 0, **more})
-        self.consumer.subscribe([ledger.topic], on_assign=self.assigned, on_revoke=self.taken, on_lost=self.taken)
-
-    def assigned(self, consumer, partitions):
-        self.owned |= {p.partition for p in partitions}
-
-    def taken(self, consumer, partitions):
-        self.revoked += 1
-        self.owned -= {p.partition for p in partitions}
-
-    def step(self):
-        m = self.consumer.poll(0.02)
-        if m is None or m.error():
-            return
-        self.ledger.take(m.value().decode())
-        try:
-            self.consumer.commit(message=m, asynchronous=False)
-        except KafkaException as e:
-            print("a commit was refused:", e.args[0].name())
-            self.ledger.in_doubt += 1
-
-    def committed(self):
-        found = self.consumer.committed([TopicPartition(self.ledger.topic, p) for p in range(PARTITIONS)], LIMIT_S)
-        self.leave()
-        return {t.partition: t.offset for t in found}
-
-    def leave(self):
-        self.consumer.close()
-
-
 def check_killed(b):
     """A member that is killed says nothing: the others have its partitions after its session."""
     ledger = Ledger("killed", PARTITIONS)
     make_topic(b, ledger)
     kcat_publish(b, ledger, 5)
-    survivor = Member(b, ledger, "killed")
+    survivor = Librdkafka(b, ledger, "killed")
     until("the first has all", lambda: shared([survivor]), survivor.step)
     victim = subprocess.Popen([sys.executable, __file__, b.address], stdout=subprocess.PIPE, text=True)
     until("both share", lambda: 0 < len(survivor.owned) < PARTITIONS, survivor.step)
@@ -78,7 +42,7 @@ def victim(address):
     class Address:
         pass
     Address.address = address
-    m = Member(Address, Ledger("killed", PARTITIONS), "killed", **{"session.timeout.ms": 500})
+    m = Librdkafka(Address, Ledger("killed", PARTITIONS), "killed", **{"session.timeout.ms": 500})
     until("an assignment", lambda: m.owned, lambda: m.consumer.poll(0.01) and None)
     print("joined", flush=True)
     signal.pause()
@@ -89,19 +53,19 @@ def check_instances(b):
     ledger = Ledger("static", PARTITIONS)
     make_topic(b, ledger)
     kcat_publish(b, ledger, 5)
-    one, two = (Member(b, ledger, "static", **{"group.instance.id": name})
+    one, two = (Librdkafka(b, ledger, "static", **{"group.instance.id": name})
                 for name in ("one", "two"))
     until("two instances share", lambda: shared([one, two]), all_step([one, two]))
     until("everything has come", lambda: not ledger.missing(), all_step([one, two]))
-    owned, revoked = set(two.owned), one.revoked
+    owned, revoked = set(two.owned), one.revocations
     two.leave()
-    two = Member(b, ledger, "static", **{"group.instance.id": "two"})
+    two = Librdkafka(b, ledger, "static", **{"group.instance.id": "two"})
     until("it is back", lambda: two.owned, all_step([one, two]))
-    same((two.owned, one.revoked), (owned, revoked), "an instance comes back to its partitions without a rebalance")
+    same((two.owned, one.revocations), (owned, revoked), "an instance comes back to its partitions without a rebalance")
     kcat_publish(b, ledger, 5)
     until("everything has come", lambda: not ledger.missing(), all_step([one, two]))
     ledger.check("static members")
-    thief = Member(b, ledger, "static", **{"group.instance.id": "two"})
+    thief = Librdkafka(b, ledger, "static", **{"group.instance.id": "two"})
     fenced = []
 
     def step():
@@ -162,7 +126,7 @@ if len(sys.argv) > 1:
     victim(sys.argv[1])
 for shards, strategy in ((1, "range"), (3, "cooperative-sticky")):
     with group_broker(shards) as broker:
-        check_sharing(broker, Member, strategy, **{"partition.assignment.strategy": strategy})
+        check_sharing(broker, Librdkafka, strategy, **{"partition.assignment.strategy": strategy})
         check_killed(broker)
         check_instances(broker)
         check_admin(broker)
