@@ -18,6 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "io/stderr_sink.h"
+
 enum { EXIT_FATAL = 70 };
 
 /* The shard whose turn the calling thread is running. */
@@ -406,8 +408,7 @@ void posix_fatal(struct io *io, const char *line)
     char text[1200];
     int size = snprintf(text, sizeof text, "leatd: fatal: %s\n", line);
     assert(size > 0 && (size_t)size < sizeof text);
-    ssize_t written = write(STDERR_FILENO, text, (size_t)size);
-    (void)written;
+    stderr_last_words(text, (size_t)size);
     _exit(EXIT_FATAL);
 }
 

@@ -9,7 +9,13 @@
  * backslashes and control characters are escaped, and bytes that are not UTF-8 become U+FFFD. */
 #pragma once
 
+#include <stddef.h>
+
 #include "base/logger.h"
 
 /* Writes lines from `level` on; `json` chooses the form. May be used from any thread. */
 struct logger stderr_logger(enum logger_level level, bool json);
+
+/* Writes a process's last words, `size` bytes of `text`: no line of another thread follows them,
+ * for whoever logs afterwards waits until the process has ended. The caller ends it. */
+void stderr_last_words(const char *text, size_t size);

@@ -2,9 +2,11 @@
 
 #include "io/stderr_sink.h"
 
+#include <pthread.h>
 #include <regex.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <criterion/criterion.h>
@@ -89,4 +91,56 @@ Test(io_stderr_sink, the_longest_line_fits)
     struct caught c = catch_line(true, LOGGER_WARN, line);
     cr_assert(c.size > 1023 * 6);
     cr_assert_str_eq(c.text + c.size - 3, "\"}\n");
+}
+
+static void *log_forever(void *argument)
+{
+    struct logger lg = stderr_logger(LOGGER_INFO, false);
+    for (;;) {
+        logger_write(&lg, LOGGER_INFO, "raft", "still here");
+    }
+    return argument;
+}
+
+/* A child whose threads log as fast as they can says its last words. */
+static void end_a_busy_process(int pipe_end)
+{
+    static const char words[] = "leatd: fatal: the disk\n";
+    dup2(pipe_end, STDERR_FILENO);
+    close(pipe_end);
+    for (int i = 0; i < 3; i++) {
+        pthread_t thread;
+        pthread_create(&thread, NULL, log_forever, NULL);
+    }
+    struct logger lg = stderr_logger(LOGGER_INFO, false);
+    for (int i = 0; i < 100; i++) {
+        logger_write(&lg, LOGGER_INFO, "raft", "before");
+    }
+    stderr_last_words(words, sizeof words - 1);
+    sched_yield();
+    _exit(0);
+}
+
+Test(io_stderr_sink, nothing_follows_the_last_words)
+{
+    for (int round = 0; round < 20; round++) {
+        int ends[2];
+        cr_assert_eq(pipe(ends), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            close(ends[0]);
+            end_a_busy_process(ends[1]);
+        }
+        close(ends[1]);
+        char last[64] = {0}, chunk[4096];
+        ssize_t got;
+        while ((got = read(ends[0], chunk, sizeof chunk)) > 0) {
+            size_t taken = (size_t)got < 32 ? (size_t)got : 32;
+            memmove(last, last + taken, 32 - taken);
+            memcpy(last + 32 - taken, chunk + got - taken, taken);
+        }
+        close(ends[0]);
+        cr_assert_eq(waitpid(child, NULL, 0), child);
+        cr_assert(strstr(last, "leatd: fatal: the disk\n"), "the last bytes are '%s'", last);
+    }
 }
