@@ -4,7 +4,7 @@
  *
  *     meta_submit --(io_post)--> waiting --end of turn, no batch on its way--> deciding
  *         decided one after the other, each against the image with all that was decided before it
- *     deciding --log_append--> durable --meta_show, publish--> done --(io_post)--> submitter
+ *     deciding --meta_append--> committed --meta_show, publish--> done --(io_post)--> submitter
  *
  * One batch is on its way at a time; what arrives meanwhile makes the next (group commit). So every
  * answer, a refusal too, waits until what it was decided against is durable, and a batch that
@@ -22,22 +22,54 @@ static void check(const struct meta *m)
 
 /* --- committing ------------------------------------------------------------------------------- */
 
-static void append_done(struct log_append *a, int error)
+static void append_end(struct meta *m, int error)
 {
-    struct meta *m = container_of(a, struct meta, append);
     void (*committed)(struct meta *, int) = m->committed;
-    check(m);
     assert(m->busy);
     m->busy = false;
+    m->append_end = -1;
     m->committed = NULL;
     committed(m, error);
 }
 
-void meta_append(struct meta *m, struct bytes batch, void (*committed)(struct meta *m, int error))
+void meta_committed(struct meta *m, int64_t offset)
 {
     check(m);
+    if (m->busy && m->append_end >= 0 && offset >= m->append_end) {
+        append_end(m, 0);
+    }
+}
+
+static void append_taken(struct log_append *a)
+{
+    struct meta *m = container_of(a, struct meta, append);
+    check(m);
+    m->append_end = a->base_offset + m->append_count;
+    quorum_appended(m, m->append_end);
+}
+
+static void append_done(struct log_append *a, int error)
+{
+    struct meta *m = container_of(a, struct meta, append);
+    check(m);
+    assert(m->busy && (error != 0) == (m->append_end < 0));
+    if (error) {
+        append_end(m, error);
+    } else {
+        quorum_flushed(m, m->append_end);
+    }
+}
+
+void meta_append(struct meta *m, struct bytes batch, void (*committed)(struct meta *m, int error))
+{
+    struct batch_header header;
+    check(m);
     assert(!m->busy);
+    int error = batch_header_read(&header, batch.data, batch.size);
+    assert(!error);
     m->busy = true;
+    m->append_count = (uint32_t)header.last_offset_delta + 1;
+    m->append_end = -1;
     m->committed = committed;
     m->bytes_since_snapshot += batch.size;
     m->append = (struct log_append){
@@ -45,6 +77,7 @@ void meta_append(struct meta *m, struct bytes batch, void (*committed)(struct me
         .leader_epoch = m->epoch,
         .as_leader = true,
         .waited = true,
+        .appended = append_taken,
         .done = append_done,
     };
     log_append(m->log, &m->append);
@@ -272,7 +305,7 @@ void meta_free(struct meta *m)
     proposal_deinit(&m->proposal);
     image_release(m->image);
     image_home_free(m->home);
-    io_file_close(m->io, m->vote_file);
+    quorum_end(m);
     memory_free(memory, m->start);
     m->magic = 0;
     memory_free(memory, m);
@@ -290,6 +323,7 @@ static void logs_closed(struct log_set_close *close)
 void meta_close_next(struct meta *m)
 {
     assert(m->state == META_CLOSING);
+    assert(!quorum_busy(m));
     if (m->busy || m->snapshot.active) {
         return;
     }

@@ -3,7 +3,7 @@
 /* The first records of a life: a new epoch of the quorum, this broker, a new epoch for every
  * partition that it leads.
  *
- *     vote for oneself in epoch + 1, durable in both copies (M2)
+ *     elected in a new epoch by the quorum, of which this node is the only voter (quorum.c)
  *       -> LeaderChange in that epoch (the first time also KRaftVersion and Voters), durable (M5,
  * H20)
  *       -> RegisterBroker, UnfenceBroker, and for each partition led here a PartitionChange that
@@ -54,7 +54,7 @@ static void founded(struct meta *m)
         return;
     }
     m->vote.founded = true;
-    start_vote(m, activate);
+    quorum_store(m, activate);
 }
 
 /* --- this broker and its partitions ----------------------------------------------------------- */
@@ -254,11 +254,13 @@ static int put_epoch_records(struct meta *m, int64_t now)
     return error;
 }
 
-/* The vote is durable: the epoch's first record follows. */
-static void voted(struct meta *m)
+/* This node is voted for, durably: the epoch's first record follows. */
+void start_lead(struct meta *m, int32_t epoch)
 {
     struct meta_start *s = m->start;
     struct bytes batch;
+    assert(m->state == META_OPENING && epoch > image_epoch(m->image));
+    m->epoch = epoch;
     struct batch_options options = batch_options_default();
     options.attributes = BATCH_CONTROL;
     options.base_offset = log_status(m->log).end_offset;
@@ -316,17 +318,14 @@ void start_begin(struct meta *m)
                  "the vote file is older than the log: vote epoch=%d, log epoch=%d",
                  (int)m->vote.epoch, (int)known);
     }
-    if (m->vote.epoch > known) {
-        known = m->vote.epoch;
-    }
-    if (known == INT32_MAX) {
+    if (known == INT32_MAX || m->vote.epoch == INT32_MAX) {
         start_fail(m, ERR_DAMAGED, "%s: the epoch has no successor", m->options.root);
         return;
     }
-    m->epoch = known + 1;
-    m->vote.epoch = m->epoch;
-    m->vote.voted_id = m->identity.node_id;
-    m->vote.voted_directory_id = m->identity.directory_id;
     m->vote.founded = m->vote.founded || image_offset(m->image) >= 0;
-    start_vote(m, voted);
+    int error = quorum_begin(m, &m->start->history);
+    quorum_history_free(m, &m->start->history);
+    if (error) {
+        start_fail(m, error, "%s: the quorum cannot begin: %s", m->options.root, error_text(error));
+    }
 }

@@ -58,6 +58,7 @@ void start_fail(struct meta *m, int error, const char *format, ...)
     batch_builder_deinit(&m->start->batch);
     memory_free(m->memory, m->start->buffer);
     m->start->buffer = NULL;
+    quorum_history_free(m, &m->start->history);
     io_file_close(m->io, m->start->file);
     m->start->file = NULL;
     if (!m->logs) {
@@ -99,6 +100,10 @@ static int apply_read(struct meta *m)
             break;
         }
         error = records_apply_batch(s->draft, bytes + at, next, m->memory, s->why);
+        if (!error && (error = quorum_history_add(m, &s->history, bytes + at, next)) != 0) {
+            snprintf(s->why, sizeof s->why, "the batch behind offset %" PRId64 " does not follow",
+                     image_offset(s->draft));
+        }
         at += next;
         m->bytes_since_snapshot += next;
     }
@@ -355,45 +360,13 @@ static void recover_log(struct meta *m)
 
 /* --- the vote --------------------------------------------------------------------------------- */
 
-static void vote_copied(struct io_op *op, int64_t result)
-{
-    struct meta *m = container_of(op, struct meta, vote_op);
-    struct meta_start *s = m->start;
-    if (result < 0) {
-        io_fatal(m->io, "write of %s/vote failed: %s; check the disk", m->options.root,
-                 error_text(error_from_errno(result)));
-    }
-    if (++s->vote_copies < VOTE_SLOTS) {
-        m->vote_slot = 1 - m->vote_slot;
-        io_write(m->io, op, m->vote_file, &m->vote_iovec, 1,
-                 (uint64_t)m->vote_slot * VOTE_SLOT_SIZE, IO_WRITE_DURABLE);
-        return;
-    }
-    s->voted(m);
-}
-
-void start_vote(struct meta *m, void (*voted)(struct meta *m))
-{
-    struct meta_start *s = m->start;
-    m->vote.sequence++;
-    m->vote.cluster_id = m->identity.cluster_id;
-    m->vote.directory_id = m->identity.directory_id;
-    vote_encode(&m->vote, m->vote_bytes);
-    s->voted = voted;
-    s->vote_copies = 0;
-    m->vote_iovec = (struct iovec){m->vote_bytes, VOTE_SLOT_SIZE};
-    m->vote_op.done = vote_copied;
-    io_write(m->io, &m->vote_op, m->vote_file, &m->vote_iovec, 1,
-             (uint64_t)m->vote_slot * VOTE_SLOT_SIZE, IO_WRITE_DURABLE);
-}
-
 static void open_vote(struct meta *m)
 {
     struct meta_start *s = m->start;
     int error = file_path(s->path, m->options.root, "vote");
-    if (!error && io_file_open(m->io, &m->vote_file, s->path,
+    if (!error && io_file_open(m->io, &m->quorum.file, s->path,
                                IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE) != 0) {
-        m->vote_file = NULL;
+        m->quorum.file = NULL;
         error = ERR_DISK_FAILED;
     }
     if (error) {
@@ -409,7 +382,7 @@ static void vote_loaded(struct file_load *l, int error)
     struct meta *m = s->meta;
     const char *what = "it is missing";
     if (!error) {
-        error = vote_choose(&m->vote, &m->vote_slot, bytes_of(l->data, l->size));
+        error = vote_choose(&m->vote, &m->quorum.slot, bytes_of(l->data, l->size));
         what = "both copies fail their checks";
         if (!error && (!uuid_equal(m->vote.directory_id, m->identity.directory_id) ||
                        !uuid_equal(m->vote.cluster_id, m->identity.cluster_id))) {
@@ -432,7 +405,7 @@ static void vote_loaded(struct file_load *l, int error)
                  "vote file lost, going on from the log path=%s/vote (%s)", m->options.root, what);
         m->vote_lost = true;
         m->vote = (struct vote){.voted_id = -1};
-        m->vote_slot = 0;
+        m->quorum.slot = 0;
     }
     open_vote(m);
 }
@@ -508,12 +481,12 @@ static void found(struct meta *m)
         .directory_id = m->identity.directory_id,
         .voted_id = -1,
     };
-    vote_encode(&m->vote, m->vote_bytes);
-    memcpy(m->vote_bytes + VOTE_SLOT_SIZE, m->vote_bytes, VOTE_SLOT_SIZE);
+    vote_encode(&m->vote, m->quorum.bytes);
+    memcpy(m->quorum.bytes + VOTE_SLOT_SIZE, m->quorum.bytes, VOTE_SLOT_SIZE);
     int error = file_path(s->path, m->options.root, "vote");
     assert(!error); /* shorter than meta.properties */
     s->store.done = vote_stored;
-    file_store(m->io, &s->store, s->path, m->vote_bytes, VOTE_FILE_SIZE);
+    file_store(m->io, &s->store, s->path, m->quorum.bytes, VOTE_FILE_SIZE);
 }
 
 static void identity_loaded(struct file_load *l, int error)

@@ -9,6 +9,7 @@
 #include "meta/files.h"
 #include "meta/identity.h"
 #include "meta/meta.h"
+#include "meta/quorum.h"
 #include "meta/records.h"
 #include "meta/snapshot.h"
 
@@ -55,11 +56,7 @@ struct meta {
     struct identity identity;
     struct vote vote;
     bool vote_lost; /* no copy could be read, and the operator has accepted that */
-    int vote_slot;  /* to write first */
-    struct io_file *vote_file;
-    struct io_op vote_op;
-    struct iovec vote_iovec;
-    uint8_t vote_bytes[VOTE_FILE_SIZE];
+    struct quorum quorum;
 
     struct log_options log_options;
     struct log_set *logs;
@@ -75,7 +72,9 @@ struct meta {
     struct proposal proposal;
     struct io_turn turn;
     struct log_append append;
-    bool busy; /* a batch is on its way */
+    bool busy;             /* a batch is on its way */
+    uint32_t append_count; /* its records */
+    int64_t append_end;    /* the offset behind it, once it is in the log */
     void (*committed)(struct meta *m, int error);
 
     uint64_t bytes_since_snapshot;
@@ -90,9 +89,15 @@ struct meta {
 
 extern const struct uuid meta_log_id; /* Kafka's: fifteen zero bytes and a one */
 
-/* Appends a batch; `committed` is called when it is durable, or with the error when nothing was
- * appended. One at a time. */
+/* Appends a batch of this leader; `committed` is called when the quorum has it, or with the error when
+ * nothing was appended. One at a time. */
 void meta_append(struct meta *m, struct bytes batch, void (*committed)(struct meta *m, int error));
+
+/* From the quorum: everything below `offset` is committed, and durable here. */
+void meta_committed(struct meta *m, int64_t offset);
+
+/* From the quorum: this node leads `epoch` (meta_begin.c). */
+void start_lead(struct meta *m, int32_t epoch);
 
 /* The image after the batch that was committed takes the place of the old one; takes the reference.
  */

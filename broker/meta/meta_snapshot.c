@@ -71,6 +71,7 @@ static void log_started(struct log_control *c, int error)
         give_up(m, error_text(error));
         return;
     }
+    quorum_snapshot_taken(m, (struct raft_end){s->id.epoch, s->id.end_offset});
     log_retain(m->log, io_wall_ms(m->io), 64);
     log_info(io_logger(m->io), "meta", "snapshot offset=%lld epoch=%d bytes=%llu",
              (long long)s->id.end_offset, (int)s->id.epoch, (unsigned long long)s->position);

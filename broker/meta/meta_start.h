@@ -30,8 +30,7 @@ struct meta_start {
     struct log_read read;
     int64_t next_offset;
 
-    void (*voted)(struct meta *m);
-    int vote_copies;
+    struct quorum_history history; /* of the log behind the snapshot */
 
     struct batch_builder batch; /* of control records */
     uint32_t topic;             /* the next partition whose epoch is to grow */
@@ -42,9 +41,6 @@ struct meta_start {
 /* Ends the start with an error, when everything that was opened is closed. */
 void start_fail(struct meta *m, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-
-/* Writes m->vote to both copies. */
-void start_vote(struct meta *m, void (*voted)(struct meta *m));
 
 /* The image of the past is there: begins the next epoch. */
 void start_begin(struct meta *m);

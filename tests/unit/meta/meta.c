@@ -104,6 +104,28 @@ Test(meta, many_lives_lose_nothing_that_was_acknowledged)
     cr_assert_gt(crashes, 2000, "%u crashes", crashes);
 }
 
+/* A log of more epochs than the core remembers, then a snapshot that stands for them. */
+Test(meta, starts_alone_fill_the_log_with_epochs)
+{
+    struct lives l;
+    lives_init(&l, 5, 1);
+    l.ops_per_life = 1;
+    l.options.snapshot_bytes = 1 << 20;
+    for (uint64_t life = 0; life < 300; life++) {
+        lives_run(&l, 0, SIM_CRASH_KILL);
+        expect(&l, SIM_STOPPED, "life", life);
+    }
+    cr_assert_eq(l.snapshots, 0);
+    l.options.snapshot_bytes = 3000;
+    for (uint64_t life = 300; life < 310; life++) {
+        l.ops_per_life = 30;
+        lives_run(&l, 0, SIM_CRASH_KILL);
+        expect(&l, SIM_STOPPED, "life", life);
+    }
+    cr_assert_gt(l.snapshots, 1);
+    lives_deinit(&l);
+}
+
 /* --- damage ----------------------------------------------------------------------------------- */
 
 /* What a person or a disk does to files between two lives. */

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The driver of the core: effects in their order, then what rests on them.
+ *
+ *   Q1  A vote is reported to the core when both copies hold it or a newer one (M2).
+ *   Q2  Nothing is told as committed that the core has not said to be (M5).
+ *   Q3  An event that comes while effects are carried out adds to them and is not nested. */
+#include "meta/quorum.h"
+
+#include "meta/meta_private.h"
+
+#include <errno.h>
+
+enum { RUNS_FIRST = 16 };
+
+/* --- what the log holds ----------------------------------------------------------------------- */
+
+static int runs_grow(struct meta *m, struct quorum_history *h)
+{
+    uint32_t room = h->room ? 2 * h->room : RUNS_FIRST;
+    struct raft_batch *runs = memory_alloc(m->memory, room * sizeof *runs);
+    if (!runs) {
+        return ERR_NO_MEMORY;
+    }
+    if (h->count > 0) {
+        memcpy(runs, h->runs, h->count * sizeof *runs);
+    }
+    memory_free(m->memory, h->runs);
+    h->runs = runs;
+    h->room = room;
+    return 0;
+}
+
+int quorum_history_add(struct meta *m, struct quorum_history *h, const void *batch, size_t size)
+{
+    struct batch_header header;
+    struct raft_batch *last = h->count > 0 ? &h->runs[h->count - 1] : NULL;
+    if (batch_header_read(&header, batch, size) != 0) {
+        return ERR_MALFORMED;
+    }
+    int64_t end = batch_last_offset(&header) + 1;
+    if (last && (header.base_offset != last->end || header.leader_epoch < last->epoch)) {
+        return ERR_MALFORMED;
+    }
+    if (last && header.leader_epoch == last->epoch) {
+        last->end = end;
+        return 0;
+    }
+    if (h->count == h->room && runs_grow(m, h) != 0) {
+        return ERR_NO_MEMORY;
+    }
+    h->runs[h->count++] =
+        (struct raft_batch){.base = header.base_offset, .end = end, .epoch = header.leader_epoch};
+    return 0;
+}
+
+void quorum_history_free(struct meta *m, struct quorum_history *h)
+{
+    memory_free(m->memory, h->runs);
+    *h = (struct quorum_history){0};
+}
+
+/* --- the vote file ---------------------------------------------------------------------------- */
+
+static void quorum_run(struct meta *m);
+
+static void copy_write(struct meta *m)
+{
+    struct quorum *q = &m->quorum;
+    io_write(m->io, &q->op, q->file, &q->iovec, 1, (uint64_t)q->slot * VOTE_SLOT_SIZE,
+             IO_WRITE_DURABLE);
+}
+
+static void store_begin(struct meta *m);
+
+static void stored(struct meta *m)
+{
+    struct quorum *q = &m->quorum;
+    q->storing = false;
+    if (q->store_again) {
+        store_begin(m);
+        return;
+    }
+    void (*told)(struct meta *) = q->stored;
+    q->stored = NULL;
+    if (told) {
+        told(m);
+        return;
+    }
+    raft_voted(q->raft, io_now(m->io), q->writing);
+    quorum_run(m);
+}
+
+static void copy_written(struct io_op *op, int64_t result)
+{
+    struct meta *m = container_of(op, struct meta, quorum.op);
+    struct quorum *q = &m->quorum;
+    if (result < 0) {
+        io_fatal(m->io, "write of %s/vote failed: %s; check the disk", m->options.root,
+                 error_text(error_from_errno(result)));
+    }
+    if (++q->copies < VOTE_SLOTS) {
+        q->slot = 1 - q->slot;
+        copy_write(m);
+        return;
+    }
+    stored(m);
+}
+
+static void store_begin(struct meta *m)
+{
+    struct quorum *q = &m->quorum;
+    q->storing = true;
+    q->store_again = false;
+    q->writing = q->asked;
+    q->copies = 0;
+    m->vote.sequence++;
+    m->vote.cluster_id = m->identity.cluster_id;
+    m->vote.directory_id = m->identity.directory_id;
+    vote_encode(&m->vote, q->bytes);
+    q->iovec = (struct iovec){q->bytes, VOTE_SLOT_SIZE};
+    q->op.done = copy_written;
+    copy_write(m);
+}
+
+static void store(struct meta *m)
+{
+    if (m->quorum.storing) {
+        m->quorum.store_again = true;
+    } else {
+        store_begin(m);
+    }
+}
+
+void quorum_store(struct meta *m, void (*done)(struct meta *m))
+{
+    assert(!quorum_busy(m) && done);
+    m->quorum.stored = done;
+    store(m);
+}
+
+/* --- effects ---------------------------------------------------------------------------------- */
+
+static void save_vote(struct meta *m, const struct raft_vote *vote)
+{
+    assert(vote->epoch >= m->vote.epoch && vote->sequence > m->quorum.asked);
+    m->vote.epoch = vote->epoch;
+    m->vote.voted_id = vote->voted.node;
+    m->vote.voted_directory_id = vote->voted.directory;
+    m->quorum.asked = vote->sequence;
+    store(m);
+}
+
+struct outcome {
+    bool lead;
+    int64_t committed; /* -1: nothing new */
+};
+
+static void carry_out(struct meta *m, const struct raft_effect *e, struct outcome *out)
+{
+    switch (e->kind) {
+    case RAFT_SAVE_VOTE:
+        save_vote(m, &e->vote);
+        break;
+    case RAFT_LEAD:
+        out->lead = true;
+        break;
+    case RAFT_FOLLOW:
+        assert(m->state == META_OPENING); /* the only voter is not deposed */
+        break;
+    case RAFT_COMMITTED:
+        out->committed = e->offset;
+        break;
+    case RAFT_DAMAGED:
+        io_fatal(m->io,
+                 "the metadata log in %s cannot go on: %s; restore the directory from a copy",
+                 m->options.root, e->why);
+    case RAFT_SEND:
+    case RAFT_APPEND:
+    case RAFT_TRUNCATE:
+    case RAFT_LOAD:
+    case RAFT_READABLE:
+    case RAFT_UNREADABLE:
+        assert(false); /* these are of quorums of more than one voter, and of reads */
+        break;
+    }
+}
+
+static void timer_done(struct io_op *op, int64_t result);
+
+struct quorum_timer {
+    struct io_op op;
+    struct io *io;
+    struct meta *meta; /* NULL: it has gone, and the timer goes when it is done */
+};
+
+static void timer_set(struct meta *m)
+{
+    struct quorum_timer *t = container_of(m->quorum.timer, struct quorum_timer, op);
+    uint64_t deadline = raft_deadline(m->quorum.raft);
+    if (!io_op_idle(&t->op)) {
+        io_cancel(m->io, &t->op); /* and is set anew when that is done */
+    } else if (deadline != UINT64_MAX) {
+        t->op.done = timer_done;
+        io_timer(m->io, &t->op, deadline);
+    }
+}
+
+static void timer_done(struct io_op *op, int64_t result)
+{
+    struct quorum_timer *t = container_of(op, struct quorum_timer, op);
+    struct meta *m = t->meta;
+    if (!m) {
+        memory_free(io_memory(t->io), t);
+        return;
+    }
+    if (io_now(m->io) >= raft_deadline(m->quorum.raft)) {
+        raft_tick(m->quorum.raft, io_now(m->io));
+    }
+    quorum_run(m);
+}
+
+static void quorum_run(struct meta *m)
+{
+    struct quorum *q = &m->quorum;
+    uint32_t count;
+    if (q->running) {
+        return;
+    }
+    q->running = true;
+    for (;;) {
+        struct outcome out = {.committed = -1};
+        const struct raft_effect *effects = raft_effects(q->raft, &count);
+        if (count == 0) {
+            break;
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            carry_out(m, &effects[i], &out);
+        }
+        raft_effects_done(q->raft);
+        if (out.committed >= 0) {
+            meta_committed(m, out.committed);
+        }
+        if (out.lead) {
+            start_lead(m, raft_status(q->raft).epoch);
+        }
+    }
+    q->running = false;
+    timer_set(m);
+}
+
+/* --- events ----------------------------------------------------------------------------------- */
+
+int quorum_begin(struct meta *m, const struct quorum_history *h)
+{
+    struct quorum *q = &m->quorum;
+    struct snapshot_id last = m->last_snapshot;
+    struct raft_id self = {m->identity.node_id, m->identity.directory_id};
+    struct raft_options options = {.self = self};
+    struct raft_start start = {
+        .vote = {.epoch = m->vote.epoch, .voted = {m->vote.voted_id, m->vote.voted_directory_id}},
+        .snapshot = {last.end_offset > 0 ? last.epoch : -1, last.end_offset},
+        .voters = {.count = 1, .ids = {self}},
+        .batches = h->runs,
+        .batch_count = h->count,
+    };
+    struct quorum_timer *t = memory_alloc(m->memory, sizeof *t);
+    struct raft *raft = memory_alloc(m->memory, raft_size());
+    if (!t || !raft) {
+        memory_free(m->memory, t);
+        memory_free(m->memory, raft);
+        return ERR_NO_MEMORY;
+    }
+    io_random(m->io, &options.seed, sizeof options.seed);
+    int error = raft_init(raft, &options, &start, io_now(m->io));
+    if (error) {
+        memory_free(m->memory, t);
+        memory_free(m->memory, raft);
+        return error;
+    }
+    *t = (struct quorum_timer){.io = m->io, .meta = m};
+    q->timer = &t->op;
+    q->raft = raft;
+    raft_tick(raft, io_now(m->io));
+    quorum_run(m);
+    return 0;
+}
+
+void quorum_appended(struct meta *m, int64_t end)
+{
+    raft_appended(m->quorum.raft, io_now(m->io), end, NULL);
+    quorum_run(m);
+}
+
+void quorum_flushed(struct meta *m, int64_t end)
+{
+    raft_flushed(m->quorum.raft, io_now(m->io), end);
+    quorum_run(m);
+}
+
+void quorum_snapshot_taken(struct meta *m, struct raft_end end)
+{
+    raft_snapshot_taken(m->quorum.raft, end);
+    quorum_run(m);
+}
+
+bool quorum_busy(const struct meta *m)
+{
+    return m->quorum.storing;
+}
+
+void quorum_end(struct meta *m)
+{
+    struct quorum *q = &m->quorum;
+    assert(!quorum_busy(m));
+    io_file_close(m->io, q->file);
+    q->file = NULL;
+    if (q->raft) {
+        struct quorum_timer *t = container_of(q->timer, struct quorum_timer, op);
+        memory_free(m->memory, q->raft);
+        q->raft = NULL;
+        q->timer = NULL;
+        t->meta = NULL;
+        if (io_op_idle(&t->op)) {
+            memory_free(m->memory, t);
+        } else {
+            io_cancel(m->io, &t->op);
+        }
+    }
+}

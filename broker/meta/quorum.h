@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* quorum: broker/raft driven over this directory's vote file and metadata log. Private to meta.
+ *
+ *     quorum_begin --> the core --SAVE_VOTE--> both copies of the vote file --> raft_voted()
+ *                               --LEAD-------> lead(): the epoch's first records by meta_append()
+ *     meta_append --appended--> raft_appended(), --durable--> raft_flushed()
+ *                               --COMMITTED--> committed(): what was appended below it has happened
+ *
+ * The core decides who leads and what is committed; nothing else in meta does. Events may come from inside
+ * of the two calls: their effects are carried out after them, in order.
+ *
+ * The quorum has one voter, this node (meta_begin.c refuses other voters): it sends nothing. */
+#pragma once
+
+#include "base/uuid.h"
+#include "io/io.h"
+#include "raft/raft.h"
+
+#include "meta/identity.h"
+
+struct meta;
+
+/* The epochs of the log behind the snapshot, as far as they have been read. */
+struct quorum_history {
+    struct raft_batch *runs; /* of batches of one epoch */
+    uint32_t count, room;
+};
+
+struct quorum {
+    struct raft *raft;    /* NULL: not begun */
+    struct io_op *timer;  /* of its own memory: it may be in flight when meta ends */
+    uint64_t asked;       /* sequence of the newest vote that the core wants durable */
+    uint64_t writing;     /* and of the one that is being written */
+    bool running;         /* effects are being carried out */
+    bool storing;         /* the vote file is being written, */
+    bool store_again;     /* and is behind what it should hold */
+    int copies;           /* of it that hold what is being written */
+    int slot;             /* of the vote file, to write next */
+    struct io_file *file; /* of the vote; closed by quorum_end() */
+    struct io_op op;
+    struct iovec iovec;
+    uint8_t bytes[VOTE_FILE_SIZE];
+    void (*stored)(struct meta *m); /* of quorum_store() */
+};
+
+/* Adds a batch of the log to what is known of it. ERR_NO_MEMORY; ERR_MALFORMED: it does not follow. */
+int quorum_history_add(struct meta *m, struct quorum_history *h, const void *batch,
+                       size_t size) MUST_CHECK;
+void quorum_history_free(struct meta *m, struct quorum_history *h);
+
+/* Begins with m->vote, which is durable, and the log up to its end. 0, ERR_NO_MEMORY, ERR_DAMAGED. */
+int quorum_begin(struct meta *m, const struct quorum_history *h) MUST_CHECK;
+
+/* Writes m->vote as it is now; `stored` when both copies hold it. */
+void quorum_store(struct meta *m, void (*stored)(struct meta *m));
+
+/* News of the log: it has grown to `end`, is durable up to `end`, begins with a snapshot. */
+void quorum_appended(struct meta *m, int64_t end);
+void quorum_flushed(struct meta *m, int64_t end);
+void quorum_snapshot_taken(struct meta *m, struct raft_end end);
+
+/* Whether an operation is in flight that meta must wait for. */
+bool quorum_busy(const struct meta *m);
+
+/* Nothing is in flight but the timer. */
+void quorum_end(struct meta *m);
