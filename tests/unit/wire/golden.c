@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Golden bytes of ApiVersions, Metadata, Produce and Fetch, written out by hand from the protocol's
- * rules, version by version: a change here is a change of the wire. The bytes of all other messages
- * are compared with a second encoder by tests/wire/conformance.py. */
+/* Golden bytes of ApiVersions, Metadata, Produce, Fetch, Vote and BrokerRegistration, written out by
+ * hand from the protocol's rules, version by version: a change here is a change of the wire. The
+ * bytes of all other messages are compared with a second encoder by tests/wire/conformance.py. */
 #include "hex.h"
 #include "wire/random.h"
 #include "wire/wire.h"
@@ -448,4 +448,101 @@ Test(golden, fetch_response)
               "02 0d 0000000000000002 ffffffff 00  00"
               "01 00 0e 02 00000004 02 68 00002384 02 72 00");
     }
+}
+
+Test(golden, vote)
+{
+    struct vote_request_partitions partition;
+    vote_request_partitions_init(&partition);
+    partition.replica_epoch = 5;
+    partition.replica_id = 1;
+    partition.replica_directory_id = topic_id;
+    partition.voter_directory_id = topic_id;
+    partition.last_offset_epoch = 4;
+    partition.last_offset = 9;
+    struct vote_request_topics topic = {wire_string_of("t"), &partition, 1};
+    struct vote_request request;
+    vote_request_init(&request);
+    request.voter_id = 2;
+    request.topics = &topic;
+    request.topics_count = 1;
+    check(&vote_request_message, &request, 0,
+          "00  02 02 74  02 00000000 00000005 00000001 00000004 0000000000000009 00 00 00");
+#define VOTE                                                                                       \
+    "00 00000002  02 02 74  02 00000000 00000005 00000001" T_ID T_ID "00000004 0000000000000009"
+    check(&vote_request_message, &request, 1, VOTE "00 00 00");
+    check(&vote_request_message, &request, 2, VOTE "00 00 00 00");
+    partition.pre_vote = true;
+    check(&vote_request_message, &request, 2, VOTE "01 00 00 00");
+
+    struct vote_response_partitions answer = {0, 6, 3, 6, true};
+    struct vote_response_topics topics = {wire_string_of("t"), &answer, 1};
+    struct vote_response_node_endpoints endpoint = {3, wire_string_of("h"), 9092};
+    struct vote_response response;
+    vote_response_init(&response);
+    response.topics = &topics;
+    response.topics_count = 1;
+    check(&vote_response_message, &response, 0,
+          "0000  02 02 74  02 00000000 0006 00000003 00000006 01 00 00 00");
+    response.node_endpoints = &endpoint;
+    response.node_endpoints_count = 1;
+    for (int v = 1; v <= 2; v++) {
+        check(&vote_response_message, &response, v,
+              "0000  02 02 74  02 00000000 0006 00000003 00000006 01 00 00"
+              "01 00 0a 02 00000003 02 68 2384 00");
+    }
+}
+
+/* A vote that changes state must not be taken for a question, so no version drops the difference. */
+Test(golden, a_pre_vote_is_not_lost_in_old_versions)
+{
+    struct vote_request_partitions partition;
+    vote_request_partitions_init(&partition);
+    partition.pre_vote = true;
+    struct vote_request_topics topic = {wire_string_of("t"), &partition, 1};
+    struct vote_request request;
+    vote_request_init(&request);
+    request.topics = &topic;
+    request.topics_count = 1;
+    struct memory memory;
+    struct wire_writer w;
+    memory_init(&memory, 1 << 20);
+    wire_writer_init(&w, &memory, 4096);
+    for (int v = 0; v <= 1; v++) {
+        cr_assert_neq(wire_encode(&vote_request_message, &request, &w, v), 0, "v%d", v);
+        wire_writer_reset(&w);
+    }
+    cr_assert_eq(wire_encode(&vote_request_message, &request, &w, 2), 0);
+    wire_writer_deinit(&w);
+}
+
+Test(golden, broker_registration_request)
+{
+    const struct wire_message *m = &broker_registration_request_message;
+    struct broker_registration_request_listeners listener = {wire_string_of("l"),
+                                                             wire_string_of("h"), 9092, 0};
+    int32_t indexes[] = {0, 7};
+    struct broker_registration_request_lost_partitions lost = {topic_id, 1, indexes, 2};
+    struct uuid directory = topic_id;
+    struct broker_registration_request request;
+    broker_registration_request_init(&request);
+    request.broker_id = 3;
+    request.cluster_id = wire_string_of("c");
+    request.incarnation_id = topic_id;
+    request.listeners = &listener;
+    request.listeners_count = 1;
+    request.rack = wire_string_null();
+#define REGISTRATION "00000003 02 63" T_ID "02 02 6c 02 68 2384 0000 00  01 00"
+#define LOST "01 904e 1c 02" T_ID "01 03 00000000 00000007 00"
+    check(m, &request, 0, REGISTRATION "00");
+    check(m, &request, 1, REGISTRATION "00 00");
+    request.log_dirs = &directory;
+    request.log_dirs_count = 1;
+    request.previous_broker_epoch = 5;
+    check(m, &request, 2, REGISTRATION "00  02" T_ID "00");
+    check(m, &request, 3, REGISTRATION "00  02" T_ID "0000000000000005 00");
+    request.lost_partitions = &lost;
+    request.lost_partitions_count = 1;
+    check(m, &request, 0, REGISTRATION LOST);
+    check(m, &request, 4, REGISTRATION "00  02" T_ID "0000000000000005" LOST);
 }
