@@ -3,9 +3,9 @@
 /* quorum: broker/raft driven over this directory's vote file and metadata log. Private to meta.
  *
  *     quorum_begin --> the core --SAVE_VOTE--> both copies of the vote file --> raft_voted()
- *                               --LEAD-------> lead(): the epoch's first records by meta_append()
+ *                               --LEAD-------> start_lead(): the epoch's first records by meta_append()
  *     meta_append --appended--> raft_appended(), --durable--> raft_flushed()
- *                               --COMMITTED--> committed(): what was appended below it has happened
+ *                               --COMMITTED--> meta_committed(): what was appended below it has happened
  *
  * The core decides who leads and what is committed; nothing else in meta does. Events may come from inside
  * of the two calls: their effects are carried out after them, in order.
