@@ -155,8 +155,9 @@ void election_tick(struct raft *r)
     }
     if (!may_stand(r)) {
         become_unattached(r);
-    } else if (r->loading) {
-        r->deadline_ns = raft_soon(r, r->options.election_ns); /* its log is on its way out */
+    } else if (r->loading || r->vote.sequence != r->vote_durable) {
+        /* Its log is on its way out, or its disk is too slow for a further epoch to come to more than this one. */
+        r->deadline_ns = raft_soon(r, r->options.election_ns);
     } else {
         become_prospective(r);
     }

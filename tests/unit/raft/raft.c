@@ -185,6 +185,32 @@ Test(raft, a_candidate_asks_first_and_votes_durably)
     replica_close(&r);
 }
 
+/* Each life of an only voter is one election, however long its disk takes: a further one before the vote of the
+ * last is durable would begin the same wait anew. */
+Test(raft, no_further_election_before_the_vote_of_the_last_is_durable)
+{
+    for (uint32_t voters = 1; voters <= 3; voters += 2) {
+        struct replica r = replica_open(voters, NULL);
+        tick_until(&r);
+        if (voters > 1) {
+            struct raft_message promise = from(2, RAFT_VOTE_ANSWER, 0, RAFT_NOBODY);
+            promise.pre = promise.granted = true;
+            promise.ticket = message(&r, RAFT_VOTE, 2)->ticket;
+            receive(&r, promise);
+        }
+        const struct raft_vote asked = effect(&r, RAFT_SAVE_VOTE)->vote;
+        for (int i = 0; i < 10; i++) {
+            tick_until(&r);
+            cr_assert_null(effect(&r, RAFT_SAVE_VOTE));
+        }
+        raft_voted(r.raft, r.now, asked.sequence);
+        keep_effects(&r);
+        cr_assert_eq(raft_status(r.raft).epoch, 1);
+        cr_assert(effect(&r, RAFT_LEAD) || message(&r, RAFT_VOTE, 1)->epoch == 1);
+        replica_close(&r);
+    }
+}
+
 Test(raft, one_vote_in_an_epoch_also_after_a_restart)
 {
     struct replica r = replica_open(3, NULL);
