@@ -4,12 +4,12 @@
  *
  *     meta_submit --(io_post)--> waiting --end of turn, no batch on its way--> deciding
  *         decided one after the other, each against the image with all that was decided before it
- *     deciding --meta_append--> committed --meta_show, publish--> done --(io_post)--> submitter
+ *     deciding --meta_append--> committed: shown, published --> done --(io_post)--> submitter
  *
  * One batch is on its way at a time; what arrives meanwhile makes the next (group commit). So every
  * answer, a refusal too, waits until what it was decided against is durable, and a batch that
  * cannot be appended takes nothing with it but its own operations. */
-#include "meta/meta_private.h"
+#include "meta/meta_start.h"
 
 #include <stdio.h>
 
@@ -18,69 +18,6 @@ const struct uuid meta_log_id = {{[15] = 1}};
 static void check(const struct meta *m)
 {
     assert(m && m->magic == META_MAGIC);
-}
-
-/* --- committing ------------------------------------------------------------------------------- */
-
-static void append_end(struct meta *m, int error)
-{
-    void (*committed)(struct meta *, int) = m->committed;
-    assert(m->busy);
-    m->busy = false;
-    m->append_end = -1;
-    m->committed = NULL;
-    committed(m, error);
-}
-
-void meta_committed(struct meta *m, int64_t offset)
-{
-    check(m);
-    if (m->busy && m->append_end >= 0 && offset >= m->append_end) {
-        append_end(m, 0);
-    }
-}
-
-static void append_taken(struct log_append *a)
-{
-    struct meta *m = container_of(a, struct meta, append);
-    check(m);
-    m->append_end = a->base_offset + m->append_count;
-    quorum_appended(m, m->append_end);
-}
-
-static void append_done(struct log_append *a, int error)
-{
-    struct meta *m = container_of(a, struct meta, append);
-    check(m);
-    assert(m->busy && (error != 0) == (m->append_end < 0));
-    if (error) {
-        append_end(m, error);
-    } else {
-        quorum_flushed(m, m->append_end);
-    }
-}
-
-void meta_append(struct meta *m, struct bytes batch, void (*committed)(struct meta *m, int error))
-{
-    struct batch_header header;
-    check(m);
-    assert(!m->busy);
-    int error = batch_header_read(&header, batch.data, batch.size);
-    assert(!error);
-    m->busy = true;
-    m->append_count = (uint32_t)header.last_offset_delta + 1;
-    m->append_end = -1;
-    m->committed = committed;
-    m->bytes_since_snapshot += batch.size;
-    m->append = (struct log_append){
-        .batch = batch,
-        .leader_epoch = m->epoch,
-        .as_leader = true,
-        .waited = true,
-        .appended = append_taken,
-        .done = append_done,
-    };
-    log_append(m->log, &m->append);
 }
 
 void meta_show(struct meta *m, struct image *next)
@@ -189,15 +126,8 @@ static void decide_waiting(struct meta *m);
 
 static void batch_committed(struct meta *m, int error)
 {
-    if (error) {
+    if (error && error != ERR_NOT_CONTROLLER) {
         log_warn(io_logger(m->io), "meta", "cannot write metadata: %s", error_text(error));
-        proposal_drop(&m->proposal);
-    } else {
-        struct image *next = m->proposal.image;
-        assert(m->append.base_offset == m->proposal.base_offset);
-        m->proposal.image = NULL;
-        proposal_drop(&m->proposal);
-        meta_show(m, next);
     }
     answer_all(m, &m->deciding, error);
     if (m->state == META_CLOSING) {
@@ -208,11 +138,20 @@ static void batch_committed(struct meta *m, int error)
     decide_waiting(m);
 }
 
+void meta_decide(struct meta *m)
+{
+    decide_waiting(m);
+}
+
 static void decide_waiting(struct meta *m)
 {
     struct bytes batch;
     unsigned count = 0;
-    if (m->busy || m->state != META_ACTIVE || list_empty(&m->waiting)) {
+    if (m->busy || m->appending || m->state != META_ACTIVE || list_empty(&m->waiting)) {
+        return;
+    }
+    if (!m->leading) {
+        answer_all(m, &m->waiting, ERR_NOT_CONTROLLER);
         return;
     }
     assert(list_empty(&m->deciding));
@@ -237,7 +176,7 @@ static void decide_waiting(struct meta *m)
         proposal_drop(&m->proposal);
         answer_all(m, &m->deciding, error);
     } else {
-        meta_append(m, batch, batch_committed);
+        meta_append(m, batch, proposal_take(&m->proposal), NULL, batch_committed);
         return;
     }
     if (!list_empty(&m->waiting)) {
@@ -301,8 +240,9 @@ const char *meta_knows(const struct meta *meta, struct uuid topic_id, int32_t pa
 void meta_free(struct meta *m)
 {
     struct memory *memory = m->memory;
-    assert(!m->busy && !m->snapshot.active);
+    assert(!meta_log_busy(m) && !m->snapshot.active);
     proposal_deinit(&m->proposal);
+    image_release(m->ahead);
     image_release(m->image);
     image_home_free(m->home);
     quorum_end(m);
@@ -316,6 +256,10 @@ static void logs_closed(struct log_set_close *close)
     struct meta *m = container_of(close, struct meta, log_close);
     struct meta_close *c = m->close;
     m->logs = NULL;
+    if (!c) {
+        start_failed(m);
+        return;
+    }
     meta_free(m);
     c->done(c);
 }
@@ -323,8 +267,12 @@ static void logs_closed(struct log_set_close *close)
 void meta_close_next(struct meta *m)
 {
     assert(m->state == META_CLOSING);
-    assert(!quorum_busy(m));
-    if (m->busy || m->snapshot.active) {
+    if (quorum_busy(m) || meta_log_busy(m) || m->snapshot.active || m->logs_closing) {
+        return;
+    }
+    m->logs_closing = true;
+    if (!m->logs) {
+        start_failed(m);
         return;
     }
     m->log_close.done = logs_closed;

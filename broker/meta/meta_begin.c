@@ -26,7 +26,6 @@ enum { START_CHUNK = 1000 };
 static void activate(struct meta *m)
 {
     struct meta_open *open = m->open;
-    batch_builder_deinit(&m->start->batch);
     memory_free(m->memory, m->start);
     m->start = NULL;
     m->open = NULL;
@@ -143,15 +142,17 @@ static void register_and_grow(struct meta *m);
 
 static void grown(struct meta *m, int error)
 {
+    if (error == ERR_NOT_CONTROLLER) { /* deposed: from the beginning, when it leads again */
+        m->start->registered = false;
+        m->start->topic = 0;
+        m->start->partition = 0;
+        return;
+    }
     if (error) {
         start_fail(m, error, "the first records of this start cannot be written: %s",
                    error_text(error));
         return;
     }
-    struct image *next = m->proposal.image;
-    m->proposal.image = NULL;
-    proposal_drop(&m->proposal);
-    meta_show(m, next);
     if (m->start->topic < image_topic_count(m->image)) {
         register_and_grow(m);
         return;
@@ -185,132 +186,181 @@ static void register_and_grow(struct meta *m)
         start_fail(m, error, "the first records of this start do not fit: %s", error_text(error));
         return;
     }
-    meta_append(m, batch, grown);
+    meta_append(m, batch, proposal_take(&m->proposal), NULL, grown);
 }
 
 /* --- the epoch -------------------------------------------------------------------------------- */
 
-static void epoch_begun(struct meta *m, int error)
+static void begin_fail(struct meta *m, int error, const char *what)
 {
-    if (error) {
-        start_fail(m, error, "the new epoch cannot be written: %s", error_text(error));
+    if (m->state == META_OPENING) {
+        start_fail(m, error, "%s: %s", what, error_text(error));
         return;
     }
-    register_and_grow(m);
+    log_warn(io_logger(m->io), "meta", "%s: %s", what, error_text(error));
+    raft_resign(m->quorum.raft, io_now(m->io));
 }
 
-/* The value of the VotersRecord that describes this node as the only voter. */
-static int encode_voters(struct meta *m, struct wire_writer *out)
+/* Something of the epoch is committed, and the image has everything before it. */
+static void epoch_begun(struct meta *m, int error)
 {
-    struct voters_record_endpoints end_point = {
-        .name = wire_string_of(m->options.endpoints[0].name),
-        .host = wire_string_of(m->options.endpoints[0].host),
-        .port = m->options.endpoints[0].port,
-    };
-    struct voters_record_voters voter;
-    voters_record_voters_init(&voter);
-    voter.voter_id = m->identity.node_id;
-    voter.voter_directory_id = m->identity.directory_id;
-    voter.endpoints = &end_point;
-    voter.endpoints_count = 1;
-    voter.kraft_version_feature.max_supported_version = 1;
-    struct voters_record r = {.voters = &voter, .voters_count = 1};
-    return voters_record_encode(&r, out, 0);
+    if (error == ERR_NOT_CONTROLLER) {
+        return; /* deposed before it could begin */
+    }
+    if (error) {
+        begin_fail(m, error, "the new epoch cannot be written");
+        return;
+    }
+    m->leading = true;
+    if (m->state == META_OPENING) {
+        register_and_grow(m);
+    } else {
+        meta_decide(m);
+    }
 }
 
-static int put_leader_change(struct meta *m, int64_t now)
+static const struct image *newest_image(const struct meta *m)
 {
-    struct leader_change_message_voter voter = {m->identity.node_id, m->identity.directory_id};
+    return m->ahead && image_offset(m->ahead) > image_offset(m->image) ? m->ahead : m->image;
+}
+
+static int put_leader_change(struct meta *m, struct batch_builder *b, int64_t now)
+{
+    struct leader_change_message_voter voters[RAFT_VOTERS_MAX];
+    struct raft_voters ids = raft_status(m->quorum.raft).voters;
+    for (uint32_t i = 0; i < ids.count; i++) {
+        voters[i] = (struct leader_change_message_voter){ids.ids[i].node, ids.ids[i].directory};
+    }
     const struct leader_change_message change = {
         .version = 1,
         .leader_id = m->identity.node_id,
-        .voters = &voter,
-        .voters_count = 1,
-        .granting_voters = &voter,
-        .granting_voters_count = 1,
+        .voters = voters,
+        .voters_count = (int32_t)ids.count,
     };
-    return control_append(&m->start->batch, m->memory, CONTROL_LEADER_CHANGE,
-                          &leader_change_message_message, 1, &change, now);
+    return control_append(b, m->memory, CONTROL_LEADER_CHANGE, &leader_change_message_message, 1,
+                          &change, now);
 }
 
-static int put_epoch_records(struct meta *m, int64_t now)
+/* Those in force with their addresses; this node's are what it advertises now. False: somebody's is not known. */
+static bool voters_now(struct meta *m, struct voters *out)
 {
-    struct batch_builder *b = &m->start->batch;
-    struct wire_writer voters;
-    int error = put_leader_change(m, now);
-    if (!error && image_kraft_version(m->image) == 0) {
+    struct raft_voters ids = raft_status(m->quorum.raft).voters;
+    out->count = ids.count;
+    for (uint32_t i = 0; i < ids.count; i++) {
+        struct voter *v = &out->list[i];
+        const struct voter *known = voters_find(&m->voters, ids.ids[i].node);
+        if (ids.ids[i].node == m->identity.node_id) {
+            *v = meta_own_voter(m);
+        } else if (known) {
+            *v = *known;
+        } else {
+            return false;
+        }
+        v->id = ids.ids[i];
+    }
+    return true;
+}
+
+static int put_voters(struct meta *m, struct batch_builder *b, int64_t now)
+{
+    struct wire_writer value;
+    struct voters voters;
+    if (!voters_now(m, &voters)) {
+        return 0;
+    }
+    wire_writer_init(&value, m->memory, VOTERS_BYTES_MAX);
+    int error = voters_encode(&voters, &value);
+    struct bytes bytes = bytes_of(value.data, value.size);
+    if (!error && !bytes_equal(image_voters(newest_image(m)), bytes)) {
+        error = control_append_bytes(b, CONTROL_VOTERS, bytes, now);
+    }
+    wire_writer_deinit(&value);
+    return error;
+}
+
+static int put_epoch_records(struct meta *m, struct batch_builder *b, int64_t now)
+{
+    int error = put_leader_change(m, b, now);
+    if (!error && image_kraft_version(newest_image(m)) == 0) {
         const struct kraft_version_record kraft = {.kraft_version = 1};
         error = control_append(b, m->memory, CONTROL_KRAFT_VERSION, &kraft_version_record_message,
                                0, &kraft, now);
     }
-    wire_writer_init(&voters, m->memory, 4096);
-    if (!error) {
-        error = encode_voters(m, &voters);
-    }
-    if (!error && !bytes_equal(image_voters(m->image), bytes_of(voters.data, voters.size))) {
-        error = control_append_bytes(b, CONTROL_VOTERS, bytes_of(voters.data, voters.size), now);
-    }
-    wire_writer_deinit(&voters);
-    return error;
+    return error ? error : put_voters(m, b, now);
 }
 
 /* This node is voted for, durably: the epoch's first record follows. */
 void start_lead(struct meta *m, int32_t epoch)
 {
-    struct meta_start *s = m->start;
+    struct batch_builder *b = &m->proposal.batch;
     struct bytes batch;
-    assert(m->state == META_OPENING && epoch > image_epoch(m->image));
     m->epoch = epoch;
+    if (m->state == META_CLOSING) {
+        return;
+    }
+    if (m->appending) {
+        m->lead_waits = true;
+        return;
+    }
     struct batch_options options = batch_options_default();
     options.attributes = BATCH_CONTROL;
     options.base_offset = log_status(m->log).end_offset;
     options.leader_epoch = m->epoch;
-    int error = put_epoch_records(m, io_wall_ms(m->io));
+    batch_builder_reset(b);
+    int error = put_epoch_records(m, b, io_wall_ms(m->io));
     if (!error) {
-        error = batch_finish(&s->batch, &options, &batch);
+        error = batch_finish(b, &options, &batch);
     }
-    struct image *next = error ? NULL : image_fork(m->image);
-    if (!next) {
-        start_fail(m, error ? error : ERR_NO_MEMORY, "no memory for the first records");
-        return;
-    }
-    error = records_apply_batch(next, batch.data, batch.size, m->memory, s->why);
     if (error) {
-        image_release(next);
-        start_fail(m, error, "the new epoch does not follow the log: %s", s->why);
+        begin_fail(m, error, "the first records of an epoch cannot be made");
         return;
     }
-    meta_show(m, next);
     log_begin_epoch(m->log, m->epoch);
-    meta_append(m, batch, epoch_begun);
+    meta_append(m, batch, NULL, NULL, epoch_begun);
 }
 
-/* The voters of the log must be this node and no other. */
-static int check_voters(struct meta *m)
+struct voter meta_own_voter(const struct meta *m)
+{
+    const struct image_endpoint *e = &m->options.endpoints[0];
+    struct voter v = {.id = {m->identity.node_id, m->identity.directory_id}, .port = e->port};
+    snprintf(v.name, sizeof v.name, "%s", e->name);
+    snprintf(v.host, sizeof v.host, "%s", e->host);
+    return v;
+}
+
+/* The voters that the log begins with: the snapshot's, or this node's alone when it founds the cluster. */
+static int voters_at_start(struct meta *m, struct voters *out)
 {
     struct bytes value = image_voters(m->image);
-    struct arena arena;
-    struct voters_record r;
-    if (value.size == 0) {
-        return 0;
+    if (value.size > 0) {
+        return voters_decode(out, value, m->memory);
     }
-    struct reader in = reader_of(value.data, value.size);
-    arena_init(&arena, m->memory, RECORDS_ARENA_LIMIT);
-    int error = voters_record_decode(&r, &in, 0, &arena);
-    bool own = !error && r.voters_count == 1 && r.voters[0].voter_id == m->identity.node_id &&
-               uuid_equal(r.voters[0].voter_directory_id, m->identity.directory_id);
-    arena_deinit(&arena);
-    return own ? 0 : ERR_INCONSISTENT_VOTER_SET;
+    out->count = 1;
+    out->list[0] = meta_own_voter(m);
+    return 0;
+}
+
+/* A node under this id votes, but in another directory: this one is a copy, or the other was lost. */
+static bool voter_elsewhere(const struct meta *m)
+{
+    const struct voter *v = voters_find(&m->voters, m->identity.node_id);
+    return v && !uuid_equal(v->id.directory, m->identity.directory_id);
 }
 
 void start_begin(struct meta *m)
 {
-    int32_t known = image_epoch(m->image);
-    if (check_voters(m) != 0) {
-        start_fail(m, ERR_INCONSISTENT_VOTER_SET,
-                   "%s: the voters in the metadata log are not this node in this directory alone; "
-                   "this leatd serves clusters of one node",
-                   m->options.root);
+    int32_t known = image_epoch(m->ahead);
+    struct voters voters;
+    int error = voters_at_start(m, &voters);
+    if (m->voters.count == 0) {
+        m->voters = voters;
+    }
+    if (error || voter_elsewhere(m)) {
+        start_fail(
+            m, ERR_INCONSISTENT_VOTER_SET,
+            "%s: the metadata log says that node %d votes in another directory: this one is a "
+            "copy of it, or the other was lost",
+            m->options.root, (int)m->identity.node_id);
         return;
     }
     if (known > m->vote.epoch) {
@@ -322,8 +372,8 @@ void start_begin(struct meta *m)
         start_fail(m, ERR_DAMAGED, "%s: the epoch has no successor", m->options.root);
         return;
     }
-    m->vote.founded = m->vote.founded || image_offset(m->image) >= 0;
-    int error = quorum_begin(m, &m->start->history);
+    m->vote.founded = m->vote.founded || image_offset(m->ahead) >= 0;
+    error = quorum_begin(m, &m->start->history, &voters);
     quorum_history_free(m, &m->start->history);
     if (error) {
         start_fail(m, error, "%s: the quorum cannot begin: %s", m->options.root, error_text(error));

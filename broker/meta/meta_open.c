@@ -12,10 +12,10 @@
  * there a crash leaves a directory that the next start founds on; after it, an empty log is damage
  * (M3).
  *
- *   O1  meta.properties appears after the vote file, in one rename: a directory that has it has
- * both. O2  What cannot be read is damage, never an empty state: it is said with file and place. O3
- * The image before the first own record is that of the newest snapshot and every committed record
- *       behind it. */
+ *   O1  meta.properties appears after the vote file, in one rename: a directory that has it has both.
+ *   O2  What cannot be read is damage, never an empty state: it is said with file and place.
+ *   O3  The image is that of the newest snapshot until the quorum says what behind it is committed;
+ *       `ahead` is that of the whole log. */
 #include "meta/meta_start.h"
 
 #include <errno.h>
@@ -28,19 +28,13 @@ static const char accept_hint[] = "to go on with what can be read, start once wi
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
-static void tell(struct meta *m)
+void start_failed(struct meta *m)
 {
     struct meta_open *open = m->open;
     int error = m->start->error;
-    m->logs = NULL;
     meta_free(m);
     open->meta = NULL;
     open->done(open, error);
-}
-
-static void failed_logs_closed(struct log_set_close *close)
-{
-    tell(container_of(close, struct meta, log_close));
 }
 
 void start_fail(struct meta *m, int error, const char *format, ...)
@@ -55,61 +49,18 @@ void start_fail(struct meta *m, int error, const char *format, ...)
     proposal_drop(&m->proposal);
     image_release(m->start->draft);
     m->start->draft = NULL;
-    batch_builder_deinit(&m->start->batch);
     memory_free(m->memory, m->start->buffer);
     m->start->buffer = NULL;
     quorum_history_free(m, &m->start->history);
     io_file_close(m->io, m->start->file);
     m->start->file = NULL;
-    if (!m->logs) {
-        tell(m);
-        return;
-    }
-    m->log_close.done = failed_logs_closed;
-    log_set_close(m->logs, &m->log_close);
+    m->state = META_CLOSING;
+    meta_close_next(m);
 }
 
 /* --- replay of the log ------------------------------------------------------------------------ */
 
 static void replay_next(struct meta *m);
-
-/* Applies the batches that were read, copied together: a slice need not end where a batch does. */
-static int apply_read(struct meta *m)
-{
-    struct meta_start *s = m->start;
-    size_t at = 0, size = s->read.size;
-    uint8_t *bytes = memory_alloc(m->memory, size + 1);
-    if (!bytes) {
-        snprintf(s->why, sizeof s->why, "out of memory");
-        return ERR_NO_MEMORY;
-    }
-    for (uint32_t i = 0; i < s->read.slice_count; i++) {
-        struct slice *slice = &s->read.slices[i];
-        assert(slice->size <= size - at);
-        memcpy(bytes + at, slice->data, slice->size);
-        at += slice->size;
-    }
-    assert(at == size);
-    int error = 0;
-    for (at = 0; at < size && !error;) {
-        uint32_t next = size - at < BATCH_LENGTH_FROM ? 0 : batch_size_peek(bytes + at);
-        if (next == 0 || next > size - at) {
-            snprintf(s->why, sizeof s->why, "a batch behind offset %" PRId64 " is malformed",
-                     image_offset(s->draft));
-            error = ERR_MALFORMED;
-            break;
-        }
-        error = records_apply_batch(s->draft, bytes + at, next, m->memory, s->why);
-        if (!error && (error = quorum_history_add(m, &s->history, bytes + at, next)) != 0) {
-            snprintf(s->why, sizeof s->why, "the batch behind offset %" PRId64 " does not follow",
-                     image_offset(s->draft));
-        }
-        at += next;
-        m->bytes_since_snapshot += next;
-    }
-    memory_free(m->memory, bytes);
-    return error;
-}
 
 static void replay_read(struct log_read *r, int error)
 {
@@ -124,10 +75,7 @@ static void replay_read(struct log_read *r, int error)
             error == ERR_DAMAGED ? "; restore the file from a copy" : "");
         return;
     }
-    error = apply_read(m);
-    for (uint32_t i = 0; i < r->slice_count; i++) {
-        slice_release(&r->slices[i]);
-    }
+    error = meta_log_apply(m, r, s->draft, &s->history, s->why);
     if (error) {
         int kind = error == ERR_NO_MEMORY || error == ERR_UNSUPPORTED_VERSION ? error : ERR_DAMAGED;
         start_fail(m, kind, "the metadata log %s/topics/__cluster_metadata-0: %s", m->options.root,
@@ -141,9 +89,8 @@ static void replay_read(struct log_read *r, int error)
 static void replay_end(struct meta *m)
 {
     struct meta_start *s = m->start;
-    struct image *image = s->draft;
+    m->ahead = s->draft;
     s->draft = NULL;
-    meta_show(m, image);
     start_begin(m);
 }
 
@@ -186,6 +133,13 @@ static void replay_start(struct meta *m)
                    "%s: the metadata log is empty, but this cluster was founded: it is lost; "
                    "restore the directory from a copy",
                    m->options.root);
+        return;
+    }
+    m->committed = from;
+    meta_show(m, s->draft);
+    s->draft = image_fork(m->image);
+    if (!s->draft) {
+        start_fail(m, ERR_NO_MEMORY, "no memory for the metadata");
         return;
     }
     s->next_offset = from;
@@ -579,8 +533,9 @@ void meta_open(struct io *io, struct meta_open *o, const struct meta_options *op
     s->meta = m;
     list_init(&m->waiting);
     list_init(&m->deciding);
+    list_init(&m->follow_waiting);
+    m->append_end = -1;
     set_options(m, options);
-    batch_builder_init(&s->batch, memory, m->options.journal_file_bytes - META_BATCH_SLACK);
     s->load.done = identity_loaded;
     file_load(io, &s->load, s->path, IDENTITY_SIZE_MAX);
 }

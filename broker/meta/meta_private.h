@@ -57,25 +57,42 @@ struct meta {
     struct vote vote;
     bool vote_lost; /* no copy could be read, and the operator has accepted that */
     struct quorum quorum;
+    struct voters voters; /* the newest that the log has told of: for their addresses */
 
     struct log_options log_options;
     struct log_set *logs;
     struct log *log;
 
     struct image_home *home;
-    const struct image *image; /* of everything committed */
+    const struct image *image; /* of what is committed, as far as it has been applied */
+    struct image *ahead;       /* a draft with all that the log held at the start; NULL: none */
+    int64_t committed;         /* the quorum's word: everything below it is */
     int32_t epoch;             /* ours, as the leader of the quorum */
+    bool leading;              /* and something of it is committed: decides */
+    bool lead_waits;           /* for the append of an earlier epoch to come back */
     int64_t broker_epoch;
 
     struct list waiting;  /* operations, in order of arrival */
     struct list deciding; /* of the batch on its way */
     struct proposal proposal;
     struct io_turn turn;
+
+    /* meta_log.c's */
     struct log_append append;
-    bool busy;             /* a batch is on its way */
-    uint32_t append_count; /* its records */
-    int64_t append_end;    /* the offset behind it, once it is in the log */
-    void (*committed)(struct meta *m, int error);
+    bool appending;                   /* it is in flight, whoever leads by now */
+    bool busy;                        /* somebody waits for it to be committed */
+    uint32_t append_count;            /* its records */
+    int64_t append_end;               /* the offset behind it, once it is in the log */
+    struct image *append_image;       /* the draft after it; NULL: it is read */
+    struct raft_voters append_voters; /* that it puts in force; none: it leaves them */
+    uint64_t append_generation;
+    void (*append_committed)(struct meta *m, int error);
+    uint64_t log_generation; /* grows with each truncation */
+    bool append_in_log;      /* appended() has come */
+    struct list follow_waiting;
+    uint32_t following; /* fetched groups and truncations in flight */
+    bool applying;
+    struct log_read apply;
 
     uint64_t bytes_since_snapshot;
     struct snapshot_id last_snapshot; /* end_offset 0: none */
@@ -85,22 +102,55 @@ struct meta {
     struct meta_start *start; /* while opening: meta_open.c's */
     struct meta_close *close; /* while closing */
     struct log_set_close log_close;
+    bool logs_closing;
 };
 
 extern const struct uuid meta_log_id; /* Kafka's: fifteen zero bytes and a one */
 
-/* Appends a batch of this leader; `committed` is called when the quorum has it, or with the error when
- * nothing was appended. One at a time. */
-void meta_append(struct meta *m, struct bytes batch, void (*committed)(struct meta *m, int error));
+/* --- meta_log.c ------------------------------------------------------------------------------- */
+
+/* Appends a batch of this leader. `after` is the draft that it makes of the newest image, and is taken; NULL: the
+ * batch is read again. `voters` are put in force, NULL: none. `committed` is called when the image has it, or
+ * with the error: ERR_NOT_CONTROLLER, nobody knows what becomes of it; others, nothing was appended. One at a
+ * time. */
+void meta_append(struct meta *m, struct bytes batch, struct image *after,
+                 const struct raft_voters *voters, void (*committed)(struct meta *m, int error));
 
 /* From the quorum: everything below `offset` is committed, and durable here. */
 void meta_committed(struct meta *m, int64_t offset);
 
+/* From the quorum: this node leads no more. */
+void meta_deposed(struct meta *m);
+
+/* From the quorum: whole batches of the leader's log that follow this one, copied; told to it by
+ * quorum_flushed() when they are durable. */
+void meta_follow(struct meta *m, const uint8_t *bytes, const struct raft_batch *batches,
+                 const uint32_t *sizes, uint32_t count);
+
+/* From the quorum: the log ends at `offset`. */
+void meta_truncate(struct meta *m, int64_t offset);
+
+/* Applies what was read to a draft, adds it to `history` (NULL: not), and gives its slices back. */
+int meta_log_apply(struct meta *m, struct log_read *r, struct image *draft,
+                   struct quorum_history *history, char why[static RECORDS_WHY_SIZE]) MUST_CHECK;
+
+bool meta_log_busy(const struct meta *m);
+
+/* Something that was in flight has ended. */
+void meta_log_idle(struct meta *m);
+
+/* --- others ----------------------------------------------------------------------------------- */
+
 /* From the quorum: this node leads `epoch` (meta_begin.c). */
 void start_lead(struct meta *m, int32_t epoch);
 
-/* The image after the batch that was committed takes the place of the old one; takes the reference.
- */
+/* This node, as a voter. */
+struct voter meta_own_voter(const struct meta *m);
+
+/* Decides what waits (meta.c). */
+void meta_decide(struct meta *m);
+
+/* `next` takes the place of the image; takes the reference. */
 void meta_show(struct meta *m, struct image *next);
 
 /* Frees everything but the log set, which is closed. */

@@ -32,8 +32,7 @@ struct meta_start {
 
     struct quorum_history history; /* of the log behind the snapshot */
 
-    struct batch_builder batch; /* of control records */
-    uint32_t topic;             /* the next partition whose epoch is to grow */
+    uint32_t topic; /* the next partition whose epoch is to grow */
     int32_t partition;
     bool registered;
 };
@@ -42,5 +41,8 @@ struct meta_start {
 void start_fail(struct meta *m, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The image of the past is there: begins the next epoch. */
+/* Everything is closed: tells of the error. */
+void start_failed(struct meta *m);
+
+/* What the log holds is known: begins the quorum. */
 void start_begin(struct meta *m);

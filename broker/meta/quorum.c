@@ -10,6 +10,7 @@
 #include "meta/meta_private.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 enum { RUNS_FIRST = 16 };
 
@@ -35,27 +36,41 @@ int quorum_history_add(struct meta *m, struct quorum_history *h, const void *bat
 {
     struct batch_header header;
     struct raft_batch *last = h->count > 0 ? &h->runs[h->count - 1] : NULL;
-    if (batch_header_read(&header, batch, size) != 0) {
+    struct voters voters;
+    int puts = 0;
+    if (batch_header_read(&header, batch, size) != 0 ||
+        (puts = voters_of_batch(&voters, batch, size, m->memory)) < 0) {
         return ERR_MALFORMED;
     }
     int64_t end = batch_last_offset(&header) + 1;
     if (last && (header.base_offset != last->end || header.leader_epoch < last->epoch)) {
         return ERR_MALFORMED;
     }
-    if (last && header.leader_epoch == last->epoch) {
+    if (last && header.leader_epoch == last->epoch && !puts) {
         last->end = end;
         return 0;
     }
     if (h->count == h->room && runs_grow(m, h) != 0) {
         return ERR_NO_MEMORY;
     }
-    h->runs[h->count++] =
-        (struct raft_batch){.base = header.base_offset, .end = end, .epoch = header.leader_epoch};
+    struct raft_voters *ids = puts ? memory_alloc(m->memory, sizeof *ids) : NULL;
+    if (puts && !ids) {
+        return ERR_NO_MEMORY;
+    }
+    if (puts) {
+        *ids = voters_ids(&voters);
+        m->voters = voters;
+    }
+    h->runs[h->count++] = (struct raft_batch){
+        .base = header.base_offset, .end = end, .epoch = header.leader_epoch, .voters = ids};
     return 0;
 }
 
 void quorum_history_free(struct meta *m, struct quorum_history *h)
 {
+    for (uint32_t i = 0; i < h->count; i++) {
+        memory_free(m->memory, (void *)h->runs[i].voters);
+    }
     memory_free(m->memory, h->runs);
     *h = (struct quorum_history){0};
 }
@@ -63,6 +78,12 @@ void quorum_history_free(struct meta *m, struct quorum_history *h)
 /* --- the vote file ---------------------------------------------------------------------------- */
 
 static void quorum_run(struct meta *m);
+
+/* Not begun, or its log is being closed: nothing happens any more. */
+static bool quorum_live(const struct meta *m)
+{
+    return m->quorum.raft && !m->logs_closing;
+}
 
 static void copy_write(struct meta *m)
 {
@@ -83,12 +104,15 @@ static void stored(struct meta *m)
     }
     void (*told)(struct meta *) = q->stored;
     q->stored = NULL;
+    if (q->writing > q->voted && quorum_live(m)) {
+        q->voted = q->writing;
+        raft_voted(q->raft, io_now(m->io), q->voted);
+    }
     if (told) {
         told(m);
-        return;
     }
-    raft_voted(q->raft, io_now(m->io), q->writing);
     quorum_run(m);
+    meta_log_idle(m);
 }
 
 static void copy_written(struct io_op *op, int64_t result)
@@ -134,7 +158,7 @@ static void store(struct meta *m)
 
 void quorum_store(struct meta *m, void (*done)(struct meta *m))
 {
-    assert(!quorum_busy(m) && done);
+    assert(!m->quorum.stored && done);
     m->quorum.stored = done;
     store(m);
 }
@@ -152,8 +176,9 @@ static void save_vote(struct meta *m, const struct raft_vote *vote)
 }
 
 struct outcome {
-    bool lead;
-    int64_t committed; /* -1: nothing new */
+    bool lead, deposed;
+    int64_t committed;    /* -1: nothing new */
+    struct raft_end load; /* epoch -1: nothing */
 };
 
 static void carry_out(struct meta *m, const struct raft_effect *e, struct outcome *out)
@@ -166,7 +191,8 @@ static void carry_out(struct meta *m, const struct raft_effect *e, struct outcom
         out->lead = true;
         break;
     case RAFT_FOLLOW:
-        assert(m->state == META_OPENING); /* the only voter is not deposed */
+        out->lead = false;
+        out->deposed = true;
         break;
     case RAFT_COMMITTED:
         out->committed = e->offset;
@@ -175,15 +201,34 @@ static void carry_out(struct meta *m, const struct raft_effect *e, struct outcom
         io_fatal(m->io,
                  "the metadata log in %s cannot go on: %s; restore the directory from a copy",
                  m->options.root, e->why);
-    case RAFT_SEND:
     case RAFT_APPEND:
+        assert(m->quorum.fetched && e->count <= m->quorum.fetched->count);
+        meta_follow(m, m->quorum.fetched->bytes, m->quorum.fetched->batches,
+                    m->quorum.fetched->sizes, e->count);
+        break;
     case RAFT_TRUNCATE:
+        meta_truncate(m, e->offset);
+        break;
+    case RAFT_SEND:
+        m->quorum.send(m, &e->message);
+        break;
     case RAFT_LOAD:
+        out->load = e->end;
+        break;
     case RAFT_READABLE:
     case RAFT_UNREADABLE:
-        assert(false); /* these are of quorums of more than one voter, and of reads */
-        break;
+        break; /* no reads are asked for */
     }
+}
+
+/* The leader's log begins behind what is here. */
+static void quorum_load(struct meta *m, struct raft_end end)
+{
+    log_error(io_logger(m->io), "meta",
+              "the leader's metadata log begins at a snapshot (offset=%" PRId64
+              ") that cannot be fetched yet: this node stays behind",
+              end.offset);
+    raft_load_failed(m->quorum.raft, io_now(m->io));
 }
 
 static void timer_done(struct io_op *op, int64_t result);
@@ -196,7 +241,7 @@ struct quorum_timer {
 
 static void timer_set(struct meta *m)
 {
-    struct quorum_timer *t = container_of(m->quorum.timer, struct quorum_timer, op);
+    struct quorum_timer *t = m->quorum.timer;
     uint64_t deadline = raft_deadline(m->quorum.raft);
     if (!io_op_idle(&t->op)) {
         io_cancel(m->io, &t->op); /* and is set anew when that is done */
@@ -214,6 +259,9 @@ static void timer_done(struct io_op *op, int64_t result)
         memory_free(io_memory(t->io), t);
         return;
     }
+    if (!quorum_live(m)) {
+        return;
+    }
     if (io_now(m->io) >= raft_deadline(m->quorum.raft)) {
         raft_tick(m->quorum.raft, io_now(m->io));
     }
@@ -224,12 +272,12 @@ static void quorum_run(struct meta *m)
 {
     struct quorum *q = &m->quorum;
     uint32_t count;
-    if (q->running) {
+    if (q->running || !quorum_live(m)) {
         return;
     }
     q->running = true;
-    for (;;) {
-        struct outcome out = {.committed = -1};
+    while (quorum_live(m)) {
+        struct outcome out = {.committed = -1, .load.epoch = -1};
         const struct raft_effect *effects = raft_effects(q->raft, &count);
         if (count == 0) {
             break;
@@ -238,20 +286,28 @@ static void quorum_run(struct meta *m)
             carry_out(m, &effects[i], &out);
         }
         raft_effects_done(q->raft);
+        if (out.deposed) {
+            meta_deposed(m);
+        }
         if (out.committed >= 0) {
             meta_committed(m, out.committed);
+        }
+        if (out.load.epoch >= 0) {
+            quorum_load(m, out.load);
         }
         if (out.lead) {
             start_lead(m, raft_status(q->raft).epoch);
         }
     }
     q->running = false;
-    timer_set(m);
+    if (quorum_live(m)) {
+        timer_set(m);
+    }
 }
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-int quorum_begin(struct meta *m, const struct quorum_history *h)
+int quorum_begin(struct meta *m, const struct quorum_history *h, const struct voters *voters)
 {
     struct quorum *q = &m->quorum;
     struct snapshot_id last = m->last_snapshot;
@@ -260,7 +316,7 @@ int quorum_begin(struct meta *m, const struct quorum_history *h)
     struct raft_start start = {
         .vote = {.epoch = m->vote.epoch, .voted = {m->vote.voted_id, m->vote.voted_directory_id}},
         .snapshot = {last.end_offset > 0 ? last.epoch : -1, last.end_offset},
-        .voters = {.count = 1, .ids = {self}},
+        .voters = voters_ids(voters),
         .batches = h->runs,
         .batch_count = h->count,
     };
@@ -279,29 +335,49 @@ int quorum_begin(struct meta *m, const struct quorum_history *h)
         return error;
     }
     *t = (struct quorum_timer){.io = m->io, .meta = m};
-    q->timer = &t->op;
+    q->timer = t;
     q->raft = raft;
     raft_tick(raft, io_now(m->io));
     quorum_run(m);
     return 0;
 }
 
-void quorum_appended(struct meta *m, int64_t end)
+void quorum_receive(struct meta *m, const struct raft_message *message,
+                    const struct quorum_fetched *fetched)
 {
-    raft_appended(m->quorum.raft, io_now(m->io), end, NULL);
+    struct quorum *q = &m->quorum;
+    assert(!q->running);
+    if (!quorum_live(m)) {
+        return;
+    }
+    q->fetched = fetched;
+    raft_receive(q->raft, io_now(m->io), message);
     quorum_run(m);
+    q->fetched = NULL;
+}
+
+void quorum_appended(struct meta *m, int64_t end, const struct raft_voters *voters)
+{
+    if (quorum_live(m)) {
+        raft_appended(m->quorum.raft, io_now(m->io), end, voters);
+        quorum_run(m);
+    }
 }
 
 void quorum_flushed(struct meta *m, int64_t end)
 {
-    raft_flushed(m->quorum.raft, io_now(m->io), end);
-    quorum_run(m);
+    if (quorum_live(m)) {
+        raft_flushed(m->quorum.raft, io_now(m->io), end);
+        quorum_run(m);
+    }
 }
 
 void quorum_snapshot_taken(struct meta *m, struct raft_end end)
 {
-    raft_snapshot_taken(m->quorum.raft, end);
-    quorum_run(m);
+    if (quorum_live(m)) {
+        raft_snapshot_taken(m->quorum.raft, end);
+        quorum_run(m);
+    }
 }
 
 bool quorum_busy(const struct meta *m)
@@ -316,7 +392,7 @@ void quorum_end(struct meta *m)
     io_file_close(m->io, q->file);
     q->file = NULL;
     if (q->raft) {
-        struct quorum_timer *t = container_of(q->timer, struct quorum_timer, op);
+        struct quorum_timer *t = q->timer;
         memory_free(m->memory, q->raft);
         q->raft = NULL;
         q->timer = NULL;

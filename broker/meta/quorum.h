@@ -8,9 +8,7 @@
  *                               --COMMITTED--> meta_committed(): what was appended below it has happened
  *
  * The core decides who leads and what is committed; nothing else in meta does. Events may come from inside
- * of the two calls: their effects are carried out after them, in order.
- *
- * The quorum has one voter, this node (meta_begin.c refuses other voters): it sends nothing. */
+ * of the two calls: their effects are carried out after them, in order. */
 #pragma once
 
 #include "base/uuid.h"
@@ -18,6 +16,7 @@
 #include "raft/raft.h"
 
 #include "meta/identity.h"
+#include "meta/voters.h"
 
 struct meta;
 
@@ -27,11 +26,24 @@ struct quorum_history {
     uint32_t count, room;
 };
 
+/* Whole batches that a fetch has brought, one behind the other. */
+struct quorum_fetched {
+    const uint8_t *bytes;
+    const struct raft_batch *batches;
+    const uint32_t *sizes; /* of each, in bytes */
+    uint32_t count;
+};
+
+struct quorum_timer;
+
 struct quorum {
-    struct raft *raft;    /* NULL: not begun */
-    struct io_op *timer;  /* of its own memory: it may be in flight when meta ends */
-    uint64_t asked;       /* sequence of the newest vote that the core wants durable */
-    uint64_t writing;     /* and of the one that is being written */
+    struct raft *raft;          /* NULL: not begun */
+    struct quorum_timer *timer; /* of its own memory: it may be in flight when meta ends */
+    const struct quorum_fetched *fetched;                             /* by the answer in hand */
+    void (*send)(struct meta *m, const struct raft_message *message); /* may lose it */
+    uint64_t asked;       /* sequence of the newest vote that the core wants durable, */
+    uint64_t writing;     /* of the one that is being written, */
+    uint64_t voted;       /* and of the last that the core was told of */
     bool running;         /* effects are being carried out */
     bool storing;         /* the vote file is being written, */
     bool store_again;     /* and is behind what it should hold */
@@ -49,14 +61,22 @@ int quorum_history_add(struct meta *m, struct quorum_history *h, const void *bat
                        size_t size) MUST_CHECK;
 void quorum_history_free(struct meta *m, struct quorum_history *h);
 
-/* Begins with m->vote, which is durable, and the log up to its end. 0, ERR_NO_MEMORY, ERR_DAMAGED. */
-int quorum_begin(struct meta *m, const struct quorum_history *h) MUST_CHECK;
+/* Begins with m->vote, which is durable, and the log up to its end; `voters` are those of the snapshot, or
+ * that the cluster is founded with. 0, ERR_NO_MEMORY, ERR_DAMAGED. */
+int quorum_begin(struct meta *m, const struct quorum_history *h,
+                 const struct voters *voters) MUST_CHECK;
 
-/* Writes m->vote as it is now; `stored` when both copies hold it. */
+/* Writes m->vote as it is now; `stored` when both copies hold it. One at a time. */
 void quorum_store(struct meta *m, void (*stored)(struct meta *m));
 
-/* News of the log: it has grown to `end`, is durable up to `end`, begins with a snapshot. */
-void quorum_appended(struct meta *m, int64_t end);
+/* A message of another replica has come; `fetched`: with the answer to a fetch, else NULL. Both are lent. Not from
+ * inside of send(). */
+void quorum_receive(struct meta *m, const struct raft_message *message,
+                    const struct quorum_fetched *fetched);
+
+/* News of the log: it has grown to `end`, by a batch that puts `voters` in force (NULL: none), is durable up to
+ * `end`, begins with a snapshot. */
+void quorum_appended(struct meta *m, int64_t end, const struct raft_voters *voters);
 void quorum_flushed(struct meta *m, int64_t end);
 void quorum_snapshot_taken(struct meta *m, struct raft_end end);
 

@@ -450,6 +450,14 @@ int proposal_finish(struct proposal *p, int32_t leader_epoch, struct bytes *out)
     return error;
 }
 
+struct image *proposal_take(struct proposal *p)
+{
+    struct image *image = p->image;
+    assert(image && !p->candidate);
+    p->image = NULL;
+    return image;
+}
+
 int control_append_bytes(struct batch_builder *b, enum control_kind kind, struct bytes value,
                          int64_t timestamp)
 {

@@ -97,7 +97,10 @@ int64_t proposal_next_offset(const struct proposal *p);
 /* At least one record was kept: *out is lent until the next begin. The image's position moves. */
 int proposal_finish(struct proposal *p, int32_t leader_epoch, struct bytes *out) MUST_CHECK;
 
-/* Ends without a batch, or after its fate is known: forgets the draft. */
+/* The draft after the finished batch, which is the caller's from here on; the batch's bytes stay lent. */
+struct image *proposal_take(struct proposal *p);
+
+/* Ends without a batch: forgets the draft. */
 void proposal_drop(struct proposal *p);
 
 /* Adds a control record to a batch in the making; finish with BATCH_CONTROL. */

@@ -60,7 +60,7 @@ Test(voters, what_was_written_is_read)
         cr_assert_eq(voters_decode(&f.out, encode(&f, &v), &f.memory), 0);
         same(&v, &f.out);
         struct raft_voters ids = voters_ids(&v);
-    cr_assert(raft_voters_have(&ids, v.list[count - 1].id));
+        cr_assert(raft_voters_have(&ids, v.list[count - 1].id));
         cr_assert_eq(voters_find(&v, (int32_t)count), &v.list[count - 1]);
         cr_assert_null(voters_find(&v, 0));
         end(&f);
