@@ -118,6 +118,9 @@
     X(INELIGIBLE_REPLICA, -107, 107, false, "the replica may not join the in-sync set")            \
     X(NEW_LEADER_ELECTED, -108, 108, false, "the change elected another leader")                   \
     X(INVALID_REGISTRATION, -119, 119, false, "the registration is invalid")                       \
+    X(INVALID_VOTER_KEY, -125, 125, false, "the request is for a voter in another directory")      \
+    X(DUPLICATE_VOTER, -126, 126, false, "the node votes already")                                 \
+    X(VOTER_NOT_FOUND, -127, 127, false, "there is no such voter")                                 \
     X(REBOOTSTRAP_REQUIRED, -129, 129, false, "the client must look up its brokers anew")          \
     X(TIMEOUT, -1001, 7, true, "no answer came in time")                                           \
     X(CLOSED, -1002, 13, true, "the connection or handle is closed")                               \
