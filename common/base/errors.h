@@ -138,6 +138,7 @@
     X(INTERRUPTED, -1014, 7, true, "the call was interrupted")                                     \
     X(INVALID_ARGUMENT, -1015, 42, false, "an argument is outside its range")                      \
     X(UNSUPPORTED, -1016, 35, false, "this is not supported")                                      \
+    X(REFUSED, -1017, 13, true, "the connection was refused: nothing listens there")               \
     X(UNKNOWN_SERVER_ERROR, -1099, -1, true, "the server met an error that it did not expect")
 
 enum err {
