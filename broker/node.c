@@ -251,9 +251,11 @@ void node_stop(struct node *n)
                   "start recovers it");
         return;
     }
-    if (n->state == NODE_SERVING) {
+    if (n->state == NODE_SERVING || n->joining) {
         log_info(io_logger(node_io(n)), "node", "stopping");
+        n->joining = false;
         n->state = NODE_STOPPING;
+        meta_leave(n->meta);
         node_on_shards(n, stop_api, apis_stopped);
     }
 }

@@ -8,8 +8,9 @@
  *     <data>/meta/            the metadata log, broker/meta
  *     <data>/topics/ ...      the partitions, broker/log
  *
- * start:  lock, format -> metadata (image published) -> logs recovered -> on each shard its logs,
- *         partitions and api, with the image applied -> listening -> ready
+ * start:  lock, format -> what of the metadata stands here -> logs recovered -> on each shard its logs,
+ *         partitions and api -> (with peers: listening, for them alone) -> metadata joined, the image
+ *         applied -> listening -> ready
  * stop:   apis -> partitions -> logs of each shard -> metadata -> clean-shutdown -> stopped
  *
  * A struct node has no state outside itself and the memory that it is given, so several live in one

@@ -82,6 +82,9 @@ struct node {
     struct meta_options meta_options;
     struct meta_open meta_open;
     struct meta *meta;
+    bool listening;
+    bool joining; /* nothing but the cluster is waited for: it can be stopped */
+    bool joined;
     struct meta_close meta_close;
     struct log_options log_options;
     struct log_recover recover;

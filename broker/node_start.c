@@ -90,17 +90,36 @@ static void fail_listening(struct node *n, size_t index, int error)
 
 static void serving(struct node *n)
 {
+    n->state = NODE_SERVING;
+    say_ready(n);
+    if (n->stops_asked) {
+        n->stops_asked = 0;
+        node_stop(n);
+    }
+}
+
+static void join(struct node *n)
+{
+    n->joining = true;
+    meta_join(n->meta);
+    if (n->stops_asked) {
+        n->stops_asked = 0;
+        node_stop(n);
+    }
+}
+
+static void listening(struct node *n)
+{
     for (unsigned i = 0; i < n->options.shards; i++) {
         if (n->shards[i].failed) {
             fail_listening(n, n->shards[i].listener, n->shards[i].listen_error);
             return;
         }
     }
-    n->state = NODE_SERVING;
-    say_ready(n);
-    if (n->stops_asked) {
-        n->stops_asked = 0;
-        node_stop(n);
+    if (n->joined) {
+        serving(n);
+    } else {
+        join(n);
     }
 }
 
@@ -275,7 +294,7 @@ static void show_image(struct node_shard *s)
     node_step_done(s);
 }
 
-static void images_shown(struct node *n)
+static void listen_on_shards(struct node *n)
 {
     for (size_t i = 0; i < config_listener_count(n->config); i++) {
         if (n->reserved[i]) {
@@ -288,9 +307,20 @@ static void images_shown(struct node *n)
             return;
         }
     }
-    node_on_shards(n, listen_on_shard, serving);
+    n->listening = true;
+    node_on_shards(n, listen_on_shard, listening);
 }
 
+static void images_shown(struct node *n)
+{
+    if (n->listening) {
+        serving(n);
+    } else {
+        listen_on_shards(n);
+    }
+}
+
+/* A node with peers is reached by them before it can join, others when they are ready. */
 static void shards_open(struct node *n)
 {
     log_recovery_free(node_io(n), n->recovery);
@@ -299,8 +329,17 @@ static void shards_open(struct node *n)
         node_fail(n, NODE_EXIT_FAILURE,
                   "a shard cannot be started: out of memory or files; limits.memory and the limit "
                   "of open files decide");
-        return;
+    } else if (meta_has_peers(n->meta)) {
+        listen_on_shards(n);
+    } else {
+        join(n);
     }
+}
+
+static void meta_joined(struct node *n)
+{
+    n->joining = false;
+    n->joined = true;
     node_on_shards(n, show_image, images_shown);
 }
 
@@ -374,18 +413,31 @@ static void recover_logs(struct node *n)
 
 /* --- metadata --------------------------------------------------------------------------------- */
 
+static void meta_failed(struct node *n, int error)
+{
+    const char *why = n->meta_open.why;
+    n->meta = NULL;
+    if (error == ERR_DAMAGED) {
+        node_fail(n, NODE_EXIT_DAMAGE, "%s", why);
+        return;
+    }
+    bool foreign = error == ERR_INVALID_ARGUMENT || error == ERR_INCONSISTENT_VOTER_SET;
+    node_fail(n, foreign ? NODE_EXIT_CONFIG : NODE_EXIT_FAILURE, "%s", why);
+}
+
 static void meta_opened(struct meta_open *o, int error)
 {
     struct node *n = container_of(o, struct node, meta_open);
-    if (error == ERR_DAMAGED) {
-        node_fail(n, NODE_EXIT_DAMAGE, "%s", o->why);
-        return;
-    }
     if (error) {
-        bool foreign = error == ERR_INVALID_ARGUMENT || error == ERR_INCONSISTENT_VOTER_SET;
-        node_fail(n, foreign ? NODE_EXIT_CONFIG : NODE_EXIT_FAILURE, "%s", o->why);
-        return;
+        meta_failed(n, error);
+    } else {
+        meta_joined(n);
     }
+}
+
+static void meta_local(struct meta_open *o)
+{
+    struct node *n = container_of(o, struct node, meta_open);
     n->meta = o->meta;
     recover_logs(n);
 }
@@ -422,6 +474,7 @@ static void open_meta(struct file_sync *sync, int error)
         return;
     }
     n->meta_open.done = meta_opened;
+    n->meta_open.local = meta_local;
     meta_open(node_io(n), &n->meta_open, &n->meta_options);
 }
 

@@ -48,6 +48,9 @@ static const struct handler handlers[] = {
     {42, handle_delete_groups},
     {44, handle_incremental_alter_configs},
     {47, handle_offset_delete},
+    {52, handle_vote},
+    {53, handle_begin_quorum_epoch},
+    {54, handle_end_quorum_epoch},
     {60, handle_describe_cluster},
     {75, handle_describe_topic_partitions},
 };
@@ -144,6 +147,13 @@ const struct image *api_request_image(struct api_request *r)
     return r->image;
 }
 
+/* What other brokers ask while this one joins them; clients come again. */
+static bool before_image(int16_t key)
+{
+    return key == WIRE_API_VERSIONS || key == WIRE_VOTE || key == WIRE_BEGIN_QUORUM_EPOCH ||
+           key == WIRE_END_QUORUM_EPOCH || key == WIRE_FETCH;
+}
+
 /* --- from the net room ------------------------------------------------------------------------ */
 
 static void (*handler_find(int16_t key))(struct api_request *)
@@ -190,6 +200,10 @@ static void request_start(void *context, struct net_request *net)
         } else {
             api_close(r, "version not served");
         }
+        return;
+    }
+    if (!api->image && !before_image(r->header.key)) {
+        api_close(r, "this node has not joined its cluster yet");
         return;
     }
     if (net->size > API_OTHER_BYTES_MAX && r->header.key != KEY_PRODUCE) {
@@ -289,7 +303,6 @@ struct api *api_start(struct io *io, const struct api_options *options)
 
 int api_listen(struct api *api, uint16_t port, uint16_t *port_out)
 {
-    assert(api->image); /* what would it answer from? */
     const struct config_listener *l = config_listener(api->options.config, api->listeners);
     int error = net_listen(api->net, l->host, port, port_out);
     api->listeners += error ? 0 : 1;

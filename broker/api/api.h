@@ -62,7 +62,8 @@ struct api_options {
 /* NULL: out of memory, said in the log. */
 struct api *api_start(struct io *io, const struct api_options *options) MUST_CHECK;
 
-/* Begins to accept on the configuration's next listener, at `port` (0: any). *port_out is what it
+/* Begins to accept on the configuration's next listener. Before the first api_publish() other brokers are
+ * answered alone, about the metadata log, at `port` (0: any). *port_out is what it
  * got. Clients that come there are told the addresses that are advertised under its name. 0 or a
  * negative errno. */
 int api_listen(struct api *api, uint16_t port, uint16_t *port_out) MUST_CHECK;

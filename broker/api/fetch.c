@@ -7,6 +7,8 @@
  * for at most max_wait; an error of a partition is answered at once. */
 #include "api/fetch.h"
 
+#include "meta/quorum_wire.h"
+
 static const uint64_t ms_ns = 1000000, retry_ns = 10 * 1000000;
 
 static void fetch_round(struct fetch *f, enum fetch_state state);
@@ -387,6 +389,14 @@ void handle_fetch(struct api_request *r)
         f ? fetch_request_decode(&f->q, &r->body, api_version(r), &r->arena) : ERR_NO_MEMORY;
     if (error) {
         api_close(r, error == ERR_NO_MEMORY ? error_text(error) : "malformed request");
+        return;
+    }
+    if (fetch_of_quorum(&f->q)) {
+        quorum_fetch(r, &f->q);
+        return;
+    }
+    if (!api->image) {
+        api_close(r, "this node has not joined its cluster yet");
         return;
     }
     f->request = r;

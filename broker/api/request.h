@@ -109,6 +109,7 @@ bool api_may_log(struct api *api);
 /* One file each. */
 void handle_alter_configs(struct api_request *r);
 void handle_api_versions(struct api_request *r);
+void handle_begin_quorum_epoch(struct api_request *r);
 void handle_create_partitions(struct api_request *r);
 void handle_create_topics(struct api_request *r);
 void handle_delete_groups(struct api_request *r);
@@ -119,6 +120,7 @@ void handle_describe_configs(struct api_request *r);
 void handle_describe_groups(struct api_request *r);
 void handle_describe_log_dirs(struct api_request *r);
 void handle_describe_topic_partitions(struct api_request *r);
+void handle_end_quorum_epoch(struct api_request *r);
 void handle_fetch(struct api_request *r);
 void handle_find_coordinator(struct api_request *r);
 void handle_heartbeat(struct api_request *r);
@@ -135,6 +137,11 @@ void handle_offset_fetch(struct api_request *r);
 void handle_offset_for_leader_epoch(struct api_request *r);
 void handle_produce(struct api_request *r);
 void handle_sync_group(struct api_request *r);
+void handle_vote(struct api_request *r);
+
+/* quorum.c: a Fetch of the metadata log. */
+struct fetch_request;
+void quorum_fetch(struct api_request *r, const struct fetch_request *in);
 
 /* Whether requests of this key are served. */
 bool api_handled(int16_t key);

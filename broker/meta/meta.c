@@ -20,11 +20,26 @@ static void check(const struct meta *m)
     assert(m && m->magic == META_MAGIC);
 }
 
+/* Those of the image are newer than what is known of them, or the same. */
+static void voters_changed(struct meta *m)
+{
+    struct voters voters;
+    struct bytes value = image_voters(m->image);
+    if (value.size > 0 && voters_decode(&voters, value, m->memory) == 0) {
+        m->voters = voters;
+        links_moved(m);
+    }
+}
+
 void meta_show(struct meta *m, struct image *next)
 {
+    const struct image *before = m->image;
     image_seal(next);
-    image_release(m->image);
     m->image = next;
+    if (!before || !bytes_equal(image_voters(before), image_voters(next))) {
+        voters_changed(m);
+    }
+    image_release(before);
     if (m->state == META_ACTIVE && m->options.publish) {
         m->options.publish(m->options.publish_context, next);
     }
@@ -231,7 +246,8 @@ void meta_submit(struct meta *meta, struct io *io, struct meta_op *op)
 const char *meta_knows(const struct meta *meta, struct uuid topic_id, int32_t partition)
 {
     check(meta);
-    const struct image_topic *t = image_topic_by_id(meta->image, topic_id);
+    const struct image *newest = meta->ahead ? meta->ahead : meta->image;
+    const struct image_topic *t = image_topic_by_id(newest, topic_id);
     return t && partition >= 0 && partition < t->partition_count ? t->name : NULL;
 }
 
@@ -264,10 +280,29 @@ static void logs_closed(struct log_set_close *close)
     c->done(c);
 }
 
+void meta_leave(struct meta *m)
+{
+    if (!m->resigned) {
+        m->resigned = true;
+        quorum_resign(m);
+        serve_close(m);
+    }
+}
+
 void meta_close_next(struct meta *m)
 {
     assert(m->state == META_CLOSING);
-    if (quorum_busy(m) || meta_log_busy(m) || m->snapshot.active || m->logs_closing) {
+    if (m->busy || m->logs_closing) {
+        return;
+    }
+    meta_leave(m);
+    if (quorum_busy(m) || meta_log_busy(m) || m->snapshot.active || m->links.ends > 0) {
+        return;
+    }
+    if (!m->links.closed) {
+        links_close(m);
+    }
+    if (m->links.closing > 0) {
         return;
     }
     m->logs_closing = true;
@@ -282,8 +317,9 @@ void meta_close_next(struct meta *m)
 void meta_close(struct meta *meta, struct meta_close *c)
 {
     check(meta);
-    assert(meta->state == META_ACTIVE);
+    assert(meta->state == META_ACTIVE || meta->quorum.raft);
     meta->state = META_CLOSING;
+    meta->open = NULL;
     meta->close = c;
     answer_all(meta, &meta->waiting, ERR_CLOSED);
     meta_close_next(meta);

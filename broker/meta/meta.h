@@ -19,7 +19,9 @@
 
 #include "base/uuid.h"
 #include "io/io.h"
+#include "log/log.h"
 #include "meta/image.h"
+#include "raft/raft.h"
 
 struct meta;
 
@@ -43,12 +45,15 @@ struct meta_options {
     void *publish_context;
 };
 
-/* Recovers or founds, registers this node, begins a new leader epoch for every partition that it
- * leads. done(0): *out is set and publish() was called. Errors are said in the log. */
+/* Recovers or founds, takes part in the quorum, registers this node, begins a new leader epoch for every
+ * partition that it leads. done(0): publish() was called. Errors are said in the log. */
 struct meta_open {
     void (*done)(struct meta_open *o, int error);
-    struct meta *meta;
-    bool founded; /* this start founded the cluster */
+    /* NULL, or called in between: what stands in the directory is known, but not what of it is committed; `meta`
+     * and the ids are set, meta_knows() and meta_serve() may be used. meta_join() goes on. */
+    void (*local)(struct meta_open *o);
+    struct meta *meta; /* NULL after a failure */
+    bool founded;      /* this start founded the cluster */
     struct uuid cluster_id;
     struct uuid directory_id;
     int64_t broker_epoch;      /* of this life of the broker */
@@ -57,10 +62,18 @@ struct meta_open {
     struct io_message message; /* meta's */
 };
 void meta_open(struct io *io, struct meta_open *o, const struct meta_options *options);
+void meta_join(struct meta *meta);
+
+/* Whether others vote in the quorum, so that this node must be reachable before it can join. */
+bool meta_has_peers(const struct meta *meta);
+
+/* The node is about to stop: gives up leading the quorum, and serves others no more. Before api_stop(). */
+void meta_leave(struct meta *meta);
 
 struct meta_close {
     void (*done)(struct meta_close *c);
 };
+/* Also while it joins: then done() of the meta_open does not come. */
 void meta_close(struct meta *meta, struct meta_close *c);
 
 enum meta_kind {
@@ -118,6 +131,34 @@ struct meta_op {
 };
 void meta_submit(struct meta *meta, struct io *io, struct meta_op *op);
 
-/* For log_options.known: the topic's name if the newest image has this partition, else NULL; lent
+/* A request of another replica of the metadata log (Vote, BeginQuorumEpoch, EndQuorumEpoch, Fetch), from any
+ * shard; embedded in its owner until meta_serve_end() has called ended(). */
+struct meta_serve {
+    struct raft_message message;         /* what has come (quorum_wire.h) */
+    void (*done)(struct meta_serve *s);  /* on the shard that submitted */
+    void (*ended)(struct meta_serve *s); /* likewise */
+
+    int error;                  /* out: ERR_CLOSED, ERR_BUSY, ERR_REQUEST_TIMED_OUT; 0: */
+    struct raft_message answer; /* of BEGIN and END: epoch and leader alone */
+    struct log_read read; /* a FETCH's records: slices and size; lent until meta_serve_end() */
+
+    struct { /* meta's */
+        struct io_message post;
+        struct list link;
+        struct meta *meta;
+        struct io *io; /* of the shard that submitted */
+        uint64_t ticket, arrived_ns;
+    } priv;
+};
+void meta_serve(struct meta *meta, struct io *io, struct meta_serve *s);
+
+/* After done(): gives back what the answer lent. */
+void meta_serve_end(struct meta_serve *s);
+
+/* This replica of the metadata log; any shard, from meta_open() on. */
+struct raft_id meta_self(const struct meta *meta);
+const char *meta_cluster_id(const struct meta *meta); /* 22 characters */
+
+/* For log_options.known: the topic's name if the log has this partition, committed or not, else NULL; lent
  * until the next image. Shard 0. */
 const char *meta_knows(const struct meta *meta, struct uuid topic_id, int32_t partition);

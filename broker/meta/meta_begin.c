@@ -26,13 +26,13 @@ enum { START_CHUNK = 1000 };
 static void activate(struct meta *m)
 {
     struct meta_open *open = m->open;
+    if (m->state == META_CLOSING) {
+        return;
+    }
     memory_free(m->memory, m->start);
     m->start = NULL;
     m->open = NULL;
     m->state = META_ACTIVE;
-    open->meta = m;
-    open->cluster_id = m->identity.cluster_id;
-    open->directory_id = m->identity.directory_id;
     open->broker_epoch = m->broker_epoch;
     log_info(io_logger(m->io), "meta",
              "active epoch=%d offset=%" PRId64 " broker_epoch=%" PRId64
@@ -142,6 +142,9 @@ static void register_and_grow(struct meta *m);
 
 static void grown(struct meta *m, int error)
 {
+    if (m->state == META_CLOSING) {
+        return;
+    }
     if (error == ERR_NOT_CONTROLLER) { /* deposed: from the beginning, when it leads again */
         m->start->registered = false;
         m->start->topic = 0;
@@ -212,6 +215,9 @@ static void epoch_begun(struct meta *m, int error)
         return;
     }
     m->leading = true;
+    if (m->state == META_CLOSING) {
+        return;
+    }
     if (m->state == META_OPENING) {
         register_and_grow(m);
     } else {
@@ -349,11 +355,11 @@ static bool voter_elsewhere(const struct meta *m)
 
 void start_begin(struct meta *m)
 {
+    struct meta_open *open = m->open;
     int32_t known = image_epoch(m->ahead);
-    struct voters voters;
-    int error = voters_at_start(m, &voters);
+    int error = voters_at_start(m, &m->start->voters);
     if (m->voters.count == 0) {
-        m->voters = voters;
+        m->voters = m->start->voters;
     }
     if (error || voter_elsewhere(m)) {
         start_fail(
@@ -373,9 +379,27 @@ void start_begin(struct meta *m)
         return;
     }
     m->vote.founded = m->vote.founded || image_offset(m->ahead) >= 0;
-    error = quorum_begin(m, &m->start->history, &voters);
+    open->meta = m;
+    open->cluster_id = m->identity.cluster_id;
+    open->directory_id = m->identity.directory_id;
+    if (open->local) {
+        open->local(open);
+    } else {
+        meta_join(m);
+    }
+}
+
+void meta_join(struct meta *m)
+{
+    assert(m->state == META_OPENING && !m->quorum.raft);
+    int error = quorum_begin(m, &m->start->history, &m->start->voters);
     quorum_history_free(m, &m->start->history);
     if (error) {
         start_fail(m, error, "%s: the quorum cannot begin: %s", m->options.root, error_text(error));
     }
+}
+
+bool meta_has_peers(const struct meta *m)
+{
+    return m->voters.count > 1 || !voters_find(&m->voters, m->identity.node_id);
 }

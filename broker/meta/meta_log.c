@@ -422,7 +422,7 @@ void meta_truncate(struct meta *m, int64_t offset)
 
 bool meta_log_busy(const struct meta *m)
 {
-    return m->busy || m->appending || m->applying || m->following > 0;
+    return m->busy || m->appending || m->applying || m->following > 0 || m->serve_reads > 0;
 }
 
 void meta_log_idle(struct meta *m)

@@ -289,9 +289,8 @@ static void recovered(struct log_recover *r, int error)
 static void recover_log(struct meta *m)
 {
     struct meta_start *s = m->start;
-    char cluster[UUID_TEXT_SIZE];
-    uuid_text(m->identity.cluster_id, cluster);
-    m->home = image_home_new(m->memory, cluster);
+    uuid_text(m->identity.cluster_id, m->cluster_text);
+    m->home = image_home_new(m->memory, m->cluster_text);
     if (!m->home) {
         start_fail(m, ERR_NO_MEMORY, "no memory for the metadata");
         return;
@@ -534,6 +533,7 @@ void meta_open(struct io *io, struct meta_open *o, const struct meta_options *op
     list_init(&m->waiting);
     list_init(&m->deciding);
     list_init(&m->follow_waiting);
+    list_init(&m->serving);
     m->append_end = -1;
     set_options(m, options);
     s->load.done = identity_loaded;

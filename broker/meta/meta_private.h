@@ -10,6 +10,7 @@
 #include "meta/identity.h"
 #include "meta/meta.h"
 #include "meta/quorum.h"
+#include "meta/quorum_links.h"
 #include "meta/records.h"
 #include "meta/snapshot.h"
 
@@ -54,9 +55,11 @@ struct meta {
     char snapshots[IO_PATH_MAX];
 
     struct identity identity;
+    char cluster_text[UUID_TEXT_SIZE];
     struct vote vote;
     bool vote_lost; /* no copy could be read, and the operator has accepted that */
     struct quorum quorum;
+    struct quorum_links links;
     struct voters voters; /* the newest that the log has told of: for their addresses */
 
     struct log_options log_options;
@@ -94,6 +97,13 @@ struct meta {
     bool applying;
     struct log_read apply;
 
+    /* quorum_serve.c's */
+    struct list
+        serving; /* requests of other replicas that wait for the core, in order of arrival */
+    uint32_t serving_count;
+    uint32_t serve_reads; /* of the log, in flight */
+    uint64_t serve_ticket;
+
     uint64_t bytes_since_snapshot;
     struct snapshot_id last_snapshot; /* end_offset 0: none */
     struct meta_snapshot snapshot;
@@ -102,6 +112,7 @@ struct meta {
     struct meta_start *start; /* while opening: meta_open.c's */
     struct meta_close *close; /* while closing */
     struct log_set_close log_close;
+    bool resigned;
     bool logs_closing;
 };
 
@@ -138,6 +149,14 @@ bool meta_log_busy(const struct meta *m);
 
 /* Something that was in flight has ended. */
 void meta_log_idle(struct meta *m);
+
+/* --- quorum_serve.c --------------------------------------------------------------------------- */
+
+/* An answer of the core, to whom its ticket is of. */
+void serve_answer(struct meta *m, const struct raft_message *answer);
+
+/* Ends all that wait. */
+void serve_close(struct meta *m);
 
 /* --- others ----------------------------------------------------------------------------------- */
 

@@ -31,6 +31,7 @@ struct meta_start {
     int64_t next_offset;
 
     struct quorum_history history; /* of the log behind the snapshot */
+    struct voters voters;          /* that the log begins with */
 
     uint32_t topic; /* the next partition whose epoch is to grow */
     int32_t partition;

@@ -181,6 +181,15 @@ struct outcome {
     struct raft_end load; /* epoch -1: nothing */
 };
 
+static void send(struct meta *m, const struct raft_message *message)
+{
+    if (message->kind == RAFT_VOTE_ANSWER || message->kind == RAFT_FETCH_ANSWER) {
+        serve_answer(m, message);
+    } else {
+        links_send(m, message);
+    }
+}
+
 static void carry_out(struct meta *m, const struct raft_effect *e, struct outcome *out)
 {
     switch (e->kind) {
@@ -210,7 +219,7 @@ static void carry_out(struct meta *m, const struct raft_effect *e, struct outcom
         meta_truncate(m, e->offset);
         break;
     case RAFT_SEND:
-        m->quorum.send(m, &e->message);
+        send(m, &e->message);
         break;
     case RAFT_LOAD:
         out->load = e->end;
@@ -376,6 +385,14 @@ void quorum_snapshot_taken(struct meta *m, struct raft_end end)
 {
     if (quorum_live(m)) {
         raft_snapshot_taken(m->quorum.raft, end);
+        quorum_run(m);
+    }
+}
+
+void quorum_resign(struct meta *m)
+{
+    if (quorum_live(m) && raft_status(m->quorum.raft).voters.count > 1) {
+        raft_resign(m->quorum.raft, io_now(m->io));
         quorum_run(m);
     }
 }

@@ -39,8 +39,7 @@ struct quorum_timer;
 struct quorum {
     struct raft *raft;          /* NULL: not begun */
     struct quorum_timer *timer; /* of its own memory: it may be in flight when meta ends */
-    const struct quorum_fetched *fetched;                             /* by the answer in hand */
-    void (*send)(struct meta *m, const struct raft_message *message); /* may lose it */
+    const struct quorum_fetched *fetched; /* by the answer in hand */
     uint64_t asked;       /* sequence of the newest vote that the core wants durable, */
     uint64_t writing;     /* of the one that is being written, */
     uint64_t voted;       /* and of the last that the core was told of */
@@ -79,6 +78,9 @@ void quorum_receive(struct meta *m, const struct raft_message *message,
 void quorum_appended(struct meta *m, int64_t end, const struct raft_voters *voters);
 void quorum_flushed(struct meta *m, int64_t end);
 void quorum_snapshot_taken(struct meta *m, struct raft_end end);
+
+/* Gives up leading in favour of another voter, if there is one. */
+void quorum_resign(struct meta *m);
 
 /* Whether an operation is in flight that meta must wait for. */
 bool quorum_busy(const struct meta *m);

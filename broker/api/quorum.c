@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Requests of other replicas of the metadata log: Vote, BeginQuorumEpoch, EndQuorumEpoch, and Fetch of the log itself
+ * (KIP-595, 853, 996). Each travels to the core on shard 0 and back. */
+#include "api/request.h"
+#include "meta/quorum_wire.h"
+
+struct quorum_request {
+    struct api_request *request;
+    struct meta_serve serve;
+};
+
+static void ended(struct meta_serve *s)
+{
+    struct quorum_request *q = container_of(s, struct quorum_request, serve);
+    net_unhold(&q->request->net);
+}
+
+/* The request's memory holds what is on its way until ended(). */
+static void submit(struct api_request *r, struct quorum_request *q,
+                   void (*done)(struct meta_serve *s))
+{
+    q->request = r;
+    q->serve.done = done;
+    q->serve.ended = ended;
+    net_hold(&r->net);
+    meta_serve(r->api->options.meta, r->api->io, &q->serve);
+}
+
+static struct quorum_request *quorum_request_new(struct api_request *r)
+{
+    struct quorum_request *q = api_alloc(r, 1, sizeof *q);
+    if (!q) {
+        api_close(r, error_text(ERR_NO_MEMORY));
+    }
+    return q;
+}
+
+/* --- Vote ------------------------------------------------------------------------------------- */
+
+static void vote_respond(struct api_request *r, const struct raft_message *answer, int error)
+{
+    struct vote_answer a;
+    vote_response_fill(&a, answer, error);
+    api_respond(r, &a.response);
+}
+
+static void voted(struct meta_serve *s)
+{
+    struct quorum_request *q = container_of(s, struct quorum_request, serve);
+    vote_respond(q->request, &s->answer, s->error);
+    meta_serve_end(s);
+}
+
+void handle_vote(struct api_request *r)
+{
+    struct vote_request *in = api_decode(r);
+    struct quorum_request *q = in ? quorum_request_new(r) : NULL;
+    const struct meta *meta = r->api->options.meta;
+    if (!q) {
+        return;
+    }
+    int error = vote_request_take(in, meta_cluster_id(meta), meta_self(meta), &q->serve.message);
+    if (error) {
+        vote_respond(r, NULL, error);
+    } else {
+        submit(r, q, voted);
+    }
+}
+
+/* --- BeginQuorumEpoch, EndQuorumEpoch --------------------------------------------------------- */
+
+static void begin_respond(struct api_request *r, const struct raft_message *answer, int error)
+{
+    struct begin_quorum_epoch_response_partitions p = {0};
+    struct begin_quorum_epoch_response_topics t = {
+        .topic_name = wire_string_of(quorum_topic), .partitions = &p, .partitions_count = 1};
+    struct begin_quorum_epoch_response response;
+    begin_quorum_epoch_response_init(&response);
+    response.error_code = error_to_wire(error);
+    if (!error) {
+        p.leader_id = answer->leader;
+        p.leader_epoch = answer->epoch;
+        response.topics = &t;
+        response.topics_count = 1;
+    }
+    api_respond(r, &response);
+}
+
+static void begun(struct meta_serve *s)
+{
+    struct quorum_request *q = container_of(s, struct quorum_request, serve);
+    begin_respond(q->request, &s->answer, s->error);
+    meta_serve_end(s);
+}
+
+void handle_begin_quorum_epoch(struct api_request *r)
+{
+    struct begin_quorum_epoch_request *in = api_decode(r);
+    struct quorum_request *q = in ? quorum_request_new(r) : NULL;
+    const struct meta *meta = r->api->options.meta;
+    if (!q) {
+        return;
+    }
+    int error = begin_quorum_epoch_request_take(in, meta_cluster_id(meta), meta_self(meta),
+                                                &q->serve.message);
+    if (error) {
+        begin_respond(r, NULL, error);
+    } else {
+        submit(r, q, begun);
+    }
+}
+
+static void end_respond(struct api_request *r, const struct raft_message *answer, int error)
+{
+    struct end_quorum_epoch_response_partitions p = {0};
+    struct end_quorum_epoch_response_topics t = {
+        .topic_name = wire_string_of(quorum_topic), .partitions = &p, .partitions_count = 1};
+    struct end_quorum_epoch_response response;
+    end_quorum_epoch_response_init(&response);
+    response.error_code = error_to_wire(error);
+    if (!error) {
+        p.leader_id = answer->leader;
+        p.leader_epoch = answer->epoch;
+        response.topics = &t;
+        response.topics_count = 1;
+    }
+    api_respond(r, &response);
+}
+
+static void over(struct meta_serve *s)
+{
+    struct quorum_request *q = container_of(s, struct quorum_request, serve);
+    end_respond(q->request, &s->answer, s->error);
+    meta_serve_end(s);
+}
+
+void handle_end_quorum_epoch(struct api_request *r)
+{
+    struct end_quorum_epoch_request *in = api_decode(r);
+    struct quorum_request *q = in ? quorum_request_new(r) : NULL;
+    const struct meta *meta = r->api->options.meta;
+    if (!q) {
+        return;
+    }
+    int error = end_quorum_epoch_request_take(in, meta_cluster_id(meta), meta_self(meta),
+                                              &q->serve.message);
+    if (error) {
+        end_respond(r, NULL, error);
+    } else {
+        submit(r, q, over);
+    }
+}
+
+/* --- Fetch ------------------------------------------------------------------------------------ */
+
+struct copy {
+    struct buffer buffer;
+    struct memory *memory;
+    uint8_t bytes[];
+};
+
+static void copy_free(struct buffer *b)
+{
+    struct copy *c = container_of(b, struct copy, buffer);
+    memory_free(c->memory, c);
+}
+
+/* Of what was read, on this shard: the slices belong to another one, and go home when the answer stands. Empty
+ * when there is no memory: the other asks again. */
+static struct slice copy_records(struct api_request *r, const struct log_read *read)
+{
+    struct memory *memory = &r->api->memory;
+    struct copy *c = read->size > 0 ? memory_alloc(memory, sizeof *c + read->size) : NULL;
+    if (!c) {
+        return (struct slice){0};
+    }
+    buffer_init(&c->buffer, c->bytes, read->size, copy_free);
+    c->memory = memory;
+    for (uint32_t i = 0, at = 0; i < read->slice_count; i++) {
+        memcpy(c->bytes + at, read->slices[i].data, read->slices[i].size);
+        at += (uint32_t)read->slices[i].size;
+    }
+    return (struct slice){c->bytes, read->size, &c->buffer};
+}
+
+static void fetch_respond(struct api_request *r, const struct meta_serve *s, int error)
+{
+    struct fetch_answer a;
+    struct slice slice = error ? (struct slice){0} : copy_records(r, &s->read);
+    struct wire_records records = {0};
+    if (slice.size > 0) {
+        records =
+            (struct wire_records){.slices = &slice, .slice_count = 1, .size = (uint32_t)slice.size};
+    }
+    fetch_response_fill(&a, error ? NULL : &s->answer, error, records);
+    api_respond(r, &a.response);
+}
+
+static void fetched(struct meta_serve *s)
+{
+    struct quorum_request *q = container_of(s, struct quorum_request, serve);
+    fetch_respond(q->request, s, s->error);
+    meta_serve_end(s);
+}
+
+void quorum_fetch(struct api_request *r, const struct fetch_request *in)
+{
+    struct quorum_request *q = quorum_request_new(r);
+    const struct meta *meta = r->api->options.meta;
+    if (!q) {
+        return;
+    }
+    int error = fetch_request_take(in, meta_cluster_id(meta), meta_self(meta), &q->serve.message);
+    if (error) {
+        fetch_respond(r, NULL, error);
+    } else {
+        submit(r, q, fetched);
+    }
+}

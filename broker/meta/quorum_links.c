@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A link has two connections: a fetch waits at the leader for news, and answers of one connection come in the order
+ * of its requests, so that what is said in an election must not stand behind it. */
+#include "meta/quorum_links.h"
+
+#include "meta/meta_private.h"
+#include "meta/quorum_wire.h"
+
+#include <stdio.h>
+
+static const uint64_t request_ns = UINT64_C(1000000000);
+static const uint64_t complaint_ns = UINT64_C(10000000000);
+
+struct link_peer {
+    struct peer *peer;
+    struct peer_close close;
+    struct quorum_link *link;
+};
+
+struct quorum_link {
+    struct meta *meta;
+    int32_t node;
+    char host[VOTER_HOST_MAX];
+    uint16_t port;
+    struct link_peer fetches, others;
+    uint64_t complained_ns; /* the last line about what the node has refused */
+};
+
+struct link_request {
+    struct peer_request request;
+    struct quorum_link *link;
+    struct raft_message message;
+};
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+static void complain(struct quorum_link *l, int error)
+{
+    struct meta *m = l->meta;
+    uint64_t now = io_now(m->io);
+    if (l->complained_ns && now < l->complained_ns + complaint_ns) {
+        return;
+    }
+    l->complained_ns = now;
+    log_warn(
+        io_logger(m->io), "meta", "node=%d at %s:%u refuses this node's part in the quorum: %s%s",
+        (int)l->node, l->host, l->port, error_text(error),
+        error == ERR_INCONSISTENT_CLUSTER_ID ? "; one of the two is configured for another cluster"
+                                             : "");
+}
+
+static void take_answer(struct link_request *q, const struct peer_answer *a)
+{
+    struct meta *m = q->link->meta;
+    struct raft_message answer;
+    struct quorum_batches batches;
+    struct bytes records;
+    int error = quorum_answer_decode(&q->message, a->version, bytes_of(a->body.data, a->body.size),
+                                     m->memory, &answer, &records);
+    if (error == ERR_NOT_FOUND) {
+        return;
+    }
+    int count = error ? error : quorum_batches_cut(&batches, records, m->memory);
+    if (count < 0) {
+        complain(q->link, count);
+        return;
+    }
+    const struct quorum_fetched fetched = {.bytes = records.data,
+                                           .batches = batches.list,
+                                           .sizes = batches.sizes,
+                                           .count = batches.count};
+    answer.batches = batches.list;
+    answer.batch_count = batches.count;
+    quorum_receive(m, &answer, &fetched);
+}
+
+static int encode(struct peer_request *r, struct wire_writer *w, int version)
+{
+    struct link_request *q = container_of(r, struct link_request, request);
+    return quorum_request_encode(&q->message, q->link->meta->cluster_text, version, w);
+}
+
+static void answered(struct peer_request *r, const struct peer_answer *a)
+{
+    struct link_request *q = container_of(r, struct link_request, request);
+    struct meta *m = q->link->meta;
+    bool end = q->message.kind == RAFT_END;
+    if (!a->error && m->state != META_CLOSING) {
+        take_answer(q, a);
+    }
+    memory_free(m->memory, q);
+    if (end) {
+        m->links.ends--;
+        meta_log_idle(m);
+    }
+}
+
+/* --- links ------------------------------------------------------------------------------------ */
+
+static int open_peer(struct quorum_link *l, struct link_peer *p)
+{
+    struct meta *m = l->meta;
+    char name[32];
+    snprintf(name, sizeof name, "node %d", (int)l->node);
+    const struct peer_address address = {l->host, l->port};
+    const struct peer_options options = {
+        .io = m->io,
+        .memory = m->memory,
+        .name = name,
+        .node_id = m->identity.node_id,
+        .addresses = &address,
+        .address_count = 1,
+        .requests_max = 16,
+        .connect_timeout_ns = request_ns,
+        .request_timeout_ns = request_ns,
+    };
+    p->link = l;
+    return peer_open(&p->peer, &options);
+}
+
+static void peer_closed(struct peer_close *c)
+{
+    struct link_peer *p = container_of(c, struct link_peer, close);
+    struct quorum_link *l = p->link;
+    struct meta *m = l->meta;
+    p->peer = NULL;
+    if (!l->fetches.peer && !l->others.peer) {
+        memory_free(m->memory, l);
+    }
+    m->links.closing--;
+    meta_log_idle(m);
+}
+
+static void close_peer(struct meta *m, struct link_peer *p)
+{
+    if (p->peer) {
+        m->links.closing++;
+        p->close.done = peer_closed;
+        peer_close(p->peer, &p->close);
+    }
+}
+
+/* NULL: there is no address, no memory, or too many links. */
+static struct quorum_link *link_to(struct meta *m, int32_t node)
+{
+    for (uint32_t i = 0; i < m->links.count; i++) {
+        if (m->links.list[i]->node == node) {
+            return m->links.list[i];
+        }
+    }
+    const struct voter *v = voters_find(&m->voters, node);
+    struct quorum_link *l =
+        v && m->links.count < QUORUM_LINKS_MAX ? memory_alloc(m->memory, sizeof *l) : NULL;
+    if (!l) {
+        return NULL;
+    }
+    *l = (struct quorum_link){.meta = m, .node = node, .port = v->port};
+    snprintf(l->host, sizeof l->host, "%s", v->host);
+    if (open_peer(l, &l->fetches) || open_peer(l, &l->others)) {
+        log_warn(io_logger(m->io), "meta", "no memory for a connection to node=%d", (int)node);
+        if (l->fetches.peer) {
+            close_peer(m, &l->fetches);
+        } else {
+            memory_free(m->memory, l);
+        }
+        return NULL;
+    }
+    m->links.list[m->links.count++] = l;
+    return l;
+}
+
+void links_moved(struct meta *m)
+{
+    for (uint32_t i = 0; i < m->links.count; i++) {
+        struct quorum_link *l = m->links.list[i];
+        const struct voter *v = voters_find(&m->voters, l->node);
+        if (!v || (v->port == l->port && strcmp(v->host, l->host) == 0)) {
+            continue;
+        }
+        snprintf(l->host, sizeof l->host, "%s", v->host);
+        l->port = v->port;
+        const struct peer_address address = {l->host, l->port};
+        peer_addresses(l->fetches.peer, &address, 1);
+        peer_addresses(l->others.peer, &address, 1);
+    }
+}
+
+void links_send(struct meta *m, const struct raft_message *message)
+{
+    struct quorum_link *l = m->links.closed ? NULL : link_to(m, message->to.node);
+    struct link_request *q = l ? memory_alloc(m->memory, sizeof *q) : NULL;
+    struct quorum_api api = quorum_api_of(message->kind);
+    if (!q) {
+        return;
+    }
+    *q = (struct link_request){
+        .request = {.key = api.key,
+                    .version_min = api.min,
+                    .version_max = api.max,
+                    .fail_fast = true,
+                    .encode = encode,
+                    .done = answered},
+        .link = l,
+        .message = *message,
+    };
+    m->links.ends += message->kind == RAFT_END;
+    peer_submit(message->kind == RAFT_FETCH ? l->fetches.peer : l->others.peer, &q->request);
+}
+
+void links_close(struct meta *m)
+{
+    assert(!m->links.closed);
+    m->links.closed = true;
+    for (uint32_t i = 0; i < m->links.count; i++) {
+        struct quorum_link *l = m->links.list[i];
+        close_peer(m, &l->fetches);
+        close_peer(m, &l->others);
+    }
+    m->links.count = 0;
+}

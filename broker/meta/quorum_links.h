@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* quorum_links: what the core says to other replicas goes out, what they answer comes in. Private to meta. */
+#pragma once
+
+#include "net/peer.h"
+#include "raft/raft.h"
+
+struct meta;
+struct quorum_link;
+
+enum { QUORUM_LINKS_MAX = 16 };
+
+struct quorum_links {
+    struct quorum_link *list[QUORUM_LINKS_MAX];
+    uint32_t count;
+    uint32_t ends;    /* EndQuorumEpoch requests that are not answered */
+    uint32_t closing; /* connections that are being closed */
+    bool closed;
+};
+
+/* Sends a request of the core to the node that it is for; what cannot be sent is lost. */
+void links_send(struct meta *m, const struct raft_message *message);
+
+/* Voters may be elsewhere than before. */
+void links_moved(struct meta *m);
+
+/* Closes all; meta_log_idle() when that is done. Once. */
+void links_close(struct meta *m);
