@@ -22,6 +22,7 @@ import sys
 
 SKIPPED = 77
 OPEN = 32767
+OWN_KEYS = 10000
 ROUNDS = 30
 PRIMITIVES = {"bool", "int8", "int16", "uint16", "int32", "uint32", "int64", "float64", "uuid",
               "string", "bytes", "records"}
@@ -133,6 +134,11 @@ def leat_messages(generator, schemas):
     return messages, apis
 
 
+def without_own(messages):
+    """The messages but for leat's own: those have keys from 10000 on, and nobody else describes them."""
+    return {name: leat for name, leat in messages.items() if int(leat[0]["key"]) < OWN_KEYS}
+
+
 def compare_message(name, leat, reference, unstable, complain):
     header, fields = leat
     span = tuple(map(int, header["versions"].split("-")))
@@ -181,6 +187,7 @@ def compare_message(name, leat, reference, unstable, complain):
 def run_facts(folder, generator, schemas):
     reference = load_reference(folder)
     messages, apis = leat_messages(generator, schemas)
+    messages = without_own(messages)
     problems, count = [], 0
     for name, leat in messages.items():
         if name not in reference:
@@ -305,7 +312,7 @@ class Encoder:
 
 def run_bytes(folder, generator, roundtrip, schemas):
     reference = load_reference(folder)
-    messages, _ = leat_messages(generator, schemas)
+    messages = without_own(leat_messages(generator, schemas)[0])
     lines = []
     for name, (header, _) in messages.items():
         low, high = map(int, header["versions"].split("-"))

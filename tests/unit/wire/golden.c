@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Golden bytes of ApiVersions, Metadata, Produce, Fetch, Vote and BrokerRegistration, written out by
- * hand from the protocol's rules, version by version: a change here is a change of the wire. The
+/* Golden bytes of ApiVersions, Metadata, Produce, Fetch, Vote, BrokerRegistration and Introduce, written
+ * out by hand from the protocol's rules, version by version: a change here is a change of the wire. The
  * bytes of all other messages are compared with a second encoder by tests/wire/conformance.py. */
 #include "hex.h"
 #include "wire/random.h"
@@ -12,6 +12,7 @@
 #include <criterion/criterion.h>
 
 #define T_ID "000102030405060708090a0b0c0d0e0f"
+#define ZERO_ID "00000000000000000000000000000000"
 
 static const struct uuid topic_id = {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
 static const uint8_t record_bytes[] = {0xaa, 0xbb, 0xcc};
@@ -545,4 +546,43 @@ Test(golden, broker_registration_request)
     request.lost_partitions_count = 1;
     check(m, &request, 0, REGISTRATION LOST);
     check(m, &request, 4, REGISTRATION "00  02" T_ID "0000000000000005" LOST);
+}
+
+/* Nobody else describes leat's own messages. */
+Test(golden, introduce)
+{
+    struct introduce_request request;
+    introduce_request_init(&request);
+    request.node_id = 3;
+    request.cluster_id = request.directory_id = request.incarnation_id = topic_id;
+    request.software_version = wire_string_of("1.2");
+    check(&introduce_request_message, &request, 0, T_ID "00000003" T_ID T_ID "04 312e32 00");
+
+    struct introduce_response response;
+    introduce_response_init(&response);
+    response.software_version = wire_string_of("");
+    response.error_message = wire_string_null();
+    check(&introduce_response_message, &response, 0,
+          "0000 00" ZERO_ID "00000000" ZERO_ID ZERO_ID "01 01 01 01 ffffffff ffffffff 00");
+    struct introduce_response_endpoints endpoint = {wire_string_of("p"), wire_string_of("h"), 9092};
+    struct introduce_response_listeners listener = {wire_string_of("q"), wire_string_of("i"), 9093};
+    struct introduce_response_voters voter = {2, topic_id, &listener, 1};
+    struct wire_string peers[] = {wire_string_of("h:1"), wire_string_of("i:2")};
+    response.error_code = 104;
+    response.error_message = wire_string_of("no");
+    response.cluster_id = response.directory_id = response.incarnation_id = topic_id;
+    response.node_id = 3;
+    response.software_version = wire_string_of("1.2");
+    response.peers = peers;
+    response.peers_count = 2;
+    response.endpoints = &endpoint;
+    response.endpoints_count = 1;
+    response.voters = &voter;
+    response.voters_count = 1;
+    response.leader_id = 2;
+    response.leader_epoch = 7;
+    check(&introduce_response_message, &response, 0,
+          "0068 03 6e6f" T_ID "00000003" T_ID T_ID "04 312e32  03 04 683a31 04 693a32"
+          "02 02 70 02 68 2384 00  02 00000002" T_ID "02 02 71 02 69 2385 00 00"
+          "00000002 00000007 00");
 }
