@@ -62,9 +62,10 @@ size_t identity_encode(const struct identity *in, char out[static IDENTITY_SIZE_
     char cluster[UUID_TEXT_SIZE], directory[UUID_TEXT_SIZE];
     uuid_text(in->cluster_id, cluster);
     uuid_text(in->directory_id, directory);
+    int version = uuid_is_zero(in->cluster_id) ? IDENTITY_VERSION_WAITING : IDENTITY_VERSION;
     int size =
         snprintf(out, IDENTITY_SIZE_MAX, "version=%d\ncluster.id=%s\ndirectory.id=%s\nnode.id=%d\n",
-                 (int)IDENTITY_VERSION, cluster, directory, (int)in->node_id);
+                 version, cluster, directory, (int)in->node_id);
     assert(size > 0 && size + CHECKSUM_LINE < IDENTITY_SIZE_MAX);
     uint32_t crc = crc32c(0, out, (size_t)size);
     size +=
@@ -104,7 +105,7 @@ static bool parse_number(struct bytes text, int64_t most, int64_t *out)
     return number <= most;
 }
 
-int identity_decode(struct identity *out, struct bytes text)
+int identity_decode_any(struct identity *out, struct bytes text)
 {
     struct identity id;
     struct bytes rest = text;
@@ -115,7 +116,7 @@ int identity_decode(struct identity *out, struct bytes text)
         return ERR_MALFORMED;
     }
     failed = !parse_number(next_value(&rest, "version", &failed), INT32_MAX, &version) || failed;
-    if (!failed && version != IDENTITY_VERSION) {
+    if (!failed && version != IDENTITY_VERSION && version != IDENTITY_VERSION_WAITING) {
         return ERR_UNSUPPORTED_VERSION;
     }
     failed = uuid_parse(&id.cluster_id, next_value(&rest, "cluster.id", &failed)) || failed;
@@ -130,7 +131,25 @@ int identity_decode(struct identity *out, struct bytes text)
     if (failed || rest.size > 0 || !bytes_equal(checksum, bytes_of_string(expected))) {
         return ERR_MALFORMED;
     }
+    if (uuid_is_zero(id.directory_id) ||
+        uuid_is_zero(id.cluster_id) != (version == IDENTITY_VERSION_WAITING)) {
+        return ERR_MALFORMED;
+    }
     id.node_id = (int32_t)node;
+    *out = id;
+    return 0;
+}
+
+int identity_decode(struct identity *out, struct bytes text)
+{
+    struct identity id;
+    int error = identity_decode_any(&id, text);
+    if (error) {
+        return error;
+    }
+    if (uuid_is_zero(id.cluster_id)) {
+        return ERR_UNSUPPORTED_VERSION;
+    }
     *out = id;
     return 0;
 }

@@ -11,6 +11,9 @@
  *     node.id=<decimal>
  *     checksum=<8 hexadecimal digits: CRC-32C of all lines before this one>
  *
+ * A directory that waits to found or to join a cluster has version=2 and the zero cluster id: a
+ * program that knows no such directories refuses it for its version, and does not take zero for a cluster.
+ *
  * The vote file has two copies, each in a block of its own. A vote is told to anybody only when
  * both copies hold it; the older or invalid one is written first. So of two valid copies the larger
  * sequence counts, and one that is not valid takes nothing away that was ever told (M2).
@@ -34,21 +37,26 @@
 enum {
     IDENTITY_SIZE_MAX = 512,
     IDENTITY_VERSION = 1,
+    IDENTITY_VERSION_WAITING = 2,
     VOTE_SLOT_SIZE = 4096,
     VOTE_SLOTS = 2,
     VOTE_FILE_SIZE = VOTE_SLOT_SIZE * VOTE_SLOTS,
 };
 
 struct identity {
-    struct uuid cluster_id, directory_id;
+    struct uuid cluster_id, directory_id; /* the cluster's is zero while the directory waits */
     int32_t node_id;
 };
 
 /* The size of the text. */
 size_t identity_encode(const struct identity *in, char out[static IDENTITY_SIZE_MAX]);
 
-/* ERR_MALFORMED; ERR_UNSUPPORTED_VERSION. */
+/* Of a directory that belongs to a cluster: ERR_MALFORMED; ERR_UNSUPPORTED_VERSION, also when it waits
+ * for one. */
 int identity_decode(struct identity *out, struct bytes text) MUST_CHECK;
+
+/* Also of a directory that waits. */
+int identity_decode_any(struct identity *out, struct bytes text) MUST_CHECK;
 
 /* 22 characters of URL-safe base64: the way back of uuid_text(). */
 int uuid_parse(struct uuid *out, struct bytes text) MUST_CHECK;

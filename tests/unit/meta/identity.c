@@ -75,6 +75,43 @@ Test(identity, golden_properties)
     cr_assert_eq(back.node_id, 7);
 }
 
+Test(identity, a_directory_that_waits_is_of_another_version)
+{
+    struct identity id = {.directory_id = numbered(16), .node_id = 7}, back;
+    char text[IDENTITY_SIZE_MAX], expected[IDENTITY_SIZE_MAX];
+    size_t size = identity_encode(&id, text);
+    const char *lines = "version=2\n"
+                        "cluster.id=AAAAAAAAAAAAAAAAAAAAAA\n"
+                        "directory.id=EBESExQVFhcYGRobHB0eHw\n"
+                        "node.id=7\n";
+    snprintf(expected, sizeof expected, "%schecksum=%08x\n", lines,
+             (unsigned)crc32c(0, lines, strlen(lines)));
+    cr_assert_eq(size, strlen(expected));
+    cr_assert_arr_eq(text, expected, size);
+    cr_assert_eq(identity_decode(&back, bytes_of(text, size)), ERR_UNSUPPORTED_VERSION,
+                 "who asks for a member does not get zero for a cluster");
+    cr_assert_eq(identity_decode_any(&back, bytes_of(text, size)), 0);
+    cr_assert(uuid_is_zero(back.cluster_id));
+    cr_assert(uuid_equal(back.directory_id, id.directory_id));
+}
+
+Test(identity, version_and_cluster_must_fit)
+{
+    static const char *const wrong[] = {
+        "version=1\ncluster.id=AAAAAAAAAAAAAAAAAAAAAA\ndirectory.id=EBESExQVFhcYGRobHB0eHw\n",
+        "version=2\ncluster.id=AAECAwQFBgcICQoLDA0ODw\ndirectory.id=EBESExQVFhcYGRobHB0eHw\n",
+        "version=1\ncluster.id=AAECAwQFBgcICQoLDA0ODw\ndirectory.id=AAAAAAAAAAAAAAAAAAAAAA\n",
+    };
+    for (size_t i = 0; i < array_size(wrong); i++) {
+        char lines[IDENTITY_SIZE_MAX], text[IDENTITY_SIZE_MAX + 32];
+        struct identity back;
+        int size = snprintf(lines, sizeof lines, "%snode.id=7\n", wrong[i]);
+        snprintf(text, sizeof text, "%schecksum=%08x\n", lines,
+                 (unsigned)crc32c(0, lines, (size_t)size));
+        cr_assert_eq(identity_decode_any(&back, bytes_of_string(text)), ERR_MALFORMED, "%zu", i);
+    }
+}
+
 Test(identity, every_changed_byte_of_the_properties_is_seen)
 {
     struct identity id = {numbered(0), numbered(16), 7}, back;
@@ -83,7 +120,7 @@ Test(identity, every_changed_byte_of_the_properties_is_seen)
     for (size_t i = 0; i < size; i++) {
         for (int bit = 0; bit < 8; bit++) {
             text[i] = (char)(text[i] ^ 1 << bit);
-            cr_assert_neq(identity_decode(&back, bytes_of(text, size)), 0, "byte %zu bit %d", i,
+            cr_assert_neq(identity_decode_any(&back, bytes_of(text, size)), 0, "byte %zu bit %d", i,
                           bit);
             text[i] = (char)(text[i] ^ 1 << bit);
         }
