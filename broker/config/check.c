@@ -4,6 +4,7 @@
 #include "config/load.h"
 
 #include <stdio.h>
+#include <strings.h>
 
 bool config_split_address(struct bytes text, char host[static CONFIG_HOST_SIZE], uint16_t *port)
 {
@@ -180,12 +181,72 @@ static void check_listener(struct loader *l, size_t index)
             "authentication",
             listener->host);
     }
-    if (host_is_wildcard(listener->advertised_host)) {
+    if (host_is_wildcard(listener->advertised_host) && config_item_count(c, CONFIG_PEERS) > 0) {
+        loader_report(l, LEVEL_ERROR, place, "add advertised: HOST:PORT",
+                      "listeners: %s cannot be told to peers", listener->advertised_host);
+    } else if (host_is_wildcard(listener->advertised_host)) {
         loader_report(l, LEVEL_WARNING, place, "add advertised: HOST:PORT",
                       "listeners: %s cannot be told to clients; they are told localhost, which "
                       "works on this machine only",
                       listener->advertised_host);
         snprintf(listener->advertised_host, sizeof listener->advertised_host, "localhost");
+    }
+}
+
+/* Whether a peer of the list before `end` is written as this address; names may stand in capitals. */
+static bool peer_is_given(const struct config *c, size_t end, const char *host, uint16_t port)
+{
+    for (size_t i = 0; i < end; i++) {
+        char other[CONFIG_HOST_SIZE];
+        uint16_t other_port = 0;
+        struct bytes item = bytes_of_string(config_item(c, CONFIG_PEERS, i));
+        if (config_split_address(item, other, &other_port) && other_port == port &&
+            strcasecmp(other, host) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whom to ask. Whether a name is known shows when it is asked. */
+static void check_peers(struct loader *l)
+{
+    const struct config *c = l->config;
+    const struct config_place place = c->entries[CONFIG_PEERS].place;
+    size_t count = config_item_count(c, CONFIG_PEERS);
+    char host[CONFIG_HOST_SIZE], quoted[CONFIG_QUOTE_SIZE];
+    bool distant = false;
+    if (count > CONFIG_PEERS_MAX) {
+        loader_report(l, LEVEL_ERROR, place,
+                      "some nodes of the cluster are enough: whoever is in it knows the others",
+                      "peers: more than %d", CONFIG_PEERS_MAX);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const char *item = config_item(c, CONFIG_PEERS, i);
+        uint16_t port = 0;
+        config_quote(bytes_of_string(item), quoted);
+        if (!config_split_address(bytes_of_string(item), host, &port)) {
+            loader_report(l, LEVEL_ERROR, place, "write peers: [b1:9092, b2:9092, b3:9092]",
+                          "peers: '%s' %s", quoted, address_problem(bytes_of_string(item)));
+            return;
+        }
+        if (port == 0 || host_is_wildcard(host)) {
+            loader_report(l, LEVEL_ERROR, place, "write peers: [b1:9092, b2:9092, b3:9092]",
+                          "peers: '%s' is no address that can be asked", quoted);
+        }
+        if (peer_is_given(c, i, host, port)) {
+            loader_report(l, LEVEL_ERROR, place, NULL, "peers: '%s' is given twice", quoted);
+        }
+        distant = distant || !host_is_loopback(host);
+    }
+    if (distant && c->listener_count > 0 && host_is_loopback(c->listeners[0].advertised_host)) {
+        loader_report(
+            l, LEVEL_ERROR, c->listener_places[0],
+            "listen where the peers reach this node, or add advertised: HOST:PORT",
+            "listeners: %s cannot be told to peers on other machines: it is each machine's "
+            "own",
+            c->listeners[0].advertised_host);
     }
 }
 
@@ -266,6 +327,7 @@ void loader_check(struct loader *l)
     for (size_t i = 0; i < c->listener_count; i++) {
         check_listener(l, i);
     }
+    check_peers(l);
     if (c->listener_count == 0 && l->errors == 0) {
         loader_report(l, LEVEL_ERROR, c->entries[CONFIG_LISTENERS].place, NULL,
                       "listeners: there must be at least one");

@@ -56,6 +56,7 @@ enum config_key_flags {
 enum {
     CONFIG_FILE_MAX = 1 << 20, /* bytes of a configuration file */
     CONFIG_LISTENERS_MAX = 16,
+    CONFIG_PEERS_MAX = 16,
     CONFIG_ITEMS_MAX = 64,
     CONFIG_HOST_SIZE = 256, /* with the NUL */
     CONFIG_NAME_SIZE = 64,

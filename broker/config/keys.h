@@ -59,6 +59,11 @@
       0,                                                                                           \
       "Where clients connect: a list of { name, address, advertised }; advertised is the "         \
       "HOST:PORT that clients are told and defaults to address.")                                  \
+    X(PEERS, "peers", ITEMS, "[]", 0, 0, NULL, 0,                                                  \
+      "Whom to ask at the first start, HOST:PORT of at most 16 nodes, this one among them or "     \
+      "not: "                                                                                      \
+      "an empty data.dir joins their cluster, or founds one with them (at most 5) when none has "  \
+      "one. Empty: a cluster of one. The first listener is the one that nodes use.")               \
     X(LIMITS_CONNECTIONS, "limits.connections", INTEGER, "10000", 1, 1000000, NULL, 0,             \
       "Connections that may be open; more are closed at once.")                                    \
     X(LIMITS_REQUESTS, "limits.requests.per.connection", INTEGER, "64", 1, 10000, NULL, 0,         \

@@ -209,10 +209,9 @@ Test(load, what_this_version_does_not_have_is_said)
                   "leat.yaml:1:20: error: security.tls.cert: TLS is not in this version\n"
                   "    security: { tls: { cert: /etc/cert.pem } }\n"
                   "                       ^\n");
-    expect_report("peers: []\n",
-                  "leat.yaml:1:1: error: peers: replication is not in this version: a node is a "
-                  "cluster of one\n"
-                  "    peers: []\n"
+    expect_report("controller.quorum.bootstrap.servers: b1:9092\n",
+                  "leat.yaml:1:1: error: controller.quorum.bootstrap.servers: the key is peers\n"
+                  "    controller.quorum.bootstrap.servers: b1:9092\n"
                   "    ^\n");
     expect_taken("log.preallocate: true\n",
                  "leat.yaml:1:1: note: ignored: log.preallocate: space is always preallocated, in "
@@ -395,6 +394,68 @@ Test(load, a_wildcard_without_advertised_is_told_as_localhost)
     cr_assert_str_eq(config_listener(l->config, 0)->advertised_host, "localhost");
     loading_end(l);
     free(l);
+}
+
+Test(load, peers)
+{
+    struct loading *l = loading_new();
+    loading_run(l, NULL, NULL, NULL);
+    cr_assert_eq(config_item_count(l->config, CONFIG_PEERS), 0u);
+    loading_end(l);
+    static const char *const settings[] = {"peers=127.0.0.1:9092, localhost:9192,[::1]:9292", NULL};
+    loading_run(l, NULL, NULL, settings);
+    cr_assert_eq(l->error, 0, "%s", l->text);
+    cr_assert_eq(config_item_count(l->config, CONFIG_PEERS), 3u);
+    cr_assert_str_eq(config_item(l->config, CONFIG_PEERS, 2), "[::1]:9292");
+    loading_end(l);
+    loading_run(l,
+                "peers: [b1:9092, b2:9092]\nsecurity.open: true\n"
+                "listeners: [{ address: 0.0.0.0:9092, advertised: b1:9092 }]\n",
+                NULL, NULL);
+    cr_assert_eq(l->error, 0, "%s", l->text);
+    loading_end(l);
+    free(l);
+}
+
+/* Settings, and what is said of them. */
+Test(load, peers_that_are_wrong)
+{
+    static const struct {
+        const char *settings[4];
+        const char *report;
+    } cases[] = {
+        {{"peers=b1"},
+         "--set: error: peers: 'b1' has no port\nhint: write peers: [b1:9092, b2:9092, b3:9092]\n"},
+        {{"peers=http://b1:1"},
+         "--set: error: peers: 'http://b1:1' has a protocol in front: HOST:PORT is enough\n"},
+        {{"peers=::1:9092"},
+         "--set: error: peers: '::1:9092' needs brackets around its IPv6 address"},
+        {{"peers=localhost:0"},
+         "--set: error: peers: 'localhost:0' is no address that can be asked\n"},
+        {{"peers=0.0.0.0:9092"},
+         "--set: error: peers: '0.0.0.0:9092' is no address that can be asked\n"},
+        {{"peers=localhost:1,localhost:2,LOCALHOST:01"},
+         "--set: error: peers: 'LOCALHOST:01' is given twice\n"},
+        {{"peers=localhost:1,localhost:2,localhost:3,localhost:4,localhost:5,localhost:6,localhost:"
+          "7,"
+          "localhost:8,localhost:9,localhost:10,localhost:11,localhost:12,localhost:13,localhost:"
+          "14,"
+          "localhost:15,localhost:16,localhost:17"},
+         "--set: error: peers: more than 16\n"},
+        {{"peers=localhost:1", "listeners=0.0.0.0:9092", "security.open=true"},
+         "--set: error: listeners: 0.0.0.0 cannot be told to peers\nhint: add advertised: "
+         "HOST:PORT\n"},
+        {{"peers=localhost:1,b1:9092"},
+         "error: listeners: 127.0.0.1 cannot be told to peers on other machines"},
+    };
+    for (size_t i = 0; i < array_size(cases); i++) {
+        struct loading *l = loading_new();
+        loading_run(l, NULL, NULL, cases[i].settings);
+        cr_assert_eq(l->error, ERR_BAD_CONFIG, "case %zu", i);
+        cr_assert_not_null(strstr(l->text, cases[i].report), "case %zu: %s", i, l->text);
+        loading_end(l);
+        free(l);
+    }
 }
 
 Test(load, default_file_environment_command_line)
