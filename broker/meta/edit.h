@@ -35,21 +35,33 @@ struct image *image_empty(struct image_home *home) MUST_CHECK;
 struct image *image_fork(const struct image *base) MUST_CHECK;
 void image_seal(struct image *draft);
 
-/* --- edits of a draft: 0, ERR_NO_MEMORY, or ERR_MALFORMED when they do not fit the image ------ */
+/* --- edits of a draft: 0, ERR_NO_MEMORY, or ERR_MALFORMED when they do not fit the image ------
+ *
+ * Of every partition holds, whatever the bytes that made it: nodes are named once; ISR, ELR,
+ * LastKnownELR, adding, removing and damaged are among the replicas; ISR, ELR and LastKnownELR do
+ * not meet, nor do adding and removing, nor damaged and ISR or ELR; a leader is in the ISR. */
 
 struct image_partition_spec {
     int32_t leader, leader_epoch, partition_epoch;
+    bool recovering;
     const int32_t *replicas, *isr;
     int32_t replica_count, isr_count;
+    const struct uuid *directories; /* one for each replica; NULL: none is known */
+    struct image_more more;
 };
 
-/* What changes of a partition: a pointer that is NULL and IMAGE_LEADER_SAME mean that it stays.
- * Naming a leader, even the same, begins its next epoch; any change begins the next partition
- * epoch. */
+enum image_recovery { IMAGE_RECOVERY_SAME, IMAGE_RECOVERED, IMAGE_RECOVERING };
+
+/* What changes of a partition: a pointer that is NULL, IMAGE_LEADER_SAME and IMAGE_RECOVERY_SAME
+ * mean that it stays. Naming a leader, even the same, begins its next epoch; any change begins the
+ * next partition epoch. Where directories are known, other replicas come with theirs. */
 struct image_partition_change {
     int32_t leader;
+    enum image_recovery recovery;
     const int32_t *replicas, *isr;
     int32_t replica_count, isr_count;
+    const struct uuid *directories;
+    struct image_more more;
 };
 
 struct image_endpoint_spec {
@@ -60,11 +72,11 @@ struct image_endpoint_spec {
 struct image_broker_spec {
     int32_t id;
     int64_t epoch;
-    struct uuid incarnation;
+    struct uuid incarnation, directory;
     struct bytes rack;                           /* data NULL: none */
     const struct image_endpoint_spec *endpoints; /* 1 to IMAGE_ENDPOINTS_MAX */
     uint32_t endpoint_count;
-    bool fenced;
+    bool fenced, shutting_down;
 };
 
 int image_add_topic(struct image *draft, struct bytes name, struct uuid id) MUST_CHECK;
@@ -81,6 +93,9 @@ int image_set_broker_config(struct image *draft, int32_t node, struct bytes key,
                             struct bytes value) MUST_CHECK;
 int image_put_broker(struct image *draft, const struct image_broker_spec *spec) MUST_CHECK;
 int image_set_fenced(struct image *draft, int32_t id, int64_t epoch, bool fenced) MUST_CHECK;
+/* Until the broker registers anew. */
+int image_set_shutting_down(struct image *draft, int32_t id, int64_t epoch) MUST_CHECK;
+int image_remove_broker(struct image *draft, int32_t id, int64_t epoch) MUST_CHECK;
 int image_set_feature(struct image *draft, struct bytes name, int16_t level) MUST_CHECK;
 int image_set_next_producer_id(struct image *draft, int64_t next) MUST_CHECK;
 /* The value of the newest VotersRecord, as it stands in the log. */
@@ -100,7 +115,6 @@ struct image_feature {
 /* A topic whose name differs from `name` in '.' and '_' at most (the same name included). */
 const struct image_topic *image_topic_colliding(const struct image *image, struct bytes name);
 const struct image_broker *image_broker_by_id(const struct image *image, int32_t id);
-struct uuid image_broker_incarnation(const struct image_broker *b);
 uint32_t image_feature_count(const struct image *image);
 const struct image_feature *image_feature_at(const struct image *image, uint32_t index);
 int64_t image_next_producer_id(const struct image *image);

@@ -8,51 +8,7 @@
  *   I1  A sealed image never changes but for its count.
  *   I2  The trees by name and by id hold the same topics.
  *   I3  An edit that fails has changed nothing: everything that can fail comes first. */
-#include "meta/edit.h"
-
-#include "meta/nodes.h"
-#include "meta/tree.h"
-
-#include <stdatomic.h>
-
-enum {
-    IMAGE_MAGIC = 0x696d6167,
-    CLUSTER_ID_SIZE = 23,
-};
-
-struct blob {
-    uint32_t references;
-    size_t size;
-    uint8_t data[];
-};
-
-struct image_home {
-    struct memory *memory;
-    struct pool nodes;
-    struct node_table lists;
-    uint32_t images;
-    _Atomic(struct image *) dead;
-    char cluster_id[CLUSTER_ID_SIZE];
-};
-
-struct image {
-    uint32_t magic;
-    bool sealed;
-    _Atomic uint32_t references;
-    struct image_home *home;
-    struct image *next_dead;
-    struct tree_node *by_name, *by_id, *by_collision;
-    struct broker_set *brokers;
-    struct node_configs *configs;
-    struct blob *voters; /* NULL: none */
-    struct image_feature features[IMAGE_FEATURES_MAX];
-    uint32_t feature_count;
-    uint64_t partitions;
-    int64_t next_producer_id;
-    int64_t offset, timestamp;
-    int32_t epoch, controller;
-    int16_t kraft_version;
-};
+#include "meta/image_private.h"
 
 /* --- life ------------------------------------------------------------------------------------- */
 
@@ -169,15 +125,9 @@ struct image *image_fork(const struct image *base)
     return i;
 }
 
-static void assert_draft(const struct image *i)
-{
-    assert(i->magic == IMAGE_MAGIC);
-    assert(!i->sealed);
-}
-
 void image_seal(struct image *draft)
 {
-    assert_draft(draft);
+    image_assert_draft(draft);
     draft->sealed = true;
 }
 
@@ -217,7 +167,7 @@ static struct topic *find_topic(const struct tree_node *root, enum tree_order or
     return n ? n->topic : NULL;
 }
 
-static struct topic *topic_with_id(const struct image *i, struct uuid id)
+struct topic *image_topic_with_id(const struct image *i, struct uuid id)
 {
     return find_topic(i->by_id, TREE_BY_ID, bytes_of(id.bytes, sizeof id.bytes));
 }
@@ -245,8 +195,8 @@ static int put_topic(struct image *i, struct topic *t)
 
 int image_add_topic(struct image *draft, struct bytes name, struct uuid id)
 {
-    assert_draft(draft);
-    if (!topic_name_is_valid(name) || uuid_is_zero(id) || topic_with_id(draft, id) ||
+    image_assert_draft(draft);
+    if (!topic_name_is_valid(name) || uuid_is_zero(id) || image_topic_with_id(draft, id) ||
         image_topic_by_name(draft, name) || image_topic_colliding(draft, name)) {
         return ERR_MALFORMED;
     }
@@ -261,9 +211,9 @@ int image_add_topic(struct image *draft, struct bytes name, struct uuid id)
 
 int image_remove_topic(struct image *draft, struct uuid id)
 {
-    assert_draft(draft);
+    image_assert_draft(draft);
     struct pool *nodes = &draft->home->nodes;
-    struct topic *t = topic_with_id(draft, id);
+    struct topic *t = image_topic_with_id(draft, id);
     if (!t) {
         return ERR_MALFORMED;
     }
@@ -312,8 +262,7 @@ static bool topic_is_own(const struct image *i, const struct topic *t)
            (!third || path_is_own(i->by_collision, TREE_BY_COLLISION, name));
 }
 
-/* A topic that may be changed in place: itself, or a copy that now stands in the draft. */
-static int own_topic(struct image *i, struct topic *t, struct topic **out)
+int image_own_topic(struct image *i, struct topic *t, struct topic **out)
 {
     if (topic_is_own(i, t)) {
         *out = t;
@@ -331,123 +280,17 @@ static int own_topic(struct image *i, struct topic *t, struct topic **out)
     return error;
 }
 
-static bool nodes_are_valid(const int32_t *ids, int32_t count)
-{
-    if (count < 0 || count > NODE_LIST_MAX) {
-        return false;
-    }
-    for (int32_t k = 0; k < count; k++) {
-        if (ids[k] < 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-int image_add_partition(struct image *draft, struct uuid id, int32_t partition,
-                        const struct image_partition_spec *spec)
-{
-    assert_draft(draft);
-    struct topic *t = topic_with_id(draft, id);
-    if (!t || partition != t->view.partition_count || partition >= TOPIC_PARTITIONS_MAX ||
-        spec->replica_count < 1 || !nodes_are_valid(spec->replicas, spec->replica_count) ||
-        !nodes_are_valid(spec->isr, spec->isr_count) || spec->leader < -1 ||
-        spec->leader_epoch < 0 || spec->partition_epoch < 0) {
-        return ERR_MALFORMED;
-    }
-    struct node_table *lists = &draft->home->lists;
-    const int32_t *replicas = node_list_get(lists, spec->replicas, spec->replica_count);
-    const int32_t *isr = replicas ? node_list_get(lists, spec->isr, spec->isr_count) : NULL;
-    int error = isr ? own_topic(draft, t, &t) : ERR_NO_MEMORY;
-    if (!error) {
-        error = topic_grow(t);
-    }
-    if (error) {
-        if (isr) {
-            node_list_release(isr);
-        }
-        if (replicas) {
-            node_list_release(replicas);
-        }
-        return error;
-    }
-    t->partitions[partition] = (struct image_partition){
-        .leader = spec->leader,
-        .leader_epoch = spec->leader_epoch,
-        .partition_epoch = spec->partition_epoch,
-        .replicas = replicas,
-        .isr = isr,
-        .replica_count = spec->replica_count,
-        .isr_count = spec->isr_count,
-    };
-    t->view.partition_count = partition + 1;
-    draft->partitions++;
-    return 0;
-}
-
-int image_change_partition(struct image *draft, struct uuid id, int32_t partition,
-                           const struct image_partition_change *c)
-{
-    assert_draft(draft);
-    struct topic *t = topic_with_id(draft, id);
-    if (!t || partition < 0 || partition >= t->view.partition_count ||
-        c->leader < IMAGE_LEADER_SAME ||
-        (c->replicas &&
-         (c->replica_count < 1 || !nodes_are_valid(c->replicas, c->replica_count))) ||
-        (c->isr && !nodes_are_valid(c->isr, c->isr_count))) {
-        return ERR_MALFORMED;
-    }
-    const struct image_partition *old = &t->partitions[partition];
-    if (old->partition_epoch == INT32_MAX || old->leader_epoch == INT32_MAX) {
-        return ERR_MALFORMED;
-    }
-    struct image_partition next = *old;
-    struct node_table *lists = &draft->home->lists;
-    int error = own_topic(draft, t, &t);
-    if (error) {
-        return error;
-    }
-    if (c->replicas) {
-        next.replicas = node_list_get(lists, c->replicas, c->replica_count);
-        next.replica_count = c->replica_count;
-    }
-    if (next.replicas && c->isr) {
-        next.isr = node_list_get(lists, c->isr, c->isr_count);
-        next.isr_count = c->isr_count;
-    }
-    struct image_partition *p = &t->partitions[partition];
-    if (!next.replicas || !next.isr) {
-        if (next.replicas && c->replicas) {
-            node_list_release(next.replicas);
-        }
-        return ERR_NO_MEMORY;
-    }
-    if (c->replicas) {
-        node_list_release(p->replicas);
-    }
-    if (c->isr) {
-        node_list_release(p->isr);
-    }
-    if (c->leader != IMAGE_LEADER_SAME) {
-        next.leader = c->leader;
-        next.leader_epoch++;
-    }
-    next.partition_epoch++;
-    *p = next;
-    return 0;
-}
-
 int image_set_topic_config(struct image *draft, struct bytes name, struct bytes key,
                            struct bytes value)
 {
-    assert_draft(draft);
+    image_assert_draft(draft);
     struct topic *t = find_topic(draft->by_name, TREE_BY_NAME, name);
     if (!t) {
         return ERR_MALFORMED;
     }
     struct config_set *set;
     int error = config_set_with(&set, draft->home->memory, t->configs, key, value);
-    if (!error && (error = own_topic(draft, t, &t)) != 0) {
+    if (!error && (error = image_own_topic(draft, t, &t)) != 0) {
         config_set_release(set);
     }
     if (error) {
@@ -464,7 +307,7 @@ int image_set_topic_config(struct image *draft, struct bytes name, struct bytes 
 
 int image_put_broker(struct image *draft, const struct image_broker_spec *spec)
 {
-    assert_draft(draft);
+    image_assert_draft(draft);
     struct broker_set *next;
     int error = broker_set_with(&next, draft->home->memory, draft->brokers, spec);
     if (!error) {
@@ -476,7 +319,7 @@ int image_put_broker(struct image *draft, const struct image_broker_spec *spec)
 
 int image_set_broker_config(struct image *draft, int32_t node, struct bytes key, struct bytes value)
 {
-    assert_draft(draft);
+    image_assert_draft(draft);
     struct node_configs *next;
     int error = node_configs_with(&next, draft->home->memory, draft->configs, node, key, value);
     if (!error) {
@@ -486,13 +329,12 @@ int image_set_broker_config(struct image *draft, int32_t node, struct bytes key,
     return error;
 }
 
-int image_set_fenced(struct image *draft, int32_t id, int64_t epoch, bool fenced)
+/* Puts the broker again, as it is but for the two states. */
+static int restate_broker(struct image *draft, int32_t id, int64_t epoch, bool fenced,
+                          bool shutting_down)
 {
     const struct image_broker *b = image_broker_by_id(draft, id);
-    if (!b || b->epoch != epoch) {
-        return ERR_MALFORMED;
-    }
-    const char *rack = b->rack;
+    assert(b && b->epoch == epoch);
     struct image_endpoint_spec endpoints[IMAGE_ENDPOINTS_MAX];
     for (uint32_t i = 0; i < b->endpoint_count; i++) {
         const struct image_endpoint *e = &b->endpoints[i];
@@ -502,18 +344,50 @@ int image_set_fenced(struct image *draft, int32_t id, int64_t epoch, bool fenced
     struct image_broker_spec spec = {
         .id = id,
         .epoch = epoch,
-        .incarnation = image_broker_incarnation(b),
-        .rack = rack ? bytes_of_string(rack) : (struct bytes){0},
+        .incarnation = b->incarnation,
+        .directory = b->directory,
+        .rack = b->rack ? bytes_of_string(b->rack) : (struct bytes){0},
         .endpoints = endpoints,
         .endpoint_count = b->endpoint_count,
         .fenced = fenced,
+        .shutting_down = shutting_down,
     };
     return image_put_broker(draft, &spec);
 }
 
+int image_set_fenced(struct image *draft, int32_t id, int64_t epoch, bool fenced)
+{
+    const struct image_broker *b = image_broker_by_id(draft, id);
+    bool known = b && b->epoch == epoch;
+    return known ? restate_broker(draft, id, epoch, fenced, b->shutting_down) : ERR_MALFORMED;
+}
+
+int image_set_shutting_down(struct image *draft, int32_t id, int64_t epoch)
+{
+    const struct image_broker *b = image_broker_by_id(draft, id);
+    bool known = b && b->epoch == epoch;
+    return known ? restate_broker(draft, id, epoch, b->fenced, true) : ERR_MALFORMED;
+}
+
+int image_remove_broker(struct image *draft, int32_t id, int64_t epoch)
+{
+    image_assert_draft(draft);
+    const struct image_broker *b = image_broker_by_id(draft, id);
+    if (!b || b->epoch != epoch) {
+        return ERR_MALFORMED;
+    }
+    struct broker_set *next;
+    int error = broker_set_without(&next, draft->home->memory, draft->brokers, id);
+    if (!error) {
+        broker_set_release(draft->brokers);
+        draft->brokers = next;
+    }
+    return error;
+}
+
 int image_set_feature(struct image *draft, struct bytes name, int16_t level)
 {
-    assert_draft(draft);
+    image_assert_draft(draft);
     uint32_t at = 0;
     while (at < draft->feature_count &&
            !bytes_equal(name, bytes_of_string(draft->features[at].name))) {
@@ -533,7 +407,7 @@ int image_set_feature(struct image *draft, struct bytes name, int16_t level)
 
 int image_set_next_producer_id(struct image *draft, int64_t next)
 {
-    assert_draft(draft);
+    image_assert_draft(draft);
     if (next < draft->next_producer_id) {
         return ERR_MALFORMED;
     }
@@ -543,7 +417,7 @@ int image_set_next_producer_id(struct image *draft, int64_t next)
 
 int image_set_voters(struct image *draft, struct bytes value)
 {
-    assert_draft(draft);
+    image_assert_draft(draft);
     struct blob *b = memory_alloc(draft->home->memory, sizeof *b + value.size);
     if (!b) {
         return ERR_NO_MEMORY;
@@ -560,19 +434,19 @@ int image_set_voters(struct image *draft, struct bytes value)
 
 void image_set_kraft_version(struct image *draft, int16_t version)
 {
-    assert_draft(draft);
+    image_assert_draft(draft);
     draft->kraft_version = version;
 }
 
 void image_set_controller(struct image *draft, int32_t node)
 {
-    assert_draft(draft);
+    image_assert_draft(draft);
     draft->controller = node;
 }
 
 void image_set_position(struct image *draft, int64_t offset, int32_t epoch, int64_t timestamp)
 {
-    assert_draft(draft);
+    image_assert_draft(draft);
     assert(offset >= draft->offset);
     assert(epoch >= draft->epoch);
     draft->offset = offset;
@@ -590,7 +464,7 @@ const struct image_topic *image_topic_by_name(const struct image *image, struct 
 
 const struct image_topic *image_topic_by_id(const struct image *image, struct uuid id)
 {
-    struct topic *t = topic_with_id(image, id);
+    struct topic *t = image_topic_with_id(image, id);
     return t ? &t->view : NULL;
 }
 
@@ -748,7 +622,7 @@ void image_check(const struct image *image)
     uint32_t colliding = 0;
     for (uint32_t k = 0; k < image_topic_count(image); k++) {
         const struct topic *t = tree_at(image->by_name, k);
-        assert(topic_with_id(image, t->view.id) == t);
+        assert(image_topic_with_id(image, t->view.id) == t);
         partitions += (uint64_t)t->view.partition_count;
         if (can_collide(bytes_of_string(t->name))) {
             colliding++;

@@ -16,14 +16,34 @@ struct image;
 
 enum { IMAGE_CONFIGS_MAX = 64, IMAGE_ENDPOINTS_MAX = 16 };
 
+struct image_nodes {
+    const int32_t *ids;
+    int32_t count;
+};
+
+/* What most partitions have nothing of. */
+struct image_more {
+    struct image_nodes elr;            /* eligible leaders outside of the ISR (KIP-966) */
+    struct image_nodes last_known_elr; /* were eligible, and may have lost what was acknowledged */
+    struct image_nodes adding, removing; /* of a reassignment under way; both among the replicas */
+    struct image_nodes damaged; /* whose data does not check: never elected, never in sync */
+};
+
 struct image_partition {
     int32_t leader;       /* node id, -1: none */
     int32_t leader_epoch; /* grows with every change of leader and with every start of the leader */
     int32_t partition_epoch;
+    bool recovering; /* the leader was elected uncleanly and has not said that it is done */
     const int32_t *replicas;
     const int32_t *isr;
     int32_t replica_count, isr_count;
+    const struct uuid *directories; /* of the replicas, in their order; NULL: none is known */
+    const struct image_more *more;  /* never NULL */
 };
+
+/* The in-sync replicas that acks=all asks for: min.insync.replicas, but no more than there are
+ * replicas that are not just being added. Leader and controller must agree on it (P7, P22). */
+int32_t image_partition_min_isr(const struct image_partition *p, int32_t configured);
 
 struct image_config { /* a key that was set; others have their default */
     const char *key, *value;
@@ -50,7 +70,10 @@ struct image_broker {
     const char *rack;                       /* NULL: none */
     const struct image_endpoint *endpoints; /* at least one */
     uint32_t endpoint_count;
+    struct uuid incarnation; /* of its process */
+    struct uuid directory;   /* of its data; zero: not told */
     bool fenced;
+    bool shutting_down; /* in controlled shutdown: hands its leaderships over */
 };
 
 /* NULL when there is none. Borrowed from the image. */

@@ -5,7 +5,6 @@ enum { NODE_CONFIGS_MAX = IMAGE_BROKERS_MAX + 1, TEXT_MAX = 255 };
 
 struct broker {
     struct image_broker view;
-    struct uuid incarnation;
     uint32_t references;
     struct image_endpoint endpoints[]; /* and behind them their texts, and the rack */
 };
@@ -111,9 +110,11 @@ static struct broker *broker_new(struct memory *m, const struct image_broker_spe
         .rack = spec->rack.data ? text_put(&at, spec->rack) : NULL,
         .endpoints = b->endpoints,
         .endpoint_count = count,
+        .incarnation = spec->incarnation,
+        .directory = spec->directory,
         .fenced = spec->fenced,
+        .shutting_down = spec->shutting_down,
     };
-    b->incarnation = spec->incarnation;
     return b;
 }
 
@@ -146,6 +147,30 @@ int broker_set_with(struct broker_set **out, struct memory *m, const struct brok
     return 0;
 }
 
+int broker_set_without(struct broker_set **out, struct memory *m, const struct broker_set *base,
+                       int32_t id)
+{
+    assert(broker_set_find(base, id));
+    struct broker_set *set = NULL;
+    if (base->count > 1) {
+        set = memory_alloc(m, sizeof *set + (base->count - 1) * sizeof *set->brokers);
+        if (!set) {
+            return ERR_NO_MEMORY;
+        }
+        set->memory = m;
+        set->references = 1;
+        for (uint32_t i = 0; i < base->count; i++) {
+            if (base->brokers[i]->view.id != id) {
+                base->brokers[i]->references++;
+                set->brokers[set->count++] = base->brokers[i];
+            }
+        }
+        assert(set->count == base->count - 1);
+    }
+    *out = set;
+    return 0;
+}
+
 uint32_t broker_set_count(const struct broker_set *set)
 {
     return set ? set->count : 0;
@@ -162,11 +187,6 @@ const struct image_broker *broker_set_find(const struct broker_set *set, int32_t
     uint32_t at = broker_place(set, id);
     bool known = at < broker_set_count(set) && set->brokers[at]->view.id == id;
     return known ? &set->brokers[at]->view : NULL;
-}
-
-struct uuid image_broker_incarnation(const struct image_broker *b)
-{
-    return container_of(b, struct broker, view)->incarnation;
 }
 
 /* --- configurations of nodes ------------------------------------------------------------------ */

@@ -14,6 +14,9 @@ struct node_configs;
 /* The successor of `base` with this broker added or replaced; an older epoch is ERR_MALFORMED. */
 int broker_set_with(struct broker_set **out, struct memory *m, const struct broker_set *base,
                     const struct image_broker_spec *spec) MUST_CHECK;
+/* The successor of `base` without a broker that is in it; NULL when it was the last. */
+int broker_set_without(struct broker_set **out, struct memory *m, const struct broker_set *base,
+                       int32_t id) MUST_CHECK;
 struct broker_set *broker_set_take(struct broker_set *set);
 void broker_set_release(struct broker_set *set);
 uint32_t broker_set_count(const struct broker_set *set);

@@ -12,43 +12,84 @@ enum {
 
 /* --- one record ------------------------------------------------------------------------------- */
 
+/* Kafka's numbers of a leader's recovery state. */
+enum { STATE_SAME = -1, STATE_RECOVERED = 0, STATE_RECOVERING = 1 };
+
+/* A list of a record: a null one, count -1, is one without ids, which in a change means that it
+ * stays. */
+static struct image_nodes nodes_of(const int32_t *ids, int32_t count)
+{
+    static const int32_t none[1];
+    return count < 0 ? (struct image_nodes){0} : (struct image_nodes){ids ? ids : none, count};
+}
+
+static bool directories_fit(int32_t count, int32_t replicas)
+{
+    return count <= 0 || count == replicas;
+}
+
 static int apply_partition(struct image *draft, const struct partition_record *r)
 {
-    if (r->removing_replicas_count > 0 || r->adding_replicas_count > 0 ||
-        r->leader_recovery_state != 0 || r->eligible_leader_replicas_count > 0 ||
-        r->last_known_elr_count > 0) {
+    if (r->leader_recovery_state < STATE_RECOVERED || r->leader_recovery_state > STATE_RECOVERING) {
         return ERR_UNSUPPORTED_VERSION;
+    }
+    if (!directories_fit(r->directories_count, r->replicas_count)) {
+        return ERR_MALFORMED;
     }
     const struct image_partition_spec spec = {
         .leader = r->leader,
         .leader_epoch = r->leader_epoch,
         .partition_epoch = r->partition_epoch,
+        .recovering = r->leader_recovery_state == STATE_RECOVERING,
         .replicas = r->replicas,
         .isr = r->isr,
         .replica_count = r->replicas_count,
         .isr_count = r->isr_count,
+        .directories = r->directories_count > 0 ? r->directories : NULL,
+        .more =
+            {
+                nodes_of(r->eligible_leader_replicas, r->eligible_leader_replicas_count),
+                nodes_of(r->last_known_elr, r->last_known_elr_count),
+                nodes_of(r->adding_replicas, r->adding_replicas_count),
+                nodes_of(r->removing_replicas, r->removing_replicas_count),
+                nodes_of(r->damaged_replicas, r->damaged_replicas_count),
+            },
     };
     return image_add_partition(draft, r->topic_id, r->partition_id, &spec);
 }
 
 static int apply_partition_change(struct image *draft, const struct partition_change_record *r)
 {
-    if (r->removing_replicas_count > 0 || r->adding_replicas_count > 0 ||
-        r->leader_recovery_state > 0 || r->eligible_leader_replicas_count > 0 ||
-        r->last_known_elr_count > 0) {
+    if (r->leader_recovery_state < STATE_SAME || r->leader_recovery_state > STATE_RECOVERING) {
         return ERR_UNSUPPORTED_VERSION;
     }
-    static const int32_t none[1];
+    struct image_nodes replicas = nodes_of(r->replicas, r->replicas_count);
+    struct image_nodes isr = nodes_of(r->isr, r->isr_count);
+    const struct image_topic *t = image_topic_by_id(draft, r->topic_id);
+    if (!t || r->partition_id < 0 || r->partition_id >= t->partition_count ||
+        !directories_fit(r->directories_count,
+                         replicas.ids ? replicas.count
+                                      : t->partitions[r->partition_id].replica_count)) {
+        return ERR_MALFORMED;
+    }
     const struct image_partition_change change = {
         .leader = r->leader,
-        .replicas = r->replicas_count < 0 ? NULL
-                    : r->replicas         ? r->replicas
-                                          : none,
-        .isr = r->isr_count < 0 ? NULL
-               : r->isr         ? r->isr
-                                : none,
-        .replica_count = r->replicas_count,
-        .isr_count = r->isr_count,
+        .recovery = r->leader_recovery_state == STATE_SAME        ? IMAGE_RECOVERY_SAME
+                    : r->leader_recovery_state == STATE_RECOVERED ? IMAGE_RECOVERED
+                                                                  : IMAGE_RECOVERING,
+        .replicas = replicas.ids,
+        .isr = isr.ids,
+        .replica_count = replicas.count,
+        .isr_count = isr.count,
+        .directories = r->directories_count > 0 ? r->directories : NULL,
+        .more =
+            {
+                nodes_of(r->eligible_leader_replicas, r->eligible_leader_replicas_count),
+                nodes_of(r->last_known_elr, r->last_known_elr_count),
+                nodes_of(r->adding_replicas, r->adding_replicas_count),
+                nodes_of(r->removing_replicas, r->removing_replicas_count),
+                nodes_of(r->damaged_replicas, r->damaged_replicas_count),
+            },
     };
     return image_change_partition(draft, r->topic_id, r->partition_id, &change);
 }
@@ -101,6 +142,9 @@ static int apply_register(struct image *draft, const struct register_broker_reco
     if (r->end_points_count < 1 || r->end_points_count > IMAGE_ENDPOINTS_MAX) {
         return ERR_MALFORMED;
     }
+    if (r->log_dirs_count > 1 || r->cordoned_log_dirs_count > 0) {
+        return ERR_UNSUPPORTED_VERSION;
+    }
     for (int32_t i = 0; i < r->end_points_count; i++) {
         const struct register_broker_record_end_points *e = &r->end_points[i];
         endpoints[i] = (struct image_endpoint_spec){wire_string_bytes(e->name),
@@ -114,10 +158,12 @@ static int apply_register(struct image *draft, const struct register_broker_reco
         .id = r->broker_id,
         .epoch = r->broker_epoch,
         .incarnation = r->incarnation_id,
+        .directory = r->log_dirs_count > 0 ? r->log_dirs[0] : (struct uuid){{0}},
         .rack = rack,
         .endpoints = endpoints,
         .endpoint_count = (uint32_t)r->end_points_count,
         .fenced = r->fenced,
+        .shutting_down = r->in_controlled_shutdown,
     };
     return image_put_broker(draft, &spec);
 }
@@ -125,10 +171,19 @@ static int apply_register(struct image *draft, const struct register_broker_reco
 static int apply_registration_change(struct image *draft,
                                      const struct broker_registration_change_record *r)
 {
-    if (r->fenced == 0) {
-        return 0;
+    const struct image_broker *b = image_broker_by_id(draft, r->broker_id);
+    if (r->fenced < -1 || r->fenced > 1 || r->in_controlled_shutdown < 0 ||
+        r->in_controlled_shutdown > 1 || r->log_dirs_count > 0 || r->cordoned_log_dirs_count >= 0) {
+        return ERR_UNSUPPORTED_VERSION;
     }
-    return image_set_fenced(draft, r->broker_id, r->broker_epoch, r->fenced > 0);
+    int error = b && b->epoch == r->broker_epoch ? 0 : ERR_MALFORMED;
+    if (!error && r->fenced != 0) {
+        error = image_set_fenced(draft, r->broker_id, r->broker_epoch, r->fenced > 0);
+    }
+    if (!error && r->in_controlled_shutdown > 0) {
+        error = image_set_shutting_down(draft, r->broker_id, r->broker_epoch);
+    }
+    return error;
 }
 
 static int apply_feature(struct image *draft, const struct feature_level_record *r)
@@ -166,6 +221,14 @@ int record_apply(struct image *draft, int32_t key, const void *body)
     case WIRE_UNFENCE_BROKER_RECORD: {
         const struct unfence_broker_record *r = body;
         return image_set_fenced(draft, r->id, r->epoch, false);
+    }
+    case WIRE_FENCE_BROKER_RECORD: {
+        const struct fence_broker_record *r = body;
+        return image_set_fenced(draft, r->id, r->epoch, true);
+    }
+    case WIRE_UNREGISTER_BROKER_RECORD: {
+        const struct unregister_broker_record *r = body;
+        return image_remove_broker(draft, r->broker_id, r->broker_epoch);
     }
     case WIRE_BROKER_REGISTRATION_CHANGE_RECORD:
         return apply_registration_change(draft, body);
@@ -375,6 +438,61 @@ int proposal_open(struct proposal *p)
 int64_t proposal_next_offset(const struct proposal *p)
 {
     return p->base_offset + p->batch.record_count;
+}
+
+int partition_record_version(const struct partition_record *r)
+{
+    bool eligible = r->eligible_leader_replicas_count > 0 || r->last_known_elr_count > 0 ||
+                    r->damaged_replicas_count > 0;
+    return eligible ? 2 : r->directories_count > 0 ? 1 : 0;
+}
+
+int partition_change_record_version(const struct partition_change_record *r)
+{
+    bool eligible = r->eligible_leader_replicas_count >= 0 || r->last_known_elr_count >= 0 ||
+                    r->damaged_replicas_count >= 0;
+    return eligible ? 2 : r->directories_count >= 0 ? 1 : 0;
+}
+
+int register_broker_record_version(const struct register_broker_record *r)
+{
+    return r->log_dirs_count > 0 ? 3 : 2;
+}
+
+void partition_record_of(struct partition_record *out, struct uuid topic, int32_t number,
+                         const struct image_partition *p)
+{
+    partition_record_init(out);
+    out->partition_id = number;
+    out->topic_id = topic;
+    out->replicas = (int32_t *)p->replicas;
+    out->replicas_count = p->replica_count;
+    out->isr = (int32_t *)p->isr;
+    out->isr_count = p->isr_count;
+    out->removing_replicas = (int32_t *)p->more->removing.ids;
+    out->removing_replicas_count = p->more->removing.count;
+    out->adding_replicas = (int32_t *)p->more->adding.ids;
+    out->adding_replicas_count = p->more->adding.count;
+    out->leader = p->leader;
+    out->leader_recovery_state = p->recovering ? STATE_RECOVERING : STATE_RECOVERED;
+    out->leader_epoch = p->leader_epoch;
+    out->partition_epoch = p->partition_epoch;
+    if (p->directories) {
+        out->directories = (struct uuid *)p->directories;
+        out->directories_count = p->replica_count;
+    }
+    if (p->more->elr.count > 0) {
+        out->eligible_leader_replicas = (int32_t *)p->more->elr.ids;
+        out->eligible_leader_replicas_count = p->more->elr.count;
+    }
+    if (p->more->last_known_elr.count > 0) {
+        out->last_known_elr = (int32_t *)p->more->last_known_elr.ids;
+        out->last_known_elr_count = p->more->last_known_elr.count;
+    }
+    if (p->more->damaged.count > 0) {
+        out->damaged_replicas = (int32_t *)p->more->damaged.ids;
+        out->damaged_replicas_count = p->more->damaged.count;
+    }
 }
 
 int record_append(struct batch_builder *b, struct wire_writer *scratch,

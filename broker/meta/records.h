@@ -7,9 +7,9 @@
  * Control batches carry LeaderChange, KRaftVersion, Voters, and in snapshots header and footer.
  * Reading is total: any bytes give an image or an error with a sentence.
  *
- * A record of a kind that this version does not know, or with content that it would lose (replicas
- * in motion, eligible leaders), is ERR_UNSUPPORTED_VERSION: a log of a newer leatd is refused,
- * never read in part. */
+ * A record of a kind that this version does not know, or with content that it would lose (several
+ * log directories of a broker), is ERR_UNSUPPORTED_VERSION: a log of a newer leatd is refused,
+ * never read in part. A record is written in the lowest version that says what it has to say. */
 #pragma once
 
 #include "meta/edit.h"
@@ -110,6 +110,15 @@ int control_append(struct batch_builder *b, struct memory *memory, enum control_
 
 int control_append_bytes(struct batch_builder *b, enum control_kind kind, struct bytes value,
                          int64_t timestamp) MUST_CHECK;
+
+/* The lowest version that holds what the record says. */
+int partition_record_version(const struct partition_record *r);
+int partition_change_record_version(const struct partition_change_record *r);
+int register_broker_record_version(const struct register_broker_record *r);
+
+/* A partition as one record; lends what it points to. */
+void partition_record_of(struct partition_record *out, struct uuid topic, int32_t number,
+                         const struct image_partition *p);
 
 /* Adds a data record to a batch that is not a proposal (snapshots). `scratch` is reset. */
 int record_append(struct batch_builder *b, struct wire_writer *scratch,

@@ -148,13 +148,19 @@ static int put_broker(struct snapshot_writer *w)
     struct register_broker_record r;
     register_broker_record_init(&r);
     r.broker_id = b->id;
-    r.incarnation_id = image_broker_incarnation(b);
+    r.incarnation_id = b->incarnation;
     r.broker_epoch = b->epoch;
     r.end_points = end_points;
     r.end_points_count = (int32_t)b->endpoint_count;
     r.rack = wire_string_of(b->rack);
     r.fenced = b->fenced;
-    return put(w, &register_broker_record_message, 2, &r);
+    r.in_controlled_shutdown = b->shutting_down;
+    struct uuid directory = b->directory;
+    if (!uuid_is_zero(directory)) {
+        r.log_dirs = &directory;
+        r.log_dirs_count = 1;
+    }
+    return put(w, &register_broker_record_message, register_broker_record_version(&r), &r);
 }
 
 static int put_broker_config(struct snapshot_writer *w, uint32_t *inner_count)
@@ -171,19 +177,9 @@ static int put_broker_config(struct snapshot_writer *w, uint32_t *inner_count)
 
 static int put_partition(struct snapshot_writer *w, const struct image_topic *t, int32_t number)
 {
-    const struct image_partition *p = &t->partitions[number];
     struct partition_record r;
-    partition_record_init(&r);
-    r.partition_id = number;
-    r.topic_id = t->id;
-    r.replicas = (int32_t *)p->replicas;
-    r.replicas_count = p->replica_count;
-    r.isr = (int32_t *)p->isr;
-    r.isr_count = p->isr_count;
-    r.leader = p->leader;
-    r.leader_epoch = p->leader_epoch;
-    r.partition_epoch = p->partition_epoch;
-    return put(w, &partition_record_message, 0, &r);
+    partition_record_of(&r, t->id, number, &t->partitions[number]);
+    return put(w, &partition_record_message, partition_record_version(&r), &r);
 }
 
 /* Of a topic: itself, its configurations, its partitions; w->inner counts through them. */

@@ -3,7 +3,10 @@
 
 /* --- lists of nodes --------------------------------------------------------------------------- */
 
-enum { NODE_LISTS_MAX = 1 << 20 };
+enum {
+    NODE_LISTS_MAX = 1 << 20,
+    WORDS_OF_UUID = sizeof(struct uuid) / sizeof(int32_t),
+};
 
 static struct node_list *list_of(const int32_t *ids)
 {
@@ -29,7 +32,7 @@ void node_table_deinit(struct node_table *t)
 
 const int32_t *node_list_get(struct node_table *t, const int32_t *ids, int32_t count)
 {
-    assert(count >= 0 && count <= NODE_LIST_MAX);
+    assert(count >= 0 && count <= NODE_LIST_MAX * WORDS_OF_UUID);
     struct node_list *list = map_get(&t->lists, list_key(ids, count));
     if (list) {
         list->references++;
@@ -68,6 +71,149 @@ void node_list_release(const int32_t *ids)
         assert(removed == list);
         memory_free(list->home->memory, list);
     }
+}
+
+const struct uuid *directory_list_get(struct node_table *t, const struct uuid *ids, int32_t count)
+{
+    int32_t words[NODE_LIST_MAX * WORDS_OF_UUID];
+    assert(count > 0 && count <= NODE_LIST_MAX);
+    memcpy(words, ids, (size_t)count * sizeof *ids);
+    return (const struct uuid *)node_list_get(t, words, count * WORDS_OF_UUID);
+}
+
+/* --- partitions ------------------------------------------------------------------------------- */
+
+struct partition_more {
+    struct image_more view;
+    struct memory *memory;
+    uint32_t references;
+    int32_t ids[];
+};
+
+static const struct image_more nothing_more;
+
+static struct partition_more *more_of(const struct image_more *view)
+{
+    return view == &nothing_more ? NULL : container_of(view, struct partition_more, view);
+}
+
+const struct image_more *partition_more_new(struct memory *m, const struct image_more *base)
+{
+    const struct image_nodes from[] = {base->elr, base->last_known_elr, base->adding,
+                                       base->removing, base->damaged};
+    size_t count = 0;
+    for (size_t i = 0; i < array_size(from); i++) {
+        count += (size_t)from[i].count;
+    }
+    if (count == 0) {
+        return &nothing_more;
+    }
+    struct partition_more *more = memory_alloc(m, sizeof *more + count * sizeof more->ids[0]);
+    if (!more) {
+        return NULL;
+    }
+    struct image_nodes *to[] = {&more->view.elr, &more->view.last_known_elr, &more->view.adding,
+                                &more->view.removing, &more->view.damaged};
+    static_assert(array_size(to) == array_size(from), "every list is copied");
+    int32_t *at = more->ids;
+    for (size_t i = 0; i < array_size(from); i++) {
+        *to[i] = (struct image_nodes){from[i].count ? at : NULL, from[i].count};
+        if (from[i].count) {
+            memcpy(at, from[i].ids, (size_t)from[i].count * sizeof *at);
+        }
+        at += from[i].count;
+    }
+    more->memory = m;
+    more->references = 1;
+    return &more->view;
+}
+
+void partition_take(const struct image_partition *p)
+{
+    const int32_t *const lists[] = {p->replicas, p->isr, (const int32_t *)p->directories};
+    for (size_t i = 0; i < array_size(lists); i++) {
+        if (lists[i]) {
+            node_list_take(lists[i]);
+        }
+    }
+    struct partition_more *more = p->more ? more_of(p->more) : NULL;
+    if (more) {
+        assert(more->references > 0);
+        more->references++;
+    }
+}
+
+void partition_release(const struct image_partition *p)
+{
+    const int32_t *const lists[] = {p->replicas, p->isr, (const int32_t *)p->directories};
+    for (size_t i = 0; i < array_size(lists); i++) {
+        if (lists[i]) {
+            node_list_release(lists[i]);
+        }
+    }
+    struct partition_more *more = p->more ? more_of(p->more) : NULL;
+    if (more) {
+        assert(more->references > 0);
+        if (--more->references == 0) {
+            memory_free(more->memory, more);
+        }
+    }
+}
+
+static bool named(struct image_nodes in, int32_t id)
+{
+    for (int32_t i = 0; i < in.count; i++) {
+        if (in.ids[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool apart(struct image_nodes a, struct image_nodes b)
+{
+    for (int32_t i = 0; i < a.count; i++) {
+        if (named(b, a.ids[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool among(struct image_nodes part, struct image_nodes whole)
+{
+    for (int32_t i = 0; i < part.count; i++) {
+        struct image_nodes before = {part.ids, i};
+        if (!named(whole, part.ids[i]) || named(before, part.ids[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool partition_is_sound(const struct image_partition *p)
+{
+    const struct image_nodes replicas = {p->replicas, p->replica_count};
+    const struct image_nodes isr = {p->isr, p->isr_count};
+    const struct image_more *m = p->more;
+    const struct image_nodes parts[] = {replicas,  isr,         m->elr,    m->last_known_elr,
+                                        m->adding, m->removing, m->damaged};
+    for (size_t i = 0; i < array_size(parts); i++) {
+        if (!among(parts[i], replicas)) {
+            return false;
+        }
+    }
+    return apart(isr, m->elr) && apart(isr, m->last_known_elr) &&
+           apart(m->elr, m->last_known_elr) && apart(m->adding, m->removing) &&
+           apart(m->damaged, isr) && apart(m->damaged, m->elr) &&
+           (p->leader == -1 || named(isr, p->leader));
+}
+
+int32_t image_partition_min_isr(const struct image_partition *p, int32_t configured)
+{
+    int32_t settled = p->replica_count - p->more->adding.count;
+    int32_t least = configured < settled ? configured : settled;
+    return least < 1 ? 1 : least;
 }
 
 /* --- sets of configurations ------------------------------------------------------------------- */
@@ -213,8 +359,7 @@ struct topic *topic_copy(const struct topic *t)
         copy->capacity = count;
     }
     for (int32_t i = 0; i < count; i++) {
-        node_list_take(copy->partitions[i].replicas);
-        node_list_take(copy->partitions[i].isr);
+        partition_take(&copy->partitions[i]);
     }
     copy->configs = config_set_take(t->configs);
     copy->view = t->view;
@@ -237,8 +382,7 @@ void topic_release(struct topic *t)
         return;
     }
     for (int32_t i = 0; i < t->view.partition_count; i++) {
-        node_list_release(t->partitions[i].replicas);
-        node_list_release(t->partitions[i].isr);
+        partition_release(&t->partitions[i]);
     }
     config_set_release(t->configs);
     memory_free(t->memory, t->partitions);

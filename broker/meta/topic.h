@@ -16,7 +16,7 @@ enum {
     CONFIG_VALUE_MAX = 16384,
 };
 
-/* A list of node ids. Equal lists of one table are one. */
+/* A list of node ids, or of other things of whole words. Equal lists of one table are one. */
 struct node_list {
     uint32_t references;
     int32_t count;
@@ -36,6 +36,22 @@ void node_table_deinit(struct node_table *t); /* every list is released */
 const int32_t *node_list_get(struct node_table *t, const int32_t *ids, int32_t count) MUST_CHECK;
 void node_list_take(const int32_t *ids);
 void node_list_release(const int32_t *ids);
+
+/* Directories of replicas, shared as the lists of nodes are. */
+const struct uuid *directory_list_get(struct node_table *t, const struct uuid *ids,
+                                      int32_t count) MUST_CHECK;
+
+/* A copy of what `base` says, with one reference; when all of it is empty, a constant that is not
+ * counted. NULL: out of memory. */
+const struct image_more *partition_more_new(struct memory *m,
+                                            const struct image_more *base) MUST_CHECK;
+
+/* The references of what a partition points to; NULL pointers have none. */
+void partition_take(const struct image_partition *p);
+void partition_release(const struct image_partition *p);
+
+/* What edit.h promises of every partition. */
+bool partition_is_sound(const struct image_partition *p);
 
 /* Configurations, sorted by key; never changed once made. */
 struct config_set {

@@ -14,10 +14,18 @@
 
 enum { TOPICS = 60, PARTITIONS = 6, KEYS = 4, KEPT = 40, NODES = 5 };
 
+enum part { REPLICAS, ISR, ELR, LAST_KNOWN, ADDING, REMOVING, DAMAGED, LISTS };
+
+struct model_list {
+    int32_t ids[NODES];
+    int32_t count;
+};
+
 struct model_partition {
     int32_t leader, leader_epoch, partition_epoch;
-    int32_t replicas[NODES], isr[NODES];
-    int32_t replica_count, isr_count;
+    bool recovering, placed; /* placed: directories are known */
+    struct model_list lists[LISTS];
+    struct uuid directories[NODES];
 };
 
 struct model_topic {
@@ -47,6 +55,30 @@ static void name_of(int index, char out[static 32])
 static int by_name(const void *a, const void *b)
 {
     return strcmp((*(struct model_topic *const *)a)->name, (*(struct model_topic *const *)b)->name);
+}
+
+static void expect_lists(const struct image_partition *p, const struct model_partition *w)
+{
+    const struct image_nodes lists[LISTS] = {
+        {p->replicas, p->replica_count},
+        {p->isr, p->isr_count},
+        p->more->elr,
+        p->more->last_known_elr,
+        p->more->adding,
+        p->more->removing,
+        p->more->damaged,
+    };
+    for (int l = 0; l < LISTS; l++) {
+        cr_assert_eq(lists[l].count, w->lists[l].count);
+        for (int32_t i = 0; i < lists[l].count; i++) {
+            cr_assert_eq(lists[l].ids[i], w->lists[l].ids[i]);
+        }
+    }
+    cr_assert_eq(p->recovering, w->recovering);
+    cr_assert_eq(p->directories != NULL, w->placed);
+    for (int32_t i = 0; w->placed && i < p->replica_count; i++) {
+        cr_assert(uuid_equal(p->directories[i], w->directories[i]));
+    }
 }
 
 static void expect_equal(const struct model *m, const struct image *image)
@@ -84,10 +116,7 @@ static void expect_equal(const struct model *m, const struct image *image)
             cr_assert_eq(p->leader, w->leader);
             cr_assert_eq(p->leader_epoch, w->leader_epoch);
             cr_assert_eq(p->partition_epoch, w->partition_epoch);
-            cr_assert_eq(p->replica_count, w->replica_count);
-            cr_assert_eq(p->isr_count, w->isr_count);
-            cr_assert_arr_eq(p->replicas, w->replicas, (size_t)w->replica_count * 4);
-            cr_assert_arr_eq(p->isr, w->isr, (size_t)w->isr_count * 4);
+            expect_lists(p, w);
         }
     }
     cr_assert_eq(image_partition_total(image), partitions);
@@ -100,14 +129,60 @@ static void expect_equal(const struct model *m, const struct image *image)
     }
 }
 
-static int32_t random_nodes(struct prng *r, int32_t out[static NODES])
+static struct model_list random_list(struct prng *r, int32_t least, int32_t most)
 {
-    int32_t count = 1 + (int32_t)prng_below(r, NODES - 1);
+    struct model_list l = {.count = least + (int32_t)prng_below(r, (uint64_t)(most - least + 1))};
     int32_t first = (int32_t)prng_below(r, NODES);
-    for (int32_t i = 0; i < count; i++) {
-        out[i] = (first + i) % NODES;
+    for (int32_t i = 0; i < l.count; i++) {
+        l.ids[i] = (first + i) % NODES;
     }
-    return count;
+    if (l.count > 1 && prng_chance(r, 1, 20)) {
+        l.ids[0] = l.ids[l.count - 1]; /* named twice: never accepted */
+    }
+    return l;
+}
+
+static bool twice(const struct model_list *l)
+{
+    for (int32_t i = 0; i < l->count; i++) {
+        for (int32_t k = 0; k < i; k++) {
+            if (l->ids[k] == l->ids[i]) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* What edit.h promises, by sets of bits. */
+static bool sound(const struct model_partition *p)
+{
+    unsigned bits[LISTS] = {0};
+    for (int l = 0; l < LISTS; l++) {
+        for (int32_t i = 0; i < p->lists[l].count; i++) {
+            bits[l] |= 1u << p->lists[l].ids[i];
+        }
+        if (twice(&p->lists[l]) || (bits[l] & ~bits[REPLICAS])) {
+            return false;
+        }
+    }
+    return !(bits[ISR] & bits[ELR]) && !(bits[ISR] & bits[LAST_KNOWN]) &&
+           !(bits[ELR] & bits[LAST_KNOWN]) && !(bits[ADDING] & bits[REMOVING]) &&
+           !(bits[DAMAGED] & (bits[ISR] | bits[ELR])) &&
+           (p->leader < 0 || (bits[ISR] & 1u << p->leader));
+}
+
+static void random_directories(struct prng *r, struct model_partition *p)
+{
+    p->placed = true;
+    for (int32_t i = 0; i < NODES; i++) {
+        p->directories[i] = id_of(prng_below(r, 3));
+    }
+}
+
+static struct image_nodes nodes(const struct model_list *l)
+{
+    return (struct image_nodes){l->ids, l->count};
 }
 
 static void edit_topic(struct prng *r, struct model_topic *t, struct image *draft, uint64_t *ids)
@@ -142,44 +217,75 @@ static void edit_topic(struct prng *r, struct model_topic *t, struct image *draf
 static void add_partition(struct prng *r, struct model_topic *t, struct image *draft)
 {
     struct model_partition *p = &t->partitions[t->partition_count];
-    *p = (struct model_partition){.leader = (int32_t)prng_below(r, NODES) - 1};
-    p->replica_count = random_nodes(r, p->replicas);
-    p->isr_count = random_nodes(r, p->isr);
+    *p = (struct model_partition){.leader = (int32_t)prng_below(r, NODES) - 1,
+                                  .recovering = prng_chance(r, 1, 5)};
+    p->lists[REPLICAS] = random_list(r, 1, NODES);
+    p->lists[ISR] = p->lists[REPLICAS];
+    for (int l = ELR; l < LISTS; l++) {
+        p->lists[l] =
+            prng_chance(r, 1, 12) ? random_list(r, 1, 2) : (struct model_list){.count = 0};
+    }
+    if (prng_chance(r, 1, 3)) {
+        random_directories(r, p);
+    }
     struct image_partition_spec spec = {
         .leader = p->leader,
-        .replicas = p->replicas,
-        .isr = p->isr,
-        .replica_count = p->replica_count,
-        .isr_count = p->isr_count,
+        .recovering = p->recovering,
+        .replicas = p->lists[REPLICAS].ids,
+        .isr = p->lists[ISR].ids,
+        .replica_count = p->lists[REPLICAS].count,
+        .isr_count = p->lists[ISR].count,
+        .directories = p->placed ? p->directories : NULL,
+        .more = {nodes(&p->lists[ELR]), nodes(&p->lists[LAST_KNOWN]), nodes(&p->lists[ADDING]),
+                 nodes(&p->lists[REMOVING]), nodes(&p->lists[DAMAGED])},
     };
     cr_assert_eq(image_add_partition(draft, t->id, t->partition_count + 1, &spec), ERR_MALFORMED);
-    cr_assert_eq(image_add_partition(draft, t->id, t->partition_count, &spec), 0);
-    t->partition_count++;
+    int error = image_add_partition(draft, t->id, t->partition_count, &spec);
+    cr_assert_eq(error, sound(p) ? 0 : ERR_MALFORMED);
+    t->partition_count += error == 0;
 }
 
+/* Whether each list changes is a throw of dice; what comes out is accepted when it is sound. */
 static void change_partition(struct prng *r, struct model_topic *t, struct image *draft)
 {
     int32_t number = (int32_t)prng_below(r, (uint64_t)t->partition_count);
-    struct model_partition *p = &t->partitions[number];
+    struct model_partition next = t->partitions[number];
     struct image_partition_change c = {.leader = IMAGE_LEADER_SAME};
+    struct image_nodes changed[LISTS] = {{0}};
+    bool changes[LISTS];
+    for (int l = 0; l < LISTS; l++) {
+        changes[l] = prng_chance(r, 1, 5);
+        if (changes[l]) {
+            next.lists[l] = random_list(r, l == REPLICAS, l <= ISR ? NODES : 2);
+            changed[l] = nodes(&next.lists[l]);
+        }
+    }
+    c.replicas = changed[REPLICAS].ids;
+    c.replica_count = changed[REPLICAS].count;
+    c.isr = changed[ISR].ids;
+    c.isr_count = changed[ISR].count;
+    c.more = (struct image_more){changed[ELR], changed[LAST_KNOWN], changed[ADDING],
+                                 changed[REMOVING], changed[DAMAGED]};
     if (prng_chance(r, 1, 2)) {
         c.leader = (int32_t)prng_below(r, NODES) - 1;
-        p->leader = c.leader;
-        p->leader_epoch++;
+        next.leader = c.leader;
+        next.leader_epoch++;
     }
-    if (prng_chance(r, 1, 3)) {
-        p->replica_count = random_nodes(r, p->replicas);
-        c.replicas = p->replicas;
-        c.replica_count = p->replica_count;
+    if (prng_chance(r, 1, 4)) {
+        random_directories(r, &next);
+        c.directories = next.directories;
     }
-    if (prng_chance(r, 1, 3)) {
-        p->isr_count = random_nodes(r, p->isr);
-        c.isr = p->isr;
-        c.isr_count = p->isr_count;
+    if (prng_chance(r, 1, 4)) {
+        next.recovering = prng_chance(r, 1, 2);
+        c.recovery = next.recovering ? IMAGE_RECOVERING : IMAGE_RECOVERED;
     }
-    p->partition_epoch++;
-    cr_assert_eq(image_change_partition(draft, t->id, number, &c), 0);
+    next.partition_epoch++;
+    bool fits = sound(&next) && !(next.placed && changes[REPLICAS] && !c.directories);
+    cr_assert_eq(image_change_partition(draft, t->id, number, &c), fits ? 0 : ERR_MALFORMED);
     cr_assert_eq(image_change_partition(draft, t->id, t->partition_count, &c), ERR_MALFORMED);
+    if (fits) {
+        t->partitions[number] = next;
+    }
 }
 
 static void edit(struct prng *r, struct model *m, struct image *draft, uint64_t *ids)
@@ -304,7 +410,14 @@ Test(image, an_edit_that_fails_changes_nothing)
     int32_t one = 1;
     struct image_partition_spec spec = {
         .replicas = &one, .isr = &one, .replica_count = 1, .isr_count = 1, .leader = 1};
-    struct image_partition_change change = {.leader = 1};
+    struct uuid directory = id_of(7);
+    struct image_partition_change change = {
+        .leader = -1,
+        .isr = &one,
+        .isr_count = 0,
+        .directories = &directory,
+        .more = {.elr = {&one, 1}},
+    };
     int failures = 0;
     for (size_t budget = 4000; budget < 60000; budget += 48) {
         struct memory memory;
@@ -451,6 +564,19 @@ Test(image, brokers)
     cr_assert_eq(image_put_broker(draft, &none), ERR_MALFORMED, "no address at all");
     cr_assert_eq(image_put_broker(draft, &older), ERR_MALFORMED, "epochs do not fall");
     cr_assert_null(image_broker_by_id(draft, 4));
+    cr_assert_eq(image_set_shutting_down(draft, 5, 14), ERR_MALFORMED, "a stale epoch");
+    cr_assert_eq(image_set_shutting_down(draft, 5, 15), 0);
+    cr_assert(image_broker_by_id(draft, 5)->shutting_down);
+    cr_assert_not(image_broker_by_id(draft, 5)->fenced, "the one state leaves the other");
+    cr_assert_eq(image_set_fenced(draft, 5, 15, true), 0);
+    cr_assert(image_broker_by_id(draft, 5)->shutting_down);
+    cr_assert_eq(image_remove_broker(draft, 5, 14), ERR_MALFORMED, "a stale epoch");
+    cr_assert_eq(image_remove_broker(draft, 4, 14), ERR_MALFORMED, "nobody");
+    for (int32_t id = 9; id > 0; id -= 2) {
+        cr_assert_eq(image_remove_broker(draft, id, 10 + id), 0);
+        cr_assert_null(image_broker_by_id(draft, id));
+    }
+    cr_assert_eq(image_broker_count(draft), 0);
     image_release(draft);
     image_home_free(home);
     cr_assert_eq(memory.used_bytes, 0);

@@ -12,30 +12,6 @@
 
 #include <criterion/criterion.h>
 
-static void to_hex(struct bytes in, char *out)
-{
-    for (size_t i = 0; i < in.size; i++) {
-        sprintf(out + 2 * i, "%02x", in.data[i]);
-    }
-    out[2 * in.size] = 0;
-}
-
-/* The value of each record of a batch in hexadecimal, one per line. */
-static void values_of(struct bytes batch, char *out)
-{
-    struct batch_header h;
-    struct record_reader reader;
-    struct record record;
-    cr_assert_eq(batch_check(&h, batch.data, batch.size, BATCH_FROM_LOG), 0);
-    record_reader_init(&reader, &h,
-                       bytes_of(batch.data + BATCH_HEADER_SIZE, batch.size - BATCH_HEADER_SIZE));
-    *out = 0;
-    while (record_next(&reader, &record) == 1) {
-        to_hex(bytes_of(record.value.data, (size_t)record.value.size), out + strlen(out));
-        strcat(out, "\n");
-    }
-}
-
 /* Written down from the message definitions: frame version, key, message version, then the fields.
  */
 Test(records, golden_bytes_of_a_new_topic)
@@ -347,6 +323,22 @@ Test(records, what_is_not_understood_is_refused)
          "0123456789abcdef"
          "\x00",
          21, false, ERR_MALFORMED},
+        {"a fence of nobody", "\x01\x07\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00",
+         16, false, ERR_MALFORMED},
+        {"nobody unregistered", "\x01\x01\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00",
+         16, false, ERR_MALFORMED},
+        {"a change of nobody", "\x01\x11\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00",
+         16, false, ERR_MALFORMED},
+        {"a change that says nothing known",
+         "\x01\x11\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x01\x00\x01\x02", 19, false,
+         ERR_UNSUPPORTED_VERSION},
+        {"a broker of two directories",
+         "\x01\x00\x03\x00\x00\x00\x01\x00"
+         "0123456789abcdef"
+         "\x00\x00\x00\x00\x00\x00\x00\x01"
+         "\x02\x01\x02h\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x21\x03"
+         "0123456789abcdef0123456789abcdef",
+         81, false, ERR_UNSUPPORTED_VERSION},
         {"a broker without an address",
          "\x01\x00\x02\x00\x00\x00\x01\x00"
          "0123456789abcdef"

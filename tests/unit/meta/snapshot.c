@@ -105,6 +105,47 @@ static void add_quorum(struct bench *b)
     b->image = draft;
 }
 
+/* A broker that leaves, one with a directory, and a topic whose partitions have everything. */
+static void add_cluster(struct bench *b)
+{
+    static const int32_t all[] = {1, 2, 3, 4, 5, 6};
+    const struct uuid directories[6] = {id_of(1), id_of(2), id_of(3), id_of(4), id_of(5), id_of(6)};
+    const struct image_endpoint_spec endpoint = {bytes_of_string("P"), bytes_of_string("h"), 1};
+    struct image *draft = image_fork(b->image);
+    struct image_broker_spec broker = {.id = 5,
+                                       .epoch = 9,
+                                       .incarnation = id_of(5),
+                                       .directory = id_of(55),
+                                       .endpoints = &endpoint,
+                                       .endpoint_count = 1,
+                                       .shutting_down = true};
+    cr_assert_eq(image_put_broker(draft, &broker), 0);
+    struct image_partition_spec spec = {
+        .leader = 2,
+        .leader_epoch = 3,
+        .partition_epoch = 4,
+        .recovering = true,
+        .replicas = all,
+        .replica_count = 6,
+        .isr = &all[1],
+        .isr_count = 1,
+        .directories = directories,
+        .more = {{&all[2], 1}, {&all[3], 2}, {&all[4], 1}, {&all[0], 1}, {&all[5], 1}},
+    };
+    cr_assert_eq(image_add_topic(draft, bytes_of_string("moving"), id_of(4711)), 0);
+    for (int32_t i = 0; i < 5; i++) {
+        cr_assert_eq(image_add_partition(draft, id_of(4711), i, &spec), 0);
+        struct image_nodes *each[] = {&spec.more.elr, &spec.more.last_known_elr, &spec.more.adding,
+                                      &spec.more.removing};
+        if (i < 4) {
+            *each[i] = (struct image_nodes){0};
+        }
+    }
+    image_seal(draft);
+    image_release(b->image);
+    b->image = draft;
+}
+
 Test(snapshot, names)
 {
     char name[SNAPSHOT_NAME_SIZE];
@@ -133,6 +174,7 @@ Test(snapshot, the_same_image_comes_back)
     bench_open(&b, 3);
     fill(&b, 300, 200);
     add_quorum(&b);
+    add_cluster(&b);
     struct file f = write_all(&b);
     cr_assert_gt(f.batches, 5, "several data batches, a topic divided between two");
     char *want = image_text(b.image);

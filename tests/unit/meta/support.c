@@ -29,9 +29,11 @@ char *image_text(const struct image *image)
     }
     for (uint32_t i = 0; i < image_broker_count(image); i++) {
         const struct image_broker *b = image_broker_at(image, i);
-        uuid_text(image_broker_incarnation(b), id);
-        fprintf(out, "broker %" PRId32 " epoch %" PRId64 " rack %s fenced %d %s", b->id, b->epoch,
-                b->rack ? b->rack : "(none)", b->fenced, id);
+        uuid_text(b->incarnation, id);
+        fprintf(out, "broker %" PRId32 " epoch %" PRId64 " rack %s fenced %d leaving %d %s", b->id,
+                b->epoch, b->rack ? b->rack : "(none)", b->fenced, b->shutting_down, id);
+        uuid_text(b->directory, id);
+        fprintf(out, " in %s", id);
         for (uint32_t k = 0; k < b->endpoint_count; k++) {
             const struct image_endpoint *e = &b->endpoints[k];
             fprintf(out, " %s=%s:%u", e->name, e->host, e->port);
@@ -59,6 +61,16 @@ char *image_text(const struct image *image)
                     p->leader, p->leader_epoch, p->partition_epoch);
             print_nodes(out, "replicas", p->replicas, p->replica_count);
             print_nodes(out, "isr", p->isr, p->isr_count);
+            print_nodes(out, "elr", p->more->elr.ids, p->more->elr.count);
+            print_nodes(out, "last", p->more->last_known_elr.ids, p->more->last_known_elr.count);
+            print_nodes(out, "adding", p->more->adding.ids, p->more->adding.count);
+            print_nodes(out, "removing", p->more->removing.ids, p->more->removing.count);
+            print_nodes(out, "damaged", p->more->damaged.ids, p->more->damaged.count);
+            fprintf(out, " recovering %d", p->recovering);
+            for (int32_t d = 0; p->directories && d < p->replica_count; d++) {
+                uuid_text(p->directories[d], id);
+                fprintf(out, " %s", id);
+            }
             fprintf(out, "\n");
         }
     }
@@ -165,4 +177,27 @@ struct meta_op op_create(const char *topic, int32_t partitions)
 struct meta_op op_delete(const char *topic)
 {
     return (struct meta_op){.kind = META_DELETE_TOPIC, .topic = topic};
+}
+
+void to_hex(struct bytes in, char *out)
+{
+    for (size_t i = 0; i < in.size; i++) {
+        sprintf(out + 2 * i, "%02x", in.data[i]);
+    }
+    out[2 * in.size] = 0;
+}
+
+void values_of(struct bytes batch, char *out)
+{
+    struct batch_header h;
+    struct record_reader reader;
+    struct record record;
+    cr_assert_eq(batch_check(&h, batch.data, batch.size, BATCH_FROM_LOG), 0);
+    record_reader_init(&reader, &h,
+                       bytes_of(batch.data + BATCH_HEADER_SIZE, batch.size - BATCH_HEADER_SIZE));
+    *out = 0;
+    while (record_next(&reader, &record) == 1) {
+        to_hex(bytes_of(record.value.data, (size_t)record.value.size), out + strlen(out));
+        strcat(out, "\n");
+    }
 }

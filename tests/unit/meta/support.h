@@ -35,3 +35,9 @@ int bench_run(struct bench *b, struct meta_op *op);
 struct meta_op op_create(const char *topic, int32_t partitions);
 struct meta_op op_delete(const char *topic);
 struct uuid id_of(uint64_t number);
+
+/* Two digits for each byte. */
+void to_hex(struct bytes in, char *out);
+
+/* The value of each record of a batch in hexadecimal, one per line. */
+void values_of(struct bytes batch, char *out);
