@@ -59,6 +59,15 @@ static struct segment *segment_to_fill(struct log *log, uint32_t size)
     return s;
 }
 
+/* P3: batches follow each other, and epochs do not fall. */
+static int check_place(const struct log *log, const struct log_append *a, const struct admission *x)
+{
+    if (x->leader_epoch < epochs_latest(&log->epochs)) {
+        return a->as_leader ? ERR_OFFSET_OUT_OF_RANGE : ERR_FENCED_LEADER_EPOCH;
+    }
+    return x->base_offset == log->end_offset ? 0 : ERR_OFFSET_OUT_OF_RANGE;
+}
+
 static int check_sequence(struct log_append *a, const struct admission *x, bool *duplicate)
 {
     if (!a->as_leader || x->fields.producer_id < 0 || x->fields.base_sequence < 0) {
@@ -153,7 +162,7 @@ static uint64_t journal_batch(struct log *log, const struct segment *s, uint32_t
     if (!journaled(log, a)) {
         return 0;
     }
-    return journal_append(&set->journal, &e, pieces, count, &a->priv.waiter);
+    return journal_append(&set->journal, &e, pieces, count, a->priv.rest ? NULL : &a->priv.waiter);
 }
 
 static bool journal_has_room(struct log *log, uint32_t size)
@@ -171,14 +180,12 @@ static int admit(struct log *log, struct log_append *a)
     batch_fields_read(&x.fields, a->batch.data);
     x.base_offset = a->as_leader ? log->end_offset : x.fields.base_offset;
     x.leader_epoch = a->as_leader ? a->leader_epoch : x.fields.leader_epoch;
-    if (x.base_offset != log->end_offset || x.leader_epoch < epochs_latest(&log->epochs)) {
-        return ERR_OFFSET_OUT_OF_RANGE;
-    }
     if (log->controls) {
         return 0; /* a truncation looks for its place */
     }
     bool duplicate = false;
-    int error = check_sequence(a, &x, &duplicate);
+    int error = check_place(log, a, &x);
+    error = error ? error : check_sequence(a, &x, &duplicate);
     if (error || duplicate) {
         return error ? error : 1;
     }
@@ -217,7 +224,7 @@ static int admit(struct log *log, struct log_append *a)
     checkpoint_promise(set);
     put_batch(log, s, &x, pieces, 2);
     journal_batch(log, s, position, &x, pieces, 2, a);
-    if (!waits) {
+    if (!waits && a->priv.rest == 0) {
         append_done_soon(a, 0);
     }
     return 1;
@@ -232,7 +239,7 @@ static void append_settled(struct log_waiter *w)
         end = end > log->end_offset ? log->end_offset : end;
     }
     end = log->cuts && end > log->cut_offset ? log->cut_offset : end;
-    if (!a->priv.error && end > log->durable_offset) {
+    if (end > log->durable_offset) {
         log->durable_offset = end;
         log_moved(log);
     }
@@ -245,13 +252,14 @@ static void append_done_soon(struct log_append *a, int error)
     log_finish_later(a->priv.log->set, &a->priv.waiter);
 }
 
-/* A duplicate is answered when its original is durable (H18): it waits behind what is in the
- * journal. */
-static void duplicate_wait(struct log *log, struct log_append *a)
+/* It is answered when what it names is durable, behind all that is in the journal: a duplicate's original
+ * (H18), or the batches of a follower that were taken before one that could not be. */
+static void settled_wait(struct log *log, struct log_append *a, int error)
 {
     struct journal *j = &log->set->journal;
+    a->priv.error = error;
     if (a->priv.end_offset <= log->durable_offset || log->config.durability == LOG_MEMORY) {
-        append_done_soon(a, 0);
+        append_done_soon(a, error);
         return;
     }
     struct journal_group *g = j->gathering;
@@ -263,7 +271,25 @@ static void duplicate_wait(struct log *log, struct log_append *a)
     list_append(&g->waiters, &a->priv.waiter.link);
 }
 
-/* Tries the first waiting append of `log`; true when it left the queue. */
+static void append_fail(struct log *log, struct log_append *a, int error)
+{
+    if (a->priv.end_offset > log->end_offset) { /* truncated since */
+        a->priv.end_offset = log->end_offset;
+    }
+    settled_wait(log, a, error);
+}
+
+/* The next of a follower's batches, whose bounds are known to hold. */
+static void append_next(struct log_append *a)
+{
+    const uint8_t *next = a->batch.data + a->batch.size;
+    size_t size = (size_t)get_be32(next + BATCH_AT_LENGTH) + BATCH_AT_EPOCH;
+    assert(size <= a->priv.rest);
+    a->batch = bytes_of(next, size);
+    a->priv.rest -= size;
+}
+
+/* Tries the first waiting append of `log`; true when it left the queue, or a part of it did. */
 static bool append_step(struct log *log)
 {
     struct list *node = list_pop(&log->waiting);
@@ -273,13 +299,18 @@ static bool append_step(struct log *log)
         list_append(log->waiting.next, node); /* it stays the first */
         return false;
     }
+    if (verdict > 0 && a->priv.rest) {
+        append_next(a);
+        list_append(log->waiting.next, node);
+        return true;
+    }
     log->set->waiting_appends--;
     if (verdict < 0) {
-        append_done_soon(a, verdict);
+        append_fail(log, a, verdict);
         return true;
     }
     if (a->duplicate) {
-        duplicate_wait(log, a);
+        settled_wait(log, a, 0);
     }
     if (a->appended) {
         a->appended(a);
@@ -305,7 +336,7 @@ void log_pump(struct log_set *set)
 }
 
 /* What is larger would wait for ever: it fits into no group, no ring, no tail. */
-static uint64_t batch_limit(const struct log *log)
+uint64_t log_batch_limit(const struct log *log)
 {
     const struct log_options *o = &log->set->options;
     uint64_t limit = o->journal_file_bytes - JOURNAL_HEADER_SIZE - JOURNAL_CONTROL_RESERVE;
@@ -319,24 +350,40 @@ static uint64_t batch_limit(const struct log *log)
     return slices < limit ? slices : limit;
 }
 
+void log_append_refused(struct log *log, struct log_append *a, int error)
+{
+    a->priv.log = log;
+    a->priv.waiter.settled = append_settled;
+    a->priv.end_offset = 0;
+    list_init(&a->priv.waiter.link);
+    append_done_soon(a, error);
+}
+
 void log_append(struct log *log, struct log_append *a)
 {
+    a->priv.rest = 0;
+    log_append_batches(log, a);
+}
+
+void log_append_batches(struct log *log, struct log_append *a)
+{
     assert(log->magic == LOG_MAGIC && log->opened && !log->set->closing);
-    assert(a->done && a->batch.size >= LOG_BATCH_HEADER);
+    assert(a->done && a->batch.size >= LOG_BATCH_HEADER && (a->priv.rest == 0 || !a->as_leader));
     a->priv.log = log;
     a->priv.waiter.settled = append_settled;
     a->priv.error = 0;
+    a->priv.end_offset = 0;
     a->duplicate = false;
     a->base_offset = -1;
     list_init(&a->priv.waiter.link);
     struct log_set *set = log->set;
-    if (a->batch.size > batch_limit(log) || log->removing) {
+    if (a->batch.size > log_batch_limit(log) || log->removing) {
         append_done_soon(a, log->removing ? ERR_CLOSED : ERR_MESSAGE_TOO_LARGE);
         return;
     }
     list_append(&log->waiting, &a->priv.waiter.link);
     set->waiting_appends++;
-    if (list_empty(&log->runnable)) {
+    while (list_empty(&log->runnable) && !list_empty(&log->waiting)) {
         if (!append_step(log)) {
             list_append(&set->runnable, &log->runnable);
         }
@@ -348,7 +395,7 @@ void log_fail_waiting(struct log *log, int error)
     struct list *node;
     while ((node = list_pop(&log->waiting))) {
         log->set->waiting_appends--;
-        append_done_soon(container_of(node, struct log_append, priv.waiter.link), error);
+        append_fail(log, container_of(node, struct log_append, priv.waiter.link), error);
     }
     list_remove(&log->runnable);
 }

@@ -226,9 +226,9 @@ struct log_append {
     struct bytes batch;   /* one whole v2 batch whose bounds, CRC and counts are checked; lent until
                            * appended() */
     int32_t leader_epoch; /* stamped into it */
-    bool as_leader;       /* assign the offset and check the producer's sequence; else a follower's:
-                           * base offset and epoch are the batch's own, which must follow the log */
-    bool waited;          /* somebody waits for done() (acks): no effect on durability */
+    bool as_leader; /* assign the offset and check the producer's sequence; false only inside of
+                           * log_append_follower() */
+    bool waited;    /* somebody waits for done() (acks): no effect on durability */
 
     /* Called exactly once if it was taken, from inside log_append() or later, in the order of the
      * log: base_offset is set and the batch's bytes are no longer needed. NULL: not wanted. */
@@ -245,11 +245,35 @@ struct log_append {
     struct { /* the log's */
         struct log_waiter waiter;
         struct log *log;
-        int64_t end_offset;
+        int64_t end_offset; /* behind what of it is in the log, 0: nothing */
+        size_t rest;        /* of a follower: bytes of the batches that follow this one */
         int error;
     } priv;
 };
 void log_append(struct log *log, struct log_append *a);
+
+/* What a follower has fetched: batches exactly as in its leader's log, with the offsets and epochs that
+ * they have there. Nothing of the bytes is believed. Embedded in its owner until done(). */
+struct log_follow {
+    struct bytes batches; /* whole v2 batches, one behind the other; lent until done() */
+    int32_t
+        leader_epoch; /* of the leader that they come from: none of them is of a newer one (P3) */
+    /* Called exactly once, from the loop, never from inside log_append_follower(): 0 when all of them
+     * are durable. Else `refusal` says what is wrong with a batch, or is NULL:
+     * ERR_CORRUPT_MESSAGE, ERR_INVALID_RECORD, ERR_UNSUPPORTED_COMPRESSION_TYPE (bounds, checksum,
+     * counts), ERR_UNKNOWN_LEADER_EPOCH (newer than leader_epoch), ERR_FENCED_LEADER_EPOCH (older than
+     * the batch before it), ERR_OFFSET_OUT_OF_RANGE (it does not begin where the log ends),
+     * ERR_MESSAGE_TOO_LARGE; ERR_DISK_FULL, ERR_NO_MEMORY, ERR_CLOSED. If the bytes alone show the
+     * fault, nothing was appended; else the batches in front of end_offset were, and are durable. */
+    void (*done)(struct log_follow *f, int error);
+
+    int64_t end_offset;  /* out: behind the last batch that was appended, -1: none was */
+    const char *refusal; /* out: static, a clause without full stop */
+    size_t refused_at;   /* out, with it: where in `batches` the batch begins */
+
+    struct log_append priv; /* the log's */
+};
+void log_append_follower(struct log *log, struct log_follow *f);
 
 /* Begins leader epoch `epoch` at the end of the log, if it is newer; persisted with or before the
  * first batch of the epoch. */

@@ -400,6 +400,13 @@ int segment_index_need(struct segment *s, struct log_waiter *w) MUST_CHECK;
 /* Replay: the entry's batch is put where the entry says. 1 done, 0 wait for progress, or an error.
  */
 int log_replay_append(struct log *log, const struct entry *e) MUST_CHECK;
+/* As log_append(): a->priv.rest bytes of further batches follow a->batch, all of whose bounds hold. done() is
+ * for all of them; a->priv.end_offset then lies behind the last that was taken. */
+void log_append_batches(struct log *log, struct log_append *a);
+/* done(error), from the loop. */
+void log_append_refused(struct log *log, struct log_append *a, int error);
+/* A larger batch would wait for ever. */
+uint64_t log_batch_limit(const struct log *log);
 void log_pump(struct log_set *set);
 void log_fail_waiting(struct log *log, int error);
 

@@ -129,6 +129,13 @@ void world_load_begin(struct world_load *l, struct world *w, unsigned slots,
                       const struct batch_spec *spec, unsigned count);
 void world_load_end(struct world_load *l); /* waits while the node runs; frees */
 
+/* `count` batches of `spec` as a leader serves them, the first at offset `base`, each other one `gap`
+ * offsets behind the one before it. Freed by the caller. */
+struct bytes world_batches(struct world *w, const struct batch_spec *spec, unsigned count,
+                           int64_t base, int64_t gap, int32_t epoch);
+/* A follower's append of f->batches, waited for; what was taken is noted as given. */
+int world_follow(struct world *w, unsigned slot, struct log_follow *f);
+
 /* --- the rest ----------------------------------------------------------------------------- */
 
 int world_control(struct world *w, unsigned slot, enum log_control_kind kind, int64_t offset);
