@@ -81,7 +81,7 @@ void world_close(struct world *w)
 
 static void received(struct io_op *op, int64_t result)
 {
-    struct peer *p = container_of(op, struct peer, receive);
+    struct caller *p = container_of(op, struct caller, receive);
     if (result <= 0 || p->closed) {
         p->closed = true;
         return;
@@ -94,7 +94,7 @@ static void received(struct io_op *op, int64_t result)
 
 static void sent(struct io_op *op, int64_t result)
 {
-    struct peer *p = container_of(op, struct peer, send);
+    struct caller *p = container_of(op, struct caller, send);
     if (result <= 0) {
         p->closed = true; /* the machine has gone */
         return;
@@ -108,7 +108,7 @@ static void sent(struct io_op *op, int64_t result)
 
 static void connected(struct io_op *op, int64_t result)
 {
-    struct peer *p = container_of(op, struct peer, connect);
+    struct caller *p = container_of(op, struct caller, connect);
     p->closed = result != 0;
     p->connected = result == 0;
     if (p->deaf || p->closed) {
@@ -117,9 +117,9 @@ static void connected(struct io_op *op, int64_t result)
     io_recv(sim_node_shard(p->w->client, 0), &p->receive, p->socket, p->in, sizeof p->in);
 }
 
-struct peer *peer_open_as(struct world *w, bool deaf)
+struct caller *caller_open_as(struct world *w, bool deaf)
 {
-    struct peer *p = arena_alloc(client_arena(), sizeof *p);
+    struct caller *p = arena_alloc(client_arena(), sizeof *p);
     p->w = w;
     p->deaf = deaf;
     p->connect.done = connected;
@@ -131,12 +131,12 @@ struct peer *peer_open_as(struct world *w, bool deaf)
     return p;
 }
 
-struct peer *peer_open(struct world *w)
+struct caller *caller_open(struct world *w)
 {
-    return peer_open_as(w, false);
+    return caller_open_as(w, false);
 }
 
-void peer_send(struct peer *p, int16_t key, int16_t version, const void *request)
+void caller_send(struct caller *p, int16_t key, int16_t version, const void *request)
 {
     const struct wire_request_header header = {key, version, 1, wire_string_of("sim")};
     struct wire_writer w;
@@ -157,7 +157,7 @@ void peer_send(struct peer *p, int16_t key, int16_t version, const void *request
     io_send(sim_node_shard(p->w->client, 0), &p->send, p->socket, &p->iovec, 1);
 }
 
-void *peer_answer(struct peer *p, int16_t key, int16_t version)
+void *caller_answer(struct caller *p, int16_t key, int16_t version)
 {
     if (p->in_size < 4 || p->in_size < 4 + (size_t)get_be32(p->in)) {
         return NULL;
@@ -166,7 +166,7 @@ void *peer_answer(struct peer *p, int16_t key, int16_t version)
     uint8_t *kept = arena_alloc(client_arena(), size);
     memcpy(kept, p->in + 4, size);
     cr_assert_eq(p->in_size, 4 + size);
-    /* The receive in flight goes on behind these bytes: a peer asks for few things. */
+    /* The receive in flight goes on behind these bytes: a caller asks for few things. */
     struct reader r = reader_of(kept, size);
     const struct wire_api *api = wire_api_find(key);
     int32_t correlation;
@@ -178,12 +178,12 @@ void *peer_answer(struct peer *p, int16_t key, int16_t version)
 
 void *world_ask(struct world *w, int16_t key, int16_t version, const void *request)
 {
-    struct peer *p = peer_open(w);
-    peer_send(p, key, version, request);
+    struct caller *p = caller_open(w);
+    caller_send(p, key, version, request);
     void *answer = NULL;
     for (int i = 0; i < 1000 && !answer && !p->closed; i++) {
         world_run(w, SECOND_NS / 10);
-        answer = peer_answer(p, key, version);
+        answer = caller_answer(p, key, version);
     }
     cr_assert_not_null(answer, "no answer to key %d", key);
     io_socket_close(sim_node_shard(w->client, 0), p->socket);
@@ -258,7 +258,7 @@ bool world_is_up(const struct world *w)
 
 void *world_ask_unless_cut(struct world *w, int16_t key, int16_t version, const void *request)
 {
-    struct peer *p = arena_alloc(client_arena(), sizeof *p);
+    struct caller *p = arena_alloc(client_arena(), sizeof *p);
     p->w = w;
     p->connect.done = connected;
     p->receive.done = received;
@@ -268,10 +268,10 @@ void *world_ask_unless_cut(struct world *w, int16_t key, int16_t version, const 
         sim_step(w->sim);
     }
     if (world_is_up(w) && p->connected) {
-        peer_send(p, key, version, request);
+        caller_send(p, key, version, request);
     }
     void *answer = NULL;
-    while (world_is_up(w) && !p->closed && !(answer = peer_answer(p, key, version))) {
+    while (world_is_up(w) && !p->closed && !(answer = caller_answer(p, key, version))) {
         sim_step(w->sim);
     }
     p->closed = true;

@@ -20,8 +20,8 @@ struct world {
     bool ready, ended;
 };
 
-/* Every answer that a peer awaits is one of few: it receives into one piece of memory. */
-struct peer {
+/* Every answer that a caller awaits is one of few: it receives into one piece of memory. */
+struct caller {
     struct world *w;
     struct io_socket *socket;
     struct io_op connect, receive, send;
@@ -43,11 +43,11 @@ bool world_is_up(const struct world *w);
 void world_again(struct world *w);
 
 /* `deaf`: reads nothing. */
-struct peer *peer_open(struct world *w);
-struct peer *peer_open_as(struct world *w, bool deaf);
-void peer_send(struct peer *p, int16_t key, int16_t version, const void *request);
+struct caller *caller_open(struct world *w);
+struct caller *caller_open_as(struct world *w, bool deaf);
+void caller_send(struct caller *p, int16_t key, int16_t version, const void *request);
 /* The answer that has come, decoded; NULL: none yet. */
-void *peer_answer(struct peer *p, int16_t key, int16_t version);
+void *caller_answer(struct caller *p, int16_t key, int16_t version);
 
 /* The answer, on a connection of its own. */
 void *world_ask(struct world *w, int16_t key, int16_t version, const void *request);

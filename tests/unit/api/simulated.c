@@ -85,13 +85,13 @@ Test(simulated, long_polls_end_in_time)
     q.topics_count = 1;
     q.min_bytes = 1;
     q.max_wait_ms = 3600000;
-    struct peer *peer = peer_open(&w);
-    peer_send(peer, 1, 11, &q);
+    struct caller *caller = caller_open(&w);
+    caller_send(caller, 1, 11, &q);
     world_run(&w, 3590 * SECOND_NS);
-    cr_assert(!peer->closed, "a request in progress is not an idle connection");
-    cr_assert_null(peer_answer(peer, 1, 11));
+    cr_assert(!caller->closed, "a request in progress is not an idle connection");
+    cr_assert_null(caller_answer(caller, 1, 11));
     world_run(&w, 20 * SECOND_NS);
-    struct fetch_response *a = peer_answer(peer, 1, 11);
+    struct fetch_response *a = caller_answer(caller, 1, 11);
     cr_assert_not_null(a);
     cr_assert_eq(a->responses[0].partitions[0].error_code, 0);
     cr_assert_eq(a->responses[0].partitions[0].records.size, 0);
@@ -120,24 +120,24 @@ Test(simulated, a_fetch_does_not_wait_for_those_who_do_not_read)
     q.topics_count = 1;
     q.min_bytes = 1;
     q.max_wait_ms = 60000;
-    struct peer *good = peer_open(&w), *slow[SLOW];
+    struct caller *good = caller_open(&w), *slow[SLOW];
     for (int i = 0; i < SLOW; i++) {
-        slow[i] = peer_open_as(&w, true);
+        slow[i] = caller_open_as(&w, true);
     }
     for (int i = 0; i < SLOW; i++) {
-        peer_send(slow[i], 1, 11, &q);
+        caller_send(slow[i], 1, 11, &q);
     }
     world_run(&w, SECOND_NS / 10);
-    peer_send(good, 1, 11, &q);
+    caller_send(good, 1, 11, &q);
     world_run(&w, SECOND_NS / 5);
-    struct fetch_response *f = peer_answer(good, 1, 11);
+    struct fetch_response *f = caller_answer(good, 1, 11);
     cr_assert_not_null(f);
     cr_assert_eq(f->responses[0].partitions[0].error_code, 0);
     cr_assert_eq(records_check(&f->responses[0].partitions[0].records, 0), 2);
     world_close(&w);
 }
 
-enum { STOP_SHARDS = 3, STOP_PARTITIONS = 8, STOP_PEERS = 6 };
+enum { STOP_SHARDS = 3, STOP_PARTITIONS = 8, STOP_CALLERS = 6 };
 
 /* Peers fetch every partition and read nothing of the answer; then the node stops, and has to close
  * their connections with what is lent to them. */
@@ -147,7 +147,7 @@ static void fetch_and_stop(struct world *w)
     struct fetch_request_topics t = {
         .topic = wire_string_of("t"), .partitions = p, .partitions_count = STOP_PARTITIONS};
     struct fetch_request q;
-    struct peer *peers[STOP_PEERS];
+    struct caller *callers[STOP_CALLERS];
     fetch_request_init(&q);
     q.topics = &t;
     q.topics_count = 1;
@@ -158,11 +158,11 @@ static void fetch_and_stop(struct world *w)
         p[i].partition = i;
         p[i].partition_max_bytes = 1 << 20;
     }
-    for (int i = 0; i < STOP_PEERS; i++) {
-        peers[i] = peer_open_as(w, true);
+    for (int i = 0; i < STOP_CALLERS; i++) {
+        callers[i] = caller_open_as(w, true);
     }
-    for (int i = 0; i < STOP_PEERS; i++) {
-        peer_send(peers[i], 1, 11, &q);
+    for (int i = 0; i < STOP_CALLERS; i++) {
+        caller_send(callers[i], 1, 11, &q);
     }
     world_run(w, SECOND_NS);
     node_stop(w->node);

@@ -13,13 +13,13 @@ Test(net, echoes_frames_of_every_size)
                                      4096, 16384, 16385, 70000, 99999, 1 << 20};
     struct world w;
     world_open(&w, NULL);
-    struct peer *p = peer_open(&w);
+    struct caller *p = caller_open(&w);
     for (unsigned i = 0; i < array_size(sizes); i++) {
-        peer_send_frame(p, i, sizes[i]);
+        caller_send_frame(p, i, sizes[i]);
         world_run(&w, SECOND_NS / 10);
-        cr_assert_eq(peer_frame(p, i), i, "frame of %u bytes", sizes[i]);
+        cr_assert_eq(caller_frame(p, i), i, "frame of %u bytes", sizes[i]);
     }
-    cr_assert_eq(peer_frames(p), array_size(sizes));
+    cr_assert_eq(caller_frames(p), array_size(sizes));
     world_close(&w);
 }
 
@@ -28,12 +28,12 @@ Test(net, reads_frames_that_come_in_single_bytes)
     struct world w;
     world_open(&w, NULL);
     sim_faults(w.sim)->piece_max = 1;
-    struct peer *p = peer_open(&w);
-    peer_send_frame(p, 1, 100);
-    peer_send_frame(p, 2, 3000);
+    struct caller *p = caller_open(&w);
+    caller_send_frame(p, 1, 100);
+    caller_send_frame(p, 2, 3000);
     world_run(&w, 10 * SECOND_NS);
-    cr_assert_eq(peer_frame(p, 0), 1);
-    cr_assert_eq(peer_frame(p, 1), 2);
+    cr_assert_eq(caller_frame(p, 0), 1);
+    cr_assert_eq(caller_frame(p, 1), 2);
     world_close(&w);
 }
 
@@ -50,14 +50,14 @@ Test(net, what_follows_a_body_is_kept)
         struct net_options options = {.requests_max = k % 2 ? 2 : 0};
         world_open(&w, &options);
         sim_faults(w.sim)->piece_max = pieces[k];
-        struct peer *p = peer_open(&w);
+        struct caller *p = caller_open(&w);
         for (unsigned i = 0; i < array_size(sizes); i++) {
-            peer_send_frame(p, i, sizes[i]);
+            caller_send_frame(p, i, sizes[i]);
         }
         world_run(&w, 60 * SECOND_NS);
-        cr_assert_eq(peer_frames(p), array_size(sizes), "in pieces of %u", pieces[k]);
+        cr_assert_eq(caller_frames(p), array_size(sizes), "in pieces of %u", pieces[k]);
         for (unsigned i = 0; i < array_size(sizes); i++) {
-            cr_assert_eq(peer_frame(p, i), i, "frame %u in pieces of %u", i, pieces[k]);
+            cr_assert_eq(caller_frame(p, i), i, "frame %u in pieces of %u", i, pieces[k]);
         }
         world_close(&w);
     }
@@ -68,7 +68,7 @@ Test(net, answers_pipelined_requests_in_their_order)
     struct world w;
     world_open(&w, NULL);
     w.hold = true;
-    struct peer *p = peer_open(&w);
+    struct caller *p = caller_open(&w);
     uint8_t frames[32][16] = {0};
     for (uint32_t i = 0; i < 32; i++) {
         put_be32(frames[i], 12);
@@ -77,19 +77,19 @@ Test(net, answers_pipelined_requests_in_their_order)
             frames[i][4 + k] = (uint8_t)(i + k);
         }
     }
-    peer_send(p, frames, sizeof frames);
+    caller_send(p, frames, sizeof frames);
     world_run(&w, SECOND_NS / 10);
     cr_assert_eq(w.request_count, 32, "all are handled side by side");
     for (unsigned i = 32; i-- > 1;) {
         world_answer(&w, i);
         world_run(&w, SECOND_NS / 100);
-        cr_assert_eq(peer_frames(p), 0, "nothing overtakes the first");
+        cr_assert_eq(caller_frames(p), 0, "nothing overtakes the first");
     }
     world_answer(&w, 0);
     world_run(&w, SECOND_NS / 10);
-    cr_assert_eq(peer_frames(p), 32);
+    cr_assert_eq(caller_frames(p), 32);
     for (unsigned i = 0; i < 32; i++) {
-        cr_assert_eq(peer_frame(p, i), i);
+        cr_assert_eq(caller_frame(p, i), i);
     }
     world_close(&w);
 }
@@ -99,19 +99,19 @@ Test(net, a_dropped_request_leaves_no_gap)
     struct world w;
     world_open(&w, NULL);
     w.hold = true;
-    struct peer *p = peer_open(&w);
+    struct caller *p = caller_open(&w);
     for (uint32_t i = 0; i < 3; i++) {
-        peer_send_frame(p, i, 20);
+        caller_send_frame(p, i, 20);
         world_run(&w, SECOND_NS / 100);
     }
     world_answer(&w, 2);
     world_drop(&w, 0);
     world_run(&w, SECOND_NS / 10);
-    cr_assert_eq(peer_frames(p), 0);
+    cr_assert_eq(caller_frames(p), 0);
     world_answer(&w, 1);
     world_run(&w, SECOND_NS / 10);
-    cr_assert_eq(peer_frame(p, 0), 1);
-    cr_assert_eq(peer_frame(p, 1), 2);
+    cr_assert_eq(caller_frame(p, 0), 1);
+    cr_assert_eq(caller_frame(p, 1), 2);
     world_close(&w);
 }
 
@@ -120,9 +120,9 @@ Test(net, close_comes_after_earlier_answers)
     struct world w;
     world_open(&w, NULL);
     w.hold = true;
-    struct peer *p = peer_open(&w);
+    struct caller *p = caller_open(&w);
     for (uint32_t i = 0; i < 3; i++) {
-        peer_send_frame(p, i, 20);
+        caller_send_frame(p, i, 20);
         world_run(&w, SECOND_NS / 100);
     }
     world_cut(&w, 1);
@@ -131,7 +131,7 @@ Test(net, close_comes_after_earlier_answers)
     world_answer(&w, 0);
     world_run(&w, SECOND_NS / 10);
     cr_assert(p->closed);
-    cr_assert_eq(peer_frames(p), 1);
+    cr_assert_eq(caller_frames(p), 1);
     cr_assert_eq(w.abandoned, 1, "the third was in progress");
     world_close(&w);
 }
@@ -141,17 +141,17 @@ Test(net, refuses_frames_of_impossible_sizes)
     static const uint32_t sizes[] = {0, 7, 0x80000000, 0xffffffff, (16 << 20) + 1, INT32_MAX};
     struct world w;
     world_open(&w, NULL);
-    struct peer *good = peer_open(&w);
+    struct caller *good = caller_open(&w);
     for (unsigned i = 0; i < array_size(sizes); i++) {
-        struct peer *bad = peer_open(&w);
+        struct caller *bad = caller_open(&w);
         uint8_t bytes[40] = {0};
         put_be32(bytes, sizes[i]);
-        peer_send(bad, bytes, sizeof bytes);
+        caller_send(bad, bytes, sizeof bytes);
         world_run(&w, SECOND_NS / 10);
         cr_assert(bad->closed, "a size of %u", sizes[i]);
-        peer_send_frame(good, i, 50);
+        caller_send_frame(good, i, 50);
         world_run(&w, SECOND_NS / 10);
-        cr_assert_eq(peer_frame(good, i), i, "the other connection does not notice");
+        cr_assert_eq(caller_frame(good, i), i, "the other connection does not notice");
     }
     cr_assert_eq(w.request_count, array_size(sizes), "only the good ones came up");
     cr_assert_eq(net_status(w.net).closed_oversize, array_size(sizes));
@@ -164,7 +164,7 @@ Test(net, reads_no_more_than_it_may_work_on)
     struct net_options options = {.requests_max = 4};
     world_open(&w, &options);
     w.hold = true;
-    struct peer *p = peer_open(&w);
+    struct caller *p = caller_open(&w);
     uint8_t frames[10][16] = {0};
     for (uint32_t i = 0; i < 10; i++) {
         put_be32(frames[i], 12);
@@ -173,14 +173,14 @@ Test(net, reads_no_more_than_it_may_work_on)
             frames[i][4 + k] = (uint8_t)(i + k);
         }
     }
-    peer_send(p, frames, sizeof frames);
+    caller_send(p, frames, sizeof frames);
     world_run(&w, SECOND_NS);
     cr_assert_eq(w.request_count, 4);
     for (unsigned i = 0; i < 10; i++) {
         world_answer(&w, i);
         world_run(&w, SECOND_NS / 10);
         cr_assert_eq(w.request_count, i + 5 < 10 ? i + 5 : 10);
-        cr_assert_eq(peer_frame(p, i), i);
+        cr_assert_eq(caller_frame(p, i), i);
     }
     world_close(&w);
 }
@@ -192,27 +192,27 @@ Test(net, waits_for_credit_in_order)
     struct net_options options = {.request_pool_bytes = 64 << 10};
     world_open(&w, &options);
     w.hold = true;
-    struct peer *peers[8];
+    struct caller *callers[8];
     for (uint32_t i = 0; i < 8; i++) {
-        peers[i] = peer_open(&w);
-        peer_send_frame(peers[i], i, 15000);
+        callers[i] = caller_open(&w);
+        caller_send_frame(callers[i], i, 15000);
         world_run(&w, SECOND_NS / 10);
         cr_assert_leq(net_status(w.net).pool_bytes, 64 << 10);
     }
     unsigned came = w.request_count;
     cr_assert_eq(came, 4, "four of 15000 bytes fit (rounded up to 16384)");
-    struct peer *small = peer_open(&w);
-    peer_send_frame(small, 99, 100);
+    struct caller *small = caller_open(&w);
+    caller_send_frame(small, 99, 100);
     world_run(&w, SECOND_NS);
     cr_assert_eq(w.request_count, came, "a small one does not overtake those who wait");
     for (unsigned i = 0; i < 8; i++) {
         world_answer(&w, i);
         world_run(&w, SECOND_NS / 10);
-        cr_assert_eq(peer_frame(peers[i], 0), i, "in the order in which they asked");
+        cr_assert_eq(caller_frame(callers[i], 0), i, "in the order in which they asked");
     }
     world_answer(&w, 8);
     world_run(&w, SECOND_NS / 10);
-    cr_assert_eq(peer_frame(small, 0), 99);
+    cr_assert_eq(caller_frame(small, 0), 99);
     cr_assert_gt(net_status(w.net).pool_waits, 0);
     world_close(&w);
 }
@@ -223,18 +223,18 @@ Test(net, a_body_that_stops_does_not_keep_others_waiting)
     struct world w;
     struct net_options options = {.request_pool_bytes = 64 << 10};
     world_open(&w, &options);
-    struct peer *stuck[4];
+    struct caller *stuck[4];
     for (uint32_t i = 0; i < 4; i++) {
         static const uint8_t beginning[4 + 1000] = {0, 0, 15000 >> 8, 15000 & 255};
-        stuck[i] = peer_open(&w);
-        peer_send(stuck[i], beginning, sizeof beginning);
+        stuck[i] = caller_open(&w);
+        caller_send(stuck[i], beginning, sizeof beginning);
     }
     world_run(&w, SECOND_NS * 3 / 2);
     cr_assert(!stuck[0]->closed, "as long as nobody waits");
-    struct peer *other = peer_open(&w);
-    peer_send_frame(other, 7, 15000);
+    struct caller *other = caller_open(&w);
+    caller_send_frame(other, 7, 15000);
     world_run(&w, SECOND_NS * 3 / 2);
-    cr_assert_eq(peer_frame(other, 0), 7);
+    cr_assert_eq(caller_frame(other, 0), 7);
     cr_assert_gt(net_status(w.net).closed_slow, 0);
     w.released -= (unsigned)net_status(w.net).closed_slow; /* of requests that never came */
     world_close(&w);
@@ -245,11 +245,11 @@ Test(net, a_request_takes_a_quarter_of_the_pool_at_most)
     struct world w;
     struct net_options options = {.request_pool_bytes = 64 << 10};
     world_open(&w, &options);
-    struct peer *p = peer_open(&w), *q = peer_open(&w);
-    peer_send_frame(p, 1, 16 << 10);
+    struct caller *p = caller_open(&w), *q = caller_open(&w);
+    caller_send_frame(p, 1, 16 << 10);
     world_run(&w, SECOND_NS);
-    cr_assert_eq(peer_frame(p, 0), 1);
-    peer_send_frame(q, 2, (16 << 10) + 1);
+    cr_assert_eq(caller_frame(p, 0), 1);
+    caller_send_frame(q, 2, (16 << 10) + 1);
     world_run(&w, SECOND_NS);
     cr_assert(q->closed);
     world_close(&w);
@@ -260,14 +260,14 @@ Test(net, a_hold_keeps_the_frame_after_the_answer)
     struct world w;
     world_open(&w, NULL);
     w.hold = true;
-    struct peer *p = peer_open(&w);
-    peer_send_frame(p, 5, 4000);
+    struct caller *p = caller_open(&w);
+    caller_send_frame(p, 5, 4000);
     world_run(&w, SECOND_NS / 10);
     struct server_request *r = w.requests[0];
     net_hold(&r->net);
     world_answer(&w, 0);
     world_run(&w, SECOND_NS / 10);
-    cr_assert_eq(peer_frame(p, 0), 5);
+    cr_assert_eq(caller_frame(p, 0), 5);
     cr_assert_eq(w.released, 0);
     cr_assert_eq(get_be32(r->net.frame), 5, "the bytes are still there");
     net_unhold(&r->net);
@@ -287,9 +287,9 @@ Test(net, a_pause_keeps_later_requests_of_its_connection_back)
     struct world w;
     world_open(&w, NULL);
     w.hold = w.pause = true;
-    struct peer *p = peer_open(&w), *other;
+    struct caller *p = caller_open(&w), *other;
     for (uint32_t i = 0; i < array_size(sizes); i++) {
-        peer_send_frame(p, i, sizes[i]);
+        caller_send_frame(p, i, sizes[i]);
     }
     for (unsigned i = 0; i < array_size(sizes); i++) {
         world_run(&w, SECOND_NS / 10);
@@ -300,22 +300,22 @@ Test(net, a_pause_keeps_later_requests_of_its_connection_back)
     for (unsigned i = array_size(sizes); i-- > 0;) {
         world_answer(&w, i);
     }
-    peer_send_frame(p, 6, 12);
+    caller_send_frame(p, 6, 12);
     world_run(&w, SECOND_NS / 10);
-    peer_send_frame(p, 7, 12); /* waits for ever: its connection goes first */
-    other = peer_open(&w);
-    peer_send_frame(other, 8, 12);
+    caller_send_frame(p, 7, 12); /* waits for ever: its connection goes first */
+    other = caller_open(&w);
+    caller_send_frame(other, 8, 12);
     world_run(&w, SECOND_NS / 10);
     cr_assert_eq(w.request_count, array_size(sizes) + 2, "the other is not paused");
-    peer_close(p);
+    caller_close(p);
     world_run(&w, SECOND_NS / 10);
     for (unsigned i = array_size(sizes); i < w.request_count; i++) {
         world_do(&w, do_resume, i);
         world_answer(&w, i);
     }
     world_run(&w, SECOND_NS / 10);
-    cr_assert_eq(peer_frames(p), array_size(sizes));
-    cr_assert_eq(peer_frames(other), 1);
+    cr_assert_eq(caller_frames(p), array_size(sizes));
+    cr_assert_eq(caller_frames(other), 1);
     cr_assert_eq(net_status(w.net).requests, 0);
     world_close(&w);
 }
@@ -325,12 +325,12 @@ Test(net, requests_outlive_their_connection)
     struct world w;
     world_open(&w, NULL);
     w.hold = true;
-    struct peer *p = peer_open(&w);
+    struct caller *p = caller_open(&w);
     for (uint32_t i = 0; i < 5; i++) {
-        peer_send_frame(p, i, 20000);
+        caller_send_frame(p, i, 20000);
         world_run(&w, SECOND_NS / 10);
     }
-    peer_close(p);
+    caller_close(p);
     world_run(&w, SECOND_NS / 10);
     cr_assert_eq(w.abandoned, 5);
     cr_assert_eq(net_status(w.net).connections, 0);
@@ -346,13 +346,13 @@ Test(net, a_body_cut_off_by_the_client_is_given_back)
 {
     struct world w;
     world_open(&w, NULL);
-    struct peer *p = peer_open(&w);
+    struct caller *p = caller_open(&w);
     uint8_t head[100] = {0};
     put_be32(head, 1 << 20);
-    peer_send(p, head, sizeof head);
+    caller_send(p, head, sizeof head);
     world_run(&w, SECOND_NS / 10);
     cr_assert_eq(net_status(w.net).pool_bytes, 1 << 20);
-    peer_close(p);
+    caller_close(p);
     world_run(&w, SECOND_NS / 10);
     cr_assert_eq(net_status(w.net).pool_bytes, 0);
     cr_assert_eq(w.request_count, 0);
@@ -365,18 +365,18 @@ Test(net, refuses_connections_above_the_limit)
     struct world w;
     struct net_options options = {.connections_max = 3};
     world_open(&w, &options);
-    struct peer *p[5];
+    struct caller *p[5];
     for (unsigned i = 0; i < 5; i++) {
-        p[i] = peer_open(&w);
+        p[i] = caller_open(&w);
         world_run(&w, SECOND_NS / 10);
         cr_assert_eq(p[i]->closed, i >= 3);
     }
-    peer_close(p[0]);
+    caller_close(p[0]);
     world_run(&w, SECOND_NS / 10);
-    struct peer *late = peer_open(&w);
-    peer_send_frame(late, 8, 30);
+    struct caller *late = caller_open(&w);
+    caller_send_frame(late, 8, 30);
     world_run(&w, SECOND_NS / 10);
-    cr_assert_eq(peer_frame(late, 0), 8);
+    cr_assert_eq(caller_frame(late, 0), 8);
     cr_assert_eq(net_status(w.net).refused, 2);
     world_close(&w);
 }
@@ -386,9 +386,9 @@ Test(net, idle_connections_are_closed)
     struct world w;
     struct net_options options = {.idle_ms = 10000};
     world_open(&w, &options);
-    struct peer *idle = peer_open(&w), *busy = peer_open(&w);
+    struct caller *idle = caller_open(&w), *busy = caller_open(&w);
     for (unsigned i = 0; i < 20; i++) {
-        peer_send_frame(busy, i, 20);
+        caller_send_frame(busy, i, 20);
         world_run(&w, SECOND_NS);
     }
     cr_assert(idle->closed);
@@ -403,13 +403,13 @@ Test(net, a_request_in_progress_is_not_idle)
     struct net_options options = {.idle_ms = 2000};
     world_open(&w, &options);
     w.hold = true;
-    struct peer *p = peer_open(&w);
-    peer_send_frame(p, 3, 20);
+    struct caller *p = caller_open(&w);
+    caller_send_frame(p, 3, 20);
     world_run(&w, 60 * SECOND_NS);
     cr_assert(!p->closed);
     world_answer(&w, 0);
     world_run(&w, SECOND_NS / 10);
-    cr_assert_eq(peer_frame(p, 0), 3);
+    cr_assert_eq(caller_frame(p, 0), 3);
     world_close(&w);
 }
 
@@ -418,15 +418,15 @@ Test(net, frames_that_come_too_slowly_end_their_connection)
 {
     struct world w;
     world_open(&w, NULL);
-    struct peer *body = peer_open(&w), *head = peer_open(&w), *good = peer_open(&w);
+    struct caller *body = caller_open(&w), *head = caller_open(&w), *good = caller_open(&w);
     uint8_t bytes[64] = {0};
     put_be32(bytes, 65536 * 4);
-    peer_send(body, bytes, sizeof bytes);
-    peer_send(head, bytes, 2);
+    caller_send(body, bytes, sizeof bytes);
+    caller_send(head, bytes, 2);
     for (unsigned i = 0; i < 8; i++) {
         world_run(&w, SECOND_NS);
-        peer_send(body, bytes + 4, 10);
-        peer_send_frame(good, i, 20);
+        caller_send(body, bytes + 4, 10);
+        caller_send_frame(good, i, 20);
     }
     cr_assert(head->closed, "two bytes of a size");
     cr_assert(!body->closed, "nine seconds are allowed for 256 KiB");
@@ -443,8 +443,8 @@ Test(net, stop_lets_answers_leave)
     struct world w;
     world_open(&w, NULL);
     w.hold = true;
-    struct peer *busy = peer_open(&w), *idle = peer_open(&w);
-    peer_send_frame(busy, 4, 40);
+    struct caller *busy = caller_open(&w), *idle = caller_open(&w);
+    caller_send_frame(busy, 4, 40);
     world_run(&w, SECOND_NS / 10);
     net_stop(w.net, &w.stop, 5000);
     world_run(&w, SECOND_NS / 10);
@@ -453,7 +453,7 @@ Test(net, stop_lets_answers_leave)
     cr_assert(!w.stopped);
     world_answer(&w, 0);
     world_run(&w, SECOND_NS / 10);
-    cr_assert_eq(peer_frame(busy, 0), 4);
+    cr_assert_eq(caller_frame(busy, 0), 4);
     cr_assert(busy->closed);
     cr_assert(w.stopped);
     world_close(&w);
@@ -464,10 +464,10 @@ Test(net, stop_does_not_wait_for_clients_for_ever)
     struct world w;
     world_open(&w, NULL);
     w.answer_size = 4 << 20;
-    struct peer *p = peer_open(&w);
+    struct caller *p = caller_open(&w);
     p->lazy = true;
     world_run(&w, SECOND_NS / 10);
-    peer_send_frame(p, 4, 40);
+    caller_send_frame(p, 4, 40);
     world_run(&w, SECOND_NS / 10);
     net_stop(w.net, &w.stop, 2000);
     world_run(&w, SECOND_NS);

@@ -11,14 +11,14 @@ Test(output, slices_leave_in_short_sends)
     world_open(&w, NULL);
     sim_faults(w.sim)->short_transfers = 500000;
     w.answer_size = 3 << 20;
-    struct peer *p = peer_open(&w);
+    struct caller *p = caller_open(&w);
     for (uint32_t i = 0; i < 4; i++) {
-        peer_send_frame(p, i, 30);
+        caller_send_frame(p, i, 30);
     }
     world_run(&w, 20 * SECOND_NS);
-    cr_assert_eq(peer_frames(p), 4);
+    cr_assert_eq(caller_frames(p), 4);
     for (uint32_t i = 0; i < 4; i++) {
-        cr_assert_eq(peer_frame(p, i), i);
+        cr_assert_eq(caller_frame(p, i), i);
     }
     cr_assert_eq(net_status(w.net).lent_bytes, 0);
     world_close(&w);
@@ -31,23 +31,23 @@ Test(output, a_slow_reader_is_not_read)
     struct net_options options = {.response_bytes_max = 1 << 20};
     world_open(&w, &options);
     w.answer_size = 900 << 10;
-    struct peer *slow = peer_open(&w), *good = peer_open(&w);
+    struct caller *slow = caller_open(&w), *good = caller_open(&w);
     slow->lazy = true;
     world_run(&w, SECOND_NS / 10);
     for (uint32_t i = 0; i < 6; i++) {
-        peer_send_frame(slow, i, 30);
+        caller_send_frame(slow, i, 30);
     }
     world_run(&w, SECOND_NS);
     cr_assert_leq(w.request_count, 5, "it stops being read when its answers do not leave");
     unsigned before = w.request_count;
-    peer_send_frame(good, 77, 30);
+    caller_send_frame(good, 77, 30);
     world_run(&w, SECOND_NS);
-    cr_assert_eq(peer_frame(good, 0), 77, "the other connection does not notice");
+    cr_assert_eq(caller_frame(good, 0), 77, "the other connection does not notice");
     cr_assert_eq(w.request_count, before + 1);
     slow->lazy = false;
-    peer_receive(slow);
+    caller_receive(slow);
     world_run(&w, 5 * SECOND_NS);
-    cr_assert_eq(peer_frames(slow), 6);
+    cr_assert_eq(caller_frames(slow), 6);
     world_close(&w);
 }
 
@@ -57,10 +57,10 @@ Test(output, a_reader_that_takes_nothing_is_closed)
     struct net_options options = {.stall_ms = 30000};
     world_open(&w, &options);
     w.answer_size = 2 << 20;
-    struct peer *p = peer_open(&w);
+    struct caller *p = caller_open(&w);
     p->lazy = true;
     world_run(&w, SECOND_NS / 10);
-    peer_send_frame(p, 1, 30);
+    caller_send_frame(p, 1, 30);
     world_run(&w, 20 * SECOND_NS);
     cr_assert_eq(net_status(w.net).connections, 1);
     world_run(&w, 60 * SECOND_NS);
@@ -77,12 +77,12 @@ Test(output, lent_memory_is_copied_when_there_is_too_much_of_it)
     struct net_options options = {.lent_bytes_max = 3 << 20};
     world_open(&w, &options);
     w.answer_size = 1 << 20;
-    struct peer *slow[6];
+    struct caller *slow[6];
     for (unsigned i = 0; i < 6; i++) {
-        slow[i] = peer_open(&w);
+        slow[i] = caller_open(&w);
         slow[i]->lazy = true;
         world_run(&w, SECOND_NS / 10);
-        peer_send_frame(slow[i], i, 30);
+        caller_send_frame(slow[i], i, 30);
         world_run(&w, SECOND_NS / 100);
     }
     cr_assert(net_crowded(w.net));
@@ -93,11 +93,11 @@ Test(output, lent_memory_is_copied_when_there_is_too_much_of_it)
     cr_assert(!net_crowded(w.net));
     for (unsigned i = 0; i < 6; i++) {
         slow[i]->lazy = false;
-        peer_receive(slow[i]);
+        caller_receive(slow[i]);
     }
     world_run(&w, 10 * SECOND_NS);
     for (unsigned i = 0; i < 6; i++) {
-        cr_assert_eq(peer_frame(slow[i], 0), i, "the copy is the same bytes");
+        cr_assert_eq(caller_frame(slow[i], 0), i, "the copy is the same bytes");
     }
     world_close(&w);
 }
@@ -111,18 +111,18 @@ Test(output, who_takes_nothing_is_closed_when_half_of_the_memory_is_used)
     struct net_options options = {.memory = &memory};
     world_open(&w, &options);
     w.answer_size = 3 << 20;
-    struct peer *slow = peer_open(&w), *good = peer_open(&w);
+    struct caller *slow = caller_open(&w), *good = caller_open(&w);
     slow->lazy = true;
     world_run(&w, SECOND_NS / 10);
-    peer_send_frame(slow, 1, 30);
+    caller_send_frame(slow, 1, 30);
     world_run(&w, 4 * SECOND_NS);
     cr_assert_eq(net_status(w.net).copied_answers, 0);
     cr_assert_eq(net_status(w.net).closed_slow, 1);
     cr_assert_eq(w.lent.references, 1, "what it held was released");
     w.answer_size = 0;
-    peer_send_frame(good, 2, 30);
+    caller_send_frame(good, 2, 30);
     world_run(&w, SECOND_NS);
-    cr_assert_eq(peer_frame(good, 0), 2);
+    cr_assert_eq(caller_frame(good, 0), 2);
     world_close(&w);
 }
 
@@ -139,21 +139,21 @@ Test(output, who_holds_little_is_not_closed_for_the_others)
         struct net_options options = {.memory = &memory, .lent_bytes_max = 1 << 20};
         world_open(&w, &options);
         w.hold = true;
-        struct peer *peers[4];
+        struct caller *callers[4];
         size_t sizes[4];
         for (unsigned i = 0; i < 4; i++) {
-            peers[i] = peer_open(&w);
-            peers[i]->lazy = i / 2 == first;
-            sizes[i] = peers[i]->lazy ? 8 << 20 : variant < 2 ? 1000 : 200 << 10;
+            callers[i] = caller_open(&w);
+            callers[i]->lazy = i / 2 == first;
+            sizes[i] = callers[i]->lazy ? 8 << 20 : variant < 2 ? 1000 : 200 << 10;
             world_run(&w, SECOND_NS / 10);
-            peer_send_frame(peers[i], i, 30);
+            caller_send_frame(callers[i], i, 30);
             world_run(&w, SECOND_NS / 10);
         }
         world_answer_all(&w, sizes);
         world_run(&w, SECOND_NS);
         cr_assert_eq(net_status(w.net).closed_slow, 2, "those who take nothing");
         for (unsigned i = 0; i < 4; i++) {
-            cr_assert_eq(peer_frames(peers[i]), peers[i]->lazy ? 0 : 1);
+            cr_assert_eq(caller_frames(callers[i]), callers[i]->lazy ? 0 : 1);
         }
         world_close(&w);
         memory_free(&memory, used);
@@ -167,25 +167,25 @@ Test(output, a_crowd_is_felt_by_those_who_make_it)
     struct net_options options = {.lent_bytes_max = 1 << 20};
     world_open(&w, &options);
     w.answer_size = 1 << 20;
-    struct peer *slow = peer_open(&w), *good = peer_open(&w);
+    struct caller *slow = caller_open(&w), *good = caller_open(&w);
     slow->lazy = true;
     world_run(&w, SECOND_NS / 10);
-    peer_send_frame(slow, 1, 30);
+    caller_send_frame(slow, 1, 30);
     world_run(&w, SECOND_NS / 10);
     cr_assert(net_crowded(w.net));
     w.answer_size = 0;
-    peer_send_frame(slow, 2, 30);
-    peer_send_frame(good, 3, 30);
+    caller_send_frame(slow, 2, 30);
+    caller_send_frame(good, 3, 30);
     world_run(&w, SECOND_NS / 10);
-    cr_assert_eq(peer_frame(good, 0), 3, "it owes nothing, and is answered");
+    cr_assert_eq(caller_frame(good, 0), 3, "it owes nothing, and is answered");
     cr_assert_eq(w.request_count, 2, "the other one is not read");
     world_run(&w, 3 * SECOND_NS);
     cr_assert(!net_crowded(w.net), "its answer is a copy now");
     cr_assert_eq(w.request_count, 3, "and it is read again");
     slow->lazy = false;
-    peer_receive(slow);
+    caller_receive(slow);
     world_run(&w, SECOND_NS);
-    cr_assert_eq(peer_frame(slow, 1), 2);
+    cr_assert_eq(caller_frame(slow, 1), 2);
     world_close(&w);
 }
 
@@ -195,16 +195,16 @@ Test(output, a_connection_that_holds_too_much_even_as_a_copy_is_closed)
     struct net_options options = {.lent_bytes_max = 1 << 20, .response_bytes_max = 1 << 20};
     world_open(&w, &options);
     w.answer_size = 8 << 20;
-    struct peer *slow = peer_open(&w), *good = peer_open(&w);
+    struct caller *slow = caller_open(&w), *good = caller_open(&w);
     slow->lazy = true;
     world_run(&w, SECOND_NS / 10);
-    peer_send_frame(slow, 1, 30);
+    caller_send_frame(slow, 1, 30);
     world_run(&w, SECOND_NS / 10);
     cr_assert_eq(net_status(w.net).connections, 1, "far above the limit: at once");
     cr_assert_eq(w.lent.references, 1);
     w.answer_size = 0;
-    peer_send_frame(good, 2, 30);
+    caller_send_frame(good, 2, 30);
     world_run(&w, SECOND_NS);
-    cr_assert_eq(peer_frame(good, 0), 2);
+    cr_assert_eq(caller_frame(good, 0), 2);
     world_close(&w);
 }

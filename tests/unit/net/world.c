@@ -114,8 +114,8 @@ void world_open(struct world *w, const struct net_options *options)
 
 void world_close(struct world *w)
 {
-    for (unsigned i = 0; i < w->peer_count; i++) {
-        peer_close(&w->peers[i]);
+    for (unsigned i = 0; i < w->caller_count; i++) {
+        caller_close(&w->callers[i]);
     }
     world_run(w, SECOND_NS);
     for (unsigned i = 0; i < w->request_count; i++) {
@@ -136,9 +136,9 @@ void world_close(struct world *w)
     cr_assert_eq(w->released, w->request_count, "every request was released once");
     cr_assert_eq(w->lent.references, 1, "every slice was released");
     net_free(w->net);
-    for (unsigned i = 0; i < w->peer_count; i++) {
-        free(w->peers[i].in);
-        free(w->peers[i].out);
+    for (unsigned i = 0; i < w->caller_count; i++) {
+        free(w->callers[i].in);
+        free(w->callers[i].out);
     }
     sim_free(w->sim);
 }
@@ -223,12 +223,12 @@ void world_cut(struct world *w, unsigned number)
 
 /* --- clients ---------------------------------------------------------------------------------- */
 
-static struct io *client_io(struct peer *p)
+static struct io *client_io(struct caller *p)
 {
     return sim_node_shard(p->w->client, 0);
 }
 
-void peer_receive(struct peer *p)
+void caller_receive(struct caller *p)
 {
     if (!p->socket || p->closed || !io_op_idle(&p->receive)) {
         return;
@@ -244,18 +244,18 @@ void peer_receive(struct peer *p)
 
 static void received(struct io_op *op, int64_t result)
 {
-    struct peer *p = container_of(op, struct peer, receive);
+    struct caller *p = container_of(op, struct caller, receive);
     if (result <= 0) {
         p->closed = true;
         return;
     }
     p->in_size += (size_t)result;
     if (!p->lazy) {
-        peer_receive(p);
+        caller_receive(p);
     }
 }
 
-static void peer_push(struct peer *p)
+static void caller_push(struct caller *p)
 {
     if (p->socket && !p->closed && io_op_idle(&p->send) && p->out_sent < p->out_size) {
         static struct iovec iovec;
@@ -266,27 +266,27 @@ static void peer_push(struct peer *p)
 
 static void sent(struct io_op *op, int64_t result)
 {
-    struct peer *p = container_of(op, struct peer, send);
+    struct caller *p = container_of(op, struct caller, send);
     if (result > 0) {
         p->out_sent += (size_t)result;
-        peer_push(p);
+        caller_push(p);
     }
 }
 
 static void connected(struct io_op *op, int64_t result)
 {
-    struct peer *p = container_of(op, struct peer, connect);
+    struct caller *p = container_of(op, struct caller, connect);
     cr_assert_eq(result, 0, "connect");
     if (!p->lazy) {
-        peer_receive(p);
+        caller_receive(p);
     }
-    peer_push(p);
+    caller_push(p);
 }
 
-struct peer *peer_open(struct world *w)
+struct caller *caller_open(struct world *w)
 {
-    cr_assert_lt(w->peer_count, WORLD_PEERS_MAX);
-    struct peer *p = &w->peers[w->peer_count++];
+    cr_assert_lt(w->caller_count, WORLD_CALLERS_MAX);
+    struct caller *p = &w->callers[w->caller_count++];
     p->w = w;
     p->connect.done = connected;
     p->receive.done = received;
@@ -296,7 +296,7 @@ struct peer *peer_open(struct world *w)
     return p;
 }
 
-void peer_close(struct peer *p)
+void caller_close(struct caller *p)
 {
     if (p->socket) {
         io_socket_close(client_io(p), p->socket);
@@ -306,7 +306,7 @@ void peer_close(struct peer *p)
 }
 
 /* Sent bytes stay where they are until they have left. */
-void peer_send(struct peer *p, const void *bytes, size_t size)
+void caller_send(struct caller *p, const void *bytes, size_t size)
 {
     world_run(p->w, 0);
     while (!io_op_idle(&p->send) && !p->closed) {
@@ -324,10 +324,10 @@ void peer_send(struct peer *p, const void *bytes, size_t size)
     cr_assert_not_null(p->out);
     memcpy(p->out + p->out_size, bytes, size);
     p->out_size += size;
-    peer_push(p);
+    caller_push(p);
 }
 
-void peer_send_frame(struct peer *p, uint32_t mark, uint32_t size)
+void caller_send_frame(struct caller *p, uint32_t mark, uint32_t size)
 {
     uint8_t *frame = malloc(4 + (size_t)size);
     cr_assert_not_null(frame);
@@ -336,11 +336,11 @@ void peer_send_frame(struct peer *p, uint32_t mark, uint32_t size)
     for (uint32_t i = 4; i < size; i++) {
         frame[4 + i] = (uint8_t)(mark + i);
     }
-    peer_send(p, frame, 4 + (size_t)size);
+    caller_send(p, frame, 4 + (size_t)size);
     free(frame);
 }
 
-static const uint8_t *frame_at(const struct peer *p, unsigned n, uint32_t *size)
+static const uint8_t *frame_at(const struct caller *p, unsigned n, uint32_t *size)
 {
     size_t at = 0;
     while (p->in_size - at >= 4) {
@@ -356,7 +356,7 @@ static const uint8_t *frame_at(const struct peer *p, unsigned n, uint32_t *size)
     return NULL;
 }
 
-uint32_t peer_frame(const struct peer *p, unsigned n)
+uint32_t caller_frame(const struct caller *p, unsigned n)
 {
     uint32_t size;
     const uint8_t *frame = frame_at(p, n, &size);
@@ -370,7 +370,7 @@ uint32_t peer_frame(const struct peer *p, unsigned n)
     return mark;
 }
 
-unsigned peer_frames(const struct peer *p)
+unsigned caller_frames(const struct caller *p)
 {
     uint32_t size;
     unsigned n = 0;

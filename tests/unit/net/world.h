@@ -7,7 +7,7 @@
 #include "net/net.h"
 #include "sim/sim.h"
 
-enum { WORLD_REQUESTS_MAX = 4096, WORLD_PEERS_MAX = 64 };
+enum { WORLD_REQUESTS_MAX = 4096, WORLD_CALLERS_MAX = 64 };
 
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -18,7 +18,7 @@ struct server_request {
     unsigned number; /* in order of arrival, from 0 */
 };
 
-struct peer {
+struct caller {
     struct world *w;
     struct io_socket *socket;
     struct io_op connect, receive, send;
@@ -49,8 +49,8 @@ struct world {
     struct net_stop stop;
     struct buffer lent; /* what answers in slices point into */
     unsigned lent_frees;
-    struct peer peers[WORLD_PEERS_MAX];
-    unsigned peer_count;
+    struct caller callers[WORLD_CALLERS_MAX];
+    unsigned caller_count;
 };
 
 /* `options` may be NULL; what concerns the callbacks is filled in. */
@@ -72,14 +72,14 @@ void world_answer_all(struct world *w, const size_t *sizes);
 void world_drop(struct world *w, unsigned number);
 void world_cut(struct world *w, unsigned number); /* net_close() */
 
-struct peer *peer_open(struct world *w);
-void peer_close(struct peer *p);
-void peer_send(struct peer *p, const void *bytes, size_t size);
+struct caller *caller_open(struct world *w);
+void caller_close(struct caller *p);
+void caller_send(struct caller *p, const void *bytes, size_t size);
 
 /* A frame of `size` bytes that begin with `mark`. */
-void peer_send_frame(struct peer *p, uint32_t mark, uint32_t size);
-void peer_receive(struct peer *p); /* one receive, for lazy peers */
+void caller_send_frame(struct caller *p, uint32_t mark, uint32_t size);
+void caller_receive(struct caller *p); /* one receive, for lazy callers */
 
 /* The mark of the n-th whole frame received, or UINT32_MAX; all bytes of it are checked. */
-uint32_t peer_frame(const struct peer *p, unsigned n);
-unsigned peer_frames(const struct peer *p);
+uint32_t caller_frame(const struct caller *p, unsigned n);
+unsigned caller_frames(const struct caller *p);
