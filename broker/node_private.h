@@ -83,6 +83,7 @@ struct node {
     struct meta_open meta_open;
     struct meta *meta;
     bool listening;
+    void (*when_listening)(struct node *n);
     bool joining; /* nothing but the cluster is waited for: it can be stopped */
     bool joined;
     struct meta_close meta_close;

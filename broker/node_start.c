@@ -34,6 +34,11 @@ static uint64_t shard_memory(const struct node *n)
     return (uint64_t)config_integer(n->config, CONFIG_LIMITS_MEMORY) / n->options.shards;
 }
 
+static uint64_t tail_bytes(const struct node *n)
+{
+    return at_most(shard_memory(n) / MEMORY_PART_TAIL, 96 * MIB_BYTES);
+}
+
 /* --- ready ------------------------------------------------------------------------------------ */
 
 static void say_ready(struct node *n)
@@ -116,11 +121,7 @@ static void listening(struct node *n)
             return;
         }
     }
-    if (n->joined) {
-        serving(n);
-    } else {
-        join(n);
-    }
+    n->when_listening(n);
 }
 
 static void listen_on_shard(struct node_shard *s)
@@ -253,10 +254,6 @@ static bool make_api(struct node_shard *s)
     const struct api_options options = {
         .node_id = n->meta_options.node_id,
         .data_dir = n->data,
-        .meta = n->meta,
-        .partitions = s->partitions,
-        .logs = s->logs,
-        .coord = s->coord,
         .config = c,
         .peers = n->apis,
         .null_mode = config_bool(c, CONFIG_NULL_MODE),
@@ -264,7 +261,7 @@ static bool make_api(struct node_shard *s)
         .connections_max = connections_max(s),
         .request_bytes_max = (uint32_t)config_integer(c, CONFIG_SOCKET_REQUEST_MAX_BYTES),
         .request_pool_bytes = request_pool(n),
-        .lent_bytes_max = n->log_options.tail_bytes_max / TAIL_PER_LENT,
+        .lent_bytes_max = tail_bytes(n) / TAIL_PER_LENT,
         .requests_max = (uint32_t)config_integer(c, CONFIG_LIMITS_REQUESTS),
         .idle_ms = (uint64_t)config_integer(c, CONFIG_CONNECTIONS_MAX_IDLE_MS),
         .fetch_session_partitions_max = (uint32_t)at_most(
@@ -275,6 +272,12 @@ static bool make_api(struct node_shard *s)
     return s->api != NULL;
 }
 
+static void start_api(struct node_shard *s)
+{
+    s->failed = !make_api(s);
+    node_step_done(s);
+}
+
 static void open_shard(struct node_shard *s)
 {
     struct node *n = s->node;
@@ -282,8 +285,21 @@ static void open_shard(struct node_shard *s)
         io_file_hold(s->io, n->lock);
     }
     s->logs = log_set_open(s->io, n->recovery, &n->log_options);
-    s->failed = !s->logs || !make_partitions(s) || !make_coord(s) || !make_api(s);
+    s->failed = !s->logs || !make_partitions(s) || !make_coord(s);
+    if (!s->failed) {
+        api_attach(s->api, &(struct api_rooms){n->meta, s->partitions, s->logs, s->coord});
+    }
     node_step_done(s);
+}
+
+static bool shards_failed(struct node *n)
+{
+    if (n->step_failed) {
+        node_fail(n, NODE_EXIT_FAILURE,
+                  "a shard cannot be started: out of memory or files; limits.memory and the limit "
+                  "of open files decide");
+    }
+    return n->step_failed;
 }
 
 /* Every api is there by now: a shard may ask another as soon as it has an image. */
@@ -294,8 +310,9 @@ static void show_image(struct node_shard *s)
     node_step_done(s);
 }
 
-static void listen_on_shards(struct node *n)
+static void listen_on_shards(struct node *n, void (*then)(struct node *n))
 {
+    n->when_listening = then;
     for (size_t i = 0; i < config_listener_count(n->config); i++) {
         if (n->reserved[i]) {
             io_listener_close(node_io(n), n->reserved[i]);
@@ -316,7 +333,7 @@ static void images_shown(struct node *n)
     if (n->listening) {
         serving(n);
     } else {
-        listen_on_shards(n);
+        listen_on_shards(n, serving);
     }
 }
 
@@ -325,12 +342,11 @@ static void shards_open(struct node *n)
 {
     log_recovery_free(node_io(n), n->recovery);
     n->recovery = NULL;
-    if (n->step_failed) {
-        node_fail(n, NODE_EXIT_FAILURE,
-                  "a shard cannot be started: out of memory or files; limits.memory and the limit "
-                  "of open files decide");
-    } else if (meta_has_peers(n->meta)) {
-        listen_on_shards(n);
+    if (shards_failed(n)) {
+        return;
+    }
+    if (meta_has_peers(n->meta) && !n->listening) {
+        listen_on_shards(n, join);
     } else {
         join(n);
     }
@@ -392,7 +408,7 @@ static void recover_logs(struct node *n)
         .root = n->data,
         .journal_file_bytes = (uint64_t)config_integer(c, CONFIG_JOURNAL_FILE_BYTES),
         .journal_bytes_max = journal,
-        .tail_bytes_max = at_most(memory / MEMORY_PART_TAIL, 96 * MIB_BYTES),
+        .tail_bytes_max = tail_bytes(n),
         .read_bytes_max = at_most(memory / MEMORY_PART_READ, 32 * MIB_BYTES),
         .disk_reserve_bytes = (uint64_t)config_integer(c, CONFIG_DISK_RESERVE_BYTES),
         .producer_expiration_ms = (uint64_t)config_integer(c, CONFIG_PRODUCER_ID_EXPIRATION_MS),
@@ -466,16 +482,33 @@ static bool choose_ports(struct node *n)
     return true;
 }
 
-static void open_meta(struct file_sync *sync, int error)
+static void open_meta(struct node *n)
+{
+    n->meta_open.done = meta_opened;
+    n->meta_open.local = meta_local;
+    meta_open(node_io(n), &n->meta_open, &n->meta_options);
+}
+
+static void apis_started(struct node *n)
+{
+    if (shards_failed(n)) {
+        return;
+    }
+    if (config_item_count(n->config, CONFIG_PEERS) > 0) {
+        listen_on_shards(n, open_meta);
+    } else {
+        open_meta(n);
+    }
+}
+
+static void meta_root_synced(struct file_sync *sync, int error)
 {
     struct node *n = container_of(sync, struct node, sync);
     if (error) {
         node_fail(n, NODE_EXIT_FAILURE, "%s cannot be synced", n->data);
         return;
     }
-    n->meta_open.done = meta_opened;
-    n->meta_open.local = meta_local;
-    meta_open(node_io(n), &n->meta_open, &n->meta_options);
+    node_on_shards(n, start_api, apis_started);
 }
 
 void node_start_rooms(struct node *n)
@@ -504,6 +537,6 @@ void node_start_rooms(struct node *n)
     m->partitions_max = (int32_t)config_integer(c, CONFIG_LIMITS_PARTITIONS);
     m->memory_by_default = config_integer(c, CONFIG_DEFAULT_DURABILITY) == TOPIC_DURABILITY_MEMORY;
     m->accept_loss = n->options.accept_loss;
-    n->sync.done = open_meta; /* what metadata is founded in must not go with its name */
+    n->sync.done = meta_root_synced; /* what metadata is founded in must not go with its name */
     file_sync_directory(node_io(n), &n->sync, n->data);
 }

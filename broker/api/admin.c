@@ -119,7 +119,7 @@ void admin_go(struct admin *a, int32_t timeout_ms)
             op->submitted = true;
             op->op.done = op_done;
             a->pending++;
-            meta_submit(api->options.meta, api->io, &op->op);
+            meta_submit(api->options.rooms.meta, api->io, &op->op);
         }
     }
     admin_finish(a);

@@ -148,10 +148,11 @@ const struct image *api_request_image(struct api_request *r)
 }
 
 /* What other brokers ask while this one joins them; clients come again. */
-static bool before_image(int16_t key)
+static bool before_image(const struct api *api, int16_t key)
 {
-    return key == WIRE_API_VERSIONS || key == WIRE_VOTE || key == WIRE_BEGIN_QUORUM_EPOCH ||
-           key == WIRE_END_QUORUM_EPOCH || key == WIRE_FETCH;
+    bool quorum = key == WIRE_VOTE || key == WIRE_BEGIN_QUORUM_EPOCH ||
+                  key == WIRE_END_QUORUM_EPOCH || key == WIRE_FETCH;
+    return key == WIRE_API_VERSIONS || (quorum && api->options.rooms.meta);
 }
 
 /* --- from the net room ------------------------------------------------------------------------ */
@@ -202,7 +203,7 @@ static void request_start(void *context, struct net_request *net)
         }
         return;
     }
-    if (!api->image && !before_image(r->header.key)) {
+    if (!api->image && !before_image(api, r->header.key)) {
         api_close(r, "this node has not joined its cluster yet");
         return;
     }
@@ -274,8 +275,7 @@ static int api_build(struct api *api)
 
 struct api *api_start(struct io *io, const struct api_options *options)
 {
-    assert(options->config && options->meta && options->partitions && options->peers);
-    assert(options->coord);
+    assert(options->config && options->peers);
     assert(!options->peers[io_shard(io)]);
     struct api *api = memory_alloc(io_memory(io), sizeof *api);
     if (!api) {
@@ -299,6 +299,13 @@ struct api *api_start(struct io *io, const struct api_options *options)
     }
     options->peers[io_shard(io)] = api;
     return api;
+}
+
+void api_attach(struct api *api, const struct api_rooms *rooms)
+{
+    assert(rooms->meta && rooms->partitions && rooms->coord);
+    assert(!api->options.rooms.meta && !api->image);
+    api->options.rooms = *rooms;
 }
 
 int api_listen(struct api *api, uint16_t port, uint16_t *port_out)
@@ -381,7 +388,9 @@ void api_stop(struct api *api, struct api_stop *s)
     api->stop = s;
     api->net_stop.done = net_stopped;
     fetch_stop_all(api);
-    coord_quiesce(api->options.coord);
+    if (api->options.rooms.coord) {
+        coord_quiesce(api->options.rooms.coord);
+    }
     net_stop(api->net, &api->net_stop, API_STOP_MS);
 }
 

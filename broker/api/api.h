@@ -7,8 +7,8 @@
  * partition's home shard: one message for each shard that has a part in a request, one back. With
  * one shard everything is a direct call.
  *
- * Order at start, on every shard: log_set_open(), partition_table_new(), coord_new(), api_start();
- * then on the image's way to each shard: partition_table_apply(), coord_apply(), api_publish(); when
+ * Order at start, on every shard: api_start(); log_set_open(), partition_table_new(), coord_new(),
+ * api_attach(); then on the image's way to each shard: partition_table_apply(), coord_apply(), api_publish(); when
  * all shards are that far, api_listen() for each listener on shard 0, and with the port that it got
  * on the others.
  *
@@ -29,15 +29,20 @@ struct log_set;
 struct meta;
 struct partition_table;
 
+/* What requests are about. Of this shard but for `meta`, which is the node's. */
+struct api_rooms {
+    struct meta *meta;
+    struct partition_table *partitions;
+    struct log_set *logs;
+    struct coord *coord;
+};
+
 /* Zero means the default beside it. Everything pointed to is lent until api_free(). */
 struct api_options {
     int32_t node_id;
     const char *data_dir;
-    struct meta *meta;
-    struct partition_table *partitions; /* of this shard */
-    struct log_set *logs;               /* of this shard */
-    struct coord *coord;                /* of this shard */
     const struct config *config;
+    struct api_rooms rooms; /* as api_attach() gives them */
 
     /* One entry for each shard, all NULL at first; shared by all shards: each api_start() fills its
      * own, and the others are read once every shard has started. */
@@ -61,6 +66,9 @@ struct api_options {
 
 /* NULL: out of memory, said in the log. */
 struct api *api_start(struct io *io, const struct api_options *options) MUST_CHECK;
+
+/* The rooms are there; before the first api_publish(). Lent until api_free(). */
+void api_attach(struct api *api, const struct api_rooms *rooms);
 
 /* Begins to accept on the configuration's next listener. Before the first api_publish() other brokers are
  * answered alone, about the metadata log, at `port` (0: any). *port_out is what it

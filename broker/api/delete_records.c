@@ -42,7 +42,7 @@ static bool part_start(struct api *home, struct part *p)
     struct delete_part *part = container_of(p, struct delete_part, part);
     struct partition *partition;
     part->error =
-        partition_leader(home->options.partitions, p->topic_id, p->partition, -1, &partition);
+        partition_leader(home->options.rooms.partitions, p->topic_id, p->partition, -1, &partition);
     if (part->error) {
         return true;
     }

@@ -20,7 +20,7 @@ static void sizes_start(struct share *s)
     for (struct part *p = s->first; p; p = p->next) {
         struct size_part *part = container_of(p, struct size_part, part);
         struct partition *found =
-            partition_find(s->home->options.partitions, p->topic_id, p->partition);
+            partition_find(s->home->options.rooms.partitions, p->topic_id, p->partition);
         if (found) {
             part->out->partition_size = (int64_t)log_status(partition_log(found)).size_bytes;
         }

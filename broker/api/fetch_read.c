@@ -172,7 +172,7 @@ static bool part_read(struct fetch_share *fs, struct fetch_part *part)
     part->moved = part->retry = false;
     part->size = part->slice_count = 0;
     part->diverging_epoch = -1;
-    part->error = partition_leader(fs->share.home->options.partitions, part->part.topic_id,
+    part->error = partition_leader(fs->share.home->options.rooms.partitions, part->part.topic_id,
                                    part->part.partition, asked->current_leader_epoch, &p);
     if (part->error) {
         return true;
@@ -270,7 +270,7 @@ static bool watch_begin(struct fetch_share *fs)
     fs->turn.turn_end = watch_turn;
     for (struct fetch_part *part = part_first(fs); part; part = part_next(part)) {
         struct partition *p;
-        int error = partition_leader(fs->share.home->options.partitions, part->part.topic_id,
+        int error = partition_leader(fs->share.home->options.rooms.partitions, part->part.topic_id,
                                      part->part.partition, part->asked->current_leader_epoch, &p);
         part->waiter.woken = part_woken;
         list_init(&part->waiter.link);

@@ -156,7 +156,7 @@ static void create(struct finding *f)
     f->deadline.due = creation_late;
     net_hold(&f->request->net);
     deadline_set(&api->deadlines, &f->deadline, io_now(api->io) + creation_wait_ns);
-    meta_submit(api->options.meta, api->io, &f->op);
+    meta_submit(api->options.rooms.meta, api->io, &f->op);
 }
 
 void handle_find_coordinator(struct api_request *r)

@@ -94,7 +94,7 @@ static bool ask_begin(struct api *home, struct part *part)
 {
     struct group_ask *ask = container_of(part, struct group_ask, part);
     ask->call.done = call_done;
-    coord_call(home->options.coord, &ask->call);
+    coord_call(home->options.rooms.coord, &ask->call);
     return false;
 }
 

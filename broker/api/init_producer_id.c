@@ -65,7 +65,7 @@ static void block_ask(struct producer_ids *ids)
     if (!ids->asking) {
         ids->asking = true;
         ids->op = (struct meta_op){.kind = META_PRODUCER_IDS, .done = block_done};
-        meta_submit(ids->api->options.meta, ids->api->io, &ids->op);
+        meta_submit(ids->api->options.rooms.meta, ids->api->io, &ids->op);
     }
 }
 

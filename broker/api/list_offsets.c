@@ -72,7 +72,7 @@ static void found(struct log_find_time *f, int error)
 
 static int part_leader(struct api *home, struct offsets_part *part, struct partition **out)
 {
-    int error = partition_leader(home->options.partitions, part->part.topic_id,
+    int error = partition_leader(home->options.rooms.partitions, part->part.topic_id,
                                  part->part.partition, part->in->current_leader_epoch, out);
     part->out->error_code = error_to_wire(error);
     return error;

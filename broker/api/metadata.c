@@ -321,7 +321,7 @@ void handle_metadata(struct api_request *r)
     api->creations += (uint32_t)m->creations_count;
     m->pending = 1 + (uint32_t)m->creations_count;
     for (int32_t i = 0; i < m->creations_count; i++) {
-        meta_submit(api->options.meta, api->io, &m->creations[i].op);
+        meta_submit(api->options.rooms.meta, api->io, &m->creations[i].op);
     }
     creation_finish(m);
 }

@@ -19,7 +19,7 @@ struct epoch_ends {
 static void part_answer(struct api *home, struct epoch_part *part)
 {
     struct partition *p;
-    int error = partition_leader(home->options.partitions, part->part.topic_id,
+    int error = partition_leader(home->options.rooms.partitions, part->part.topic_id,
                                  part->part.partition, part->in->current_leader_epoch, &p);
     part->out->error_code = error_to_wire(error);
     if (error) {

@@ -250,7 +250,7 @@ static bool part_start(struct api *home, struct part *p)
         return true;
     }
     part->error =
-        partition_leader(home->options.partitions, p->topic_id, p->partition, -1, &partition);
+        partition_leader(home->options.rooms.partitions, p->topic_id, p->partition, -1, &partition);
     if (part->error) {
         return true;
     }

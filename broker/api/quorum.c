@@ -24,7 +24,7 @@ static void submit(struct api_request *r, struct quorum_request *q,
     q->serve.done = done;
     q->serve.ended = ended;
     net_hold(&r->net);
-    meta_serve(r->api->options.meta, r->api->io, &q->serve);
+    meta_serve(r->api->options.rooms.meta, r->api->io, &q->serve);
 }
 
 static struct quorum_request *quorum_request_new(struct api_request *r)
@@ -56,7 +56,7 @@ void handle_vote(struct api_request *r)
 {
     struct vote_request *in = api_decode(r);
     struct quorum_request *q = in ? quorum_request_new(r) : NULL;
-    const struct meta *meta = r->api->options.meta;
+    const struct meta *meta = r->api->options.rooms.meta;
     if (!q) {
         return;
     }
@@ -98,7 +98,7 @@ void handle_begin_quorum_epoch(struct api_request *r)
 {
     struct begin_quorum_epoch_request *in = api_decode(r);
     struct quorum_request *q = in ? quorum_request_new(r) : NULL;
-    const struct meta *meta = r->api->options.meta;
+    const struct meta *meta = r->api->options.rooms.meta;
     if (!q) {
         return;
     }
@@ -139,7 +139,7 @@ void handle_end_quorum_epoch(struct api_request *r)
 {
     struct end_quorum_epoch_request *in = api_decode(r);
     struct quorum_request *q = in ? quorum_request_new(r) : NULL;
-    const struct meta *meta = r->api->options.meta;
+    const struct meta *meta = r->api->options.rooms.meta;
     if (!q) {
         return;
     }
@@ -207,7 +207,7 @@ static void fetched(struct meta_serve *s)
 void quorum_fetch(struct api_request *r, const struct fetch_request *in)
 {
     struct quorum_request *q = quorum_request_new(r);
-    const struct meta *meta = r->api->options.meta;
+    const struct meta *meta = r->api->options.rooms.meta;
     if (!q) {
         return;
     }
