@@ -105,6 +105,12 @@ static void publish_to(struct node *n, struct node_shard *s, const struct image 
     io_post(node_io(n), io_shard(s->io), &s->image_message);
 }
 
+void node_introduce(struct node *n)
+{
+    struct meta_quorum q = meta_quorum(n->meta);
+    introducer_say_quorum(n->introducer, q.voters, q.status.leader, q.status.epoch);
+}
+
 static void publish(void *context, const struct image *image)
 {
     struct node *n = context;
@@ -114,6 +120,7 @@ static void publish(void *context, const struct image *image)
         image_release(n->image);
     }
     n->image = image;
+    node_introduce(n);
     if (n->options.logger) {
         logger_set_level(n->options.logger,
                          (enum logger_level)api_broker_number(
@@ -167,6 +174,8 @@ static void meta_closed(struct meta_close *c)
 {
     struct node *n = container_of(c, struct node, meta_close);
     n->meta = NULL;
+    introducer_free(n->introducer);
+    n->introducer = NULL;
     node_mark_clean(n, marked_clean);
 }
 
@@ -251,7 +260,9 @@ void node_stop(struct node *n)
                   "start recovers it");
         return;
     }
-    if (n->state == NODE_SERVING || n->joining) {
+    if (n->finding) {
+        founding_stop(&n->founding);
+    } else if (n->state == NODE_SERVING || n->joining) {
         log_info(io_logger(node_io(n)), "node", "stopping");
         n->joining = false;
         n->state = NODE_STOPPING;

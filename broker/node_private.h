@@ -11,6 +11,7 @@
 #include "coord/coord.h"
 #include "log/log.h"
 #include "meta/files.h"
+#include "meta/founding_run.h"
 #include "meta/meta.h"
 #include "partition/partition.h"
 
@@ -79,11 +80,16 @@ struct node {
     void (*directory_done)(struct node *n);
 
     /* rooms */
+    struct introducer *introducer;
+    struct founding_options founding_options;
+    struct founding_open founding;
+    const char *peers[FOUNDING_PEERS_MAX];
     struct meta_options meta_options;
     struct meta_open meta_open;
     struct meta *meta;
     bool listening;
     void (*when_listening)(struct node *n);
+    bool finding; /* whom it belongs to; can be stopped */
     bool joining; /* nothing but the cluster is waited for: it can be stopped */
     bool joined;
     struct meta_close meta_close;
@@ -111,6 +117,9 @@ void node_step_done(struct node_shard *s);
 /* Ends the node with a line for the operator: every shard is stopped. */
 void node_fail(struct node *n, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Tells others what this node knows of the quorum. */
+void node_introduce(struct node *n);
 
 /* Takes the reference: the newest image on this shard. */
 void node_apply_image(struct node_shard *s, const struct image *image);

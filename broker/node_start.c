@@ -105,9 +105,9 @@ static void serving(struct node *n)
 
 static void join(struct node *n)
 {
-    n->joining = true;
+    n->joining = meta_has_peers(n->meta); /* alone it is a matter of milliseconds */
     meta_join(n->meta);
-    if (n->stops_asked) {
+    if (n->joining && n->stops_asked) {
         n->stops_asked = 0;
         node_stop(n);
     }
@@ -255,6 +255,7 @@ static bool make_api(struct node_shard *s)
         .node_id = n->meta_options.node_id,
         .data_dir = n->data,
         .config = c,
+        .introducer = n->introducer,
         .peers = n->apis,
         .null_mode = config_bool(c, CONFIG_NULL_MODE),
         .memory_bytes = shard_memory(n) / MEMORY_PART_CLIENTS,
@@ -455,6 +456,15 @@ static void meta_local(struct meta_open *o)
 {
     struct node *n = container_of(o, struct node, meta_open);
     n->meta = o->meta;
+    if (n->founding.alone) {
+        struct uuid incarnation;
+        struct introduction self;
+        io_random(node_io(n), incarnation.bytes, sizeof incarnation.bytes);
+        introduction_of_node(&self, &n->founding_options, o->cluster_id, o->directory_id,
+                             incarnation);
+        introducer_say(n->introducer, &self);
+    }
+    node_introduce(n);
     recover_logs(n);
 }
 
@@ -482,11 +492,53 @@ static bool choose_ports(struct node *n)
     return true;
 }
 
+/* Whom this node belongs to is known, or it is alone. */
 static void open_meta(struct node *n)
 {
+    if (n->founding.voters.count > 0) {
+        n->meta_options.founders = &n->founding.voters;
+    }
     n->meta_open.done = meta_opened;
     n->meta_open.local = meta_local;
     meta_open(node_io(n), &n->meta_open, &n->meta_options);
+}
+
+static void founded(struct founding_open *f, int error)
+{
+    struct node *n = container_of(f, struct node, founding);
+    n->finding = false;
+    if (error == ERR_INTERRUPTED) {
+        node_fail(n, NODE_EXIT_OK, "%s", ""); /* nothing has begun */
+    } else if (error == ERR_DAMAGED) {
+        node_fail(n, NODE_EXIT_DAMAGE, "%s", f->why);
+    } else if (error) {
+        bool choice = error == ERR_INVALID_ARGUMENT || error == ERR_BAD_CONFIG ||
+                      error == ERR_INCONSISTENT_CLUSTER_ID ||
+                      error == ERR_DUPLICATE_BROKER_REGISTRATION;
+        node_fail(n, choice ? NODE_EXIT_CONFIG : NODE_EXIT_FAILURE, "%s", f->why);
+    } else {
+        open_meta(n);
+    }
+}
+
+static void find_cluster(struct node *n)
+{
+    n->founding_options = (struct founding_options){
+        .root = n->meta_root,
+        .node_id = n->meta_options.node_id,
+        .endpoints = n->endpoints,
+        .endpoint_count = n->meta_options.endpoint_count,
+        .peers = n->peers,
+        .peer_count = (uint32_t)config_item_count(n->config, CONFIG_PEERS),
+        .version = LEAT_VERSION,
+        .introducer = n->introducer,
+    };
+    for (uint32_t i = 0; i < n->founding_options.peer_count; i++) {
+        n->peers[i] = config_item(n->config, CONFIG_PEERS, i);
+    }
+    n->founding.done = founded;
+    n->finding = true;
+    founding_open(node_io(n), &n->founding, &n->founding_options);
 }
 
 static void apis_started(struct node *n)
@@ -495,9 +547,9 @@ static void apis_started(struct node *n)
         return;
     }
     if (config_item_count(n->config, CONFIG_PEERS) > 0) {
-        listen_on_shards(n, open_meta);
+        listen_on_shards(n, find_cluster);
     } else {
-        open_meta(n);
+        find_cluster(n);
     }
 }
 
@@ -506,6 +558,11 @@ static void meta_root_synced(struct file_sync *sync, int error)
     struct node *n = container_of(sync, struct node, sync);
     if (error) {
         node_fail(n, NODE_EXIT_FAILURE, "%s cannot be synced", n->data);
+        return;
+    }
+    n->introducer = introducer_new(node_io(n));
+    if (!n->introducer) {
+        node_fail(n, NODE_EXIT_FAILURE, "no memory to start");
         return;
     }
     node_on_shards(n, start_api, apis_started);

@@ -53,6 +53,7 @@ static const struct handler handlers[] = {
     {54, handle_end_quorum_epoch},
     {60, handle_describe_cluster},
     {75, handle_describe_topic_partitions},
+    {10001, handle_introduce},
 };
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -152,7 +153,7 @@ static bool before_image(const struct api *api, int16_t key)
 {
     bool quorum = key == WIRE_VOTE || key == WIRE_BEGIN_QUORUM_EPOCH ||
                   key == WIRE_END_QUORUM_EPOCH || key == WIRE_FETCH;
-    return key == WIRE_API_VERSIONS || (quorum && api->options.rooms.meta);
+    return key == WIRE_API_VERSIONS || key == WIRE_INTRODUCE || (quorum && api->options.rooms.meta);
 }
 
 /* --- from the net room ------------------------------------------------------------------------ */

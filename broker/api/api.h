@@ -25,6 +25,7 @@ struct api;
 struct coord;
 struct image;
 struct image_topic;
+struct introducer;
 struct log_set;
 struct meta;
 struct partition_table;
@@ -42,7 +43,8 @@ struct api_options {
     int32_t node_id;
     const char *data_dir;
     const struct config *config;
-    struct api_rooms rooms; /* as api_attach() gives them */
+    struct introducer *introducer; /* the node's */
+    struct api_rooms rooms;        /* as api_attach() gives them */
 
     /* One entry for each shard, all NULL at first; shared by all shards: each api_start() fills its
      * own, and the others are read once every shard has started. */

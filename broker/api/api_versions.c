@@ -61,6 +61,9 @@ static int identity_check(struct api_request *r, const struct api_versions_reque
     if (q->cluster_id.size < 0 && q->node_id >= 0) {
         return ERR_INVALID_REQUEST;
     }
+    if (!api->image) {
+        return 0; /* of no cluster yet */
+    }
     if (q->cluster_id.size >= 0 &&
         (!wire_string_equal(q->cluster_id, wire_string_of(image_cluster_id(api->image))) ||
          (q->node_id >= 0 && q->node_id != api->options.node_id))) {

@@ -126,6 +126,7 @@ void handle_find_coordinator(struct api_request *r);
 void handle_heartbeat(struct api_request *r);
 void handle_incremental_alter_configs(struct api_request *r);
 void handle_init_producer_id(struct api_request *r);
+void handle_introduce(struct api_request *r);
 void handle_join_group(struct api_request *r);
 void handle_leave_group(struct api_request *r);
 void handle_list_groups(struct api_request *r);

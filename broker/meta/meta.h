@@ -24,6 +24,7 @@
 #include "raft/raft.h"
 
 struct meta;
+struct voters;
 
 /* What is pointed to is lent until meta_close() is done. */
 struct meta_options {
@@ -32,7 +33,9 @@ struct meta_options {
     const char *rack;                       /* NULL: none */
     const struct image_endpoint *endpoints; /* advertised, 1 to IMAGE_ENDPOINTS_MAX */
     uint32_t endpoint_count;
-    int32_t num_partitions; /* for topics that name no number */
+    const struct voters *founders; /* while the log names none: whom the cluster was founded with;
+                                    * NULL: this node alone. Lent until meta_open() is done */
+    int32_t num_partitions;        /* for topics that name no number */
     int16_t default_replication_factor;
     int32_t topics_max, partitions_max; /* of the node: 100000, 200000 */
     bool memory_by_default;             /* default.durability: for topics that do not choose */
@@ -158,6 +161,13 @@ void meta_serve_end(struct meta_serve *s);
 /* This replica of the metadata log; any shard, from meta_open() on. */
 struct raft_id meta_self(const struct meta *meta);
 const char *meta_cluster_id(const struct meta *meta); /* 22 characters */
+
+/* The quorum as this node sees it. Shard 0. */
+struct meta_quorum {
+    const struct voters *voters; /* lent until the next turn */
+    struct raft_status status;
+};
+struct meta_quorum meta_quorum(const struct meta *meta);
 
 /* For log_options.known: the topic's name if the log has this partition, committed or not, else NULL; lent
  * until the next image. Shard 0. */

@@ -341,6 +341,10 @@ static int voters_at_start(struct meta *m, struct voters *out)
     if (value.size > 0) {
         return voters_decode(out, value, m->memory);
     }
+    if (m->options.founders) {
+        *out = *m->options.founders;
+        return 0;
+    }
     out->count = 1;
     out->list[0] = meta_own_voter(m);
     return 0;

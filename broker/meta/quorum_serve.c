@@ -208,3 +208,12 @@ const char *meta_cluster_id(const struct meta *meta)
 {
     return meta->cluster_text;
 }
+
+struct meta_quorum meta_quorum(const struct meta *m)
+{
+    struct meta_quorum q = {.voters = &m->voters, .status.leader = RAFT_NOBODY};
+    if (m->quorum.raft) {
+        q.status = raft_status(m->quorum.raft);
+    }
+    return q;
+}
