@@ -22,12 +22,13 @@ struct admission {
     int64_t base_offset;
     int32_t leader_epoch;
     uint32_t size;
+    bool gap; /* offsets are left out in front of it */
 };
 
 static bool must_roll(const struct log *log, const struct segment *s, uint32_t size)
 {
-    if (s->size == 0) {
-        return false;
+    if (s->size == 0 || log->ends_in_gap) {
+        return false; /* the next one begins where the last batch of this one ends */
     }
     uint64_t limit = log->config.segment_bytes;
     limit = limit > INT32_MAX ? INT32_MAX : limit;
@@ -60,12 +61,19 @@ static struct segment *segment_to_fill(struct log *log, uint32_t size)
 }
 
 /* P3: batches follow each other, and epochs do not fall. */
-static int check_place(const struct log *log, const struct log_append *a, const struct admission *x)
+static int check_place(const struct log *log, const struct log_append *a, struct admission *x)
 {
     if (x->leader_epoch < epochs_latest(&log->epochs)) {
         return a->as_leader ? ERR_OFFSET_OUT_OF_RANGE : ERR_FENCED_LEADER_EPOCH;
     }
-    return x->base_offset == log->end_offset ? 0 : ERR_OFFSET_OUT_OF_RANGE;
+    if (x->base_offset == log->end_offset) {
+        return 0;
+    }
+    bool behind = x->base_offset > log->end_offset;
+    x->gap = behind && a->priv.gaps;
+    return x->gap || (behind && log_mutant(log->set, LOG_MUTANT_ANY_ORDER))
+               ? 0
+               : ERR_OFFSET_OUT_OF_RANGE;
 }
 
 static int check_sequence(struct log_append *a, const struct admission *x, bool *duplicate)
@@ -127,6 +135,8 @@ static void put_batch(struct log *log, struct segment *s, const struct admission
     }
     tail_put(s, pieces, count);
     assert(s->size == position + x->size);
+    s->gaps = s->gaps || x->gap;
+    log->ends_in_gap = false;
     log->end_offset = x->base_offset + x->fields.last_offset_delta + 1;
     log->size_bytes += x->size;
     if (x->fields.max_timestamp > s->max_timestamp) {
@@ -151,6 +161,7 @@ static uint64_t journal_batch(struct log *log, const struct segment *s, uint32_t
     struct entry e = {.kind = ENTRY_APPEND,
                       .topic_id = log->topic_id,
                       .partition = log->partition,
+                      .gap = x->gap,
                       .leader_epoch = x->leader_epoch,
                       .offset = x->base_offset,
                       .segment_base = s->base_offset,
@@ -258,13 +269,14 @@ static void settled_wait(struct log *log, struct log_append *a, int error)
 {
     struct journal *j = &log->set->journal;
     a->priv.error = error;
-    if (a->priv.end_offset <= log->durable_offset || log->config.durability == LOG_MEMORY) {
+    bool settled = !j->gathering && list_empty(&j->flying);
+    if (a->priv.end_offset <= log->durable_offset || log->config.durability == LOG_MEMORY ||
+        settled) {
         append_done_soon(a, error);
         return;
     }
     struct journal_group *g = j->gathering;
     if (!g) {
-        assert(!list_empty(&j->flying));
         g = container_of(j->flying.prev, struct journal_group, link);
     }
     list_init(&a->priv.waiter.link);
@@ -402,10 +414,11 @@ void log_fail_waiting(struct log *log, int error)
 
 int log_replay_append(struct log *log, const struct entry *e)
 {
-    if (e->body_size < LOG_BATCH_HEADER || e->offset != log->end_offset) {
+    if (e->body_size < LOG_BATCH_HEADER ||
+        (e->gap ? e->offset <= log->end_offset : e->offset != log->end_offset)) {
         return ERR_DAMAGED;
     }
-    struct admission x = {.size = e->body_size, .leader_epoch = e->leader_epoch};
+    struct admission x = {.size = e->body_size, .leader_epoch = e->leader_epoch, .gap = e->gap};
     batch_fields_read(&x.fields, e->body);
     x.base_offset = e->offset;
     if (x.fields.base_offset != e->offset || x.fields.last_offset_delta < 0 ||

@@ -46,6 +46,7 @@ static void describe(const struct log *log, struct checkpoint_log *l)
         l->has_segment = true;
         l->segment_base = s->base_offset;
         l->segment_size = s->size;
+        l->gaps = s->gaps && !log_mutant(log->set, LOG_MUTANT_GAPS_QUIET);
         l->max_timestamp = s->max_timestamp;
     }
 }
@@ -66,8 +67,12 @@ static void older_segments(const struct log *log, struct writer *w)
     for (const struct list *n = log->segments.next; n != &log->segments; n = n->next) {
         const struct segment *s = container_of(n, struct segment, link);
         if (s != active) {
-            struct checkpoint_segment older = {s->base_offset, s->size, s->max_timestamp,
-                                               s->generation};
+            struct checkpoint_segment older = {
+                .base_offset = s->base_offset,
+                .size = s->size,
+                .max_timestamp = s->max_timestamp,
+                .generation = s->generation,
+                .gaps = s->gaps && !log_mutant(log->set, LOG_MUTANT_GAPS_QUIET)};
             checkpoint_segment_encode(&older, w);
         }
     }

@@ -59,7 +59,7 @@ void group_drop(struct cleaning *p)
 static bool takes_part(const struct cleaning *p, const struct segment *s)
 {
     return s->state == SEGMENT_SEALED && segment_end_offset(s) <= p->limit_offset &&
-           s->base_offset < p->map.end_offset && s->generation < UINT32_MAX;
+           s->base_offset < p->map.end_offset && s->generation < GENERATION_MAX;
 }
 
 static bool fits(const struct cleaning *p, const struct segment *first, const struct segment *s,

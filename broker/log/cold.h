@@ -72,7 +72,7 @@ struct cold_source {
     int64_t from_offset;
     uint32_t limit; /* bytes that are in the file, exclusive */
     bool open;      /* the limit may cut a batch (its end is in the tail); else that is damage */
-    bool gaps;      /* compaction has left offsets out; else a gap is damage */
+    bool gaps;      /* offsets are left out; else a gap is damage */
     /* What the log knows of its epochs, lent; NULL: not compared. A leader epoch is outside its
      * batch's CRC as well. */
     const struct epochs *epochs;

@@ -247,6 +247,7 @@ static void truncate_memory(struct log *log, struct segment *s, uint32_t positio
     tail_truncate(s, position);
     segment_index_cut(s, position);
     log->end_offset = offset;
+    log->ends_in_gap = segment_has_gaps(s);
     log->durable_offset = offset < log->durable_offset ? offset : log->durable_offset;
     log->high_watermark = offset < log->high_watermark ? offset : log->high_watermark;
     producers_truncate(log->producers, offset);
@@ -358,6 +359,7 @@ static int truncation_bytes(struct truncation *t, uint32_t position, uint32_t si
 static void truncation_step(struct truncation *t)
 {
     struct segment *s = t->segment;
+    t->located = t->located || s->size == 0; /* the log ends in a gap with which it begins */
     while (!t->located) {
         if (t->position >= s->size) {
             truncation_end(t, ERR_DAMAGED);

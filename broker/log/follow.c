@@ -8,7 +8,14 @@
  *
  * A base offset and a leader epoch lie outside their batch's checksum, so that batches follow each other,
  * and that no epoch falls or is newer than the leader's, is all that tells a wrong one (P3). Where the log
- * ends is looked at when a batch is taken, for a truncation may stand before it. */
+ * ends is looked at when a batch is taken, for a truncation may stand before it.
+ *
+ * The log of a leader that is compacted has gaps, and so has its follower's (`gaps`): a batch may then begin
+ * behind the end. The segment that it goes to says so from then on, in the entry and in every checkpoint, or
+ * a read would take the gap for damage. A segment that begins with a gap is named by the end in front of it:
+ * so segments still follow each other without a hole, replay still knows an entry that is missing by the
+ * segment's base or the batch's position, and a truncation into the gap finds the segment that it cuts by its
+ * offset alone. */
 #include "base/errors.h"
 #include "log/log_private.h"
 #include "wire/batch.h"
@@ -51,7 +58,7 @@ static int check_batch(struct log_follow *f, struct follow_place *p, uint64_t si
         h.leader_epoch < 0) {
         return refuse(f, p->at, ERR_CORRUPT_MESSAGE, "its offsets or its epoch are impossible");
     }
-    if (p->offset >= 0 && h.base_offset != p->offset) {
+    if (p->offset >= 0 && (f->gaps ? h.base_offset < p->offset : h.base_offset != p->offset)) {
         return refuse(f, p->at, ERR_OFFSET_OUT_OF_RANGE, "it does not follow the batch before it");
     }
     if (h.leader_epoch > f->leader_epoch) {
@@ -98,6 +105,7 @@ void log_append_follower(struct log *log, struct log_follow *f)
     }
     size_t first = batch_size_peek(f->batches.data);
     f->priv.batch = bytes_of(f->batches.data, first);
+    f->priv.priv.gaps = f->gaps;
     f->priv.priv.rest = f->batches.size - first;
     log_append_batches(log, &f->priv);
 }

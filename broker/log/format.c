@@ -67,7 +67,7 @@ void entry_header_encode(const struct entry *e, uint8_t out[static ENTRY_HEADER_
 {
     put_be32(out, e->body_size);
     out[4] = (uint8_t)e->kind;
-    out[5] = (uint8_t)(e->memory | e->alone << 1);
+    out[5] = (uint8_t)(e->memory | e->alone << 1 | e->gap << 2);
     memset(out + 6, 0, 2);
     memcpy(out + 8, e->topic_id.bytes, sizeof e->topic_id.bytes);
     put_be32(out + 24, (uint32_t)e->partition);
@@ -89,6 +89,7 @@ int entry_decode(struct entry *out, struct reader *r)
         .kind = (enum entry_kind)at[4],
         .memory = at[5] & 1,
         .alone = at[5] & 2,
+        .gap = at[5] & 4,
         .partition = (int32_t)get_be32(at + 24),
         .leader_epoch = (int32_t)get_be32(at + 28),
         .offset = (int64_t)get_be64(at + 32),
@@ -122,7 +123,8 @@ int replace_body_decode(struct replace_body *out, const struct entry *e)
         .max_timestamp = (int64_t)get_be64(e->body + 4),
         .clean_offset = (int64_t)get_be64(e->body + 12),
     };
-    if (b.generation == 0 || (uint64_t)b.clean_offset > NUMBER_MAX) {
+    if (b.generation == 0 || b.generation > GENERATION_MAX ||
+        (uint64_t)b.clean_offset > NUMBER_MAX) {
         return ERR_MALFORMED;
     }
     *out = b;
@@ -205,7 +207,7 @@ void checkpoint_log_encode_fixed(const struct checkpoint_log *l, struct writer *
     writer_put(w, l->topic_id.bytes, sizeof l->topic_id.bytes);
     writer_be32(w, (uint32_t)l->partition);
     writer_u8(w, l->durability);
-    writer_u8(w, l->has_segment);
+    writer_u8(w, (uint8_t)(l->has_segment | (l->has_segment && l->gaps) << 1));
     writer_be16(w, (uint16_t)l->name.size);
     writer_be64(w, (uint64_t)l->start_offset);
     writer_be64(w, (uint64_t)l->end_offset);
@@ -224,7 +226,8 @@ void checkpoint_segment_encode(const struct checkpoint_segment *s, struct writer
     writer_be64(w, (uint64_t)s->base_offset);
     writer_be32(w, s->size);
     writer_be64(w, (uint64_t)s->max_timestamp);
-    writer_be32(w, s->generation);
+    assert(s->generation <= GENERATION_MAX);
+    writer_be32(w, s->generation | (uint32_t)s->gaps << 31);
 }
 
 struct checkpoint_segment checkpoint_segment_decode(struct reader *r)
@@ -232,7 +235,9 @@ struct checkpoint_segment checkpoint_segment_decode(struct reader *r)
     struct checkpoint_segment s = {.base_offset = (int64_t)reader_be64(r)};
     s.size = reader_be32(r);
     s.max_timestamp = (int64_t)reader_be64(r);
-    s.generation = reader_be32(r);
+    uint32_t generation = reader_be32(r);
+    s.generation = generation & GENERATION_MAX;
+    s.gaps = generation >> 31;
     return s;
 }
 
@@ -281,7 +286,9 @@ int checkpoint_log_decode(struct checkpoint_log *out, struct reader *r)
     memcpy(l.topic_id.bytes, id, sizeof l.topic_id.bytes);
     l.partition = (int32_t)reader_be32(&in);
     l.durability = reader_u8(&in);
-    l.has_segment = reader_u8(&in);
+    uint8_t flags = reader_u8(&in);
+    l.has_segment = flags & 1;
+    l.gaps = flags & 2;
     uint16_t name_size = reader_be16(&in);
     l.start_offset = (int64_t)reader_be64(&in);
     l.end_offset = (int64_t)reader_be64(&in);
@@ -303,9 +310,9 @@ int checkpoint_log_decode(struct checkpoint_log *out, struct reader *r)
     l.older = take_bytes(&in, (size_t)l.segments * CHECKPOINT_SEGMENT_SIZE);
     l.unfinished = take_bytes(&in, l.segment_size % IO_BLOCK_SIZE);
     if (in.failed || reader_left(&in) || l.start_offset < 0 || l.end_offset < l.start_offset ||
-        (uint64_t)l.end_offset > NUMBER_MAX || l.durability > 1 || l.segment_base < 0 ||
-        l.segment_base > l.end_offset || l.clean_offset < 0 || l.clean_offset > l.end_offset ||
-        !segments_hold(&l)) {
+        (uint64_t)l.end_offset > NUMBER_MAX || l.durability > 1 || flags > 3 || flags == 2 ||
+        l.segment_base < 0 || l.segment_base > l.end_offset || l.clean_offset < 0 ||
+        l.clean_offset > l.end_offset || !segments_hold(&l)) {
         return ERR_MALFORMED;
     }
     *out = l;

@@ -77,7 +77,8 @@ enum entry_kind {
  *          0      4  size of the body
  *          4      1  kind (enum entry_kind)
  *          5      1  of a control of a `memory` log: 1, it stands in both journals, or 3, it stands in
- *                    the durable one alone; else zero
+ *                    the durable one alone; of an APPEND: 4, offsets are left out in front of its batch;
+ *                    else zero
  *          6      2  reserved, zero
  *          8     16  topic id
  *         24      4  partition
@@ -90,6 +91,7 @@ enum entry_kind {
 struct entry {
     enum entry_kind kind;
     bool memory, alone;
+    bool gap;
     struct uuid topic_id;
     int32_t partition;
     int32_t leader_epoch;
@@ -109,7 +111,7 @@ void entry_header_encode(const struct entry *e, uint8_t out[static ENTRY_HEADER_
  *          0      4  generation of the new segment, at least 1: a part of its name
  *          4      8  its largest timestamp, -1: none
  *         12      8  clean offset: below it each key occurs once */
-enum { REPLACE_BODY_SIZE = 20 };
+enum { REPLACE_BODY_SIZE = 20, GENERATION_MAX = INT32_MAX };
 
 struct replace_body {
     uint32_t generation;
@@ -177,7 +179,7 @@ int checkpoint_header_decode(struct checkpoint_header *out, const uint8_t *data,
  *          4     16  topic id
  *         20      4  partition
  *         24      1  durability (0 fsync, 1 memory)
- *         25      1  whether it has a segment
+ *         25      1  1: it has a segment; 3: it has, and offsets are left out in it; 0: none
  *         26      2  length of the topic's name
  *         28      8  start offset
  *         36      8  end offset
@@ -198,22 +200,23 @@ int checkpoint_header_decode(struct checkpoint_header *out, const uint8_t *data,
  *          0      8  base offset
  *          8      4  size in bytes
  *         12      8  its largest timestamp, -1: none
- *         20      4  generation: 0 as it was appended, else written by compaction, and offsets may be
- *                    left out in it */
+ *         20      4  generation, in 31 bits: 0 as it was appended, else written by compaction, and
+ *                    offsets may be left out in it; the highest bit: in what was appended too */
 enum { CHECKPOINT_LOG_SIZE = 92, CHECKPOINT_SEGMENT_SIZE = 24, CHECKPOINT_NAME_MAX = 249 };
 
 struct checkpoint_segment {
     int64_t base_offset;
     uint32_t size;
     int64_t max_timestamp;
-    uint32_t generation;
+    uint32_t generation; /* at most GENERATION_MAX */
+    bool gaps;           /* as appended by a follower: offsets are left out in it */
 };
 
 struct checkpoint_log {
     struct uuid topic_id;
     int32_t partition;
     uint8_t durability;
-    bool has_segment;
+    bool has_segment, gaps;
     int64_t start_offset, end_offset, high_watermark;
     int64_t segment_base;
     uint32_t segment_size;

@@ -131,6 +131,8 @@ enum log_mutant {
     LOG_MUTANT_REPLACE_UNLISTED = 1 << 23, /* what no checkpoint lists is replaced too */
     LOG_MUTANT_TOMBSTONE_EARLY = 1 << 24,  /* tombstones go with the first pass that meets them */
     LOG_MUTANT_NO_EMPTY_BATCH = 1 << 25,   /* a producer's last batch goes with its records */
+    LOG_MUTANT_GAPS_QUIET = 1 << 26,       /* a checkpoint does not say that a segment has gaps */
+    LOG_MUTANT_ANY_ORDER = 1 << 27, /* a follower takes a batch wherever it says to belong (P3) */
 };
 
 /* --- recovery --------------------------------------------------------------------------------- */
@@ -247,6 +249,7 @@ struct log_append {
         struct log *log;
         int64_t end_offset; /* behind what of it is in the log, 0: nothing */
         size_t rest;        /* of a follower: bytes of the batches that follow this one */
+        bool gaps;          /* of a follower: the batch may begin behind the end */
         int error;
     } priv;
 };
@@ -256,14 +259,15 @@ void log_append(struct log *log, struct log_append *a);
  * they have there. Nothing of the bytes is believed. Embedded in its owner until done(). */
 struct log_follow {
     struct bytes batches; /* whole v2 batches, one behind the other; lent until done() */
-    int32_t
-        leader_epoch; /* of the leader that they come from: none of them is of a newer one (P3) */
+    int32_t leader_epoch; /* of their leader: none of them is of a newer one (P3) */
+    /* Offsets may be left out in front of a batch: the leader's log is, or was, compacted. */
+    bool gaps;
     /* Called exactly once, from the loop, never from inside log_append_follower(): 0 when all of them
      * are durable. Else `refusal` says what is wrong with a batch, or is NULL:
      * ERR_CORRUPT_MESSAGE, ERR_INVALID_RECORD, ERR_UNSUPPORTED_COMPRESSION_TYPE (bounds, checksum,
      * counts), ERR_UNKNOWN_LEADER_EPOCH (newer than leader_epoch), ERR_FENCED_LEADER_EPOCH (older than
-     * the batch before it), ERR_OFFSET_OUT_OF_RANGE (it does not begin where the log ends),
-     * ERR_MESSAGE_TOO_LARGE; ERR_DISK_FULL, ERR_NO_MEMORY, ERR_CLOSED. If the bytes alone show the
+     * the batch before it), ERR_OFFSET_OUT_OF_RANGE (it does not begin where the log ends; with `gaps`: in
+     * front of that), ERR_MESSAGE_TOO_LARGE; ERR_DISK_FULL, ERR_NO_MEMORY, ERR_CLOSED. If the bytes alone show the
      * fault, nothing was appended; else the batches in front of end_offset were, and are durable. */
     void (*done)(struct log_follow *f, int error);
 
@@ -326,8 +330,8 @@ void log_find_time(struct log *log, struct log_find_time *f);
 /* --- control: each is an entry of the journal, done when that is durable ---------------------- */
 
 enum log_control_kind {
-    LOG_TRUNCATE, /* the log ends at `offset` (a batch boundary; else at the batch that contains it)
-                   */
+    LOG_TRUNCATE, /* the log ends at `offset` (a batch boundary, or between batches where offsets are
+                   * left out; else at the batch that contains it) */
     LOG_START,    /* nothing below `offset` is readable: DeleteRecords, retention */
     LOG_REMOVE,   /* everything goes, also the files; the struct log is freed with done() */
     LOG_REPLACE,  /* of compaction alone: a new segment stands for older ones */

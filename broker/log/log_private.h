@@ -54,6 +54,7 @@ struct segment {
     int64_t base_offset;
     int64_t last_append_ms;  /* wall clock of its first append in this process, 0: none */
     uint32_t generation;     /* 0: as appended; else written by compaction: offsets are left out */
+    bool gaps;               /* as appended, but offsets are left out in it */
     uint64_t sealed_capture; /* checkpoints captured before it was sealed */
     int64_t first_timestamp; /* of its first batch in this process, -1: not known */
     uint32_t size;           /* bytes of content */
@@ -90,6 +91,12 @@ struct segment {
     bool unwritten;        /* recovery: the journal had bytes for it, but it is missing */
 };
 
+/* A batch may begin behind the end of the one before it; else that is damage. */
+static inline bool segment_has_gaps(const struct segment *s)
+{
+    return s->gaps || s->generation > 0;
+}
+
 static inline bool segment_missing(const struct segment *s)
 {
     return s->missing_from != UINT32_MAX;
@@ -117,6 +124,7 @@ struct log {
     struct producers *producers;
 
     struct list segments; /* oldest first; the last is the active one */
+    bool ends_in_gap;     /* perhaps: its last batch may end in front of end_offset */
     unsigned sealing;     /* how many of them are: they may be done in any order */
     bool tidy;            /* nothing is in the directory that is not the log's */
     bool directory_known;

@@ -281,7 +281,7 @@ static int read_disk(struct read_state *st)
                    .limit = sealed ? s->size : s->written,
                    .epochs = &s->log->epochs,
                    .open = !sealed,
-                   .gaps = s->generation > 0},
+                   .gaps = segment_has_gaps(s)},
         .offset = r->offset,
         .limit_offset = r->limit_offset,
         .bytes_max = r->bytes_max,

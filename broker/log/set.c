@@ -203,6 +203,7 @@ static bool load_older(struct log *log, const struct checkpoint_log *l)
             return false;
         }
         s->generation = c.generation;
+        s->gaps = c.gaps;
         segment_become(s, SEGMENT_SEALED);
         s->size = s->submitted = s->written = c.size;
         s->allocated = c.size;
@@ -224,6 +225,8 @@ static bool load_newest(struct log *log, const struct checkpoint_log *l)
         return false;
     }
     uint32_t whole = l->segment_size / IO_BLOCK_SIZE * IO_BLOCK_SIZE;
+    s->gaps = l->gaps;
+    log->ends_in_gap = l->gaps;
     s->size = s->written = s->submitted = whole;
     s->allocated = whole; /* with no whole block there may be no file: the checkpoint has it all */
     s->index_whole = l->segment_size == 0;

@@ -38,6 +38,9 @@ static void show_entry(struct dumping *d, const struct entry *e, uint64_t sequen
     dump_number(d, "segment", e->segment_base);
     dump_number(d, "position", e->position);
     dump_number(d, "size", e->body_size);
+    if (e->kind == ENTRY_APPEND) {
+        dump_bool(d, "gap", e->gap);
+    }
     struct replace_body replaced;
     if (e->kind == ENTRY_REPLACE && replace_body_decode(&replaced, e) == 0) {
         dump_number(d, "generation", replaced.generation);
@@ -141,6 +144,7 @@ static void show_log(struct dumping *d, const struct checkpoint_log *l)
     if (l->has_segment) {
         dump_number(d, "segment", l->segment_base);
         dump_number(d, "segment_size", l->segment_size);
+        dump_bool(d, "gaps", l->gaps);
         dump_number(d, "unfinished", (int64_t)l->unfinished.size);
     }
     dump_item(d, "log");
@@ -149,6 +153,7 @@ static void show_log(struct dumping *d, const struct checkpoint_log *l)
         struct checkpoint_segment s = checkpoint_segment_decode(&older);
         dump_number(d, "segment", s.base_offset);
         dump_number(d, "generation", s.generation);
+        dump_bool(d, "gaps", s.gaps);
         dump_number(d, "size", s.size);
         dump_time(d, "max_timestamp", s.max_timestamp);
         dump_item(d, "older");

@@ -93,6 +93,7 @@ static int segment_load(struct root *r, struct folded_log *log, const struct che
     }
     *s = (struct folded_segment){.base_offset = in->base_offset,
                                  .generation = in->generation,
+                                 .gaps = in->gaps,
                                  .size = in->size,
                                  .counted = in->size,
                                  .end_offset = log->end,
@@ -120,8 +121,8 @@ static int log_load(struct root *r, const struct checkpoint_log *l)
         error = segment_load(r, log, &s, true);
     }
     if (!error && l->has_segment) {
-        const struct checkpoint_segment newest = {.base_offset = l->segment_base,
-                                                  .size = l->segment_size};
+        const struct checkpoint_segment newest = {
+            .base_offset = l->segment_base, .size = l->segment_size, .gaps = l->gaps};
         log->unfinished = l->unfinished;
         error = segment_load(r, log, &newest, false);
     }
@@ -190,7 +191,7 @@ static int apply_append(const struct fold *f, struct folded_log *log, const stru
         refuse(f, log, e, "its batch fails its checks");
         return 0;
     }
-    if (e->offset != log->end || h.base_offset != e->offset) {
+    if ((e->gap ? e->offset <= log->end : e->offset != log->end) || h.base_offset != e->offset) {
         refuse(f, log, e, "its offset is not the end of the log");
         return 0;
     }
@@ -209,6 +210,7 @@ static int apply_append(const struct fold *f, struct folded_log *log, const stru
         refuse(f, log, e, "its position is not the end of the segment");
         return 0;
     }
+    s->gaps = s->gaps || e->gap;
     s->size += e->body_size;
     log->end = batch_last_offset(&h) + 1;
     return 0;
@@ -301,7 +303,7 @@ static int apply(const struct fold *f, const struct entry *e)
             return offline_fail(f->r->o, ERR_NO_MEMORY, "no memory for the logs of the journal");
         }
         f->r->o->counts.logs++;
-        log->start = log->end = e->offset;
+        log->start = log->end = e->segment_base; /* where its first segment begins */
     }
     if (log->removed || control_skipped(f, log, e)) {
         return 0;

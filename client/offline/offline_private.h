@@ -125,6 +125,7 @@ bool root_newer(const struct checkpoint_header *a, const struct checkpoint_heade
 struct folded_segment {
     int64_t base_offset;
     uint32_t generation; /* above 0: written by compaction, offsets are left out in it */
+    bool gaps;           /* as appended by a follower, and offsets are left out in it */
     uint64_t size;       /* after the journal */
     uint32_t
         counted; /* bytes that its file holds for certain: of the checkpoint, or of a REPLACE */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Every batch of every segment, as far as the checkpoint counts it: bounds, CRC, offsets without gaps,
- * leader epochs, then the index and the sums beside it.
+/* Every batch of every segment, as far as the checkpoint counts it: bounds, CRC, offsets without gaps
+ * (but where the segment has some), leader epochs, then the index and the sums beside it.
  *
  * The newest segment's last block is not in its file yet: the checkpoint carries it. A batch may lie
  * across, so what the file's whole blocks hold of it is put in front of that block.
@@ -44,6 +44,11 @@ struct walk {
     int64_t max_timestamp;
     uint32_t *sums, *sums_stored; /* NULL: there are none to compare */
 };
+
+static bool has_gaps(const struct folded_segment *s)
+{
+    return s->gaps || s->generation > 0;
+}
 
 static void file_name(const struct walk *w, char out[static OFFLINE_NAME_MAX], const char *suffix)
 {
@@ -234,7 +239,8 @@ static int walk_joined(struct walk *w, const uint8_t *data, size_t size)
             break;
         }
         int64_t records = (int64_t)h.last_offset_delta + 1;
-        if (w->next_offset >= 0 && h.base_offset != w->next_offset) {
+        if (w->next_offset >= 0 && (has_gaps(w->segment) ? h.base_offset < w->next_offset
+                                                         : h.base_offset != w->next_offset)) {
             w->damaged = true;
             offline_tell(w->o, OFFLINE_DAMAGE, w->name, position, advice_batch,
                          "the batch has offset %" PRId64 " where %" PRId64 " follows",
@@ -292,7 +298,7 @@ static int walk_blocks(struct walk *w, struct io_file *file, uint32_t limit, boo
                    .limit = limit,
                    .epochs = &w->log->epochs,
                    .open = open,
-                   .gaps = w->segment->generation > 0},
+                   .gaps = has_gaps(w->segment)},
         .batch = walk_batch,
         .done = walk_done,
         .sums = w->sums,
@@ -350,7 +356,9 @@ static int walk_file(struct walk *w, struct io_file *file)
         return error;
     }
     check_sums(w);
-    if (w->next_offset != s->end_offset) {
+    /* A log that was truncated into a gap ends in it. */
+    bool in_gap = has_gaps(s) && !s->sealed && w->next_offset < s->end_offset;
+    if (w->next_offset != s->end_offset && !in_gap) {
         offline_tell(w->o, OFFLINE_DAMAGE, w->name, w->position, advice_batch,
                      "it ends at offset %" PRId64 " instead of %" PRId64, w->next_offset,
                      s->end_offset);

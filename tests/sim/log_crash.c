@@ -36,6 +36,8 @@ static const struct {
     {"replace-unlisted", LOG_MUTANT_REPLACE_UNLISTED},
     {"tombstone-early", LOG_MUTANT_TOMBSTONE_EARLY},
     {"no-empty-batch", LOG_MUTANT_NO_EMPTY_BATCH},
+    {"gaps-quiet", LOG_MUTANT_GAPS_QUIET},
+    {"any-order", LOG_MUTANT_ANY_ORDER},
 };
 
 uint32_t log_crash_mutant(const char *name)
@@ -285,7 +287,7 @@ static void draw_options(struct walk *w, struct prng *random)
         [LOG_ACT_REMOVE] = 10,  [LOG_ACT_RECREATE] = 10,   [LOG_ACT_EPOCH] = 40,
         [LOG_ACT_READ] = 60,    [LOG_ACT_CHECKPOINT] = 30, [LOG_ACT_RETAIN] = 20,
         [LOG_ACT_RETRY] = 40,   [LOG_ACT_WATERMARK] = 20,  [LOG_ACT_PAUSE] = 20,
-        [LOG_ACT_COMPACT] = 40, [LOG_ACT_CLOSE] = 3,
+        [LOG_ACT_COMPACT] = 40, [LOG_ACT_CLOSE] = 3,       [LOG_ACT_FOLLOW] = 150,
     };
     for (unsigned i = 0; i < LOG_ACTIONS; i++) {
         w->weights[i] = scaled(random, weights[i]);
@@ -367,6 +369,7 @@ static void make_logs(struct walk *w, struct prng *random)
         oracle_log_init(&w->logs[i], id, 0, topic, memory ? LOG_MEMORY : LOG_FSYNC);
         w->logs[i].compact =
             w->options->compact || (!w->options->plain && prng_chance(random, 1, 3));
+        w->logs[i].gaps = prng_chance(random, 1, 2);
         w->logs[i].delete_retention_ms = (int64_t[]){0, 2, 20}[prng_below(random, 3)];
     }
 }

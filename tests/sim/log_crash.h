@@ -13,6 +13,7 @@
 
 enum log_action {
     LOG_ACT_APPEND,
+    LOG_ACT_FOLLOW, /* several batches of a leader at once, with gaps, or what must be refused */
     LOG_ACT_TRUNCATE,
     LOG_ACT_START,
     LOG_ACT_REMOVE, /* and open again under the same id: a partition that moved away and back */

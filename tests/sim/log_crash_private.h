@@ -55,6 +55,7 @@ struct walk {
 
 struct driver;
 struct given_control;
+struct given_follow;
 
 /* A log on its home shard. */
 struct driven {
@@ -72,6 +73,7 @@ struct driven {
     struct given_control *pending; /* the last control, until it is done */
     struct log_read read;
     bool reading;
+    struct given_follow *following; /* not done yet: nothing else is appended */
 };
 
 struct driver {
@@ -91,7 +93,15 @@ struct oracle_log *walk_log(struct walk *w, const struct driven *l); /* NULL: of
 void walk_judge_shard(struct walk *w);
 struct log_config walk_config(const struct walk *w, unsigned slot);
 
+/* log_follow.c */
+void act_follow(struct driver *d, struct driven *l);
+/* Something takes effect in the log: how many of the batches that were given last come after it. */
+unsigned follow_waiting(struct driven *l);
+
 /* log_driver.c */
+struct batch_wish driver_wish(struct driver *d, const struct driven *l);
+void driver_violation(struct driven *l, const char *what, int error);
+bool driver_may_fail(const struct walk *w, int error); /* an append, with this */
 void driver_replaced(struct walk *w, struct uuid topic_id, const struct log_replaced *r);
 void driver_begin(struct driver *d); /* the set is open: shows its logs, then acts */
 

@@ -20,7 +20,7 @@ static struct prng *chance(struct driver *d)
     return &d->w->st.random;
 }
 
-static void violation(struct driven *l, const char *what, int error)
+void driver_violation(struct driven *l, const char *what, int error)
 {
     struct walk *w = l->driver->w;
     sim_storage_violation(&w->st, "%s: %s: %s", w->logs[l->slot].topic, what, error_name(error));
@@ -47,13 +47,18 @@ static void driven_open(struct driver *d, unsigned slot)
     }
 }
 
+static bool has_gaps(const struct oracle_log *o)
+{
+    return o->compact || o->gaps;
+}
+
 /* Epochs of what is shown: each ends where the next larger one begins. */
 static void show_epochs(struct driven *l, const struct oracle_state *s)
 {
     struct walk *w = l->driver->w;
     for (uint32_t i = 0; i < s->count; i++) {
         int32_t epoch = s->items[i].epoch, found;
-        int64_t end = s->end;
+        int64_t end = log_status(l->log).end_offset;
         for (uint32_t k = i; k < s->count; k++) {
             if (s->items[k].epoch > epoch) {
                 end = s->items[k].base;
@@ -61,9 +66,9 @@ static void show_epochs(struct driven *l, const struct oracle_state *s)
             }
         }
         int64_t said = log_epoch_end(l->log, epoch, &found);
-        /* The first batches of the next epoch may have been compacted away. */
+        /* The first batches of the next epoch may have been compacted away, here or by its leader. */
         bool right =
-            w->logs[l->slot].compact ? said > s->items[i].last && said <= end : said == end;
+            has_gaps(&w->logs[l->slot]) ? said > s->items[i].last && said <= end : said == end;
         if (found != epoch || !right) {
             sim_storage_violation(&w->st,
                                   "%s: epoch %d ends at %" PRId64 ", log says %d at %" PRId64,
@@ -80,7 +85,8 @@ static void shown(struct driven *l)
     struct log_status status = log_status(l->log);
     if (!w->unreadable[l->slot]) {
         show_epochs(l, s);
-        if (s->count > 0 && s->end != status.end_offset) {
+        bool in_gap = w->logs[l->slot].gaps && s->end < status.end_offset;
+        if (s->count > 0 && s->end != status.end_offset && !in_gap) {
             sim_storage_violation(&w->st, "%s ends at %" PRId64 ", says %" PRId64,
                                   w->logs[l->slot].topic, s->end, status.end_offset);
         }
@@ -117,13 +123,17 @@ static void show_read(struct log_read *r, int error)
         return;
     }
     if (error) {
-        violation(l, "a read of what was recovered", error);
+        driver_violation(l, "a read of what was recovered", error);
         return;
     }
     char why[200];
     int64_t next = r->offset;
-    if (!batch_parse(r->slices, r->slice_count, w->logs[l->slot].compact, &w->shown[l->slot], &next,
-                     why, sizeof why) ||
+    if (r->size == 0 && w->logs[l->slot].gaps) { /* the log ends in a gap */
+        shown(l);
+        return;
+    }
+    if (!batch_parse(r->slices, r->slice_count, has_gaps(&w->logs[l->slot]), &w->shown[l->slot],
+                     &next, why, sizeof why) ||
         next <= r->offset || next != r->next_offset) {
         sim_storage_violation(&w->st, "%s at %" PRId64 ": %s", w->logs[l->slot].topic, r->offset,
                               next <= r->offset ? "a read returned nothing" : why);
@@ -230,7 +240,7 @@ static void given_appended(struct log_append *a)
     g->op = oracle_append(&w->logs[g->l->slot], g->item);
 }
 
-static bool may_fail(const struct walk *w, int error)
+bool driver_may_fail(const struct walk *w, int error)
 {
     return error == ERR_CLOSED || (error == ERR_DISK_FULL && w->disk_full) ||
            (error == ERR_DISK_FAILED && w->faults);
@@ -247,8 +257,8 @@ static void given_done(struct log_append *a, int error)
         if (same_log(g) && !g->retry) {
             oracle_told(&w->logs[l->slot], g->op);
         }
-    } else if (error == 0 || g->appended || !may_fail(w, error)) {
-        violation(l, g->appended ? "an append that was taken" : "an append", error);
+    } else if (error == 0 || g->appended || !driver_may_fail(w, error)) {
+        driver_violation(l, g->appended ? "an append that was taken" : "an append", error);
     } else {
         w->stats->disk_full += error == ERR_DISK_FULL;
     }
@@ -279,7 +289,7 @@ static const struct oracle_item *some_of_a_producer(struct driver *d, const stru
 }
 
 /* An idempotent batch now and then: the next of a producer that is there, or the first of a new one. */
-static struct batch_wish next_wish(struct driver *d, const struct driven *l)
+struct batch_wish driver_wish(struct driver *d, const struct driven *l)
 {
     struct walk *w = d->w;
     struct batch_wish wish = {.large = prng_chance(chance(d), w->large, 1000),
@@ -302,7 +312,7 @@ static struct batch_wish next_wish(struct driver *d, const struct driven *l)
 }
 
 static struct given_append *given_new(struct driver *d, struct driven *l,
-                                      const struct batch_wish *wish, bool leader)
+                                      const struct batch_wish *wish)
 {
     struct walk *w = d->w;
     static uint8_t batch[BATCH_BYTES_MAX];
@@ -321,14 +331,11 @@ static struct given_append *given_new(struct driver *d, struct driven *l,
                                    .sequence = wish->producer >= 0 ? wish->sequence : -1};
     bool readable = batch_records_of(&g->item, batch, size);
     assert(readable);
-    if (!leader) {
-        batch_place(batch, w->logs[l->slot].live.end, w->epoch[l->slot]);
-    }
     memcpy(g->batch, batch, size);
     g->append = (struct log_append){
         .batch = bytes_of(g->batch, size),
         .leader_epoch = w->epoch[l->slot],
-        .as_leader = leader,
+        .as_leader = true,
         .waited = prng_chance(chance(d), 3, 5),
         .appended = given_appended,
         .done = given_done,
@@ -341,12 +348,11 @@ static struct given_append *given_new(struct driver *d, struct driven *l,
 static void act_append(struct driver *d, struct driven *l)
 {
     const struct oracle_log *o = &d->w->logs[l->slot];
-    if (l->in_flight >= IN_FLIGHT_MAX || o->live.count >= ORACLE_ITEMS_MAX) {
+    if (l->following || l->in_flight >= IN_FLIGHT_MAX || o->live.count >= ORACLE_ITEMS_MAX) {
         return;
     }
-    struct batch_wish wish = next_wish(d, l);
-    bool leader = l->unappended > 0 || prng_chance(chance(d), 3, 4);
-    struct given_append *g = given_new(d, l, &wish, leader);
+    struct batch_wish wish = driver_wish(d, l);
+    struct given_append *g = given_new(d, l, &wish);
     if (g) {
         log_append(l->log, &g->append);
     }
@@ -368,7 +374,7 @@ static void act_retry(struct driver *d, struct driven *l)
                               .producer = item->producer,
                               .sequence = item->sequence,
                               .keys = d->w->logs[l->slot].compact ? d->w->keys : 0};
-    struct given_append *g = given_new(d, l, &wish, true);
+    struct given_append *g = given_new(d, l, &wish);
     if (g) {
         g->retry = true;
         g->item = *item;
@@ -405,7 +411,7 @@ static void control_done(struct log_control *c, int error)
                    (error == ERR_OFFSET_OUT_OF_RANGE && o->retained)) {
             oracle_refused(o, g->op); /* retention may have been faster */
         } else {
-            violation(l, "a control", error);
+            driver_violation(l, "a control", error);
         }
         if (c->kind == LOG_REMOVE) {
             l->removing = false;
@@ -497,11 +503,12 @@ static void act_remove(struct driver *d, struct driven *l, bool recreate)
         char topic[32];
         snprintf(topic, sizeof topic, "%s", o->topic);
         enum log_durability durability = o->durability;
-        bool compact = o->compact;
+        bool compact = o->compact, gaps = o->gaps;
         int64_t retention = o->delete_retention_ms;
         oracle_log_deinit(o);
         oracle_log_init(o, id, 0, topic, durability);
         o->compact = compact;
+        o->gaps = gaps;
         o->delete_retention_ms = retention;
         w->incarnation[l->slot]++;
         w->epoch[l->slot] = 0;
@@ -532,13 +539,13 @@ static void check_read(struct log_read *r, int error)
         return; /* a truncation or a new start overtook it */
     }
     if (error) {
-        violation(l, "a read", error);
+        driver_violation(l, "a read", error);
         return;
     }
     struct oracle_state s = {0};
     char why[200];
     int64_t next;
-    if (!batch_parse(r->slices, r->slice_count, w->logs[l->slot].compact, &s, &next, why,
+    if (!batch_parse(r->slices, r->slice_count, has_gaps(&w->logs[l->slot]), &s, &next, why,
                      sizeof why)) {
         sim_storage_violation(&w->st, "%s: %s", w->logs[l->slot].topic, why);
     }
@@ -571,7 +578,7 @@ static void act_read(struct driver *d, struct driven *l)
         struct oracle_state s = {0};
         char why[200] = "it is not what was given";
         int64_t next;
-        bool good = batch_parse(r->slices, r->slice_count, o->compact, &s, &next, why, sizeof why);
+        bool good = batch_parse(r->slices, r->slice_count, has_gaps(o), &s, &next, why, sizeof why);
         for (uint32_t i = 0, k = 0; good && i < s.count; i++) {
             while (k < o->live.count && o->live.items[k].base < s.items[i].base) {
                 k++;
@@ -621,7 +628,7 @@ void driver_replaced(struct walk *w, struct uuid topic_id, const struct log_repl
                                      .key_offset = r->key_offset,
                                      .now_ms = r->now_ms,
                                      .size = r->size_bytes};
-        oracle_replace(o, &range, waits);
+        oracle_replace(o, &range, waits ? 1 : follow_waiting(l));
         if (waits) {
             l->pending->op++;
             l->blocked_op++;
@@ -705,6 +712,9 @@ static void act(struct driver *d)
     switch (action) {
     case LOG_ACT_APPEND:
         act_append(d, l);
+        break;
+    case LOG_ACT_FOLLOW:
+        act_follow(d, l);
         break;
     case LOG_ACT_TRUNCATE:
         act_truncate(d, l);

@@ -115,7 +115,7 @@ static void state_apply(struct oracle_state *s, const struct oracle_op *op)
 {
     switch (op->kind) {
     case ORACLE_APPEND:
-        assert(op->item.base == s->end);
+        assert(op->item.base >= s->end);
         oracle_state_add(s, op->item);
         break;
     case ORACLE_TRUNCATE:
@@ -202,15 +202,15 @@ static void live_again(struct oracle_log *l)
     }
 }
 
-void oracle_replace(struct oracle_log *l, const struct oracle_range *range, bool before_last)
+void oracle_replace(struct oracle_log *l, const struct oracle_range *range, uint32_t behind)
 {
     struct oracle_op op = {
         .kind = ORACLE_REPLACE, .range = *range, .delete_retention_ms = l->delete_retention_ms};
     uint32_t at = op_add(l, op);
-    if (before_last) {
-        assert(at > 0 && l->told < at);
-        l->ops[at] = l->ops[at - 1];
-        l->ops[at - 1] = op;
+    if (behind) {
+        assert(at >= behind && l->told <= at - behind);
+        memmove(&l->ops[at - behind + 1], &l->ops[at - behind], behind * sizeof *l->ops);
+        l->ops[at - behind] = op;
         live_again(l);
     }
 }
@@ -219,6 +219,14 @@ void oracle_told(struct oracle_log *l, uint32_t op)
 {
     assert(op < l->op_count);
     l->told = op + 1 > l->told ? op + 1 : l->told;
+}
+
+void oracle_append_refused(struct oracle_log *l, uint32_t op)
+{
+    assert(op < l->op_count && l->told <= op && l->ops[op].kind == ORACLE_APPEND);
+    l->op_count--;
+    memmove(&l->ops[op], &l->ops[op + 1], (l->op_count - op) * sizeof *l->ops);
+    live_again(l);
 }
 
 void oracle_refused(struct oracle_log *l, uint32_t op)
@@ -387,8 +395,8 @@ static bool judge_pieces(const struct oracle_log *l, const struct oracle_state *
 {
     for (uint32_t i = 0; i < shown->count; i++) {
         const struct oracle_item *item = &shown->items[i];
-        bool follows =
-            i == 0 || (l->compact ? item->base > item[-1].last : item->base == item[-1].last + 1);
+        bool follows = i == 0 || (l->compact || l->gaps ? item->base > item[-1].last
+                                                        : item->base == item[-1].last + 1);
         if (!item_known(l, item) || !follows) {
             snprintf(why, why_size, "%s shows a batch at %" PRId64 " that it never held there",
                      l->topic, item->base);

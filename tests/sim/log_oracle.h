@@ -5,8 +5,8 @@
  * The operations of a log have one order. What recovery shows must be the state after some prefix
  * of them that contains everything told: nothing acknowledged is missing, nothing truncated,
  * removed, foreign or invented is visible, and there is no gap. A `memory` log keeps that promise
- * over kills; after a power cut it may show any gapless piece of what it once held. Pure: no I/O,
- * no world.
+ * over kills; after a power cut it may show any gapless piece of what it once held. A follower's batches are
+ * where its leader had them, gaps between them included. Pure: no I/O, no world.
  *
  * Compaction is an operation too: from it on a stretch of offsets has so many bytes as it left. Of what is
  * missing there each record must have a later one of its key below the pass's end, or be a tombstone whose
@@ -79,6 +79,7 @@ struct oracle_log {
     char topic[32];
     enum log_durability durability;
     bool compact; /* records have keys, and superfluous ones may go */
+    bool gaps;    /* its leader's log is compacted: offsets are left out between batches */
     int64_t delete_retention_ms;
     bool retained;            /* retention may have moved the start by itself since `base` */
     struct oracle_state base; /* judged last */
@@ -100,13 +101,16 @@ uint32_t oracle_truncate(struct oracle_log *l, int64_t offset);
 uint32_t oracle_start(struct oracle_log *l, int64_t offset);
 uint32_t oracle_remove(struct oracle_log *l);
 
-/* Compaction has taken effect, in front of the last operation if that has not (`before_last`). */
-void oracle_replace(struct oracle_log *l, const struct oracle_range *range, bool before_last);
+/* Compaction has taken effect, in front of the last `behind` operations, which have not. */
+void oracle_replace(struct oracle_log *l, const struct oracle_range *range, uint32_t behind);
 
 /* Whether `shown` may be what compaction has left of `original`: the same batch with some of its records. */
 bool oracle_may_be(const struct oracle_item *original, const struct oracle_item *shown);
 
 void oracle_told(struct oracle_log *l, uint32_t op);
+
+/* An append that was given turned out to be refused; none was given behind it. */
+void oracle_append_refused(struct oracle_log *l, uint32_t op);
 
 /* The last operation turned out to be refused. */
 void oracle_refused(struct oracle_log *l, uint32_t op);

@@ -176,6 +176,12 @@ Test(format, entries_golden_and_back)
     r = reader_of(data, sizeof data);
     cr_assert_eq(entry_decode(&back, &r), 0);
     cr_assert(back.memory && back.alone && data[5] == 3);
+    e = sample_entry();
+    e.gap = true;
+    entry_header_encode(&e, data);
+    r = reader_of(data, sizeof data);
+    cr_assert_eq(entry_decode(&back, &r), 0);
+    cr_assert(back.gap && !back.memory && !back.alone && data[5] == 4);
 }
 
 Test(format, impossible_entries_are_refused)
@@ -236,6 +242,9 @@ Test(format, replace_body_golden_and_back)
     cr_assert_eq(replace_body_decode(&back, &e), ERR_MALFORMED);
     e.body_size++;
     b.generation = 0; /* that of a segment as it was appended */
+    replace_body_encode(&b, data);
+    cr_assert_eq(replace_body_decode(&back, &e), ERR_MALFORMED);
+    b.generation = (uint32_t)GENERATION_MAX + 1;
     replace_body_encode(&b, data);
     cr_assert_eq(replace_body_decode(&back, &e), ERR_MALFORMED);
     b = (struct replace_body){.generation = 1, .clean_offset = -1};
@@ -343,6 +352,33 @@ Test(format, checkpoint_golden_bytes_and_back)
               s.max_timestamp == 1699999973376 && s.generation == 4 && l.clean_offset == 55);
     cr_assert(bytes_equal(l.name, e.name) && bytes_equal(l.epochs, e.epochs) &&
               bytes_equal(l.producers, e.producers) && bytes_equal(l.unfinished, e.unfinished));
+    cr_assert(!l.gaps && !s.gaps);
+}
+
+/* That offsets are left out in a segment: of the newest one beside that it is there, of an older one in the
+ * highest bit of its generation. */
+Test(format, a_checkpoint_tells_of_gaps)
+{
+    uint8_t older[CHECKPOINT_SEGMENT_SIZE], data[CHECKPOINT_SAMPLE];
+    for (unsigned gaps = 0; gaps < 4; gaps++) {
+        struct checkpoint_segment s = {
+            .base_offset = 80, .size = 8199, .generation = 4, .gaps = gaps & 1};
+        struct writer w = writer_of(older, sizeof older);
+        checkpoint_segment_encode(&s, &w);
+        cr_assert_eq(older[20], gaps & 1 ? 0x80 : 0);
+        struct checkpoint_log l = sample_log();
+        l.older = bytes_of(older, sizeof older);
+        l.gaps = gaps & 2;
+        w = writer_of(data, sizeof data);
+        checkpoint_log_encode(&l, &w);
+        cr_assert_eq(data[25], gaps & 2 ? 3 : 1);
+        struct reader r = reader_of(data, w.size);
+        cr_assert_eq(checkpoint_log_decode(&l, &r), 0);
+        r = reader_of(l.older.data, l.older.size);
+        s = checkpoint_segment_decode(&r);
+        cr_assert(l.has_segment && l.gaps == (gaps >> 1) && s.gaps == (gaps & 1) &&
+                  s.generation == 4);
+    }
 }
 
 Test(format, no_bit_of_a_checkpoint_changes_unnoticed)
@@ -374,6 +410,8 @@ Test(format, impossible_logs_are_refused)
         {0, 4, 129, "smaller than its parts"},
         {0, 4, UINT32_MAX, "huge"},
         {24, 1, 2, "no such durability"},
+        {25, 1, 2, "gaps in no segment"},
+        {25, 1, 5, "a flag that is not known"},
         {26, 2, 7, "a longer name"},
         {26, 2, UINT16_MAX, "a huge name"},
         {28, 8, UINT64_MAX, "a negative start"},

@@ -27,6 +27,7 @@ struct world_slot {
     struct uuid id;
     char topic[8];
     bool unknown; /* to the metadata */
+    bool in_gap;  /* the log ends behind its last batch */
     struct log_config config;
     int32_t epoch; /* that appends are stamped with */
     struct given *given;
@@ -128,6 +129,9 @@ struct world_load {
 void world_load_begin(struct world_load *l, struct world *w, unsigned slots,
                       const struct batch_spec *spec, unsigned count);
 void world_load_end(struct world_load *l); /* waits while the node runs; frees */
+
+/* One batch. Freed by the caller. */
+struct bytes world_batch(struct world *w, const struct batch_spec *spec);
 
 /* `count` batches of `spec` as a leader serves them, the first at offset `base`, each other one `gap`
  * offsets behind the one before it. Freed by the caller. */
