@@ -39,7 +39,8 @@ void image_seal(struct image *draft);
  *
  * Of every partition holds, whatever the bytes that made it: nodes are named once; ISR, ELR,
  * LastKnownELR, adding, removing and damaged are among the replicas; ISR, ELR and LastKnownELR do
- * not meet, nor do adding and removing, nor damaged and ISR or ELR; a leader is in the ISR. */
+ * not meet, nor do adding and removing, nor damaged and ISR or ELR; a leader is in the ISR, and alone
+ * in it while it recovers. */
 
 struct image_partition_spec {
     int32_t leader, leader_epoch, partition_epoch;

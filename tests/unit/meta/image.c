@@ -169,7 +169,8 @@ static bool sound(const struct model_partition *p)
     return !(bits[ISR] & bits[ELR]) && !(bits[ISR] & bits[LAST_KNOWN]) &&
            !(bits[ELR] & bits[LAST_KNOWN]) && !(bits[ADDING] & bits[REMOVING]) &&
            !(bits[DAMAGED] & (bits[ISR] | bits[ELR])) &&
-           (p->leader < 0 || (bits[ISR] & 1u << p->leader));
+           (p->leader < 0 || (bits[ISR] & 1u << p->leader)) &&
+           !(p->recovering && p->lists[ISR].count > 1);
 }
 
 static void random_directories(struct prng *r, struct model_partition *p)
