@@ -151,7 +151,6 @@ static struct raft_message message_from(enum raft_kind kind, struct raft_id from
         .from = from,
         .epoch = epoch,
         .leader = RAFT_NOBODY,
-        .end.epoch = -1,
         .high_watermark = -1,
         .diverging.epoch = -1,
         .snapshot.epoch = -1,
@@ -161,6 +160,22 @@ static struct raft_message message_from(enum raft_kind kind, struct raft_id from
 static bool is_quorum_topic(struct wire_string name)
 {
     return wire_string_equal(name, wire_string_of(quorum_topic));
+}
+
+/* The last epoch has no successor: whoever entered it could never stand again. */
+static bool epoch_good(int32_t epoch)
+{
+    return epoch >= 0 && epoch < INT32_MAX;
+}
+
+/* Where the log of a replica in `epoch` ends. An empty one has no last epoch; Kafka's says 0. */
+static bool end_take(struct raft_end *out, int32_t epoch, int32_t last, int64_t offset)
+{
+    if (offset < 0 || last > epoch || last < (offset > 0 ? 0 : -1)) {
+        return false;
+    }
+    *out = (struct raft_end){offset > 0 ? last : -1, offset};
+    return true;
 }
 
 int vote_request_take(const struct vote_request *in, const char *cluster_id, struct raft_id self,
@@ -174,16 +189,21 @@ int vote_request_take(const struct vote_request *in, const char *cluster_id, str
         return ERR_INVALID_REQUEST;
     }
     const struct vote_request_partitions *p = &in->topics[0].partitions[0];
+    struct raft_end end;
     if (p->partition_index != 0 || p->replica_id < 0 || p->replica_id == self.node ||
-        p->replica_epoch < 0 || p->last_offset_epoch < -1 || p->last_offset < 0) {
+        !epoch_good(p->replica_epoch) ||
+        !end_take(&end, p->replica_epoch, p->last_offset_epoch, p->last_offset)) {
         return ERR_INVALID_REQUEST;
+    }
+    if (!raft_id_equal((struct raft_id){in->voter_id, p->voter_directory_id}, self)) {
+        return ERR_INVALID_VOTER_KEY;
     }
     *out = message_from(RAFT_VOTE, (struct raft_id){p->replica_id, p->replica_directory_id},
                         p->replica_epoch);
-    out->to = (struct raft_id){in->voter_id, p->voter_directory_id};
+    out->to = self;
     out->pre = p->pre_vote;
-    out->end = (struct raft_end){p->last_offset_epoch, p->last_offset};
-    return raft_id_equal(out->to, self) ? 0 : ERR_INVALID_VOTER_KEY;
+    out->end = end;
+    return 0;
 }
 
 int begin_quorum_epoch_request_take(const struct begin_quorum_epoch_request *in,
@@ -199,13 +219,16 @@ int begin_quorum_epoch_request_take(const struct begin_quorum_epoch_request *in,
     }
     const struct begin_quorum_epoch_request_partitions *p = &in->topics[0].partitions[0];
     if (p->partition_index != 0 || p->leader_id < 0 || p->leader_id == self.node ||
-        p->leader_epoch < 0) {
+        !epoch_good(p->leader_epoch)) {
         return ERR_INVALID_REQUEST;
     }
+    if (!raft_id_equal((struct raft_id){in->voter_id, p->voter_directory_id}, self)) {
+        return ERR_INVALID_VOTER_KEY;
+    }
     *out = message_from(RAFT_BEGIN, (struct raft_id){.node = p->leader_id}, p->leader_epoch);
-    out->to = (struct raft_id){in->voter_id, p->voter_directory_id};
+    out->to = self;
     out->leader = p->leader_id;
-    return raft_id_equal(out->to, self) ? 0 : ERR_INVALID_VOTER_KEY;
+    return 0;
 }
 
 int end_quorum_epoch_request_take(const struct end_quorum_epoch_request *in, const char *cluster_id,
@@ -220,11 +243,12 @@ int end_quorum_epoch_request_take(const struct end_quorum_epoch_request *in, con
     }
     const struct end_quorum_epoch_request_partitions *p = &in->topics[0].partitions[0];
     if (p->partition_index != 0 || p->leader_id < 0 || p->leader_id == self.node ||
-        p->leader_epoch < 0) {
+        !epoch_good(p->leader_epoch)) {
         return ERR_INVALID_REQUEST;
     }
     *out = message_from(RAFT_END, (struct raft_id){.node = p->leader_id}, p->leader_epoch);
     out->to = self;
+    out->leader = p->leader_id;
     out->preferred =
         p->preferred_candidates_count > 0 &&
         raft_id_equal((struct raft_id){p->preferred_candidates[0].candidate_id,
@@ -245,18 +269,19 @@ int fetch_request_take(const struct fetch_request *in, const char *cluster_id, s
     assert(fetch_of_quorum(in));
     const struct fetch_request_partitions *p = &in->topics[0].partitions[0];
     int32_t node = in->replica_state.replica_id;
+    struct raft_end end;
     if (!same_cluster(in->cluster_id, cluster_id)) {
         return ERR_INCONSISTENT_CLUSTER_ID;
     }
-    if (p->partition != 0 || node < 0 || node == self.node || p->current_leader_epoch < 0 ||
-        p->fetch_offset < 0 || p->last_fetched_epoch < -1 || p->quorum_reads < -1) {
+    if (p->partition != 0 || node < 0 || node == self.node ||
+        !epoch_good(p->current_leader_epoch) || p->quorum_reads < -1 ||
+        !end_take(&end, p->current_leader_epoch, p->last_fetched_epoch, p->fetch_offset)) {
         return ERR_INVALID_REQUEST;
     }
     *out = message_from(RAFT_FETCH, (struct raft_id){node, p->replica_directory_id},
                         p->current_leader_epoch);
     out->to = (struct raft_id){.node = self.node};
-    out->leader = self.node;
-    out->end = (struct raft_end){p->last_fetched_epoch, p->fetch_offset};
+    out->end = end;
     out->reads = p->quorum_reads < 0 ? 0 : (uint64_t)p->quorum_reads;
     out->high_watermark = p->high_watermark < 0 ? -1 : p->high_watermark;
     return 0;
@@ -278,6 +303,44 @@ void vote_response_fill(struct vote_answer *out, const struct raft_message *m, i
     out->partition.leader_id = m->leader;
     out->partition.leader_epoch = m->epoch;
     out->partition.vote_granted = m->granted;
+    out->response.topics = &out->topic;
+    out->response.topics_count = 1;
+}
+
+void begin_quorum_epoch_response_fill(struct begin_quorum_epoch_answer *out, int32_t epoch,
+                                      int32_t leader, int error)
+{
+    begin_quorum_epoch_response_init(&out->response);
+    if (error) {
+        out->response.error_code = error_to_wire(error);
+        return;
+    }
+    out->topic =
+        (struct begin_quorum_epoch_response_topics){.topic_name = wire_string_of(quorum_topic),
+                                                    .partitions = &out->partition,
+                                                    .partitions_count = 1};
+    begin_quorum_epoch_response_partitions_init(&out->partition);
+    out->partition.leader_id = leader;
+    out->partition.leader_epoch = epoch;
+    out->response.topics = &out->topic;
+    out->response.topics_count = 1;
+}
+
+void end_quorum_epoch_response_fill(struct end_quorum_epoch_answer *out, int32_t epoch,
+                                    int32_t leader, int error)
+{
+    end_quorum_epoch_response_init(&out->response);
+    if (error) {
+        out->response.error_code = error_to_wire(error);
+        return;
+    }
+    out->topic =
+        (struct end_quorum_epoch_response_topics){.topic_name = wire_string_of(quorum_topic),
+                                                  .partitions = &out->partition,
+                                                  .partitions_count = 1};
+    end_quorum_epoch_response_partitions_init(&out->partition);
+    out->partition.leader_id = leader;
+    out->partition.leader_epoch = epoch;
     out->response.topics = &out->topic;
     out->response.topics_count = 1;
 }
@@ -316,6 +379,14 @@ static int32_t node_or_nobody(int32_t node)
     return node < 0 ? RAFT_NOBODY : node;
 }
 
+/* Refusals that are answers all the same: they say which epoch the other one is in, and who leads it. */
+static bool tells_epoch(int16_t code)
+{
+    int error = error_from_wire(code);
+    return error == ERR_FENCED_LEADER_EPOCH || error == ERR_UNKNOWN_LEADER_EPOCH ||
+           error == ERR_NOT_LEADER_OR_FOLLOWER;
+}
+
 static int decode_vote(const struct raft_message *request, int version, struct reader *in,
                        struct arena *arena, struct raft_message *out)
 {
@@ -324,12 +395,17 @@ static int decode_vote(const struct raft_message *request, int version, struct r
     if (error || r.error_code) {
         return error ? error : error_from_wire(r.error_code);
     }
-    if (r.topics_count != 1 || r.topics[0].partitions_count != 1) {
+    if (r.topics_count != 1 || r.topics[0].partitions_count != 1 ||
+        !is_quorum_topic(r.topics[0].topic_name)) {
         return ERR_MALFORMED;
     }
     const struct vote_response_partitions *p = &r.topics[0].partitions[0];
-    if (p->error_code || p->leader_epoch < 0) {
-        return p->error_code ? error_from_wire(p->error_code) : ERR_MALFORMED;
+    if (p->error_code && !tells_epoch(p->error_code)) {
+        return error_from_wire(p->error_code);
+    }
+    if (p->partition_index != 0 || !epoch_good(p->leader_epoch) ||
+        (p->error_code && p->vote_granted)) {
+        return ERR_MALFORMED;
     }
     *out = message_from(RAFT_VOTE_ANSWER, request->to, p->leader_epoch);
     out->leader = node_or_nobody(p->leader_id);
@@ -338,11 +414,37 @@ static int decode_vote(const struct raft_message *request, int version, struct r
     return 0;
 }
 
-/* Of two that are given none, or of one that is not whole: not given. */
-static struct raft_end end_given(int32_t epoch, int64_t offset)
+/* Both numbers are given, or none. */
+static bool end_given(struct raft_end *out, int32_t epoch, int64_t offset)
 {
-    bool given = epoch >= 0 && offset >= 0;
-    return (struct raft_end){given ? epoch : -1, given ? offset : 0};
+    if (epoch >= 0 && offset >= 0) {
+        *out = (struct raft_end){epoch, offset};
+    }
+    return (epoch >= 0) == (offset >= 0);
+}
+
+/* A log parts from another one before its end, never at it. */
+static bool parts_before(struct raft_end diverging, struct raft_end asked)
+{
+    return diverging.epoch < 0 || diverging.epoch < asked.epoch ||
+           (diverging.epoch == asked.epoch && diverging.offset < asked.offset);
+}
+
+static int take_fetched(const struct fetch_response_partitions *p, struct raft_message *out,
+                        struct bytes *records)
+{
+    if (!end_given(&out->diverging, p->diverging_epoch.epoch, p->diverging_epoch.end_offset) ||
+        !end_given(&out->snapshot, p->snapshot_id.epoch, p->snapshot_id.end_offset) ||
+        (out->snapshot.epoch >= 0 && out->snapshot.offset == 0) ||
+        !parts_before(out->diverging, out->end)) {
+        return ERR_MALFORMED;
+    }
+    out->reads = p->quorum_reads < 0 ? 0 : (uint64_t)p->quorum_reads;
+    out->high_watermark = p->high_watermark < 0 ? -1 : p->high_watermark;
+    if (p->records.slice_count == 1 && out->diverging.epoch < 0 && out->snapshot.epoch < 0) {
+        *records = bytes_of(p->records.slices[0].data, p->records.slices[0].size);
+    }
+    return 0;
 }
 
 static int decode_fetch(const struct raft_message *request, int version, struct reader *in,
@@ -358,42 +460,45 @@ static int decode_fetch(const struct raft_message *request, int version, struct 
         return ERR_MALFORMED;
     }
     const struct fetch_response_partitions *p = &r.responses[0].partitions[0];
-    if (p->current_leader.leader_epoch < 0 || p->partition_index != 0) {
+    if (!epoch_good(p->current_leader.leader_epoch) || p->partition_index != 0) {
         return p->error_code ? error_from_wire(p->error_code) : ERR_MALFORMED;
     }
     *out = message_from(RAFT_FETCH_ANSWER, request->to, p->current_leader.leader_epoch);
     out->leader = node_or_nobody(p->current_leader.leader_id);
     out->error = error_from_wire(p->error_code);
-    out->end = request->end;
-    out->reads = p->quorum_reads < 0 ? 0 : (uint64_t)p->quorum_reads;
-    out->high_watermark = p->high_watermark < 0 ? -1 : p->high_watermark;
-    out->diverging = end_given(p->diverging_epoch.epoch, p->diverging_epoch.end_offset);
-    out->snapshot = end_given(p->snapshot_id.epoch, p->snapshot_id.end_offset);
-    if (p->records.slice_count == 1) {
-        *records = bytes_of(p->records.slices[0].data, p->records.slices[0].size);
+    if (out->error) {
+        return 0; /* and says no more than who leads */
     }
-    return 0;
+    out->end = request->end;
+    return take_fetched(p, out, records);
 }
 
 int quorum_answer_decode(const struct raft_message *request, int version, struct bytes body,
                          struct memory *memory, struct raft_message *out, struct bytes *records)
 {
     struct reader in = reader_of(body.data, body.size);
+    struct raft_message m;
+    struct bytes fetched = {0};
     struct arena arena;
     int error = ERR_NOT_FOUND;
-    *records = (struct bytes){0};
     arena_init(&arena, memory, 1 << 20);
     if (request->kind == RAFT_VOTE) {
-        error = decode_vote(request, version, &in, &arena, out);
+        error = decode_vote(request, version, &in, &arena, &m);
     } else if (request->kind == RAFT_FETCH) {
-        error = decode_fetch(request, version, &in, &arena, out, records);
+        error = decode_fetch(request, version, &in, &arena, &m, &fetched);
     }
     arena_deinit(&arena);
-    if (!error) {
-        out->to = request->from;
-        out->ticket = request->ticket;
+    if (!error && reader_left(&in) > 0) {
+        error = ERR_MALFORMED;
     }
-    return error;
+    if (error) {
+        return error;
+    }
+    m.to = request->from;
+    m.ticket = request->ticket;
+    *out = m;
+    *records = fetched;
+    return 0;
 }
 
 /* --- fetched batches -------------------------------------------------------------------------- */
@@ -401,6 +506,7 @@ int quorum_answer_decode(const struct raft_message *request, int version, struct
 int quorum_batches_cut(struct quorum_batches *out, struct bytes records, struct memory *memory)
 {
     size_t at = 0;
+    int puts = 0;
     out->count = out->set_count = 0;
     while (at < records.size && out->count < QUORUM_BATCHES_MAX) {
         const uint8_t *data = (const uint8_t *)records.data + at;
@@ -412,7 +518,7 @@ int quorum_batches_cut(struct quorum_batches *out, struct bytes records, struct 
             h.base_offset < 0 || h.base_offset > INT64_MAX - 1 - h.last_offset_delta) {
             break;
         }
-        int puts = voters_of_batch(&voters, data, size, memory);
+        puts = voters_of_batch(&voters, data, size, memory);
         if (puts < 0 || (puts && out->set_count == RAFT_VOTER_SETS_MAX)) {
             break;
         }
@@ -426,5 +532,8 @@ int quorum_batches_cut(struct quorum_batches *out, struct bytes records, struct 
         out->sizes[out->count++] = size;
         at += size;
     }
-    return records.size > 0 && out->count == 0 ? ERR_MALFORMED : (int)out->count;
+    if (records.size > 0 && out->count == 0) {
+        return puts == ERR_NO_MEMORY ? ERR_NO_MEMORY : ERR_MALFORMED;
+    }
+    return (int)out->count;
 }

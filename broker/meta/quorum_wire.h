@@ -6,9 +6,20 @@
  *     core --message--> quorum_request_encode --> the other node: vote_request_take ... --> its core
  *     core <--message-- quorum_answer_decode <--- vote_response_fill ... <--message--- its core
  *
- * What the wire does not carry is known from the request: who is asked, and the ticket. Every request names its
- * cluster (M16). `reads` travel in a tagged field of our own (10001); without it a read is never confirmed,
- * nothing else changes. Whatever comes is checked here: the core sees nodes >= 0, epochs >= 0, offsets >= 0. */
+ * What the wire does not carry is known from the request: who is asked, and the ticket. Who asks keeps the message
+ * until its answer is there; who answers gives what has come a ticket of its own, by which it finds the connection
+ * again. Every request names its cluster (M16). `reads` travel in a tagged field of our own (10001); without it a
+ * read is never confirmed, nothing else changes.
+ *
+ * What comes is what was sent, but for what nobody reads: the directories of who sends BEGIN and END, of who is
+ * asked by a FETCH and answers it, and the leader that a VOTE or a FETCH names. Version 17 of Fetch does not carry
+ * the high watermark of who asks: he hears of a higher one with the next records, or when his time is up.
+ *
+ * Whatever comes is checked here. Nodes, epochs and offsets are >= 0, an epoch has a successor, a log does not end
+ * in an epoch newer than its replica's, and diverges before its end: the core may rest on that.
+ *
+ * The core does not answer everything: BEGIN and END never (their answers are filled at once), a FETCH not when a
+ * newer one of the same replica has come, nothing when it is damaged or out of room. */
 #pragma once
 
 #include "base/memory.h"
@@ -74,6 +85,23 @@ struct vote_answer {
     struct vote_response_partitions partition;
 };
 void vote_response_fill(struct vote_answer *out, const struct raft_message *m, int error);
+
+/* Of BEGIN and END, with what this replica knows afterwards. */
+struct begin_quorum_epoch_answer {
+    struct begin_quorum_epoch_response response;
+    struct begin_quorum_epoch_response_topics topic;
+    struct begin_quorum_epoch_response_partitions partition;
+};
+void begin_quorum_epoch_response_fill(struct begin_quorum_epoch_answer *out, int32_t epoch,
+                                      int32_t leader, int error);
+
+struct end_quorum_epoch_answer {
+    struct end_quorum_epoch_response response;
+    struct end_quorum_epoch_response_topics topic;
+    struct end_quorum_epoch_response_partitions partition;
+};
+void end_quorum_epoch_response_fill(struct end_quorum_epoch_answer *out, int32_t epoch,
+                                    int32_t leader, int error);
 
 struct fetch_answer {
     struct fetch_response response;
