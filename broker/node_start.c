@@ -590,9 +590,13 @@ void node_start_rooms(struct node *n)
     m->endpoint_count = (uint32_t)config_listener_count(c);
     m->num_partitions = (int32_t)config_integer(c, CONFIG_NUM_PARTITIONS);
     m->default_replication_factor = (int16_t)config_integer(c, CONFIG_DEFAULT_REPLICATION_FACTOR);
+    m->replication_factor_max = 1; /* followers do not copy yet */
     m->topics_max = TOPICS_MAX;
     m->partitions_max = (int32_t)config_integer(c, CONFIG_LIMITS_PARTITIONS);
     m->memory_by_default = config_integer(c, CONFIG_DEFAULT_DURABILITY) == TOPIC_DURABILITY_MEMORY;
+    m->min_isr = (int32_t)config_integer(c, CONFIG_MIN_INSYNC_REPLICAS);
+    m->session_ms = (int32_t)config_integer(c, CONFIG_BROKER_SESSION_TIMEOUT_MS);
+    m->heartbeat_ms = (int32_t)config_integer(c, CONFIG_BROKER_HEARTBEAT_INTERVAL_MS);
     m->accept_loss = n->options.accept_loss;
     n->sync.done = meta_root_synced; /* what metadata is founded in must not go with its name */
     file_sync_directory(node_io(n), &n->sync, n->data);

@@ -52,6 +52,8 @@ static const struct handler handlers[] = {
     {53, handle_begin_quorum_epoch},
     {54, handle_end_quorum_epoch},
     {60, handle_describe_cluster},
+    {62, handle_broker_registration},
+    {63, handle_broker_heartbeat},
     {75, handle_describe_topic_partitions},
     {10001, handle_introduce},
 };

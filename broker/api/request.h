@@ -110,6 +110,8 @@ bool api_may_log(struct api *api);
 void handle_alter_configs(struct api_request *r);
 void handle_api_versions(struct api_request *r);
 void handle_begin_quorum_epoch(struct api_request *r);
+void handle_broker_heartbeat(struct api_request *r);
+void handle_broker_registration(struct api_request *r);
 void handle_create_partitions(struct api_request *r);
 void handle_create_topics(struct api_request *r);
 void handle_delete_groups(struct api_request *r);

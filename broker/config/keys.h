@@ -64,6 +64,10 @@
       "not: "                                                                                      \
       "an empty data.dir joins their cluster, or founds one with them (at most 5) when none has "  \
       "one. Empty: a cluster of one. The first listener is the one that nodes use.")               \
+    X(BROKER_SESSION_TIMEOUT_MS, "broker.session.timeout.ms", DURATION, "1500ms", 100, INT32_MAX,  \
+      NULL, KEY_KAFKA, "A broker that the controller has not heard for so long leads nothing.")    \
+    X(BROKER_HEARTBEAT_INTERVAL_MS, "broker.heartbeat.interval.ms", DURATION, "300ms", 10,         \
+      INT32_MAX, NULL, KEY_KAFKA, "How often a broker tells the controller that it is there.")     \
     X(LIMITS_CONNECTIONS, "limits.connections", INTEGER, "10000", 1, 1000000, NULL, 0,             \
       "Connections that may be open; more are closed at once.")                                    \
     X(LIMITS_REQUESTS, "limits.requests.per.connection", INTEGER, "64", 1, 10000, NULL, 0,         \

@@ -111,13 +111,20 @@ static int check_assignments(struct meta_op *op, const struct image *image, int3
     return 0;
 }
 
-static int check_factor(struct meta_op *op, const struct image *image, int32_t factor)
+static int check_factor(const struct controller *c, struct meta_op *op, int32_t factor)
 {
-    uint32_t brokers = active_brokers(image);
+    uint32_t brokers = active_brokers(c->image);
     if (factor < 1) {
         return controller_refuse(op, ERR_INVALID_REPLICATION_FACTOR,
                                  "Replication factor must be larger than 0, or -1 for the "
                                  "default.");
+    }
+    if (c->limits->replication_factor_max > 0 && factor > c->limits->replication_factor_max &&
+        brokers > 1) {
+        return controller_refuse(op, ERR_INVALID_REPLICATION_FACTOR,
+                                 "Replication factor %d: this release keeps one replica of a "
+                                 "partition, on one of the brokers; copies of it are not made yet.",
+                                 (int)factor);
     }
     if ((uint32_t)factor > brokers || factor > NODE_LIST_MAX) {
         return controller_refuse(op, ERR_INVALID_REPLICATION_FACTOR,
@@ -259,7 +266,7 @@ static int place_topic(const struct controller *c, struct meta_op *op, struct pl
         return controller_refuse(op, ERR_INVALID_PARTITIONS,
                                  "Number of partitions was set to an invalid non-positive value.");
     }
-    int error = check_factor(op, c->image, place->factor);
+    int error = check_factor(c, op, place->factor);
     return error ? error : check_room(op, c, place->count);
 }
 
@@ -352,7 +359,7 @@ static int create_partitions(const struct controller *c, struct meta_op *op)
                                  (int)op->assignment_count, (int)place.count);
     }
     int error = op->assignments ? check_assignments(op, c->image, place.factor)
-                                : check_factor(op, c->image, place.factor);
+                                : check_factor(c, op, place.factor);
     if (!error) {
         error = check_room(op, c, place.count);
     }
@@ -397,6 +404,18 @@ int controller_decide(const struct controller *c, struct meta_op *op)
         break;
     case META_PRODUCER_IDS:
         op->error = producer_ids(c, op);
+        break;
+    case META_REGISTER_BROKER:
+        op->error = controller_register_broker(c, op);
+        break;
+    case META_HEARTBEAT:
+        op->error = controller_heartbeat(c, op);
+        break;
+    case META_FENCE_BROKER:
+        op->error = controller_fence_broker(c, op);
+        break;
+    case META_SETTLE_BROKER:
+        op->error = controller_settle_broker(c, op);
         break;
     }
     assert(op->error <= 0);

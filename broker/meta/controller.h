@@ -19,14 +19,17 @@ struct controller_limits {
     int32_t node_id;
     int32_t num_partitions; /* for topics that name no number */
     int16_t default_replication_factor;
+    int16_t replication_factor_max; /* 0: as many as there are brokers */
     int32_t topics_max, partitions_max;
     bool memory_by_default; /* default.durability: written into topics that do not choose */
+    int32_t min_isr;        /* min.insync.replicas of topics that do not say */
 };
 
 struct controller {
     const struct image *image;
     const struct controller_limits *limits;
     struct uuid fresh_id; /* for a topic to be created */
+    int64_t next_offset;  /* of the first record emitted */
     /* Takes a record: 0, or an error that ends the operation. `body` is lent for the call. */
     int (*emit)(void *context, const struct wire_message *message, int version, const void *body);
     void *context;

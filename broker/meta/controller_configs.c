@@ -107,18 +107,33 @@ static int emit_config(const struct controller *c, const struct meta_op *op,
     return controller_emit(c, op, &config_record_message, 0, &r);
 }
 
-int32_t controller_num_partitions(const struct controller *c)
+static int32_t broker_number(const struct controller *c, enum config_key key, int32_t otherwise)
 {
-    const char *name = config_key_info(CONFIG_NUM_PARTITIONS)->name;
+    const char *name = config_key_info(key)->name;
     const int32_t nodes[] = {c->limits->node_id, -1};
     int64_t number;
     for (size_t i = 0; i < array_size(nodes); i++) {
         const char *value = image_broker_config(c->image, nodes[i], name);
-        if (value && config_value_number(CONFIG_NUM_PARTITIONS, bytes_of_string(value), &number)) {
+        if (value && config_value_number(key, bytes_of_string(value), &number)) {
             return (int32_t)number;
         }
     }
-    return c->limits->num_partitions;
+    return otherwise;
+}
+
+int32_t controller_num_partitions(const struct controller *c)
+{
+    return broker_number(c, CONFIG_NUM_PARTITIONS, c->limits->num_partitions);
+}
+
+int32_t controller_min_isr(const struct controller *c, const struct image_topic *t)
+{
+    const char *value = image_topic_config(t, config_key_info(CONFIG_MIN_INSYNC_REPLICAS)->name);
+    int64_t number;
+    if (value && config_value_number(CONFIG_MIN_INSYNC_REPLICAS, bytes_of_string(value), &number)) {
+        return (int32_t)number;
+    }
+    return broker_number(c, CONFIG_MIN_INSYNC_REPLICAS, c->limits->min_isr);
 }
 
 /* --- a new topic ------------------------------------------------------------------------------ */

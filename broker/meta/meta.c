@@ -39,7 +39,11 @@ void meta_show(struct meta *m, struct image *next)
     if (!before || !bytes_equal(image_voters(before), image_voters(next))) {
         voters_changed(m);
     }
+    bool brokers = before && image_broker_count(before) != image_broker_count(next);
     image_release(before);
+    if (brokers) {
+        membership_wake(m);
+    }
     if (m->state == META_ACTIVE && m->options.publish) {
         m->options.publish(m->options.publish_context, next);
     }
@@ -118,11 +122,16 @@ static bool decide(struct meta *m, struct meta_op *op)
         .image = p->image,
         .limits = &m->limits,
         .fresh_id = fresh_topic_id(m),
+        .next_offset = proposal_next_offset(p),
         .emit = emit,
         .context = m,
     };
+    op->in_session = op->kind == META_REGISTER_BROKER && membership_in_session(m, op->broker);
     int error = controller_decide(&c, op);
     if (!error) {
+        if (op->kind == META_REGISTER_BROKER || op->kind == META_HEARTBEAT) {
+            membership_heard(m, op->broker);
+        }
         proposal_keep(p);
         return true;
     }
@@ -162,10 +171,10 @@ static void decide_waiting(struct meta *m)
 {
     struct bytes batch;
     unsigned count = 0;
-    if (m->busy || m->appending || m->state != META_ACTIVE || list_empty(&m->waiting)) {
+    if (m->busy || m->appending || m->state == META_CLOSING || list_empty(&m->waiting)) {
         return;
     }
-    if (!m->leading) {
+    if (!m->leading || m->state == META_OPENING) {
         answer_all(m, &m->waiting, ERR_NOT_CONTROLLER);
         return;
     }
@@ -261,6 +270,7 @@ void meta_free(struct meta *m)
     image_release(m->ahead);
     image_release(m->image);
     image_home_free(m->home);
+    membership_end(m);
     quorum_end(m);
     memory_free(memory, m->start);
     m->magic = 0;
@@ -302,7 +312,7 @@ void meta_close_next(struct meta *m)
     if (!m->links.closed) {
         links_close(m);
     }
-    if (m->links.closing > 0) {
+    if (m->links.closing > 0 || membership_busy(m)) {
         return;
     }
     m->logs_closing = true;

@@ -37,8 +37,11 @@ struct meta_options {
                                     * NULL: this node alone. Lent until meta_open() is done */
     int32_t num_partitions;        /* for topics that name no number */
     int16_t default_replication_factor;
+    int16_t replication_factor_max;     /* 0: as many as there are brokers */
     int32_t topics_max, partitions_max; /* of the node: 100000, 200000 */
     bool memory_by_default;             /* default.durability: for topics that do not choose */
+    int32_t min_isr;                    /* min.insync.replicas */
+    int32_t session_ms, heartbeat_ms;   /* of brokers; 0: 1500 and 300 */
     uint64_t journal_file_bytes;        /* 1 MiB */
     uint64_t snapshot_bytes;            /* log bytes between snapshots: 16 MiB */
     bool accept_loss;                   /* go on when damage is found: the operator has decided */
@@ -85,6 +88,10 @@ enum meta_kind {
     META_CREATE_PARTITIONS,
     META_ALTER_CONFIGS, /* of a topic or a broker */
     META_PRODUCER_IDS,  /* a block of 1000, recorded before use (PROTOCOL 9, trap 11) */
+    META_REGISTER_BROKER,
+    META_HEARTBEAT,
+    META_FENCE_BROKER,  /* it was silent for a session */
+    META_SETTLE_BROKER, /* its partitions, as the brokers are */
 };
 
 enum meta_config_op {
@@ -98,6 +105,20 @@ struct meta_config_change {
     const char *key;
     const char *value; /* NULL for DELETE */
     enum meta_config_op op;
+};
+
+/* What a broker says of itself (KIP-631). */
+struct meta_registration {
+    struct uuid incarnation, directory; /* of its process, of its data */
+    const char *rack;                   /* NULL: none */
+    const struct image_endpoint *endpoints;
+    uint32_t endpoint_count;
+};
+
+struct meta_heartbeat {
+    int64_t offset; /* of the metadata that the broker has applied */
+    bool wants_fence, wants_shut_down;
+    bool is_caught_up, is_fenced, should_shut_down; /* out */
 };
 
 /* One operation, embedded in its owner; what it points to is lent until done(). */
@@ -117,7 +138,12 @@ struct meta_op {
     const struct meta_config_change *changes; /* CREATE_TOPIC (SET only), ALTER_CONFIGS */
     uint32_t change_count;
     bool replace_all; /* ALTER_CONFIGS: the legacy form, what is not named is deleted */
-    int32_t broker;   /* ALTER_CONFIGS of a broker (topic NULL): node id, -1: all */
+    int32_t
+        broker; /* ALTER_CONFIGS of a broker (topic NULL): node id, -1: all; *_BROKER, HEARTBEAT */
+    int64_t broker_epoch; /* HEARTBEAT, FENCE_BROKER; out: REGISTER_BROKER */
+    const struct meta_registration *registration; /* REGISTER_BROKER */
+    struct meta_heartbeat *heartbeat;             /* HEARTBEAT */
+    bool in_session; /* meta's, REGISTER_BROKER: who has the id now was heard a moment ago */
 
     int error;                 /* out: 0 or an error */
     char why[200];             /* out: a sentence for the client */

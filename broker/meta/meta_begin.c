@@ -23,7 +23,7 @@ enum { START_CHUNK = 1000 };
 
 /* --- active ----------------------------------------------------------------------------------- */
 
-static void activate(struct meta *m)
+void meta_activate(struct meta *m)
 {
     struct meta_open *open = m->open;
     if (m->state == META_CLOSING) {
@@ -33,6 +33,8 @@ static void activate(struct meta *m)
     m->start = NULL;
     m->open = NULL;
     m->state = META_ACTIVE;
+    m->membership.registered = true;
+    membership_wake(m);
     open->broker_epoch = m->broker_epoch;
     log_info(io_logger(m->io), "meta",
              "active epoch=%d offset=%" PRId64 " broker_epoch=%" PRId64
@@ -48,12 +50,20 @@ static void activate(struct meta *m)
 
 static void founded(struct meta *m)
 {
-    if (m->vote.founded) {
-        activate(m);
-        return;
+    m->activating = true;
+    if (!m->vote.founded) {
+        m->vote.founded = true;
+        quorum_store(m, meta_activate);
+    } else if (!m->first_storing) {
+        meta_activate(m);
     }
-    m->vote.founded = true;
-    quorum_store(m, activate);
+}
+
+void meta_member(struct meta *m)
+{
+    if (m->state == META_OPENING && !m->activating) {
+        founded(m);
+    }
 }
 
 /* --- this broker and its partitions ----------------------------------------------------------- */
@@ -61,8 +71,6 @@ static void founded(struct meta *m)
 static int emit_registration(struct meta *m)
 {
     struct proposal *p = &m->proposal;
-    struct uuid incarnation;
-    io_random(m->io, incarnation.bytes, sizeof incarnation.bytes);
     if (image_feature_count(p->image) == 0) {
         const struct feature_level_record level = {wire_string_of("metadata.version"),
                                                    METADATA_VERSION};
@@ -79,13 +87,15 @@ static int emit_registration(struct meta *m)
     register_broker_record_init(&r);
     m->broker_epoch = proposal_next_offset(p);
     r.broker_id = m->options.node_id;
-    r.incarnation_id = incarnation;
+    r.incarnation_id = m->membership.incarnation;
     r.broker_epoch = m->broker_epoch;
     r.end_points = end_points;
     r.end_points_count = (int32_t)m->options.endpoint_count;
     r.rack = wire_string_of(m->options.rack);
     r.fenced = true;
-    proposal_emit(p, &register_broker_record_message, 2, &r);
+    r.log_dirs = &m->identity.directory_id;
+    r.log_dirs_count = 1;
+    proposal_emit(p, &register_broker_record_message, register_broker_record_version(&r), &r);
     const struct unfence_broker_record unfence = {m->options.node_id, m->broker_epoch};
     return proposal_emit(p, &unfence_broker_record_message, 0, &unfence);
 }
@@ -218,6 +228,7 @@ static void epoch_begun(struct meta *m, int error)
     if (m->state == META_CLOSING) {
         return;
     }
+    membership_lead(m);
     if (m->state == META_OPENING) {
         register_and_grow(m);
     } else {
@@ -396,7 +407,8 @@ void start_begin(struct meta *m)
 void meta_join(struct meta *m)
 {
     assert(m->state == META_OPENING && !m->quorum.raft);
-    int error = quorum_begin(m, &m->start->history, &m->start->voters);
+    int error = membership_begin(m);
+    error = error ? error : quorum_begin(m, &m->start->history, &m->start->voters);
     quorum_history_free(m, &m->start->history);
     if (error) {
         start_fail(m, error, "%s: the quorum cannot begin: %s", m->options.root, error_text(error));

@@ -284,6 +284,30 @@ static void follow_end(struct follow *f)
     memory_free(m->memory, f);
 }
 
+static void first_stored(struct meta *m)
+{
+    m->first_storing = false;
+    quorum_flushed(m, m->first_end);
+    if (m->activating) {
+        meta_activate(m);
+    }
+}
+
+/* The log is not empty any more, and an empty one will be damage (M3): that is durable before anybody counts on
+ * what stands in it. */
+static void first_stored_then(struct meta *m, int64_t end)
+{
+    if (m->vote.founded && !m->first_storing) {
+        quorum_flushed(m, end);
+        return;
+    }
+    m->first_end = end;
+    if (!m->first_storing) {
+        m->first_storing = m->vote.founded = true;
+        quorum_store(m, first_stored);
+    }
+}
+
 static void follow_done(struct log_append *a, int error)
 {
     struct follow_batch *b = container_of(a, struct follow_batch, append);
@@ -300,7 +324,7 @@ static void follow_done(struct log_append *a, int error)
         follow_end(f);
     }
     if (told) {
-        quorum_flushed(m, end);
+        first_stored_then(m, end);
     }
     meta_log_idle(m);
 }

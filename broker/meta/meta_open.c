@@ -485,6 +485,8 @@ static void set_options(struct meta *m, const struct meta_options *options)
     if (!m->options.journal_file_bytes) {
         m->options.journal_file_bytes = META_JOURNAL_FILE_BYTES;
     }
+    m->options.session_ms = options->session_ms ? options->session_ms : META_SESSION_MS;
+    m->options.heartbeat_ms = options->heartbeat_ms ? options->heartbeat_ms : META_HEARTBEAT_MS;
     if (!m->options.snapshot_bytes) {
         m->options.snapshot_bytes = META_SNAPSHOT_BYTES;
     }
@@ -492,9 +494,11 @@ static void set_options(struct meta *m, const struct meta_options *options)
         .node_id = options->node_id,
         .num_partitions = options->num_partitions,
         .default_replication_factor = options->default_replication_factor,
+        .replication_factor_max = options->replication_factor_max,
         .topics_max = options->topics_max,
         .partitions_max = options->partitions_max,
         .memory_by_default = options->memory_by_default,
+        .min_isr = options->min_isr ? options->min_isr : 1,
     };
     assert(m->options.journal_file_bytes > 2 * META_BATCH_SLACK);
     proposal_init(&m->proposal, m->memory, m->options.journal_file_bytes - META_BATCH_SLACK);

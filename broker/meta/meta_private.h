@@ -8,6 +8,7 @@
 #include "meta/controller.h"
 #include "meta/files.h"
 #include "meta/identity.h"
+#include "meta/membership.h"
 #include "meta/meta.h"
 #include "meta/quorum.h"
 #include "meta/quorum_links.h"
@@ -22,6 +23,8 @@ enum {
     META_READ_BYTES = 1 << 20,
     META_SEGMENT_BYTES = 8 << 20,
     META_OPS_PER_BATCH = 1000,
+    META_SESSION_MS = 1500,
+    META_HEARTBEAT_MS = 300,
 };
 
 enum meta_state {
@@ -60,6 +63,7 @@ struct meta {
     bool vote_lost; /* no copy could be read, and the operator has accepted that */
     struct quorum quorum;
     struct quorum_links links;
+    struct membership membership;
     struct voters voters; /* the newest that the log has told of: for their addresses */
 
     struct log_options log_options;
@@ -93,6 +97,9 @@ struct meta {
     uint64_t log_generation; /* grows with each truncation */
     bool append_in_log;      /* appended() has come */
     struct list follow_waiting;
+    bool first_storing; /* that the log is not empty any more, */
+    int64_t first_end;  /* up to here */
+    bool activating;    /* this broker is a member, and nothing else is missing */
     uint32_t following; /* fetched groups and truncations in flight */
     bool applying;
     struct log_read apply;
@@ -162,6 +169,11 @@ void serve_close(struct meta *m);
 
 /* From the quorum: this node leads `epoch` (meta_begin.c). */
 void start_lead(struct meta *m, int32_t epoch);
+
+/* The image has this broker, unfenced: the start is over (meta_begin.c). */
+void meta_member(struct meta *m);
+
+void meta_activate(struct meta *m);
 
 /* This node, as a voter. */
 struct voter meta_own_voter(const struct meta *m);

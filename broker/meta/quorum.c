@@ -297,6 +297,7 @@ static void quorum_run(struct meta *m)
         raft_effects_done(q->raft);
         if (out.deposed) {
             meta_deposed(m);
+            membership_wake(m);
         }
         if (out.committed >= 0) {
             meta_committed(m, out.committed);

@@ -208,6 +208,15 @@ void links_send(struct meta *m, const struct raft_message *message)
     peer_submit(message->kind == RAFT_FETCH ? l->fetches.peer : l->others.peer, &q->request);
 }
 
+bool links_call(struct meta *m, int32_t node, struct peer_request *request)
+{
+    struct quorum_link *l = m->links.closed ? NULL : link_to(m, node);
+    if (l) {
+        peer_submit(l->others.peer, request);
+    }
+    return l != NULL;
+}
+
 void links_close(struct meta *m)
 {
     assert(!m->links.closed);

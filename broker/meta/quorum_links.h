@@ -22,6 +22,9 @@ struct quorum_links {
 /* Sends a request of the core to the node that it is for; what cannot be sent is lost. */
 void links_send(struct meta *m, const struct raft_message *message);
 
+/* Another request for a node. False: there is no way to it now, and nothing was taken. */
+bool links_call(struct meta *m, int32_t node, struct peer_request *request) MUST_CHECK;
+
 /* Voters may be elsewhere than before. */
 void links_moved(struct meta *m);
 

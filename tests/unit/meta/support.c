@@ -139,6 +139,7 @@ int bench_run(struct bench *b, struct meta_op *op)
         .image = p->image,
         .limits = &b->limits,
         .fresh_id = id_of(1000 + b->topics_made++),
+        .next_offset = b->next_offset,
         .emit = emit,
         .context = b,
     };

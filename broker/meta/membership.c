@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/membership.h"
+
+#include "meta/meta_start.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static const uint64_t retry_ns = UINT64_C(100000000);
+static const uint64_t said_every_ns = UINT64_C(10000000000);
+
+struct membership_timer {
+    struct io_op op;
+    struct io *io;
+    struct meta *meta; /* NULL: it has gone, and the timer goes when it is done */
+};
+
+static void tick(struct meta *m);
+
+static uint64_t heartbeat_ns(const struct meta *m)
+{
+    return (uint64_t)m->options.heartbeat_ms * 1000000;
+}
+
+static uint64_t session_ns(const struct meta *m)
+{
+    return (uint64_t)m->options.session_ms * 1000000;
+}
+
+/* --- the timer -------------------------------------------------------------------------------- */
+
+static void timer_done(struct io_op *op, int64_t result)
+{
+    struct membership_timer *t = container_of(op, struct membership_timer, op);
+    if (!t->meta) {
+        memory_free(io_memory(t->io), t);
+        return;
+    }
+    tick(t->meta);
+}
+
+static void timer_set(struct meta *m, uint64_t in_ns)
+{
+    struct membership_timer *t = m->membership.timer;
+    if (io_op_idle(&t->op)) {
+        t->op.done = timer_done;
+        io_timer(m->io, &t->op, io_now(m->io) + in_ns);
+    }
+}
+
+void membership_wake(struct meta *m)
+{
+    struct membership_timer *t = m->membership.timer;
+    if (t && !io_op_idle(&t->op)) {
+        io_cancel(m->io, &t->op);
+    } else if (t) {
+        timer_set(m, 0);
+    }
+}
+
+/* --- sessions of others ----------------------------------------------------------------------- */
+
+static struct membership_session *session_of(struct meta *m, int32_t broker)
+{
+    struct membership *s = &m->membership;
+    for (uint32_t i = 0; i < s->session_count; i++) {
+        if (s->sessions[i].broker == broker) {
+            return &s->sessions[i];
+        }
+    }
+    if (s->session_count == MEMBERSHIP_SESSIONS_MAX) {
+        return NULL;
+    }
+    s->sessions[s->session_count] = (struct membership_session){.broker = broker};
+    return &s->sessions[s->session_count++];
+}
+
+void membership_heard(struct meta *m, int32_t broker)
+{
+    struct membership_session *s = session_of(m, broker);
+    if (s) {
+        s->heard_ns = io_now(m->io);
+    }
+}
+
+bool membership_in_session(const struct meta *m, int32_t broker)
+{
+    const struct membership *s = &m->membership;
+    for (uint32_t i = 0; i < s->session_count; i++) {
+        if (s->sessions[i].broker == broker) {
+            return io_now(m->io) < s->sessions[i].heard_ns + session_ns(m);
+        }
+    }
+    return false;
+}
+
+void membership_lead(struct meta *m)
+{
+    m->membership.session_count = 0;
+    for (uint32_t i = 0; i < image_broker_count(m->image); i++) {
+        membership_heard(m, image_broker_at(m->image, i)->id);
+    }
+    membership_wake(m);
+}
+
+static void fenced(struct meta_op *op)
+{
+    struct meta *m = container_of(op, struct meta, membership.fence);
+    m->membership.fencing = false;
+    if (!op->error) {
+        log_warn(io_logger(m->io), "meta", "fenced broker=%d: not heard for %d ms", (int)op->broker,
+                 (int)m->options.session_ms);
+    } else if (op->error != ERR_STALE_BROKER_EPOCH && op->error != ERR_NOT_CONTROLLER) {
+        log_warn(io_logger(m->io), "meta", "broker=%d cannot be fenced: %s", (int)op->broker,
+                 op->why);
+    }
+    meta_log_idle(m);
+}
+
+static void settled(struct meta_op *op)
+{
+    struct meta *m = container_of(op, struct meta, membership.fence);
+    m->membership.fencing = false;
+    if (op->error && op->error != ERR_NOT_CONTROLLER) {
+        log_warn(io_logger(m->io), "meta", "this broker's partitions cannot be looked through: %s",
+                 op->why);
+    }
+    meta_log_idle(m);
+}
+
+/* Those who are silent for a session, one after the other. */
+static void fence_silent(struct meta *m)
+{
+    struct membership *s = &m->membership;
+    for (uint32_t i = 0; i < image_broker_count(m->image) && !s->fencing; i++) {
+        const struct image_broker *b = image_broker_at(m->image, i);
+        if (b->fenced || b->id == m->identity.node_id || membership_in_session(m, b->id)) {
+            continue;
+        }
+        s->fence = (struct meta_op){
+            .done = fenced, .kind = META_FENCE_BROKER, .broker = b->id, .broker_epoch = b->epoch};
+        s->fencing = true;
+        meta_submit(m, m->io, &s->fence);
+    }
+}
+
+/* Partitions that nobody could lead while this broker was fenced. */
+static void settle_own(struct meta *m)
+{
+    struct membership *s = &m->membership;
+    if (s->fencing || s->settled_epoch == m->epoch || image_broker_count(m->image) <= 1) {
+        return;
+    }
+    s->settled_epoch = m->epoch;
+    s->fence = (struct meta_op){
+        .done = settled, .kind = META_SETTLE_BROKER, .broker = m->identity.node_id};
+    s->fencing = true;
+    meta_submit(m, m->io, &s->fence);
+}
+
+/* --- this broker ------------------------------------------------------------------------------ */
+
+static const struct image_broker *own(const struct meta *m)
+{
+    const struct image_broker *b = image_broker_by_id(m->image, m->identity.node_id);
+    return b && m->membership.registered && b->epoch == m->broker_epoch ? b : NULL;
+}
+
+static void finished(struct meta *m, int error)
+{
+    struct membership *s = &m->membership;
+    bool registration = s->op.kind == META_REGISTER_BROKER;
+    s->busy = false;
+    if (!error && registration) {
+        s->registered = true;
+        m->broker_epoch = s->op.broker_epoch;
+    }
+    if (error == ERR_STALE_BROKER_EPOCH || error == ERR_BROKER_ID_NOT_REGISTERED) {
+        s->registered = false;
+    }
+    uint64_t now = io_now(m->io);
+    if (error && error != ERR_INTERRUPTED && (!s->said_ns || now >= s->said_ns + said_every_ns)) {
+        s->said_ns = now;
+        log_warn(io_logger(m->io), "meta", "the controller does not take the %s of this broker: %s",
+                 registration ? "registration" : "heartbeat",
+                 s->op.why[0] ? s->op.why : error_text(error));
+    }
+    if (!error && registration) {
+        membership_wake(m);
+    }
+    meta_log_idle(m);
+}
+
+static void decided_here(struct meta_op *op)
+{
+    struct meta *m = container_of(op, struct meta, membership.op);
+    finished(m, op->error);
+}
+
+static int encode_registration(struct meta *m, struct wire_writer *w, int version)
+{
+    struct meta_registration *in = &m->membership.registration;
+    struct broker_registration_request_listeners listeners[IMAGE_ENDPOINTS_MAX];
+    struct broker_registration_request r;
+    broker_registration_request_init(&r);
+    for (uint32_t i = 0; i < in->endpoint_count; i++) {
+        broker_registration_request_listeners_init(&listeners[i]);
+        listeners[i].name = wire_string_of(in->endpoints[i].name);
+        listeners[i].host = wire_string_of(in->endpoints[i].host);
+        listeners[i].port = in->endpoints[i].port;
+    }
+    r.broker_id = m->identity.node_id;
+    r.cluster_id = wire_string_of(m->cluster_text);
+    r.incarnation_id = in->incarnation;
+    r.listeners = listeners;
+    r.listeners_count = (int32_t)in->endpoint_count;
+    r.rack = wire_string_of(in->rack);
+    r.log_dirs = &in->directory;
+    r.log_dirs_count = 1;
+    return broker_registration_request_encode(&r, w, version);
+}
+
+static int encode(struct peer_request *p, struct wire_writer *w, int version)
+{
+    struct meta *m = container_of(p, struct meta, membership.request);
+    struct membership *s = &m->membership;
+    if (s->op.kind == META_REGISTER_BROKER) {
+        return encode_registration(m, w, version);
+    }
+    struct broker_heartbeat_request r;
+    broker_heartbeat_request_init(&r);
+    r.broker_id = m->identity.node_id;
+    r.broker_epoch = s->op.broker_epoch;
+    r.current_metadata_offset = s->heartbeat.offset;
+    r.want_shut_down = s->heartbeat.wants_shut_down;
+    return broker_heartbeat_request_encode(&r, w, version);
+}
+
+static int decode(struct meta *m, const struct peer_answer *a)
+{
+    struct membership *s = &m->membership;
+    struct reader in = reader_of(a->body.data, a->body.size);
+    struct arena arena;
+    int error;
+    arena_init(&arena, m->memory, 4096);
+    if (s->op.kind == META_REGISTER_BROKER) {
+        struct broker_registration_response r;
+        error = broker_registration_response_decode(&r, &in, a->version, &arena);
+        error = error ? error : error_from_wire(r.error_code);
+        s->op.broker_epoch = error ? -1 : r.broker_epoch;
+    } else {
+        struct broker_heartbeat_response r;
+        error = broker_heartbeat_response_decode(&r, &in, a->version, &arena);
+        error = error ? error : error_from_wire(r.error_code);
+        s->heartbeat.should_shut_down = !error && r.should_shut_down;
+    }
+    arena_deinit(&arena);
+    return error;
+}
+
+static void answered(struct peer_request *p, const struct peer_answer *a)
+{
+    struct meta *m = container_of(p, struct meta, membership.request);
+    finished(m, a->error ? a->error : decode(m, a));
+}
+
+/* To the controller, here or elsewhere. */
+static void submit(struct meta *m, int32_t leader)
+{
+    struct membership *s = &m->membership;
+    bool registration = s->op.kind == META_REGISTER_BROKER;
+    s->busy = true;
+    if (leader == m->identity.node_id) {
+        meta_submit(m, m->io, &s->op);
+        return;
+    }
+    s->request = (struct peer_request){
+        .key = registration ? WIRE_BROKER_REGISTRATION : WIRE_BROKER_HEARTBEAT,
+        .version_min = registration ? 3 : 0,
+        .version_max = registration ? 3 : 1,
+        .fail_fast = true,
+        .timeout_ns = session_ns(m),
+        .encode = encode,
+        .done = answered,
+    };
+    if (!links_call(m, leader, &s->request)) {
+        s->busy = false;
+    }
+}
+
+static void register_broker(struct meta *m, int32_t leader)
+{
+    struct membership *s = &m->membership;
+    s->registration = (struct meta_registration){
+        .incarnation = s->incarnation,
+        .directory = m->identity.directory_id,
+        .rack = m->options.rack,
+        .endpoints = m->options.endpoints,
+        .endpoint_count = m->options.endpoint_count,
+    };
+    s->op = (struct meta_op){.done = decided_here,
+                             .kind = META_REGISTER_BROKER,
+                             .broker = m->identity.node_id,
+                             .registration = &s->registration};
+    submit(m, leader);
+}
+
+static void heartbeat(struct meta *m, int32_t leader)
+{
+    struct membership *s = &m->membership;
+    s->heartbeat = (struct meta_heartbeat){.offset = image_offset(m->image),
+                                           .wants_shut_down = s->wants_shut_down};
+    s->op = (struct meta_op){.done = decided_here,
+                             .kind = META_HEARTBEAT,
+                             .broker = m->identity.node_id,
+                             .broker_epoch = m->broker_epoch,
+                             .heartbeat = &s->heartbeat};
+    submit(m, leader);
+}
+
+static void tick(struct meta *m)
+{
+    struct membership *s = &m->membership;
+    if (m->resigned) {
+        return;
+    }
+    int32_t leader = raft_status(m->quorum.raft).leader;
+    const struct image_broker *b = own(m);
+    bool here = leader == m->identity.node_id;
+    bool ready = leader != RAFT_NOBODY && (!here || m->leading) && !s->busy;
+    uint64_t next = retry_ns;
+    if (b && !b->fenced && m->state == META_OPENING && !here) {
+        meta_member(m);
+    }
+    if (ready && here && b && !b->fenced) {
+        next = heartbeat_ns(m); /* a leader hears itself */
+    } else if (ready && s->registered) {
+        heartbeat(m, leader);
+        next = b && !b->fenced ? heartbeat_ns(m) : retry_ns;
+    } else if (ready && (!here || m->state == META_ACTIVE)) {
+        register_broker(m, leader);
+    }
+    if (m->leading && m->state == META_ACTIVE) {
+        settle_own(m);
+        fence_silent(m);
+    }
+    bool alone = here && image_broker_count(m->image) <= 1 && m->state == META_ACTIVE;
+    if (!alone || !b || b->fenced) { /* who is alone waits for others, not for time */
+        timer_set(m, m->leading ? retry_ns : next);
+    }
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+int membership_begin(struct meta *m)
+{
+    struct membership *s = &m->membership;
+    struct membership_timer *t = memory_alloc(m->memory, sizeof *t);
+    if (!t) {
+        return ERR_NO_MEMORY;
+    }
+    *t = (struct membership_timer){.io = m->io, .meta = m};
+    s->timer = t;
+    io_random(m->io, s->incarnation.bytes, sizeof s->incarnation.bytes);
+    timer_set(m, 0);
+    return 0;
+}
+
+bool membership_busy(const struct meta *m)
+{
+    return m->membership.busy || m->membership.fencing;
+}
+
+void membership_end(struct meta *m)
+{
+    struct membership_timer *t = m->membership.timer;
+    if (!t) {
+        return;
+    }
+    m->membership.timer = NULL;
+    t->meta = NULL;
+    if (io_op_idle(&t->op)) {
+        memory_free(m->memory, t);
+    } else {
+        io_cancel(m->io, &t->op);
+    }
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* membership: this broker among the brokers, and, where this node leads, whom of the others is still heard.
+ * Private to meta.
+ *
+ *     no leader known --> registering --answered--> heartbeats --image has it unfenced--> a member
+ *                              ^--the epoch is not the image's any more--'
+ *
+ * What is asked goes to the controller as an operation, wherever it is: decided here, or sent as
+ * BrokerRegistration and BrokerHeartbeat. A leader fences who was not heard for a session; it hears itself. */
+#pragma once
+
+#include "meta/meta.h"
+#include "net/peer.h"
+
+enum { MEMBERSHIP_SESSIONS_MAX = 1024 };
+
+struct membership_timer;
+
+struct membership_session {
+    int32_t broker;
+    uint64_t heard_ns;
+};
+
+struct membership {
+    struct membership_timer *timer; /* of its own memory: it may be in flight when meta ends */
+    struct uuid incarnation;
+    struct meta_op op; /* the one that is under way */
+    struct meta_registration registration;
+    struct meta_heartbeat heartbeat;
+    struct peer_request request;
+    bool busy;
+    bool registered; /* broker_epoch is of this life, as far as is known */
+    bool wants_shut_down;
+    uint64_t said_ns; /* the last line about what is waited for */
+
+    /* A leader's. */
+    struct membership_session sessions[MEMBERSHIP_SESSIONS_MAX];
+    uint32_t session_count;
+    struct meta_op fence;
+    bool fencing;
+    int32_t settled_epoch; /* of the quorum, in which its own partitions were looked through */
+};
+
+/* Begins: the quorum has. ERR_NO_MEMORY. */
+int membership_begin(struct meta *m) MUST_CHECK;
+
+/* Another leader, another image: something may be due at once. */
+void membership_wake(struct meta *m);
+
+/* This node leads: everybody was heard just now. */
+void membership_lead(struct meta *m);
+
+/* A heartbeat or a registration of this broker has come. */
+void membership_heard(struct meta *m, int32_t broker);
+
+/* Whether the broker was heard within its session. */
+bool membership_in_session(const struct meta *m, int32_t broker);
+
+bool membership_busy(const struct meta *m);
+void membership_end(struct meta *m);
