@@ -102,10 +102,10 @@ struct peer_request {
     bool fail_fast; /* while the peer cannot be reached: end with the error, do not wait */
     uint32_t answer_bytes_max; /* a lower limit for this answer; 0: the peer's */
     uint64_t timeout_ns; /* from peer_submit() until done(); 0: the peer's request_timeout_ns */
-    /* Writes the body, behind the header. Called shortly before the bytes are sent, at most once
-     * more for each call that met a full batch; what it writes is the peer's, slices with their
-     * references (wire_writer_splice()). It calls nothing of this header. 0, or an error with which
-     * the request ends; then the references of its slices are the caller's again. */
+    /* Writes the body, behind the header, just before it is sent; once more when it found too little
+     * room in a batch. What it writes is the peer's, slices with their references
+     * (wire_writer_splice()). It calls nothing of this header. 0, or an error with which the request
+     * ends; then the references of its slices are the caller's again. */
     int (*encode)(struct peer_request *r, struct wire_writer *w, int version);
     void (*done)(struct peer_request *r, const struct peer_answer *answer);
 
