@@ -201,6 +201,7 @@ static void peer_gone(struct deadlines *d)
     }
     wire_writer_deinit(&p->out);
     memory_free(memory, p->flights);
+    memory_free(memory, p->apis);
     p->magic = 0;
     memory_free(memory, p);
     c->done(c);
@@ -260,7 +261,9 @@ int peer_open(struct peer **out, const struct peer_options *options)
     peer_defaults(&o);
     struct peer *p = memory_alloc(memory, sizeof *p);
     struct peer_flight *flights = memory_alloc(memory, o.requests_max * sizeof *flights);
-    if (!p || !flights) {
+    struct wire_versions *apis = memory_alloc(memory, (size_t)wire_api_count * sizeof *apis);
+    if (!p || !flights || !apis) {
+        memory_free(memory, apis);
         memory_free(memory, flights);
         memory_free(memory, p);
         return ERR_NO_MEMORY;
@@ -270,6 +273,7 @@ int peer_open(struct peer **out, const struct peer_options *options)
     p->memory = memory;
     p->options = o;
     p->flights = flights;
+    p->apis = apis;
     snprintf(p->name, sizeof p->name, "%s", o.name);
     snprintf(p->client_id, sizeof p->client_id, "%s", o.client_id ? o.client_id : "leatd");
     peer_places_set(p, o.addresses, o.address_count);

@@ -211,15 +211,22 @@ static int hello_encode(struct peer_request *r, struct wire_writer *w, int versi
     return api_versions_request_encode(&body, w, version);
 }
 
+struct wire_versions *peer_api(const struct peer *p, int16_t key)
+{
+    const struct wire_api *api = wire_api_find(key);
+    return api ? &p->apis[api - wire_apis] : NULL;
+}
+
 static void peer_learn(struct peer *p, const struct api_versions_response *body)
 {
-    for (int i = 0; i < PEER_APIS_MAX; i++) {
+    for (int i = 0; i < wire_api_count; i++) {
         p->apis[i] = (struct wire_versions){0, -1};
     }
     for (int32_t i = 0; i < body->api_keys_count; i++) {
         const struct api_versions_response_api_keys *k = &body->api_keys[i];
-        if (k->api_key >= 0 && k->api_key < PEER_APIS_MAX) {
-            p->apis[k->api_key] = (struct wire_versions){k->min_version, k->max_version};
+        struct wire_versions *versions = peer_api(p, k->api_key);
+        if (versions) {
+            *versions = (struct wire_versions){k->min_version, k->max_version};
         }
     }
 }
@@ -250,7 +257,7 @@ static void hello_read(struct peer *p, const struct peer_answer *answer, struct 
     }
     peer_learn(p, &response);
     if (refused == ERR_UNSUPPORTED_VERSION && answer->version > 0) {
-        int16_t max = p->apis[WIRE_API_VERSIONS].max;
+        int16_t max = peer_api(p, WIRE_API_VERSIONS)->max;
         peer_greet(p, max < 0 || max >= answer->version ? 0 : max);
         return;
     }
@@ -285,7 +292,7 @@ static void peer_greet(struct peer *p, int16_t version)
         .peer = p,
         .state = PEER_REQUEST_WAITING,
     };
-    p->apis[WIRE_API_VERSIONS] = (struct wire_versions){version, version};
+    *peer_api(p, WIRE_API_VERSIONS) = (struct wire_versions){version, version};
     list_init(&p->hello.link);
     list_append(&p->greeting, &p->hello.link);
     peer_schedule(p);

@@ -17,7 +17,6 @@ enum {
     PEER_BATCH_BYTES = 65536, /* of requests: from so many on they are sent */
     PEER_HEADER_BYTES = 128,  /* size and header of a request, with the client id */
     PEER_IOVECS = 64,
-    PEER_APIS_MAX = 128,              /* keys 0 .. 127 */
     PEER_GREETING_BYTES_MAX = 65536,  /* an answer to ApiVersions */
     PEER_GREETING_ARENA_MAX = 262144, /* and what is decoded of it */
 };
@@ -88,9 +87,9 @@ struct peer {
     struct peer_request hello;
     struct peer_flight *flights; /* requests_max, the oldest first */
     unsigned flight_count;
-    unsigned given_up;                        /* of these */
-    int32_t correlation_id;                   /* of the last request */
-    struct wire_versions apis[PEER_APIS_MAX]; /* what the peer speaks; min > max: not at all */
+    unsigned given_up;          /* of these */
+    int32_t correlation_id;     /* of the last request */
+    struct wire_versions *apis; /* of each of wire_apis, what the peer speaks; min > max: nothing */
 
     struct wire_writer out; /* a batch of requests, being sent */
     size_t out_sent;
@@ -120,6 +119,7 @@ void peer_flight_give_up(struct peer *p, unsigned i);
 void peer_disconnect(struct peer *p, int error);
 
 /* peer_connect.c */
+struct wire_versions *peer_api(const struct peer *p, int16_t key); /* NULL: not in our table */
 void peer_connect_start(struct peer *p); /* in DOWN: connects, or waits for the end of the pause */
 bool peer_pausing(const struct peer *p); /* the last round failed, and the next is not due */
 void peer_connect_done(struct io_op *op, int64_t result);

@@ -29,10 +29,9 @@ enum {
 /* The version in which `r` goes, or -1. */
 static int peer_version(const struct peer *p, const struct peer_request *r)
 {
-    if (r->key < 0 || r->key >= PEER_APIS_MAX) {
-        return -1;
-    }
-    int min = p->apis[r->key].min, max = p->apis[r->key].max;
+    const struct wire_versions *spoken = peer_api(p, r->key);
+    assert(spoken);
+    int min = spoken->min, max = spoken->max;
     max = max < r->version_max ? max : r->version_max;
     min = min > r->version_min ? min : r->version_min;
     return max >= min ? max : -1;

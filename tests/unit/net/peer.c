@@ -182,6 +182,31 @@ Test(peer, the_highest_common_version_is_used)
     peer_world_close(&w);
 }
 
+/* Whatever its key: what the table holds can be asked. */
+Test(peer, every_api_of_the_table_can_be_asked)
+{
+    struct peer_world w;
+    peer_world_open(&w, NULL, 21);
+    w.fakes[0].answers = true;
+    for (int k = 0; k < wire_api_count; k++) {
+        if (wire_apis[k].key != WIRE_API_VERSIONS) {
+            struct item *i = item_new(&w);
+            i->request.key = wire_apis[k].key;
+            i->request.version_min = wire_apis[k].versions.min;
+            i->request.version_max = wire_apis[k].versions.max;
+        }
+    }
+    items_submit(&w, 0, w.item_count);
+    peer_world_run(&w, SECOND_NS);
+    for (unsigned i = 0; i < w.item_count; i++) {
+        cr_assert_eq(w.items[i].done, 1);
+        cr_assert_eq(w.items[i].error, 0, "key %d: %s", w.items[i].request.key,
+                     error_name(w.items[i].error));
+        cr_assert_eq(w.items[i].version, w.items[i].request.version_max);
+    }
+    peer_world_close(&w);
+}
+
 /* What it speaks is learned anew with each connection: it may have been upgraded. */
 Test(peer, a_peer_that_does_not_know_the_api_may_learn_it)
 {
