@@ -11,7 +11,7 @@
  *     otherwise .......................................... WAIT, and say for whom
  *     what waiting cannot mend ........................... REFUSE, and say what contradicts what
  *
- * Invariants (asserted here; tests/unit/meta/founding.c has the histories)
+ * Invariants (asserted here; tests/unit/meta/founding.c has the histories, founding_run.c whole clusters)
  *   F1  Only the node with the lowest id among all that are listed founds, and it votes itself.
  *   F2  What a peer says counts when it has held: the same life of the peer (its incarnation) has said the
  *       same twice, the second time when it was asked after the first answer was here. So there is a moment
