@@ -68,6 +68,7 @@ enum kind {
     KIND_SUMS,
     KIND_PARTITION,
     KIND_VOTE,
+    KIND_VOTERS,
     KIND_LINES,
 };
 
@@ -99,6 +100,7 @@ static enum kind kind_of(const char *path, const uint8_t *head, size_t size)
         {"checkpoint-", "", "LCK1", KIND_CHECKPOINT},
         {"", ".checkpoint", "", KIND_BATCHES},
         {"partition", "", "LPT1", KIND_PARTITION},
+        {"voters", "", "LVS1", KIND_VOTERS},
         {"vote", "", "LVT1", KIND_VOTE},
         {"meta.properties", "", "vers", KIND_LINES},
         {"clean-shutdown", "", "vers", KIND_LINES},
@@ -147,6 +149,9 @@ static int dump_whole(struct dumping *d, enum kind kind)
         break;
     case KIND_VOTE:
         dump_vote(d, data);
+        break;
+    case KIND_VOTERS:
+        dump_voters(d, data);
         break;
     default:
         dump_lines(d, data);

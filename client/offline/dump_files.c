@@ -4,6 +4,7 @@
 #include "log/index.h"
 #include "log/mapped.h"
 #include "meta/identity.h"
+#include "meta/voters_file.h"
 #include "offline/dump_private.h"
 #include "wire/batch.h"
 
@@ -316,6 +317,28 @@ void dump_vote(struct dumping *d, struct bytes data)
         dump_id(d, "directory_id", v.directory_id);
         dump_bool(d, "founded", v.founded);
         dump_item(d, "vote");
+    }
+}
+
+void dump_voters(struct dumping *d, struct bytes data)
+{
+    struct voters_file f;
+    if (voters_file_decode(&f, data, d->o.memory)) {
+        show_wrong(d, "voters", "its checksum or form is wrong");
+        return;
+    }
+    dump_id(d, "cluster_id", f.cluster_id);
+    dump_id(d, "directory_id", f.directory_id);
+    dump_bool(d, "founded", f.founded);
+    dump_item(d, "voters");
+    for (uint32_t i = 0; i < f.voters.count; i++) {
+        const struct voter *v = &f.voters.list[i];
+        dump_number(d, "node", v->id.node);
+        dump_id(d, "directory_id", v->id.directory);
+        dump_text(d, "listener", v->name);
+        dump_text(d, "host", v->host);
+        dump_number(d, "port", v->port);
+        dump_item(d, "voter");
     }
 }
 

@@ -64,4 +64,5 @@ int dump_index(struct dumping *d, struct bytes data) MUST_CHECK;
 int dump_sums(struct dumping *d, struct bytes data) MUST_CHECK;
 void dump_partition(struct dumping *d, struct bytes data);
 void dump_vote(struct dumping *d, struct bytes data);
+void dump_voters(struct dumping *d, struct bytes data);
 void dump_lines(struct dumping *d, struct bytes data);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Who the directory is, and what it last voted for and snapshotted (docs/formats/meta-properties.md,
- * vote.md, snapshot.md). The metadata log itself is a root like any other. */
+ * voters.md, vote.md, snapshot.md). The metadata log itself is a root like any other. */
 #include "meta/identity.h"
 #include "meta/snapshot.h"
+#include "meta/voters_file.h"
 #include "offline/offline_private.h"
 
 #include <inttypes.h>
@@ -28,7 +29,7 @@ static int check_identity(struct offline *o, struct identity *identity, bool *kn
         return error;
     }
     if (!error) {
-        error = identity_decode(identity, data);
+        error = identity_decode_any(identity, data);
         memory_free(o->memory, (void *)data.data);
     }
     *known = error == 0;
@@ -36,8 +37,21 @@ static int check_identity(struct offline *o, struct identity *identity, bool *kn
         offline_tell(o, OFFLINE_DAMAGE, "meta/meta.properties", 0, advice_copy,
                      error == ERR_UNSUPPORTED_VERSION ? "it is of another version of leat"
                                                       : "its checksum or form is wrong");
+    } else if (uuid_is_zero(identity->cluster_id)) {
+        offline_tell(o, OFFLINE_NOTE, "meta/meta.properties", 0,
+                     "start leatd with its peers: there is no metadata yet",
+                     "the directory waits to found or to join a cluster");
     }
     return 0;
+}
+
+/* Whether a file is of this directory and cluster: the last step of founding and joining gives
+ * meta.properties the cluster that vote and voters have already. */
+static bool belongs(const struct identity *identity, struct uuid cluster_id,
+                    struct uuid directory_id)
+{
+    return uuid_equal(directory_id, identity->directory_id) &&
+           (uuid_is_zero(identity->cluster_id) || uuid_equal(cluster_id, identity->cluster_id));
 }
 
 static void check_slots(struct offline *o, struct bytes data, const struct identity *identity)
@@ -50,8 +64,7 @@ static void check_slots(struct offline *o, struct bytes data, const struct ident
                      "neither copy of the vote is valid");
         return;
     }
-    if (identity && (!uuid_equal(vote.cluster_id, identity->cluster_id) ||
-                     !uuid_equal(vote.directory_id, identity->directory_id))) {
+    if (identity && !belongs(identity, vote.cluster_id, vote.directory_id)) {
         offline_tell(o, OFFLINE_DAMAGE, "meta/vote", 0, advice_copy,
                      "it belongs to another directory than meta.properties says");
     }
@@ -82,6 +95,35 @@ static int check_vote(struct offline *o, const struct identity *identity)
     }
     check_slots(o, data, identity);
     memory_free(o->memory, (void *)data.data);
+    return 0;
+}
+
+/* Only a directory that waits depends on it: then it is the decision. Later the log may name the voters. */
+static int check_voters(struct offline *o, const struct identity *identity)
+{
+    struct voters_file file;
+    struct bytes data = {0};
+    int error = offline_load(o, &data, "meta/voters", VOTERS_FILE_MAX);
+    if (error && error != ERR_TOO_LARGE) {
+        return error == ERR_NOT_FOUND ? 0 : error;
+    }
+    if (!error) {
+        error = voters_file_decode(&file, data, o->memory);
+        memory_free(o->memory, (void *)data.data);
+    }
+    if (error == ERR_NO_MEMORY) {
+        return offline_fail(o, error, "no memory to read meta/voters");
+    }
+    bool foreign = !error && identity && !belongs(identity, file.cluster_id, file.directory_id);
+    if (!error && !foreign) {
+        return 0;
+    }
+    bool waits = identity && uuid_is_zero(identity->cluster_id);
+    offline_tell(o, waits ? OFFLINE_DAMAGE : OFFLINE_NOTE, "meta/voters", 0,
+                 waits ? "nothing else stands in the directory yet: start with an empty one"
+                       : "nothing, when the metadata log names the voters",
+                 error ? "its checksum or form is wrong"
+                       : "it belongs to another directory than meta.properties says");
     return 0;
 }
 
@@ -176,5 +218,6 @@ int offline_metadata(struct offline *o)
     bool known = false;
     int error = check_identity(o, &identity, &known);
     error = error ? error : check_vote(o, known ? &identity : NULL);
+    error = error ? error : check_voters(o, known ? &identity : NULL);
     return error ? error : check_snapshots(o, known ? &identity : NULL);
 }
