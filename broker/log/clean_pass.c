@@ -515,6 +515,14 @@ bool clean_pass_yield(struct log_set *set)
     return true;
 }
 
+void clean_pass_abandon(struct log *log)
+{
+    if (log->cleaning) {
+        log->cleaning->yielding = true;
+        clean_pass_hurry(log->set);
+    }
+}
+
 static void begun(struct io_op *op, int64_t result)
 {
     (void)result;

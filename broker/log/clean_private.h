@@ -34,7 +34,7 @@ struct cleaning {
     } ahead;
     int end_error; /* while the end waits for it */
     bool pausing;  /* op is the timer of the pace */
-    bool yielding; /* an append lacks the space that the new segment has */
+    bool yielding; /* an append lacks the space that the new segment has, or the log began anew */
     int64_t at;    /* the offset at which the next segment or group begins */
 
     bool copying;

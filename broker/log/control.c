@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Truncation, a new start, removal, retention, compaction: entries of the journal whose effect on
- * files waits.
+/* Truncation, a new start, a log that begins anew, removal, retention, compaction: entries of the journal
+ * whose effect on files waits.
  *
  *     log_control -> (TRUNCATE: find the batch, read the bytes kept of its block) -> entry gathered
  *        -> settled: done() -> a durable mark covers it (L7): files are cut, renamed, removed
@@ -11,6 +11,9 @@
  * or not (L2); it waits for the writes that it overtakes (L3). A REPLACE has its effect when it is
  * settled, and other controls of the log wait until then: what a reader no longer sees is gone for good,
  * and appends do not touch what it replaces.
+ *
+ * So has an ANEW, for which appends wait as well: until nothing of the log may come back, its old end is the
+ * durable one.
  *
  * A control of a `memory` log stands in both journals: a kill is replayed from the mapped one, where
  * it stands between the appends; after a power cut only checkpoint and durable journal are left.
@@ -56,6 +59,12 @@ static bool in_memory(const struct log *log)
     return log->config.durability == LOG_MEMORY;
 }
 
+/* Appends wait until it has taken effect, when it is settled. */
+static bool holds_appends(const struct log_control *c)
+{
+    return in_memory(c->priv.log) || c->kind == LOG_ANEW;
+}
+
 /* Gathers the entry and notes what is to follow its mark. */
 static void control_gather(struct log *log, struct log_control *c, struct entry *e,
                            const struct iovec *kept, unsigned kept_count, struct release *r)
@@ -64,11 +73,11 @@ static void control_gather(struct log *log, struct log_control *c, struct entry 
     e->topic_id = log->topic_id;
     e->partition = log->partition;
     e->memory = in_memory(log);
-    c->priv.due = e->memory || c->kind == LOG_REPLACE;
+    c->priv.due = e->memory || c->kind == LOG_REPLACE || c->kind == LOG_ANEW;
     c->priv.release = r;
     log->replacing += c->kind == LOG_REPLACE;
+    log->controls += holds_appends(c);
     if (e->memory) {
-        log->controls++;
         e->alone = !mapped_in_use(&set->mapped);
         c->priv.alone = e->alone;
         if (!e->alone) {
@@ -87,7 +96,7 @@ static void control_gather(struct log *log, struct log_control *c, struct entry 
     list_init(&r->link);
     list_append(&set->releases, &r->link);
     log->releases++;
-    log->holds += c->kind == LOG_TRUNCATE || c->kind == LOG_REMOVE;
+    log->holds += c->kind == LOG_TRUNCATE || c->kind == LOG_REMOVE || c->kind == LOG_ANEW;
 }
 
 static struct release *release_new(struct log_set *set)
@@ -141,6 +150,42 @@ static int control_start(struct log *log, struct log_control *c)
     }
     control_gather(log, c, &e, NULL, 0, r);
     return 1;
+}
+
+static struct entry anew_entry(const struct log_control *c)
+{
+    return (struct entry){.kind = ENTRY_ANEW, .offset = c->offset, .leader_epoch = c->leader_epoch};
+}
+
+static int control_anew(struct log *log, struct log_control *c)
+{
+    if (c->offset < 0 || (uint64_t)c->offset >= NUMBER_MAX || c->leader_epoch < -1) {
+        return ERR_OFFSET_OUT_OF_RANGE;
+    }
+    if (log_files_busy(log)) {
+        return 0; /* L3 */
+    }
+    struct release *r = control_room(log, 0) ? release_new(log->set) : NULL;
+    if (!r) {
+        return 0;
+    }
+    struct entry e = anew_entry(c);
+    if (log_mutant(log->set, LOG_MUTANT_ANEW_QUIET)) {
+        e = (struct entry){.kind = ENTRY_LOG_START}; /* says nothing */
+    }
+    control_gather(log, c, &e, NULL, 0, r);
+    return 1;
+}
+
+static void anew_effect(struct log_control *c)
+{
+    struct log *log = c->priv.log;
+    if (log_anew(log, c->offset, c->leader_epoch, &c->priv.release->doomed)) {
+        io_fatal(log->set->io, "log: no memory to begin %s-%d anew: raise limits.memory",
+                 log->topic, (int)log->partition);
+    }
+    checkpoint_recapture(log->set);
+    log_moved(log);
 }
 
 static int control_remove(struct log *log, struct log_control *c)
@@ -419,6 +464,9 @@ static void control_effect(struct log_control *c)
         log_replay_start(log, c->offset);
         checkpoint_recapture(set);
         log_moved(log);
+    } else if (c->kind == LOG_ANEW) {
+        e = anew_entry(c);
+        anew_effect(c);
     } else if (c->kind == LOG_REPLACE) {
         e = replacement_entry(c->priv.replacement, body);
         kept = (struct iovec){body, sizeof body};
@@ -435,7 +483,7 @@ static void control_effect(struct log_control *c)
         checkpoint_recapture(set); /* behind its entry, for it cannot be replayed twice */
         log->replacing--;
     }
-    log->controls -= in_memory(log);
+    log->controls -= holds_appends(c);
     if (t) {
         truncation_end(t, 0);
     }
@@ -544,12 +592,7 @@ int log_replay_truncate(struct log *log, const struct entry *e)
 int log_replay_remove(struct log *log)
 {
     struct log_set *set = log->set;
-    list_each (node, &log->segments) {
-        if (!io_op_idle(&container_of(node, struct segment, link)->write)) {
-            return 0;
-        }
-    }
-    if (log->space.stage != SPACE_IDLE) {
+    if (log_files_busy(log)) {
         return 0;
     }
     char path[IO_PATH_MAX];
@@ -582,6 +625,8 @@ static int control_try(struct log_control *c)
         return control_remove(log, c);
     case LOG_REPLACE:
         return control_replace(log, c);
+    case LOG_ANEW:
+        return control_anew(log, c);
     }
     return ERR_INVALID_ARGUMENT;
 }
@@ -674,7 +719,7 @@ static bool release_run(struct release *r)
     if (r->kind == LOG_START) {
         return log->removing || log_drop_below(log, r->offset);
     }
-    if (r->kind == LOG_TRUNCATE) {
+    if (r->kind == LOG_TRUNCATE || r->kind == LOG_ANEW) {
         bool gone = doomed_remove(&r->doomed);
         log->holds -= gone;
         return gone;
@@ -730,8 +775,9 @@ void log_release_marked(struct log_set *set)
             : set->journal.marked;
     list_each (node, &set->releases) {
         struct release *r = container_of(node, struct release, link);
-        bool early = r->kind == LOG_REPLACE && !list_empty(&r->doomed) &&
-                     log_mutant(set, LOG_MUTANT_REPLACE_EARLY);
+        bool early = !list_empty(&r->doomed) &&
+                     ((r->kind == LOG_REPLACE && log_mutant(set, LOG_MUTANT_REPLACE_EARLY)) ||
+                      (r->kind == LOG_ANEW && log_mutant(set, LOG_MUTANT_ANEW_EARLY)));
         if (r->sequence > mark && !early) {
             journal_mark(&set->journal);
             return;

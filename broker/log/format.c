@@ -98,7 +98,7 @@ int entry_decode(struct entry *out, struct reader *r)
     };
     memcpy(e.topic_id.bytes, at + 8, sizeof e.topic_id.bytes);
     e.body = reader_take(r, e.body_size);
-    if (!e.body || e.kind < ENTRY_APPEND || e.kind > ENTRY_REMOVE ||
+    if (!e.body || e.kind < ENTRY_APPEND || e.kind > ENTRY_ANEW ||
         (uint64_t)e.offset > NUMBER_MAX || (uint64_t)e.segment_base > NUMBER_MAX) {
         return ERR_MALFORMED;
     }

@@ -69,6 +69,7 @@ enum entry_kind {
     ENTRY_LOG_START = 4, /* nothing below `offset` is readable */
     ENTRY_REPLACE = 5, /* one segment stands for those up to `offset`; body: struct replace_body */
     ENTRY_REMOVE = 6,  /* nothing is left of the log */
+    ENTRY_ANEW = 7,    /* nothing is left in it; it begins at `offset` */
 };
 
 /* Entry:
@@ -82,7 +83,7 @@ enum entry_kind {
  *          6      2  reserved, zero
  *          8     16  topic id
  *         24      4  partition
- *         28      4  leader epoch
+ *         28      4  leader epoch; of ANEW that of what lies below, -1: none
  *         32      8  offset: of the body's batch, the new end, the new start, the end of what is replaced
  *         40      8  base offset of the segment
  *         48      4  position in the segment: of the batch, of the cut; the size of a new segment

@@ -132,6 +132,8 @@ enum log_mutant {
     LOG_MUTANT_TOMBSTONE_EARLY = 1 << 24,  /* tombstones go with the first pass that meets them */
     LOG_MUTANT_NO_EMPTY_BATCH = 1 << 25,   /* a producer's last batch goes with its records */
     LOG_MUTANT_GAPS_QUIET = 1 << 26,       /* a checkpoint does not say that a segment has gaps */
+    LOG_MUTANT_ANEW_QUIET = 1 << 28,       /* the entry of an ANEW does not say so (L7) */
+    LOG_MUTANT_ANEW_EARLY = 1 << 29,       /* the old files go before a mark covers the ANEW (L7) */
     LOG_MUTANT_ANY_ORDER = 1 << 27, /* a follower takes a batch wherever it says to belong (P3) */
 };
 
@@ -335,10 +337,16 @@ enum log_control_kind {
     LOG_START,    /* nothing below `offset` is readable: DeleteRecords, retention */
     LOG_REMOVE,   /* everything goes, also the files; the struct log is freed with done() */
     LOG_REPLACE,  /* of compaction alone: a new segment stands for older ones */
+    /* Everything goes, and the log begins anew: empty, start and end are `offset`, wherever they were, and
+     * so is the high watermark; producers are forgotten. For a follower whose leader's log begins behind
+     * its own end (P34), and for a snapshot. Takes effect with done(); appends wait until then. */
+    LOG_ANEW,
 };
 struct log_control {
     enum log_control_kind kind;
     int64_t offset;
+    int32_t
+        leader_epoch; /* of LOG_ANEW: of what lies below `offset`, as if it began there; -1: none */
     void (*done)(struct log_control *c, int error);
     struct {
         struct log_waiter waiter;

@@ -129,11 +129,12 @@ struct log {
     bool tidy;            /* nothing is in the directory that is not the log's */
     bool directory_known;
     bool missing; /* recovery: its directory is gone; only a REMOVE in the journal explains that */
-    unsigned holds;     /* unsettled or unmarked TRUNCATE and REMOVE: files are not touched (L7) */
-    unsigned controls;  /* truncations that look for their place: appends wait */
-    unsigned replacing; /* a REPLACE is gathered and not settled: other controls wait */
-    unsigned releases;  /* in set.releases */
-    unsigned searches;  /* for a time: they need the log */
+    unsigned
+        holds; /* unsettled or unmarked TRUNCATE, ANEW and REMOVE: files are not touched (L7) */
+    unsigned controls;         /* truncations that look for their place, an ANEW: appends wait */
+    unsigned replacing;        /* a REPLACE is gathered and not settled: other controls wait */
+    unsigned releases;         /* in set.releases */
+    unsigned searches;         /* for a time: they need the log */
     struct cleaning *cleaning; /* a pass of the cleaner over it */
     bool uncleanable;          /* the last one met what it must not touch */
     bool clean_asked;          /* log_clean() */
@@ -169,7 +170,7 @@ struct release {
     enum log_control_kind kind;
     int64_t offset; /* a new start: the log's own may be further, and not yet durable */
     struct log *log;
-    struct list doomed; /* segments that a truncation or a replacement took from the log */
+    struct list doomed; /* segments that a truncation, a replacement, an ANEW took from the log */
 };
 
 /* A directory on its way out: renamed to trash, then emptied in the background. */
@@ -433,6 +434,14 @@ bool log_release_frees(struct log_set *set);
 void log_releases_abandon(struct log_set *set);
 void log_control_pump(struct log_set *set);
 
+/* --- anew.c ----------------------------------------------------------------------------------- */
+/* Its segments go to `doomed`. 0, or ERR_NO_MEMORY when its epoch finds no room. */
+int log_anew(struct log *log, int64_t offset, int32_t epoch, struct list *doomed) MUST_CHECK;
+/* A write is in flight, or the file of a segment is being made. */
+bool log_files_busy(const struct log *log);
+/* 1 done, 0 wait for progress, or an error. */
+int log_replay_anew(struct log *log, const struct entry *e) MUST_CHECK;
+
 /* --- replace.c -------------------------------------------------------------------------------- */
 /* A durable segment that is to stand for a run of sealed ones. */
 struct replacement {
@@ -463,6 +472,8 @@ void cleaner_look(struct log_set *set);
 int clean_pass_begin(struct log *log, int64_t limit_offset, int64_t now_ms) MUST_CHECK;
 /* It does not pause any more for its pace: something waits for its end. */
 void clean_pass_hurry(struct log_set *set);
+/* What a pass over the log has seen of it is gone. */
+void clean_pass_abandon(struct log *log);
 /* An append lacks space: a pass gives back what it has taken. True: it has some. */
 bool clean_pass_yield(struct log_set *set);
 

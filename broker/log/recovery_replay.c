@@ -316,9 +316,9 @@ static bool memory_control_skipped(const struct recovery *r, const struct log *l
            (e->kind == ENTRY_TRUNCATE && e->offset >= log->end_offset);
 }
 
-static int replay_remove(struct recovery *r, struct log *log)
+/* Nobody needs what the log was any more: a directory of its name that cannot be read is out of the way. */
+static int give_up_wanted(struct recovery *r, const struct log *log)
 {
-    struct recovery_directory *d = directory_of(r, log->topic_id, log->partition);
     list_each (node, &r->directories) {
         struct recovery_directory *w = container_of(node, struct recovery_directory, link);
         int error = w->wanted && has_name_of(w, log) ? recovery_set_aside(r, w) : 0;
@@ -326,6 +326,22 @@ static int replay_remove(struct recovery *r, struct log *log)
             return error;
         }
         w->wanted = w->wanted && !has_name_of(w, log);
+    }
+    return 0;
+}
+
+static int replay_anew(struct recovery *r, struct log *log, const struct entry *e)
+{
+    int error = log->missing ? give_up_wanted(r, log) : 0;
+    return error ? error : log_replay_anew(log, e);
+}
+
+static int replay_remove(struct recovery *r, struct log *log)
+{
+    struct recovery_directory *d = directory_of(r, log->topic_id, log->partition);
+    int error = give_up_wanted(r, log);
+    if (error) {
+        return error;
     }
     int verdict = log_replay_remove(log);
     if (verdict == 1 && d) {
@@ -353,8 +369,8 @@ static int apply(struct recovery *r, const struct entry *e, enum log_durability 
         log->config.durability = durability;
         log->directory_known = has_directory(r, e->topic_id, e->partition);
     }
-    if (log->missing && e->kind != ENTRY_REMOVE) {
-        return 1; /* its REMOVE must follow, or it is damage after all */
+    if (log->missing && e->kind != ENTRY_REMOVE && e->kind != ENTRY_ANEW) {
+        return 1; /* its REMOVE or ANEW must follow, or it is damage after all */
     }
     switch (e->kind) {
     case ENTRY_APPEND:
@@ -371,6 +387,8 @@ static int apply(struct recovery *r, const struct entry *e, enum log_durability 
         return replay_remove(r, log);
     case ENTRY_REPLACE:
         return log_replay_replace(log, e);
+    case ENTRY_ANEW:
+        return replay_anew(r, log, e);
     }
     return ERR_DAMAGED;
 }

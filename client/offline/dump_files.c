@@ -23,7 +23,7 @@ static void show_wrong(struct dumping *d, const char *what, const char *why)
 static const char *kind_text(enum entry_kind kind)
 {
     static const char *const names[] = {"?",         "append",  "truncate", "epoch",
-                                        "log-start", "replace", "remove"};
+                                        "log-start", "replace", "remove",   "anew"};
     return (size_t)kind < array_size(names) ? names[kind] : names[0];
 }
 

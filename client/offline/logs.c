@@ -162,7 +162,7 @@ static int load_source(struct root *r, const struct root_source *s)
 static const char *kind_name(enum entry_kind kind)
 {
     static const char *const names[] = {"?",         "append",  "truncate", "epoch",
-                                        "log start", "replace", "remove"};
+                                        "log start", "replace", "remove",   "anew"};
     return (size_t)kind < array_size(names) ? names[kind] : names[0];
 }
 
@@ -324,6 +324,10 @@ static int apply(const struct fold *f, const struct entry *e)
         break;
     case ENTRY_REPLACE:
         apply_replace(f, log, e);
+        break;
+    case ENTRY_ANEW:
+        log->segment_count = 0;
+        log->start = log->end = e->offset;
         break;
     }
     return 0;

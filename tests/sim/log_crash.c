@@ -36,6 +36,8 @@ static const struct {
     {"replace-unlisted", LOG_MUTANT_REPLACE_UNLISTED},
     {"tombstone-early", LOG_MUTANT_TOMBSTONE_EARLY},
     {"no-empty-batch", LOG_MUTANT_NO_EMPTY_BATCH},
+    {"anew-quiet", LOG_MUTANT_ANEW_QUIET},
+    {"anew-early", LOG_MUTANT_ANEW_EARLY},
     {"gaps-quiet", LOG_MUTANT_GAPS_QUIET},
     {"any-order", LOG_MUTANT_ANY_ORDER},
 };
@@ -288,6 +290,7 @@ static void draw_options(struct walk *w, struct prng *random)
         [LOG_ACT_READ] = 60,    [LOG_ACT_CHECKPOINT] = 30, [LOG_ACT_RETAIN] = 20,
         [LOG_ACT_RETRY] = 40,   [LOG_ACT_WATERMARK] = 20,  [LOG_ACT_PAUSE] = 20,
         [LOG_ACT_COMPACT] = 40, [LOG_ACT_CLOSE] = 3,       [LOG_ACT_FOLLOW] = 150,
+        [LOG_ACT_ANEW] = 12,
     };
     for (unsigned i = 0; i < LOG_ACTIONS; i++) {
         w->weights[i] = scaled(random, weights[i]);
@@ -297,7 +300,7 @@ static void draw_options(struct walk *w, struct prng *random)
     w->segment_bytes = (uint64_t)16384 << prng_below(random, 4);
     if (w->options->plain) {
         w->segment_bytes = 1u << 30;
-        w->weights[LOG_ACT_REMOVE] = w->weights[LOG_ACT_RECREATE] = 0;
+        w->weights[LOG_ACT_REMOVE] = w->weights[LOG_ACT_RECREATE] = w->weights[LOG_ACT_ANEW] = 0;
         w->weights[LOG_ACT_RETAIN] = 0;
     }
     w->large = (uint32_t)prng_below(random, 400);
@@ -308,6 +311,7 @@ static void draw_options(struct walk *w, struct prng *random)
         w->weights[LOG_ACT_APPEND] += 300;
         w->weights[LOG_ACT_TRUNCATE] /= 4;
         w->weights[LOG_ACT_REMOVE] /= 4;
+        w->weights[LOG_ACT_ANEW] /= 4;
         w->weights[LOG_ACT_RECREATE] /= 4;
         w->segment_bytes = (uint64_t)4096 << prng_below(random, 3);
     }

@@ -18,6 +18,7 @@ enum log_action {
     LOG_ACT_START,
     LOG_ACT_REMOVE, /* and open again under the same id: a partition that moved away and back */
     LOG_ACT_RECREATE,
+    LOG_ACT_ANEW, /* the log begins anew, above its end or below */
     LOG_ACT_EPOCH,
     LOG_ACT_READ,
     LOG_ACT_CHECKPOINT,

@@ -54,7 +54,14 @@ struct walk {
 };
 
 struct driver;
-struct given_control;
+struct driven;
+
+struct given_control {
+    struct log_control control;
+    struct driven *l;
+    uint32_t incarnation, op;
+};
+
 struct given_follow;
 
 /* A log on its home shard. */
@@ -98,11 +105,15 @@ void act_follow(struct driver *d, struct driven *l);
 /* Something takes effect in the log: how many of the batches that were given last come after it. */
 unsigned follow_waiting(struct driven *l);
 
+/* log_compact.c */
+void act_compact(struct driver *d, struct driven *l);
+void driver_replaced(struct walk *w, struct uuid topic_id, const struct log_replaced *r);
+
 /* log_driver.c */
 struct batch_wish driver_wish(struct driver *d, const struct driven *l);
 void driver_violation(struct driven *l, const char *what, int error);
 bool driver_may_fail(const struct walk *w, int error); /* an append, with this */
-void driver_replaced(struct walk *w, struct uuid topic_id, const struct log_replaced *r);
+void driver_look(struct driven *l);  /* whether its last control has taken effect */
 void driver_begin(struct driver *d); /* the set is open: shows its logs, then acts */
 
 /* log_aside.c */

@@ -391,12 +391,6 @@ static void act_watermark(struct driver *d, struct driven *l)
 
 /* --- controls ---------------------------------------------------------------------------- */
 
-struct given_control {
-    struct log_control control;
-    struct driven *l;
-    uint32_t incarnation, op;
-};
-
 static void control_done(struct log_control *c, int error)
 {
     struct given_control *g = container_of(c, struct given_control, control);
@@ -433,7 +427,8 @@ static void give_control(struct driver *d, struct driven *l, enum log_control_ki
     g->l = l;
     g->incarnation = incarnation;
     g->op = op;
-    g->control = (struct log_control){.kind = kind, .offset = offset, .done = control_done};
+    g->control = (struct log_control){
+        .kind = kind, .offset = offset, .leader_epoch = -1, .done = control_done};
     l->pending = g;
     l->blocked = true;
     l->blocked_kind = kind;
@@ -442,7 +437,7 @@ static void give_control(struct driver *d, struct driven *l, enum log_control_ki
     log_control(l->log, &g->control);
 }
 
-static void look_whether_blocked(struct driven *l)
+void driver_look(struct driven *l)
 {
     if (!l->blocked || !l->log) {
         return;
@@ -452,6 +447,8 @@ static void look_whether_blocked(struct driven *l)
         l->blocked = s.end_offset != l->blocked_offset;
     } else if (l->blocked_kind == LOG_START) {
         l->blocked = s.start_offset != l->blocked_offset;
+    } else if (l->blocked_kind == LOG_ANEW) {
+        l->blocked = s.start_offset != l->blocked_offset || s.end_offset != l->blocked_offset;
     }
 }
 
@@ -484,6 +481,17 @@ static void act_start(struct driver *d, struct driven *l)
     }
     int64_t offset = (int64_t)prng_between(chance(d), (uint64_t)start + 1, (uint64_t)o->live.end);
     give_control(d, l, LOG_START, offset, d->w->incarnation[l->slot], oracle_start(o, offset));
+}
+
+static void act_anew(struct driver *d, struct driven *l)
+{
+    struct oracle_log *o = &d->w->logs[l->slot];
+    if (l->unappended == 0) {
+        uint64_t end = (uint64_t)o->live.end;
+        int64_t offset = (int64_t)(prng_chance(chance(d), 1, 3) ? prng_below(chance(d), end + 1)
+                                                                : end + prng_below(chance(d), 50));
+        give_control(d, l, LOG_ANEW, offset, d->w->incarnation[l->slot], oracle_anew(o, offset));
+    }
 }
 
 /* Removed and opened again at once, under the same id or as a new topic of the same name. */
@@ -597,48 +605,6 @@ static void act_read(struct driver *d, struct driven *l)
     check_read(r, answer == 1 ? 0 : answer);
 }
 
-/* A pass, over what the watermark lets it have. */
-static void act_compact(struct driver *d, struct driven *l)
-{
-    if (d->w->logs[l->slot].compact) {
-        if (prng_chance(chance(d), 3, 4)) {
-            log_raise_watermark(l->log, log_status(l->log).durable_offset);
-        }
-        struct log_config config = walk_config(d->w, l->slot);
-        log_configure(l->log, &config);
-        log_clean(l->log);
-    }
-}
-
-/* A REPLACE takes effect. A control that was given before it and waits for its turn follows it. */
-void driver_replaced(struct walk *w, struct uuid topic_id, const struct log_replaced *r)
-{
-    for (unsigned i = 0; i < WALK_SLOTS; i++) {
-        struct oracle_log *o = &w->logs[i];
-        if (!uuid_equal(o->topic_id, topic_id)) {
-            continue;
-        }
-        unsigned home = log_home(bytes_of_string(o->topic), o->partition, w->shards);
-        struct driven *l = &w->drivers[home]->logs[i];
-        look_whether_blocked(l);
-        bool waits = l->pending && l->pending->incarnation == w->incarnation[i] &&
-                     (l->blocked || l->removing);
-        struct oracle_range range = {.from = r->from_offset,
-                                     .to = r->to_offset,
-                                     .key_offset = r->key_offset,
-                                     .now_ms = r->now_ms,
-                                     .size = r->size_bytes};
-        oracle_replace(o, &range, waits ? 1 : follow_waiting(l));
-        if (waits) {
-            l->pending->op++;
-            l->blocked_op++;
-        }
-        w->stats->replaced++;
-        sim_story(w->st.sim, "%s: [%" PRId64 ", %" PRId64 ") is %u bytes now%s", o->topic,
-                  r->from_offset, r->to_offset, r->size_bytes, waits ? ", before a control" : "");
-    }
-}
-
 static void act_epoch(struct driver *d, struct driven *l)
 {
     if (l->unappended == 0) {
@@ -699,7 +665,7 @@ static void act(struct driver *d)
     if (!l->driver) {
         return; /* at home elsewhere */
     }
-    look_whether_blocked(l);
+    driver_look(l);
     if (!l->log) {
         act_open(d, l);
         return;
@@ -727,6 +693,9 @@ static void act(struct driver *d)
         break;
     case LOG_ACT_RECREATE:
         act_remove(d, l, true);
+        break;
+    case LOG_ACT_ANEW:
+        act_anew(d, l);
         break;
     case LOG_ACT_EPOCH:
         act_epoch(d, l);

@@ -132,6 +132,10 @@ static void state_apply(struct oracle_state *s, const struct oracle_op *op)
         s->start = s->end = 0;
         s->count = s->range_count = 0;
         break;
+    case ORACLE_ANEW:
+        s->start = s->end = op->offset;
+        s->count = s->range_count = 0;
+        break;
     case ORACLE_REPLACE:
         apply_replace(s, op);
         break;
@@ -192,6 +196,11 @@ uint32_t oracle_start(struct oracle_log *l, int64_t offset)
 uint32_t oracle_remove(struct oracle_log *l)
 {
     return op_add(l, (struct oracle_op){.kind = ORACLE_REMOVE});
+}
+
+uint32_t oracle_anew(struct oracle_log *l, int64_t offset)
+{
+    return op_add(l, (struct oracle_op){.kind = ORACLE_ANEW, .offset = offset});
 }
 
 static void live_again(struct oracle_log *l)

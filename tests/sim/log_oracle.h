@@ -62,6 +62,7 @@ enum oracle_op_kind {
     ORACLE_START,
     ORACLE_REMOVE,
     ORACLE_REPLACE,
+    ORACLE_ANEW,
 };
 
 struct oracle_op {
@@ -100,6 +101,7 @@ uint32_t oracle_append(struct oracle_log *l, struct oracle_item item);
 uint32_t oracle_truncate(struct oracle_log *l, int64_t offset);
 uint32_t oracle_start(struct oracle_log *l, int64_t offset);
 uint32_t oracle_remove(struct oracle_log *l);
+uint32_t oracle_anew(struct oracle_log *l, int64_t offset);
 
 /* Compaction has taken effect, in front of the last `behind` operations, which have not. */
 void oracle_replace(struct oracle_log *l, const struct oracle_range *range, uint32_t behind);

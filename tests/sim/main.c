@@ -33,6 +33,7 @@ static const char *const action_names[LOG_ACTIONS] = {
     [LOG_ACT_READ] = "read",       [LOG_ACT_CHECKPOINT] = "checkpoint", [LOG_ACT_RETAIN] = "retain",
     [LOG_ACT_RETRY] = "retry",     [LOG_ACT_WATERMARK] = "watermark",   [LOG_ACT_PAUSE] = "pause",
     [LOG_ACT_COMPACT] = "compact", [LOG_ACT_CLOSE] = "close",           [LOG_ACT_FOLLOW] = "follow",
+    [LOG_ACT_ANEW] = "anew",
 };
 
 static void print_stats(const struct log_crash_stats *s, double seconds)

@@ -19,7 +19,7 @@ for name in no-settled no-life truncate-quiet truncate-race unwaited-skip no-unf
     caught $name
 done
 caught no-admission --disk-full
-for name in gaps-quiet any-order; do
+for name in gaps-quiet any-order anew-quiet anew-early; do
     caught $name
 done
 for name in replace-unsynced replace-early replace-unlisted tombstone-early no-empty-batch; do

@@ -192,7 +192,7 @@ Test(format, impossible_entries_are_refused)
         e.kind = (enum entry_kind)kind;
         entry_header_encode(&e, data);
         struct reader r = reader_of(data, sizeof data);
-        int expected = kind >= ENTRY_APPEND && kind <= ENTRY_REMOVE ? 0 : ERR_MALFORMED;
+        int expected = kind >= ENTRY_APPEND && kind <= ENTRY_ANEW ? 0 : ERR_MALFORMED;
         cr_assert_eq(entry_decode(&back, &r), expected, "kind %u", kind);
     }
     e = sample_entry();

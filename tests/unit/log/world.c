@@ -496,11 +496,13 @@ static void control_run(void *argument)
     log_control(a->log, &a->control);
 }
 
-int world_control(struct world *w, unsigned slot, enum log_control_kind kind, int64_t offset)
+static int control_ask(struct world *w, unsigned slot, enum log_control_kind kind, int64_t offset,
+                       int32_t epoch)
 {
     struct asked *a = memory_alloc(&w->memory, sizeof *a);
     a->log = world_log(w, slot);
-    a->control = (struct log_control){.kind = kind, .offset = offset, .done = control_done};
+    a->control = (struct log_control){
+        .kind = kind, .offset = offset, .leader_epoch = epoch, .done = control_done};
     bool done = world_do(w, slot, control_run, a) && world_until(w, &a->done);
     int error = done ? a->error : ERR_CLOSED;
     if (error == 0 && kind == LOG_TRUNCATE) {
@@ -511,11 +513,24 @@ int world_control(struct world *w, unsigned slot, enum log_control_kind kind, in
         w->slots[slot].log = NULL;
         w->slots[slot].count = 0;
         w->slots[slot].start = 0;
+    } else if (error == 0 && kind == LOG_ANEW) {
+        w->slots[slot].count = 0;
+        w->slots[slot].start = offset;
     }
     if (done) {
         memory_free(&w->memory, a);
     }
     return error;
+}
+
+int world_control(struct world *w, unsigned slot, enum log_control_kind kind, int64_t offset)
+{
+    return control_ask(w, slot, kind, offset, -1);
+}
+
+int world_anew(struct world *w, unsigned slot, int64_t offset, int32_t epoch)
+{
+    return control_ask(w, slot, LOG_ANEW, offset, epoch);
 }
 
 static void time_found(struct log_find_time *f, int error)

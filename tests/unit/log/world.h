@@ -143,6 +143,8 @@ int world_follow(struct world *w, unsigned slot, struct log_follow *f);
 /* --- the rest ----------------------------------------------------------------------------- */
 
 int world_control(struct world *w, unsigned slot, enum log_control_kind kind, int64_t offset);
+/* LOG_ANEW; what was given is forgotten with it. */
+int world_anew(struct world *w, unsigned slot, int64_t offset, int32_t epoch);
 int world_find_time(struct world *w, unsigned slot, int64_t timestamp, int64_t *offset,
                     int64_t *found);
 

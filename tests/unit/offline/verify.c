@@ -166,3 +166,28 @@ Test(offline, other_gaps_are_damage)
         world_close(&w);
     }
 }
+
+/* --- a log that begins anew ------------------------------------------------------------------ */
+
+Test(offline, a_log_that_begins_anew_is_sound)
+{
+    struct world w;
+    world_open(&w, 42);
+    world_started(&w, 1);
+    follow(&w, 40, 0, 1);
+    world_stop(&w);
+    world_started(&w, 1);
+    cr_assert_eq(world_anew(&w, 0, 12, -1), 0);
+    world_kill(&w);
+    expect_sound(&w, "nothing behind it");
+    world_started(&w, 1);
+    follow(&w, 40, 20, 1);
+    cr_assert_eq(world_anew(&w, 0, 30, -1), 0);
+    follow(&w, 3, 30, 0);
+    world_kill(&w);
+    expect_sound(&w, "batches behind it");
+    world_started(&w, 1);
+    world_stop(&w);
+    expect_sound(&w, "checkpointed");
+    world_close(&w);
+}
