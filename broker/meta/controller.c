@@ -5,7 +5,8 @@
  * clients see; configurations are in controller_configs.c. */
 #include "meta/controller_private.h"
 
-#include "wire/wire.h"
+#include "meta/placement.h"
+#include "meta/records.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,35 +29,16 @@ int controller_emit(const struct controller *c, const struct meta_op *op,
 
 /* --- placement -------------------------------------------------------------------------------- */
 
-/* The replicas of new partitions: as the operation assigns them, or one after the other over the
- * brokers that are not fenced. */
+/* The replicas of new partitions: as the operation assigns them, or as placement.c chooses. */
 struct placement {
     const struct meta_op *op;
-    const struct image *image;
-    int32_t first, count; /* partition numbers */
+    const struct image_topic *topic; /* that grows; NULL: a new one */
+    struct uuid id;                  /* of the topic */
+    int32_t first, count;            /* partition numbers */
     int32_t factor;
+    struct memory *memory;
+    int32_t *chosen; /* `factor` for each partition; NULL: as assigned */
 };
-
-static uint32_t active_brokers(const struct image *image)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < image_broker_count(image); i++) {
-        count += image_broker_at(image, i)->fenced ? 0 : 1;
-    }
-    return count;
-}
-
-static int32_t active_broker(const struct image *image, uint32_t nth)
-{
-    for (uint32_t i = 0; i < image_broker_count(image); i++) {
-        const struct image_broker *b = image_broker_at(image, i);
-        if (!b->fenced && nth-- == 0) {
-            return b->id;
-        }
-    }
-    assert(!"nth < active_brokers()");
-    return -1;
-}
 
 static int check_assignment(struct meta_op *op, const struct image *image, int32_t index,
                             int32_t factor)
@@ -83,7 +65,7 @@ static int check_assignment(struct meta_op *op, const struct image *image, int32
                                      "such broker is registered.",
                                      (int)replicas[i]);
         }
-        any_active = any_active || !b->fenced;
+        any_active = any_active || (!b->fenced && !b->shutting_down);
         for (int32_t k = 0; k < i; k++) {
             if (replicas[k] == replicas[i]) {
                 return controller_refuse(op, ERR_INVALID_REPLICA_ASSIGNMENT,
@@ -113,25 +95,17 @@ static int check_assignments(struct meta_op *op, const struct image *image, int3
 
 static int check_factor(const struct controller *c, struct meta_op *op, int32_t factor)
 {
-    uint32_t brokers = active_brokers(c->image);
-    if (factor < 1) {
-        return controller_refuse(op, ERR_INVALID_REPLICATION_FACTOR,
-                                 "Replication factor must be larger than 0, or -1 for the "
-                                 "default.");
-    }
-    if (c->limits->replication_factor_max > 0 && factor > c->limits->replication_factor_max &&
-        brokers > 1) {
+    int32_t most = c->limits->replication_factor_max;
+    if (most > 0 && factor > most && image_broker_count(c->image) > 1) {
         return controller_refuse(op, ERR_INVALID_REPLICATION_FACTOR,
                                  "Replication factor %d: this release keeps one replica of a "
                                  "partition, on one of the brokers; copies of it are not made yet.",
                                  (int)factor);
     }
-    if ((uint32_t)factor > brokers || factor > NODE_LIST_MAX) {
+    if (factor < 1) {
         return controller_refuse(op, ERR_INVALID_REPLICATION_FACTOR,
-                                 "Unable to replicate the partition %d time(s): the target "
-                                 "replication factor of %d cannot be reached because only %u "
-                                 "broker(s) are registered.",
-                                 (int)factor, (int)factor, (unsigned)brokers);
+                                 "Replication factor must be larger than 0, or -1 for the "
+                                 "default.");
     }
     return 0;
 }
@@ -155,10 +129,104 @@ static int check_room(struct meta_op *op, const struct controller *c, int64_t ad
     return 0;
 }
 
+/* What the brokers have to do already. */
+struct load {
+    struct placement_broker *brokers; /* by id */
+    uint32_t count;
+    const struct image_topic *topic; /* that grows */
+};
+
+static struct placement_broker *load_of(const struct load *l, int32_t id)
+{
+    uint32_t low = 0, high = l->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (l->brokers[middle].id < id) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < l->count && l->brokers[low].id == id ? &l->brokers[low] : NULL;
+}
+
+static bool add_load(void *context, const struct image_topic *t)
+{
+    struct load *l = context;
+    for (int32_t i = 0; i < t->partition_count; i++) {
+        const struct image_partition *p = &t->partitions[i];
+        for (int32_t k = 0; k < p->replica_count; k++) {
+            struct placement_broker *b = load_of(l, p->replicas[k]);
+            if (b) {
+                b->leads += k == 0;
+                b->holds++;
+                b->topic_leads += k == 0 && t == l->topic;
+                b->topic_holds += t == l->topic;
+            }
+        }
+    }
+    return true;
+}
+
+/* Who is to lead is the first replica, whoever leads now. */
+static void measure_load(const struct controller *c, struct load *l)
+{
+    l->count = image_broker_count(c->image);
+    for (uint32_t i = 0; i < l->count; i++) {
+        const struct image_broker *b = image_broker_at(c->image, i);
+        l->brokers[i] = (struct placement_broker){
+            .id = b->id, .rack = b->rack, .fenced = b->fenced || b->shutting_down};
+    }
+    if (l->count > 1) {
+        image_each_topic(c->image, add_load, l);
+    }
+}
+
+/* Sets place->chosen unless the operation assigns; placement_end() frees it. */
+static int choose_replicas(const struct controller *c, struct meta_op *op, struct placement *place)
+{
+    if (op->assignments) {
+        return 0;
+    }
+    place->memory = image_memory(c->image);
+    uint32_t brokers = image_broker_count(c->image);
+    struct load l = {.topic = place->topic};
+    l.brokers = memory_alloc(place->memory, (brokers + 1) * sizeof *l.brokers);
+    place->chosen =
+        memory_alloc(place->memory, (size_t)place->count * (size_t)place->factor * sizeof(int32_t));
+    int error = l.brokers && place->chosen ? 0 : ERR_NO_MEMORY;
+    if (!error) {
+        measure_load(c, &l);
+        const struct placement_request q = {
+            .brokers = l.brokers,
+            .broker_count = l.count,
+            .partitions = place->count,
+            .factor = place->factor,
+            .seed =
+                get_be64(place->id.bytes) ^ get_be64(place->id.bytes + 8) ^ (uint64_t)place->first,
+        };
+        static_assert((int)PLACEMENT_WHY_SIZE <= (int)sizeof op->why, "a sentence fits");
+        error = placement_choose(&q, place->memory, place->chosen, op->why);
+    }
+    memory_free(place->memory, l.brokers);
+    return error;
+}
+
+static void placement_end(struct placement *place)
+{
+    if (place->chosen) {
+        memory_free(place->memory, place->chosen);
+        place->chosen = NULL;
+    }
+}
+
+/* In sync are those that are active; where directories are known they are recorded. */
 static int emit_partition(const struct controller *c, const struct meta_op *op, struct uuid id,
                           int32_t number, const int32_t *replicas, int32_t count)
 {
     int32_t isr[NODE_LIST_MAX];
+    struct uuid directories[NODE_LIST_MAX];
+    bool placed = false;
     struct partition_record r;
     partition_record_init(&r);
     r.partition_id = number;
@@ -168,41 +236,36 @@ static int emit_partition(const struct controller *c, const struct meta_op *op, 
     r.isr = isr;
     for (int32_t i = 0; i < count; i++) {
         const struct image_broker *b = image_broker_by_id(c->image, replicas[i]);
-        if (b && !b->fenced) {
+        assert(b);
+        if (!b->fenced && !b->shutting_down) {
             isr[r.isr_count++] = replicas[i];
         }
+        directories[i] = b->directory;
+        placed = placed || !uuid_is_zero(b->directory);
     }
     assert(r.isr_count > 0);
+    if (placed) {
+        r.directories = directories;
+        r.directories_count = count;
+    }
     r.leader = isr[0];
     r.leader_epoch = 0;
     r.partition_epoch = 0;
-    return controller_emit(c, op, &partition_record_message, 0, &r);
+    return controller_emit(c, op, &partition_record_message, partition_record_version(&r), &r);
 }
 
-static int emit_partitions(const struct controller *c, const struct meta_op *op, struct uuid id,
+static int emit_partitions(const struct controller *c, const struct meta_op *op,
                            const struct placement *place)
 {
-    uint32_t brokers = active_brokers(c->image);
-    for (int32_t i = 0; i < place->count; i++) {
-        int32_t chosen[NODE_LIST_MAX];
-        const int32_t *replicas = chosen;
-        int32_t count = place->factor;
-        if (op->assignments) {
-            replicas = op->assignments[i];
-            count = op->assignment_counts[i];
-        } else {
-            assert((uint32_t)count <= brokers);
-            for (int32_t k = 0; k < count; k++) {
-                uint32_t nth = ((uint32_t)(place->first + i) + (uint32_t)k) % brokers;
-                chosen[k] = active_broker(c->image, nth);
-            }
-        }
-        int error = emit_partition(c, op, id, place->first + i, replicas, count);
-        if (error) {
-            return error;
-        }
+    int error = 0;
+    for (int32_t i = 0; i < place->count && !error; i++) {
+        const int32_t *replicas = op->assignments
+                                      ? op->assignments[i]
+                                      : place->chosen + (size_t)i * (size_t)place->factor;
+        int32_t count = op->assignments ? op->assignment_counts[i] : place->factor;
+        error = emit_partition(c, op, place->id, place->first + i, replicas, count);
     }
-    return 0;
+    return error;
 }
 
 /* --- topics ----------------------------------------------------------------------------------- */
@@ -243,7 +306,7 @@ static int check_new_name(const struct controller *c, struct meta_op *op)
 /* Number of partitions and replicas of a new topic. */
 static int place_topic(const struct controller *c, struct meta_op *op, struct placement *place)
 {
-    *place = (struct placement){.op = op, .image = c->image};
+    *place = (struct placement){.op = op, .id = c->fresh_id};
     if (op->assignments) {
         if (op->replication_factor != -1 || op->partitions != -1) {
             return controller_refuse(op, ERR_INVALID_REQUEST,
@@ -267,12 +330,35 @@ static int place_topic(const struct controller *c, struct meta_op *op, struct pl
                                  "Number of partitions was set to an invalid non-positive value.");
     }
     int error = check_factor(c, op, place->factor);
-    return error ? error : check_room(op, c, place->count);
+    if (!error) {
+        error = check_room(op, c, place->count);
+    }
+    return error ? error : choose_replicas(c, op, place);
+}
+
+static int emit_topic(const struct controller *c, struct meta_op *op, const struct placement *place)
+{
+    struct topic_record r;
+    topic_record_init(&r);
+    r.name = wire_string_of(op->topic);
+    r.topic_id = place->id;
+    int error = controller_emit(c, op, &topic_record_message, 0, &r);
+    if (!error) {
+        error = controller_emit_new_configs(c, op);
+    }
+    if (!error) {
+        error = emit_partitions(c, op, place);
+    }
+    if (!error && !op->validate_only) {
+        op->topic_id = place->id;
+    }
+    return error;
 }
 
 static int create_topic(const struct controller *c, struct meta_op *op)
 {
-    struct placement place;
+    struct placement place = {.chosen = NULL};
+    assert(!uuid_is_zero(c->fresh_id));
     int error = check_new_name(c, op);
     if (!error) {
         error = controller_check_new_configs(op);
@@ -280,24 +366,10 @@ static int create_topic(const struct controller *c, struct meta_op *op)
     if (!error) {
         error = place_topic(c, op, &place);
     }
-    if (error) {
-        return error;
-    }
-    assert(!uuid_is_zero(c->fresh_id));
-    struct topic_record r;
-    topic_record_init(&r);
-    r.name = wire_string_of(op->topic);
-    r.topic_id = c->fresh_id;
-    error = controller_emit(c, op, &topic_record_message, 0, &r);
     if (!error) {
-        error = controller_emit_new_configs(c, op);
+        error = emit_topic(c, op, &place);
     }
-    if (!error) {
-        error = emit_partitions(c, op, c->fresh_id, &place);
-    }
-    if (!error && !op->validate_only) {
-        op->topic_id = c->fresh_id;
-    }
+    placement_end(&place);
     return error;
 }
 
@@ -347,10 +419,11 @@ static int create_partitions(const struct controller *c, struct meta_op *op)
     }
     struct placement place = {
         .op = op,
-        .image = c->image,
+        .topic = t,
+        .id = t->id,
         .first = t->partition_count,
         .count = op->partitions - t->partition_count,
-        .factor = t->partitions[0].replica_count,
+        .factor = t->partitions[0].replica_count - t->partitions[0].more->adding.count,
     };
     if (op->assignments && op->assignment_count != place.count) {
         return controller_refuse(op, ERR_INVALID_REPLICA_ASSIGNMENT,
@@ -363,7 +436,14 @@ static int create_partitions(const struct controller *c, struct meta_op *op)
     if (!error) {
         error = check_room(op, c, place.count);
     }
-    return error ? error : emit_partitions(c, op, t->id, &place);
+    if (!error) {
+        error = choose_replicas(c, op, &place);
+    }
+    if (!error) {
+        error = emit_partitions(c, op, &place);
+    }
+    placement_end(&place);
+    return error;
 }
 
 static int producer_ids(const struct controller *c, struct meta_op *op)
@@ -404,18 +484,6 @@ int controller_decide(const struct controller *c, struct meta_op *op)
         break;
     case META_PRODUCER_IDS:
         op->error = producer_ids(c, op);
-        break;
-    case META_REGISTER_BROKER:
-        op->error = controller_register_broker(c, op);
-        break;
-    case META_HEARTBEAT:
-        op->error = controller_heartbeat(c, op);
-        break;
-    case META_FENCE_BROKER:
-        op->error = controller_fence_broker(c, op);
-        break;
-    case META_SETTLE_BROKER:
-        op->error = controller_settle_broker(c, op);
         break;
     }
     assert(op->error <= 0);

@@ -20,13 +20,15 @@ struct controller_limits {
     int32_t num_partitions; /* for topics that name no number */
     int16_t default_replication_factor;
     int16_t replication_factor_max; /* 0: as many as there are brokers */
+    int32_t min_insync_replicas; /* of topics and clusters that set none; 0: 1 */
     int32_t topics_max, partitions_max;
     bool memory_by_default; /* default.durability: written into topics that do not choose */
-    int32_t min_isr;        /* min.insync.replicas of topics that do not say */
 };
 
 struct controller {
     const struct image *image;
+    /* With what this operation has emitted so far; NULL: an operation looks at nothing twice. */
+    const struct image *candidate;
     const struct controller_limits *limits;
     struct uuid fresh_id; /* for a topic to be created */
     int64_t next_offset;  /* of the first record emitted */

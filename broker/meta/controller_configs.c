@@ -2,6 +2,7 @@
 
 /* Configurations of topics and brokers: each change becomes the key's next value, or its deletion;
  * values are checked by the table of broker/config; what changes nothing makes no record. */
+#include "meta/cluster.h"
 #include "meta/controller_private.h"
 
 #include "config/config.h"
@@ -107,33 +108,43 @@ static int emit_config(const struct controller *c, const struct meta_op *op,
     return controller_emit(c, op, &config_record_message, 0, &r);
 }
 
-static int32_t broker_number(const struct controller *c, enum config_key key, int32_t otherwise)
+/* Also what follows from it: the eligible leaders of partitions go with the minimum, by the same
+ * batch (P27). A value for one node alone says nothing of partitions. */
+static int alter_config(const struct controller *c, struct meta_op *op, const struct target *target,
+                        const char *key, const char *value)
 {
-    const char *name = config_key_info(key)->name;
-    const int32_t nodes[] = {c->limits->node_id, -1};
-    int64_t number;
-    for (size_t i = 0; i < array_size(nodes); i++) {
-        const char *value = image_broker_config(c->image, nodes[i], name);
-        if (value && config_value_number(key, bytes_of_string(value), &number)) {
-            return (int32_t)number;
-        }
+    int error = emit_config(c, op, target, key, value);
+    bool partitions = target->topic || target->node == -1;
+    if (error || op->validate_only || !partitions ||
+        strcmp(key, config_key_info(CONFIG_MIN_INSYNC_REPLICAS)->name) != 0) {
+        return error;
     }
-    return otherwise;
+    struct cluster k;
+    cluster_init(&k, c, NULL, 0);
+    error = cluster_min_isr_changes(&k, target->topic, value);
+    if (!error && k.more) {
+        error =
+            controller_refuse(op, ERR_POLICY_VIOLATION,
+                              "%s of %s decides about more partitions with eligible leaders than "
+                              "one batch holds: change it topic by topic, or wait until they are "
+                              "in sync.",
+                              key, target->topic ? target->topic->name : "all topics");
+    }
+    return error;
 }
 
 int32_t controller_num_partitions(const struct controller *c)
 {
-    return broker_number(c, CONFIG_NUM_PARTITIONS, c->limits->num_partitions);
-}
-
-int32_t controller_min_isr(const struct controller *c, const struct image_topic *t)
-{
-    const char *value = image_topic_config(t, config_key_info(CONFIG_MIN_INSYNC_REPLICAS)->name);
+    const char *name = config_key_info(CONFIG_NUM_PARTITIONS)->name;
+    const int32_t nodes[] = {c->limits->node_id, -1};
     int64_t number;
-    if (value && config_value_number(CONFIG_MIN_INSYNC_REPLICAS, bytes_of_string(value), &number)) {
-        return (int32_t)number;
+    for (size_t i = 0; i < array_size(nodes); i++) {
+        const char *value = image_broker_config(c->image, nodes[i], name);
+        if (value && config_value_number(CONFIG_NUM_PARTITIONS, bytes_of_string(value), &number)) {
+            return (int32_t)number;
+        }
     }
-    return broker_number(c, CONFIG_MIN_INSYNC_REPLICAS, c->limits->min_isr);
+    return c->limits->num_partitions;
 }
 
 /* --- a new topic ------------------------------------------------------------------------------ */
@@ -300,7 +311,7 @@ static int change_key(const struct controller *c, struct meta_op *op, const stru
                                  "%s is fixed when a topic is created: make a new topic.",
                                  change->key);
     }
-    return emit_config(c, op, target, change->key, next);
+    return alter_config(c, op, target, change->key, next);
 }
 
 static bool names(const struct meta_op *op, uint32_t count, const char *key)
@@ -314,7 +325,7 @@ static bool names(const struct meta_op *op, uint32_t count, const char *key)
 }
 
 /* The legacy form: keys that are set and not named go, but for what is fixed. */
-static int delete_unnamed(const struct controller *c, const struct meta_op *op,
+static int delete_unnamed(const struct controller *c, struct meta_op *op,
                           const struct target *target)
 {
     const struct image_config *configs = NULL;
@@ -337,7 +348,7 @@ static int delete_unnamed(const struct controller *c, const struct meta_op *op,
         int key = target->topic ? topic_key_find(bytes_of_string(configs[i].key)) : -1;
         bool fixed = key >= 0 && (topic_key_info((enum topic_key)key)->flags & TOPIC_FIXED);
         if (!fixed && !names(op, op->change_count, configs[i].key)) {
-            error = emit_config(c, op, target, configs[i].key, NULL);
+            error = alter_config(c, op, target, configs[i].key, NULL);
         }
     }
     return error;

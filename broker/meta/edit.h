@@ -117,6 +117,8 @@ struct image_feature {
 const struct image_topic *image_topic_colliding(const struct image *image, struct bytes name);
 const struct image_broker *image_broker_by_id(const struct image *image, int32_t id);
 uint32_t image_feature_count(const struct image *image);
+/* Where the image lives: for what a decision needs for a moment. */
+struct memory *image_memory(const struct image *image);
 const struct image_feature *image_feature_at(const struct image *image, uint32_t index);
 int64_t image_next_producer_id(const struct image *image);
 struct bytes image_voters(const struct image *image); /* size 0: none yet */

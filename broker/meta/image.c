@@ -485,6 +485,24 @@ const struct image_topic *image_topic_at(const struct image *image, uint32_t ind
     return &tree_at(image->by_name, index)->view;
 }
 
+struct visit {
+    bool (*each)(void *context, const struct image_topic *topic);
+    void *context;
+};
+
+static bool visit_topic(void *context, const struct topic *t)
+{
+    const struct visit *v = context;
+    return v->each(v->context, &t->view);
+}
+
+void image_each_topic(const struct image *image,
+                      bool (*each)(void *context, const struct image_topic *topic), void *context)
+{
+    struct visit v = {each, context};
+    tree_each(image->by_name, visit_topic, &v);
+}
+
 uint32_t image_topic_from(const struct image *image, struct bytes name)
 {
     return tree_rank(image->by_name, TREE_BY_NAME, name);
@@ -554,6 +572,11 @@ int32_t image_controller(const struct image *image)
 int64_t image_offset(const struct image *image)
 {
     return image->offset;
+}
+
+struct memory *image_memory(const struct image *image)
+{
+    return image->home->memory;
 }
 
 uint32_t image_feature_count(const struct image *image)

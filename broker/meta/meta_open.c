@@ -498,7 +498,7 @@ static void set_options(struct meta *m, const struct meta_options *options)
         .topics_max = options->topics_max,
         .partitions_max = options->partitions_max,
         .memory_by_default = options->memory_by_default,
-        .min_isr = options->min_isr ? options->min_isr : 1,
+        .min_insync_replicas = options->min_isr,
     };
     assert(m->options.journal_file_bytes > 2 * META_BATCH_SLACK);
     proposal_init(&m->proposal, m->memory, m->options.journal_file_bytes - META_BATCH_SLACK);

@@ -62,6 +62,14 @@ struct tree_node *tree_find(const struct tree_node *root, enum tree_order order,
     return (struct tree_node *)n;
 }
 
+bool tree_each(const struct tree_node *root, bool (*each)(void *context, const struct topic *topic),
+               void *context)
+{
+    /* T2 bounds the depth. */
+    return !root || (tree_each(root->left, each, context) && each(context, root->topic) &&
+                     tree_each(root->right, each, context));
+}
+
 uint32_t tree_rank(const struct tree_node *root, enum tree_order order, struct bytes key)
 {
     uint32_t rank = 0;

@@ -50,6 +50,10 @@ uint32_t tree_rank(const struct tree_node *root, enum tree_order order, struct b
 /* index < root->size. */
 struct topic *tree_at(const struct tree_node *root, uint32_t index);
 
+/* Calls `each` for every topic in order until it returns false; whether it never did. */
+bool tree_each(const struct tree_node *root, bool (*each)(void *context, const struct topic *topic),
+               void *context);
+
 /* Calls `each` for every key whose topics differ, in order; subtrees that both share are passed
  * over.
  */

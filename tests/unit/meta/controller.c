@@ -246,19 +246,49 @@ Test(controller, default_durability_is_written_down)
     bench_close(&b);
 }
 
-Test(controller, placement_goes_around_the_brokers)
+Test(controller, placement_is_even)
 {
     struct bench b;
     bench_open(&b, 3);
     struct meta_op op = op_create("spread", 6);
     op.replication_factor = 2;
     cr_assert_eq(bench_run(&b, &op), 0, "%s", op.why);
+    struct meta_op more = {.kind = META_CREATE_PARTITIONS, .topic = "spread", .partitions = 9};
+    cr_assert_eq(bench_run(&b, &more), 0, "%s", more.why);
     const struct image_topic *t = image_topic_by_id(b.image, op.topic_id);
-    for (int i = 0; i < 6; i++) {
-        cr_expect_eq(t->partitions[i].leader, 1 + i % 3);
-        cr_expect_eq(t->partitions[i].replicas[0], 1 + i % 3);
-        cr_expect_eq(t->partitions[i].replicas[1], 1 + (i + 1) % 3);
-        cr_expect_eq(t->partitions[i].isr_count, 2);
+    int leads[4] = {0}, holds[4] = {0};
+    for (int i = 0; i < 9; i++) {
+        const struct image_partition *p = &t->partitions[i];
+        cr_assert_eq(p->leader, p->replicas[0]);
+        cr_assert_eq(p->replica_count, 2);
+        cr_assert_eq(p->isr_count, 2);
+        cr_assert_neq(p->replicas[0], p->replicas[1]);
+        leads[p->leader]++;
+        holds[p->replicas[0]]++;
+        holds[p->replicas[1]]++;
+    }
+    for (int id = 1; id <= 3; id++) {
+        cr_expect_eq(leads[id], 3);
+        cr_expect_eq(holds[id], 6);
+    }
+    bench_close(&b);
+}
+
+/* Topics of one partition: it is the load that spreads them. */
+Test(controller, small_topics_go_where_less_is)
+{
+    struct bench b;
+    int leads[4] = {0};
+    bench_open(&b, 3);
+    for (int i = 0; i < 30; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "t%d", i);
+        struct meta_op op = op_create(name, 1);
+        cr_assert_eq(bench_run(&b, &op), 0);
+        leads[image_topic_by_id(b.image, op.topic_id)->partitions[0].leader]++;
+    }
+    for (int id = 1; id <= 3; id++) {
+        cr_expect_eq(leads[id], 10);
     }
     bench_close(&b);
 }

@@ -130,20 +130,25 @@ static int emit(void *context, const struct wire_message *message, int version, 
     return proposal_emit(&b->proposal, message, version, body);
 }
 
-int bench_run(struct bench *b, struct meta_op *op)
+void bench_begin(struct bench *b, struct controller *c)
 {
     struct proposal *p = &b->proposal;
     cr_assert_eq(proposal_begin(p, b->image, b->next_offset, 1700000000000), 0);
     cr_assert_eq(proposal_open(p), 0);
-    struct controller c = {
+    *c = (struct controller){
         .image = p->image,
+        .candidate = p->candidate,
         .limits = &b->limits,
         .fresh_id = id_of(1000 + b->topics_made++),
         .next_offset = b->next_offset,
         .emit = emit,
         .context = b,
     };
-    int error = controller_decide(&c, op);
+}
+
+int bench_end(struct bench *b, int error)
+{
+    struct proposal *p = &b->proposal;
     if (error) {
         proposal_undo(p);
     } else {
@@ -163,6 +168,13 @@ int bench_run(struct bench *b, struct meta_op *op)
     b->image = next;
     proposal_drop(p);
     return error;
+}
+
+int bench_run(struct bench *b, struct meta_op *op)
+{
+    struct controller c;
+    bench_begin(b, &c);
+    return bench_end(b, controller_decide(&c, op));
 }
 
 struct meta_op op_create(const char *topic, int32_t partitions)

@@ -28,6 +28,10 @@ struct bench {
 void bench_open(struct bench *b, int brokers);
 void bench_close(struct bench *b);
 
+/* A decision with *c in between; then it is committed if it made records. */
+void bench_begin(struct bench *b, struct controller *c);
+int bench_end(struct bench *b, int error);
+
 /* Decides and commits; the operation's error. */
 int bench_run(struct bench *b, struct meta_op *op);
 

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Partitions: one, those of a broker, or all, each decided by isr.c and put as one record.
+ *
+ * Those of a broker are found by looking at all: 200,000 take a few milliseconds, for a partition is
+ * passed over by its list of replicas, and few lists are shared by many partitions. */
+#include "meta/cluster_private.h"
+
+#include "config/config.h"
+
+#include <stdio.h>
+
+/* --- rules of a topic ------------------------------------------------------------------------- */
+
+static int32_t configured_min_isr(const struct controller *c)
+{
+    return c->limits->min_insync_replicas > 0 ? c->limits->min_insync_replicas : 1;
+}
+
+static int32_t default_min_isr(const struct controller *c)
+{
+    int64_t number;
+    const char *value =
+        image_broker_config(c->image, -1, config_key_info(CONFIG_MIN_INSYNC_REPLICAS)->name);
+    bool set =
+        value && config_value_number(CONFIG_MIN_INSYNC_REPLICAS, bytes_of_string(value), &number);
+    return set ? (int32_t)number : configured_min_isr(c);
+}
+
+static bool own_min_isr(const struct image_topic *topic, int64_t *out)
+{
+    const char *value = image_topic_config(topic, topic_key_info(TOPIC_MIN_INSYNC_REPLICAS)->name);
+    return value && config_value_number(CONFIG_MIN_INSYNC_REPLICAS, bytes_of_string(value), out);
+}
+
+void cluster_rules_of(struct cluster *k, const struct image_topic *topic)
+{
+    int64_t number;
+    const char *unclean = image_topic_config(topic, "unclean.leader.election.enable");
+    k->rules.min_isr = own_min_isr(topic, &number) ? (int32_t)number : default_min_isr(k->c);
+    k->rules.unclean = unclean && strcmp(unclean, "true") == 0;
+    k->rules.mutant = k->mutant;
+}
+
+/* --- changes ---------------------------------------------------------------------------------- */
+
+/* More than the record takes. */
+static size_t size_of(const struct partition_change_record *r)
+{
+    int32_t lists[] = {r->isr_count,
+                       r->replicas_count,
+                       r->removing_replicas_count,
+                       r->adding_replicas_count,
+                       r->eligible_leader_replicas_count,
+                       r->last_known_elr_count,
+                       r->damaged_replicas_count};
+    size_t size = 64;
+    for (size_t i = 0; i < array_size(lists); i++) {
+        size += lists[i] < 0 ? 0 : 8 + 4 * (size_t)lists[i];
+    }
+    return size + (r->directories_count > 0 ? 16 * (size_t)r->directories_count : 0);
+}
+
+int cluster_put(struct cluster *k, struct uuid topic, int32_t partition,
+                const struct isr_state *before, const struct isr_state *after)
+{
+    struct partition_change_record r;
+    partition_change_record_init(&r);
+    if (!isr_change(before, after, &r)) {
+        return 0;
+    }
+    r.partition_id = partition;
+    r.topic_id = topic;
+    k->changed++;
+    k->unclean += after->unclean;
+    k->bytes += size_of(&r);
+    return cluster_emit(k, &partition_change_record_message, partition_change_record_version(&r),
+                        &r);
+}
+
+struct walk {
+    struct cluster *k;
+    int32_t broker;
+    bool (*concerns)(const struct cluster *k, const struct image_topic *topic,
+                     const struct image_partition *p);
+    cluster_decide_fn decide;
+    void *context;
+    int error;
+    bool stopped;
+};
+
+static bool holds(const struct image_partition *p, int32_t broker)
+{
+    for (int32_t i = 0; i < p->replica_count; i++) {
+        if (p->replicas[i] == broker) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool walk_topic(void *context, const struct image_topic *t)
+{
+    struct walk *w = context;
+    struct cluster *k = w->k;
+    bool ruled = false;
+    const int32_t *last = NULL;
+    bool last_holds = w->broker < 0;
+    for (int32_t i = 0; i < t->partition_count && !w->error; i++) {
+        const struct image_partition *p = &t->partitions[i];
+        if (w->broker >= 0 && p->replicas != last) {
+            last = p->replicas;
+            last_holds = holds(p, w->broker);
+        }
+        if (!last_holds || (w->concerns && !w->concerns(k, t, p))) {
+            continue;
+        }
+        if (k->bytes >= CLUSTER_BATCH_BYTES) {
+            k->more = true;
+            return false;
+        }
+        if (!ruled) {
+            cluster_rules_of(k, t);
+            ruled = true;
+        }
+        struct isr_state before, after;
+        isr_read(&before, p);
+        isr_read(&after, p);
+        w->error = w->decide(w->context, k, t, i, &after);
+        if (!w->error) {
+            w->error = cluster_put(k, t->id, i, &before, &after);
+        }
+    }
+    return !w->error;
+}
+
+int cluster_each(struct cluster *k, int32_t broker,
+                 bool (*concerns)(const struct cluster *k, const struct image_topic *topic,
+                                  const struct image_partition *p),
+                 cluster_decide_fn decide, void *context)
+{
+    struct walk w = {
+        .k = k, .broker = broker, .concerns = concerns, .decide = decide, .context = context};
+    image_each_topic(k->c->image, walk_topic, &w);
+    return w.error;
+}
+
+bool cluster_loses(const struct cluster *k, const struct image_topic *topic,
+                   const struct image_partition *p)
+{
+    for (int32_t i = 0; i < p->isr_count; i++) {
+        const struct isr_broker *b = isr_find_broker(&k->rules, p->isr[i]);
+        if (!b || b->fenced) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int cluster_settle(void *context, struct cluster *k, const struct image_topic *topic,
+                   int32_t partition, struct isr_state *s)
+{
+    return isr_settle(&k->rules, s);
+}
+
+/* --- one partition ---------------------------------------------------------------------------- */
+
+/* The image that holds what this operation has emitted too. */
+static const struct image *newest(const struct cluster *k)
+{
+    return k->c->candidate ? k->c->candidate : k->c->image;
+}
+
+static int find(struct cluster *k, const struct image_topic *t, int32_t partition, int unknown,
+                struct isr_state *s)
+{
+    if (!t || partition < 0 || partition >= t->partition_count) {
+        return cluster_refuse(k, t ? ERR_UNKNOWN_TOPIC_OR_PARTITION : unknown,
+                              t ? "There is no such partition." : "There is no such topic.");
+    }
+    cluster_rules_of(k, t);
+    isr_read(s, &t->partitions[partition]);
+    return 0;
+}
+
+int cluster_alter(struct cluster *k, struct uuid topic, int32_t partition,
+                  const struct isr_request *q, struct isr_state *after)
+{
+    struct isr_state before;
+    const struct image_topic *t = image_topic_by_id(newest(k), topic);
+    int error = find(k, t, partition, ERR_UNKNOWN_TOPIC_ID, &before);
+    if (error) {
+        return error;
+    }
+    *after = before;
+    error = isr_alter(&k->rules, after, q);
+    return error ? error : cluster_put(k, topic, partition, &before, after);
+}
+
+int cluster_elect(struct cluster *k, const char *topic, int32_t partition, bool unclean)
+{
+    struct isr_state before, after;
+    const struct image_topic *t = image_topic_by_name(newest(k), bytes_of_string(topic));
+    int error = find(k, t, partition, ERR_UNKNOWN_TOPIC_OR_PARTITION, &before);
+    if (error) {
+        return error;
+    }
+    struct uuid id = t->id;
+    after = before;
+    error = unclean ? isr_elect_unclean(&k->rules, &after) : isr_elect_preferred(&k->rules, &after);
+    switch (error) {
+    case 0:
+        return cluster_put(k, id, partition, &before, &after);
+    case ERR_ELECTION_NOT_NEEDED:
+        return cluster_refuse(k, error, "Leader election not needed for topic partition.");
+    case ERR_PREFERRED_LEADER_NOT_AVAILABLE:
+        return cluster_refuse(k, error,
+                              "The preferred leader, broker %d, is not in sync or not "
+                              "available.",
+                              (int)before.replicas.ids[0]);
+    case ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE:
+        return cluster_refuse(k, error, "None of the %d replicas is alive and undamaged.",
+                              (int)before.replicas.count);
+    default:
+        return error;
+    }
+}
+
+/* The directories of brokers, in the order of `ids`. False: none is known. */
+static bool directories_of(const struct cluster *k, const int32_t *ids, int32_t count,
+                           struct uuid *out)
+{
+    bool any = false;
+    for (int32_t i = 0; i < count; i++) {
+        const struct image_broker *b = image_broker_by_id(k->c->image, ids[i]);
+        out[i] = b ? b->directory : (struct uuid){{0}};
+        any = any || !uuid_is_zero(out[i]);
+    }
+    return any;
+}
+
+static int check_target(struct cluster *k, const struct isr_state *s, const int32_t *replicas,
+                        int32_t count, bool may_change_factor)
+{
+    int32_t settled = s->replicas.count - s->adding.count;
+    if (count < 1 || count > ISR_REPLICAS_MAX) {
+        return cluster_refuse(k, ERR_INVALID_REPLICA_ASSIGNMENT,
+                              "The manual partition assignment names %d replicas, not 1 to %d.",
+                              (int)count, (int)ISR_REPLICAS_MAX);
+    }
+    for (int32_t i = 0; i < count; i++) {
+        if (!isr_find_broker(&k->rules, replicas[i])) {
+            return cluster_refuse(k, ERR_INVALID_REPLICA_ASSIGNMENT,
+                                  "The manual partition assignment includes broker %d, but no such "
+                                  "broker is registered.",
+                                  (int)replicas[i]);
+        }
+    }
+    if (!may_change_factor && count != settled) {
+        return cluster_refuse(k, ERR_INVALID_REPLICATION_FACTOR,
+                              "The replication factor would change from %d to %d, and the request "
+                              "forbids that.",
+                              (int)settled, (int)count);
+    }
+    return 0;
+}
+
+static int refuse_target(struct cluster *k, int error, bool cancel)
+{
+    switch (error) {
+    case ERR_NO_REASSIGNMENT_IN_PROGRESS:
+        return cluster_refuse(k, error, "No partition reassignment is in progress.");
+    case ERR_INVALID_REPLICA_ASSIGNMENT:
+        return cluster_refuse(k, error,
+                              cancel
+                                  ? "Too few of the replicas from before are in sync: the "
+                                    "reassignment cannot be called off."
+                                  : "The manual partition assignment includes a broker more than "
+                                    "once, or more replicas than can be in motion.");
+    default:
+        return error;
+    }
+}
+
+int cluster_reassign(struct cluster *k, const char *topic, int32_t partition,
+                     const int32_t *replicas, int32_t count, bool may_change_factor)
+{
+    struct isr_state before, after;
+    struct uuid directories[ISR_REPLICAS_MAX];
+    const struct image_topic *t = image_topic_by_name(newest(k), bytes_of_string(topic));
+    int error = find(k, t, partition, ERR_UNKNOWN_TOPIC_OR_PARTITION, &before);
+    if (!error && replicas) {
+        error = check_target(k, &before, replicas, count, may_change_factor);
+    }
+    if (error) {
+        return error;
+    }
+    struct uuid id = t->id;
+    after = before;
+    if (replicas) {
+        bool known = directories_of(k, replicas, count, directories);
+        error = isr_reassign(&k->rules, &after, replicas, count, known ? directories : NULL);
+    } else {
+        error = isr_cancel(&k->rules, &after);
+    }
+    return error ? refuse_target(k, error, !replicas)
+                 : cluster_put(k, id, partition, &before, &after);
+}
+
+int cluster_report(struct cluster *k, int32_t broker, struct uuid topic, int32_t partition,
+                   enum cluster_report report)
+{
+    struct isr_state before, after;
+    const struct image_topic *t = image_topic_by_id(newest(k), topic);
+    int error = find(k, t, partition, ERR_UNKNOWN_TOPIC_ID, &before);
+    if (error) {
+        return error;
+    }
+    after = before;
+    error = report == CLUSTER_REPAIRED
+                ? isr_repaired(&k->rules, &after, broker)
+                : isr_lost(&k->rules, &after, broker, report == CLUSTER_DAMAGED);
+    return error ? error : cluster_put(k, topic, partition, &before, &after);
+}
+
+/* --- all of them ------------------------------------------------------------------------------ */
+
+struct listing {
+    void (*each)(void *context, const struct image_topic *topic, int32_t partition);
+    void *context;
+};
+
+static bool list_topic(void *context, const struct image_topic *t)
+{
+    const struct listing *l = context;
+    for (int32_t i = 0; i < t->partition_count; i++) {
+        const struct image_more *m = t->partitions[i].more;
+        if (m->adding.count + m->removing.count > 0) {
+            l->each(l->context, t, i);
+        }
+    }
+    return true;
+}
+
+void cluster_reassignments(const struct image *image,
+                           void (*each)(void *context, const struct image_topic *topic,
+                                        int32_t partition),
+                           void *context)
+{
+    struct listing l = {each, context};
+    image_each_topic(image, list_topic, &l);
+}
+
+static bool may_lead_again(const struct cluster *k, const struct image_topic *topic,
+                           const struct image_partition *p)
+{
+    (void)topic;
+    if (p->leader < 0 || p->leader == p->replicas[0] || k->changed >= CLUSTER_BALANCE_MAX) {
+        return false;
+    }
+    const struct isr_broker *b = isr_find_broker(&k->rules, p->replicas[0]);
+    bool in_sync = false;
+    for (int32_t i = 0; i < p->isr_count; i++) {
+        in_sync = in_sync || p->isr[i] == p->replicas[0];
+    }
+    return b && !b->fenced && !b->shutting_down && in_sync;
+}
+
+static int lead_again(void *context, struct cluster *k, const struct image_topic *topic,
+                      int32_t partition, struct isr_state *s)
+{
+    return isr_elect_preferred(&k->rules, s);
+}
+
+int cluster_balance(struct cluster *k)
+{
+    int error = cluster_each(k, -1, may_lead_again, lead_again, NULL);
+    k->more = k->more || k->changed >= CLUSTER_BALANCE_MAX;
+    return error;
+}
+
+/* How many partitions of the topic each broker of k->brokers holds. */
+struct growth {
+    const struct image_topic *topic;
+    uint32_t holds[IMAGE_BROKERS_MAX];
+    int32_t factor;
+};
+
+static const char *rack_of(const struct cluster *k, int32_t id)
+{
+    const struct image_broker *b = image_broker_by_id(k->c->image, id);
+    return b && b->rack ? b->rack : "";
+}
+
+/* The active broker that is to hold the partition too: of another rack if there is one, and then
+ * the one that holds least of the topic. */
+static struct isr_broker *next_holder(struct cluster *k, struct growth *g,
+                                      const struct isr_set *replicas)
+{
+    struct isr_broker *best = NULL;
+    uint32_t best_holds = 0;
+    bool best_crowded = false;
+    for (uint32_t i = 0; i < k->rules.broker_count; i++) {
+        struct isr_broker *b = &k->brokers[i];
+        bool crowded = false;
+        if (b->fenced || b->shutting_down || isr_has(replicas, b->id)) {
+            continue;
+        }
+        for (int32_t n = 0; n < replicas->count; n++) {
+            crowded = crowded || strcmp(rack_of(k, b->id), rack_of(k, replicas->ids[n])) == 0;
+        }
+        if (!best || crowded < best_crowded ||
+            (crowded == best_crowded && g->holds[i] < best_holds)) {
+            best = b;
+            best_holds = g->holds[i];
+            best_crowded = crowded;
+        }
+    }
+    return best;
+}
+
+static void count_holds(struct cluster *k, struct growth *g, const struct image_topic *t)
+{
+    g->topic = t;
+    memset(g->holds, 0, sizeof g->holds);
+    for (int32_t i = 0; i < t->partition_count; i++) {
+        for (int32_t n = 0; n < t->partitions[i].replica_count; n++) {
+            const struct isr_broker *b = cluster_broker(k, t->partitions[i].replicas[n]);
+            if (b) {
+                g->holds[b - k->brokers]++;
+            }
+        }
+    }
+}
+
+static int grow(void *context, struct cluster *k, const struct image_topic *topic,
+                int32_t partition, struct isr_state *s)
+{
+    struct growth *g = context;
+    struct uuid directories[ISR_REPLICAS_MAX];
+    struct isr_set target = s->replicas;
+    if (g->topic != topic) {
+        count_holds(k, g, topic);
+    }
+    while (target.count < g->factor) {
+        struct isr_broker *b = next_holder(k, g, &target);
+        if (!b) {
+            break;
+        }
+        g->holds[b - k->brokers]++;
+        target.ids[target.count++] = b->id;
+    }
+    bool known = directories_of(k, target.ids, target.count, directories);
+    return isr_reassign(&k->rules, s, target.ids, target.count, known ? directories : NULL);
+}
+
+static bool may_grow(const struct cluster *k, const struct image_topic *topic,
+                     const struct image_partition *p)
+{
+    return topic->internal && p->replica_count < CLUSTER_GROWN_FACTOR &&
+           p->more->adding.count + p->more->removing.count == 0;
+}
+
+int cluster_grow(struct cluster *k)
+{
+    struct growth g = {.factor = 0};
+    for (uint32_t i = 0; i < k->rules.broker_count; i++) {
+        g.factor += !k->brokers[i].fenced && !k->brokers[i].shutting_down;
+    }
+    if (g.factor > CLUSTER_GROWN_FACTOR) {
+        g.factor = CLUSTER_GROWN_FACTOR;
+    }
+    return cluster_each(k, -1, may_grow, grow, &g);
+}
+
+struct configured {
+    const struct image_topic *topic; /* NULL: all that have no value of their own */
+    int32_t value;
+};
+
+static bool has_elr(const struct cluster *k, const struct image_topic *topic,
+                    const struct image_partition *p)
+{
+    const struct image_more *m = p->more;
+    return m->elr.count + m->last_known_elr.count + m->adding.count + m->removing.count > 0;
+}
+
+static int follow_min_isr(void *context, struct cluster *k, const struct image_topic *topic,
+                          int32_t partition, struct isr_state *s)
+{
+    const struct configured *c = context;
+    int64_t own;
+    if (c->topic ? c->topic != topic : own_min_isr(topic, &own)) {
+        return 0;
+    }
+    k->rules.min_isr = c->value;
+    return isr_settle(&k->rules, s);
+}
+
+int cluster_min_isr_changes(struct cluster *k, const struct image_topic *topic, const char *value)
+{
+    struct configured c = {topic, topic ? default_min_isr(k->c) : configured_min_isr(k->c)};
+    int64_t number;
+    if (value && config_value_number(CONFIG_MIN_INSYNC_REPLICAS, bytes_of_string(value), &number)) {
+        c.value = (int32_t)number;
+    }
+    if (cluster_mutated(k, CLUSTER_MUTANT_CONFIG_ALONE)) {
+        return 0;
+    }
+    if (!topic) {
+        return cluster_each(k, -1, has_elr, follow_min_isr, &c);
+    }
+    struct walk w = {
+        .k = k, .broker = -1, .concerns = has_elr, .decide = follow_min_isr, .context = &c};
+    walk_topic(&w, topic);
+    return w.error;
+}
