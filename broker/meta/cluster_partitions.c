@@ -2,8 +2,8 @@
 
 /* Partitions: one, those of a broker, or all, each decided by isr.c and put as one record.
  *
- * Those of a broker are found by looking at all: 200,000 take a few milliseconds, for a partition is
- * passed over by its list of replicas, and few lists are shared by many partitions. */
+ * Those of a broker are found by its bit, which leads to its topics (tree.h, T4); there a partition is
+ * passed over by its list of replicas, of which few are shared by many partitions. */
 #include "meta/cluster_private.h"
 
 #include "config/config.h"
@@ -141,7 +141,7 @@ int cluster_each(struct cluster *k, int32_t broker,
 {
     struct walk w = {
         .k = k, .broker = broker, .concerns = concerns, .decide = decide, .context = context};
-    image_each_topic(k->c->image, walk_topic, &w);
+    image_each_topic(k->c->image, broker, walk_topic, &w);
     return w.error;
 }
 
@@ -348,7 +348,7 @@ void cluster_reassignments(const struct image *image,
                            void *context)
 {
     struct listing l = {each, context};
-    image_each_topic(image, list_topic, &l);
+    image_each_topic(image, -1, list_topic, &l);
 }
 
 static bool may_lead_again(const struct cluster *k, const struct image_topic *topic,

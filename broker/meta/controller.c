@@ -178,7 +178,7 @@ static void measure_load(const struct controller *c, struct load *l)
             .id = b->id, .rack = b->rack, .fenced = b->fenced || b->shutting_down};
     }
     if (l->count > 1) {
-        image_each_topic(c->image, add_load, l);
+        image_each_topic(c->image, -1, add_load, l);
     }
 }
 

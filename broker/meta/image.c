@@ -496,11 +496,11 @@ static bool visit_topic(void *context, const struct topic *t)
     return v->each(v->context, &t->view);
 }
 
-void image_each_topic(const struct image *image,
+void image_each_topic(const struct image *image, int32_t broker,
                       bool (*each)(void *context, const struct image_topic *topic), void *context)
 {
     struct visit v = {each, context};
-    tree_each(image->by_name, visit_topic, &v);
+    tree_each(image->by_name, broker < 0 ? UINT64_MAX : holder_bit(broker), visit_topic, &v);
 }
 
 uint32_t image_topic_from(const struct image *image, struct bytes name)

@@ -83,9 +83,10 @@ const struct image_topic *image_topic_by_id(const struct image *image, struct uu
 /* Topics sorted by name; index < image_topic_count(). */
 uint32_t image_topic_count(const struct image *image);
 const struct image_topic *image_topic_at(const struct image *image, uint32_t index);
-/* Calls `each` for every topic in the order of names until it returns false: cheaper than by
- * index. */
-void image_each_topic(const struct image *image,
+/* Calls `each` in the order of names, until it returns false, for every topic of which `broker` may
+ * hold a partition: for all that it does, and some others. broker -1: for every one that has
+ * partitions. */
+void image_each_topic(const struct image *image, int32_t broker,
                       bool (*each)(void *context, const struct image_topic *topic), void *context);
 /* The index of the first topic whose name is >= `name`: for paging. */
 uint32_t image_topic_from(const struct image *image, struct bytes name);

@@ -47,6 +47,19 @@ static int share_partition(struct image_home *home, const struct image_partition
     return 0;
 }
 
+/* Where the brokers of a partition are looked for. `t` is the draft's own. */
+static void add_holders(struct image *draft, struct topic *t, const struct image_partition *p)
+{
+    uint64_t holders = 0;
+    for (int32_t i = 0; i < p->replica_count; i++) {
+        holders |= holder_bit(p->replicas[i]);
+    }
+    if (holders & ~t->holders) {
+        t->holders |= holders;
+        tree_add_holders(draft->by_name, TREE_BY_NAME, bytes_of_string(t->name), holders);
+    }
+}
+
 int image_add_partition(struct image *draft, struct uuid id, int32_t partition,
                         const struct image_partition_spec *spec)
 {
@@ -88,6 +101,7 @@ int image_add_partition(struct image *draft, struct uuid id, int32_t partition,
     t->partitions[partition] = next;
     t->view.partition_count = partition + 1;
     draft->partitions++;
+    add_holders(draft, t, &next);
     return 0;
 }
 
@@ -166,5 +180,6 @@ int image_change_partition(struct image *draft, struct uuid id, int32_t partitio
     }
     partition_release(&t->partitions[partition]);
     t->partitions[partition] = next;
+    add_holders(draft, t, &next);
     return 0;
 }

@@ -361,6 +361,7 @@ struct topic *topic_copy(const struct topic *t)
     for (int32_t i = 0; i < count; i++) {
         partition_take(&copy->partitions[i]);
     }
+    copy->holders = t->holders;
     copy->configs = config_set_take(t->configs);
     copy->view = t->view;
     copy->view.name = copy->name;

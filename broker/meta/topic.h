@@ -75,10 +75,17 @@ struct topic {
     uint32_t references;
     int32_t capacity; /* of partitions */
     struct memory *memory;
+    uint64_t holders; /* a bit for each broker that has, or once had, a partition: holder_bit() */
     struct image_partition *partitions; /* their lists of nodes are counted */
     struct config_set *configs;
     char name[];
 };
+
+/* Brokers whose ids differ by 64 share a bit: it tells where to look, not what is there. */
+static inline uint64_t holder_bit(int32_t id)
+{
+    return (uint64_t)1 << ((uint32_t)id & 63);
+}
 
 /* Without partitions, one reference. NULL: out of memory. */
 struct topic *topic_new(struct memory *m, struct bytes name, struct uuid id) MUST_CHECK;

@@ -15,6 +15,11 @@ static uint32_t size_of(const struct tree_node *n)
     return n ? n->size : 0;
 }
 
+static uint64_t holders_of(const struct tree_node *n)
+{
+    return n ? n->holders : 0;
+}
+
 static uint32_t weight(const struct tree_node *n)
 {
     return size_of(n) + 1;
@@ -62,12 +67,29 @@ struct tree_node *tree_find(const struct tree_node *root, enum tree_order order,
     return (struct tree_node *)n;
 }
 
-bool tree_each(const struct tree_node *root, bool (*each)(void *context, const struct topic *topic),
-               void *context)
+bool tree_each(const struct tree_node *root, uint64_t holders,
+               bool (*each)(void *context, const struct topic *topic), void *context)
 {
+    if (!root || !(root->holders & holders)) {
+        return true;
+    }
     /* T2 bounds the depth. */
-    return !root || (tree_each(root->left, each, context) && each(context, root->topic) &&
-                     tree_each(root->right, each, context));
+    return tree_each(root->left, holders, each, context) &&
+           (!(root->topic->holders & holders) || each(context, root->topic)) &&
+           tree_each(root->right, holders, each, context);
+}
+
+void tree_add_holders(struct tree_node *root, enum tree_order order, struct bytes key,
+                      uint64_t holders)
+{
+    struct tree_node *n = root;
+    int side = 1;
+    while (side != 0) {
+        assert(n && n->references == 1);
+        n->holders |= holders;
+        side = tree_compare(order, key, n->topic);
+        n = side < 0 ? n->left : n->right;
+    }
 }
 
 uint32_t tree_rank(const struct tree_node *root, enum tree_order order, struct bytes key)
@@ -204,6 +226,7 @@ static struct tree_node *own(struct pool *nodes, struct tree_node *n)
     copy->right = tree_take(n->right);
     copy->topic = topic_take(n->topic);
     copy->size = n->size;
+    copy->holders = n->holders;
     n->references--;
     return copy;
 }
@@ -211,6 +234,7 @@ static struct tree_node *own(struct pool *nodes, struct tree_node *n)
 static struct tree_node *resized(struct tree_node *n)
 {
     n->size = size_of(n->left) + size_of(n->right) + 1;
+    n->holders = n->topic->holders | holders_of(n->left) | holders_of(n->right);
     return n;
 }
 
@@ -265,7 +289,7 @@ struct tree_node *tree_put(struct pool *nodes, struct tree_node *root, enum tree
         struct topic *old = n->topic;
         n->topic = topic_take(topic);
         topic_release(old);
-        return n;
+        return resized(n);
     }
     if (side < 0) {
         n->left = tree_put(nodes, n->left, order, topic);
@@ -323,6 +347,10 @@ void tree_check(const struct tree_node *root, enum tree_order order)
     assert(root->size == size_of(root->left) + size_of(root->right) + 1);
     assert(weight(root->left) <= TREE_DELTA * weight(root->right));
     assert(weight(root->right) <= TREE_DELTA * weight(root->left));
+    if (order == TREE_BY_NAME) {
+        assert(root->holders ==
+               (root->topic->holders | holders_of(root->left) | holders_of(root->right)));
+    }
     struct bytes key = tree_key(order, root->topic);
     const struct tree_node *n = root->left;
     for (; n; n = n->right) {

@@ -11,6 +11,7 @@
  *   T1  Keys rise strictly from left to right.
  *   T2  size = 1 + size of both children; one side weighs at most three times the other.
  *   T3  A node's references are the parents and roots that point to it.
+ *   T4  By name: holders = those of its topic and of both children.
  *
  * Counts are plain: trees are built, changed and released on their home shard alone. Other shards
  * only read them, under the reference of an image. */
@@ -30,6 +31,7 @@ struct tree_node {
     struct topic *topic; /* one reference */
     uint32_t references;
     uint32_t size;
+    uint64_t holders;
 };
 
 enum {
@@ -50,9 +52,15 @@ uint32_t tree_rank(const struct tree_node *root, enum tree_order order, struct b
 /* index < root->size. */
 struct topic *tree_at(const struct tree_node *root, uint32_t index);
 
-/* Calls `each` for every topic in order until it returns false; whether it never did. */
-bool tree_each(const struct tree_node *root, bool (*each)(void *context, const struct topic *topic),
-               void *context);
+/* Calls `each` for every topic in order that has one of `holders` (topic.h; UINT64_MAX: for every
+ * one that has partitions) until it returns false; whether it never did. What it costs is what it
+ * finds. */
+bool tree_each(const struct tree_node *root, uint64_t holders,
+               bool (*each)(void *context, const struct topic *topic), void *context);
+
+/* The topic with this key, to which nobody else's nodes lead, has more holders now. */
+void tree_add_holders(struct tree_node *root, enum tree_order order, struct bytes key,
+                      uint64_t holders);
 
 /* Calls `each` for every key whose topics differ, in order; subtrees that both share are passed
  * over.

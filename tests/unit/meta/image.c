@@ -81,6 +81,49 @@ static void expect_lists(const struct image_partition *p, const struct model_par
     }
 }
 
+struct search {
+    int32_t broker;
+    uint32_t found; /* topics of which it holds a partition */
+    char last[TOPIC_NAME_MAX + 1];
+};
+
+static bool holds(const struct image_topic *t, int32_t broker)
+{
+    for (int32_t i = 0; i < t->partition_count; i++) {
+        for (int32_t k = 0; k < t->partitions[i].replica_count; k++) {
+            if (t->partitions[i].replicas[k] == broker) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool each_topic(void *context, const struct image_topic *t)
+{
+    struct search *s = context;
+    cr_assert_lt(strcmp(s->last, t->name), 0, "names rise: %s, %s", s->last, t->name);
+    snprintf(s->last, sizeof s->last, "%s", t->name);
+    cr_assert_gt(t->partition_count, 0);
+    s->found += s->broker < 0 || holds(t, s->broker);
+    return true;
+}
+
+/* Looking for a broker passes over no topic that it holds a partition of. */
+static void expect_found(const struct image *image)
+{
+    for (int32_t broker = -1; broker < NODES; broker++) {
+        struct search s = {.broker = broker};
+        uint32_t count = 0;
+        image_each_topic(image, broker, each_topic, &s);
+        for (uint32_t i = 0; i < image_topic_count(image); i++) {
+            const struct image_topic *t = image_topic_at(image, i);
+            count += broker < 0 ? t->partition_count > 0 : holds(t, broker);
+        }
+        cr_assert_eq(s.found, count, "broker %d", (int)broker);
+    }
+}
+
 static void expect_equal(const struct model *m, const struct image *image)
 {
     const struct model_topic *sorted[TOPICS];
@@ -120,6 +163,7 @@ static void expect_equal(const struct model *m, const struct image *image)
         }
     }
     cr_assert_eq(image_partition_total(image), partitions);
+    expect_found(image);
     cr_assert_eq(image_next_producer_id(image), m->next_producer_id);
     for (int node = -1; node < NODES; node++) {
         for (int k = 0; k < KEYS; k++) {
