@@ -80,11 +80,19 @@ static bool take_registration(struct broker_request *b,
         }
     }
     b->registration = (struct meta_registration){
+        .cluster_id = meta_cluster_id(r->api->options.rooms.meta),
         .incarnation = in->incarnation_id,
         .rack = in->rack.size > 0 ? text(r, in->rack) : NULL,
         .endpoints = endpoints,
         .endpoint_count = (uint32_t)count,
     };
+    for (int32_t i = 0; i < in->features_count; i++) {
+        const struct broker_registration_request_features *f = &in->features[i];
+        if (wire_string_equal(f->name, wire_string_of("metadata.version"))) {
+            b->registration.metadata_version_min = f->min_supported_version;
+            b->registration.metadata_version_max = f->max_supported_version;
+        }
+    }
     if (in->log_dirs_count == 1) {
         b->registration.directory = in->log_dirs[0];
     }

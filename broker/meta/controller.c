@@ -469,6 +469,7 @@ static int producer_ids(const struct controller *c, struct meta_op *op)
 int controller_decide(const struct controller *c, struct meta_op *op)
 {
     op->why[0] = 0;
+    op->more = false;
     switch (op->kind) {
     case META_CREATE_TOPIC:
         op->error = create_topic(c, op);
@@ -484,6 +485,15 @@ int controller_decide(const struct controller *c, struct meta_op *op)
         break;
     case META_PRODUCER_IDS:
         op->error = producer_ids(c, op);
+        break;
+    case META_REGISTER_BROKER:
+        op->error = controller_register_broker(c, op);
+        break;
+    case META_HEARTBEAT:
+        op->error = controller_heartbeat(c, op);
+        break;
+    case META_EXPIRE_BROKERS:
+        op->error = controller_expire_brokers(c, op);
         break;
     }
     assert(op->error <= 0);

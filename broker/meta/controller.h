@@ -8,6 +8,7 @@
 #include "meta/edit.h"
 #include "meta/meta.h"
 
+struct cluster_sessions;
 struct wire_message;
 
 enum {
@@ -20,7 +21,7 @@ struct controller_limits {
     int32_t num_partitions; /* for topics that name no number */
     int16_t default_replication_factor;
     int16_t replication_factor_max; /* 0: as many as there are brokers */
-    int32_t min_insync_replicas; /* of topics and clusters that set none; 0: 1 */
+    int32_t min_insync_replicas;    /* of topics and clusters that set none; 0: 1 */
     int32_t topics_max, partitions_max;
     bool memory_by_default; /* default.durability: written into topics that do not choose */
 };
@@ -32,6 +33,9 @@ struct controller {
     const struct controller_limits *limits;
     struct uuid fresh_id; /* for a topic to be created */
     int64_t next_offset;  /* of the first record emitted */
+    struct memory *memory;
+    struct cluster_sessions *sessions; /* of brokers; */
+    uint64_t now_ns;
     /* Takes a record: 0, or an error that ends the operation. `body` is lent for the call. */
     int (*emit)(void *context, const struct wire_message *message, int version, const void *body);
     void *context;

@@ -22,13 +22,9 @@ int controller_emit_new_configs(const struct controller *c, struct meta_op *op) 
  * configured. */
 int32_t controller_num_partitions(const struct controller *c);
 
-/* min.insync.replicas as it is in force for a topic. */
-int32_t controller_min_isr(const struct controller *c, const struct image_topic *t);
-
 /* controller_brokers.c */
 int controller_register_broker(const struct controller *c, struct meta_op *op) MUST_CHECK;
 int controller_heartbeat(const struct controller *c, struct meta_op *op) MUST_CHECK;
-int controller_fence_broker(const struct controller *c, struct meta_op *op) MUST_CHECK;
-int controller_settle_broker(const struct controller *c, struct meta_op *op) MUST_CHECK;
+int controller_expire_brokers(const struct controller *c, struct meta_op *op) MUST_CHECK;
 
 int controller_alter_configs(const struct controller *c, struct meta_op *op) MUST_CHECK;

@@ -60,102 +60,31 @@ void membership_wake(struct meta *m)
 
 /* --- sessions of others ----------------------------------------------------------------------- */
 
-static struct membership_session *session_of(struct meta *m, int32_t broker)
-{
-    struct membership *s = &m->membership;
-    for (uint32_t i = 0; i < s->session_count; i++) {
-        if (s->sessions[i].broker == broker) {
-            return &s->sessions[i];
-        }
-    }
-    if (s->session_count == MEMBERSHIP_SESSIONS_MAX) {
-        return NULL;
-    }
-    s->sessions[s->session_count] = (struct membership_session){.broker = broker};
-    return &s->sessions[s->session_count++];
-}
-
-void membership_heard(struct meta *m, int32_t broker)
-{
-    struct membership_session *s = session_of(m, broker);
-    if (s) {
-        s->heard_ns = io_now(m->io);
-    }
-}
-
-bool membership_in_session(const struct meta *m, int32_t broker)
-{
-    const struct membership *s = &m->membership;
-    for (uint32_t i = 0; i < s->session_count; i++) {
-        if (s->sessions[i].broker == broker) {
-            return io_now(m->io) < s->sessions[i].heard_ns + session_ns(m);
-        }
-    }
-    return false;
-}
-
 void membership_lead(struct meta *m)
 {
-    m->membership.session_count = 0;
-    for (uint32_t i = 0; i < image_broker_count(m->image); i++) {
-        membership_heard(m, image_broker_at(m->image, i)->id);
-    }
+    cluster_sessions_begin(&m->membership.sessions, m->image, session_ns(m), io_now(m->io));
     membership_wake(m);
 }
 
-static void fenced(struct meta_op *op)
+static void expired(struct meta_op *op)
 {
-    struct meta *m = container_of(op, struct meta, membership.fence);
-    m->membership.fencing = false;
-    if (!op->error) {
-        log_warn(io_logger(m->io), "meta", "fenced broker=%d: not heard for %d ms", (int)op->broker,
-                 (int)m->options.session_ms);
-    } else if (op->error != ERR_STALE_BROKER_EPOCH && op->error != ERR_NOT_CONTROLLER) {
-        log_warn(io_logger(m->io), "meta", "broker=%d cannot be fenced: %s", (int)op->broker,
-                 op->why);
+    struct meta *m = container_of(op, struct meta, membership.expiry);
+    m->membership.expiring = false;
+    if (op->error && op->error != ERR_NOT_CONTROLLER && op->error != ERR_CLOSED) {
+        log_warn(io_logger(m->io), "meta", "silent brokers cannot be fenced: %s", op->why);
     }
     meta_log_idle(m);
 }
 
-static void settled(struct meta_op *op)
-{
-    struct meta *m = container_of(op, struct meta, membership.fence);
-    m->membership.fencing = false;
-    if (op->error && op->error != ERR_NOT_CONTROLLER) {
-        log_warn(io_logger(m->io), "meta", "this broker's partitions cannot be looked through: %s",
-                 op->why);
-    }
-    meta_log_idle(m);
-}
-
-/* Those who are silent for a session, one after the other. */
 static void fence_silent(struct meta *m)
 {
     struct membership *s = &m->membership;
-    for (uint32_t i = 0; i < image_broker_count(m->image) && !s->fencing; i++) {
-        const struct image_broker *b = image_broker_at(m->image, i);
-        if (b->fenced || b->id == m->identity.node_id || membership_in_session(m, b->id)) {
-            continue;
-        }
-        s->fence = (struct meta_op){
-            .done = fenced, .kind = META_FENCE_BROKER, .broker = b->id, .broker_epoch = b->epoch};
-        s->fencing = true;
-        meta_submit(m, m->io, &s->fence);
-    }
-}
-
-/* Partitions that nobody could lead while this broker was fenced. */
-static void settle_own(struct meta *m)
-{
-    struct membership *s = &m->membership;
-    if (s->fencing || s->settled_epoch == m->epoch || image_broker_count(m->image) <= 1) {
+    if (s->expiring || io_now(m->io) < cluster_sessions_next(&s->sessions, m->image)) {
         return;
     }
-    s->settled_epoch = m->epoch;
-    s->fence = (struct meta_op){
-        .done = settled, .kind = META_SETTLE_BROKER, .broker = m->identity.node_id};
-    s->fencing = true;
-    meta_submit(m, m->io, &s->fence);
+    s->expiry = (struct meta_op){.done = expired, .kind = META_EXPIRE_BROKERS};
+    s->expiring = true;
+    meta_submit(m, m->io, &s->expiry);
 }
 
 /* --- this broker ------------------------------------------------------------------------------ */
@@ -214,6 +143,10 @@ static int encode_registration(struct meta *m, struct wire_writer *w, int versio
     r.incarnation_id = in->incarnation;
     r.listeners = listeners;
     r.listeners_count = (int32_t)in->endpoint_count;
+    struct broker_registration_request_features level = {
+        wire_string_of("metadata.version"), in->metadata_version_min, in->metadata_version_max};
+    r.features = &level;
+    r.features_count = 1;
     r.rack = wire_string_of(in->rack);
     r.log_dirs = &in->directory;
     r.log_dirs_count = 1;
@@ -292,6 +225,9 @@ static void register_broker(struct meta *m, int32_t leader)
 {
     struct membership *s = &m->membership;
     s->registration = (struct meta_registration){
+        .cluster_id = m->cluster_text,
+        .metadata_version_min = METADATA_VERSION,
+        .metadata_version_max = METADATA_VERSION,
         .incarnation = s->incarnation,
         .directory = m->identity.directory_id,
         .rack = m->options.rack,
@@ -327,25 +263,25 @@ static void tick(struct meta *m)
     int32_t leader = raft_status(m->quorum.raft).leader;
     const struct image_broker *b = own(m);
     bool here = leader == m->identity.node_id;
+    bool alone =
+        here && m->state == META_ACTIVE && image_broker_count(m->image) <= 1 && b && !b->fenced;
     bool ready = leader != RAFT_NOBODY && (!here || m->leading) && !s->busy;
     uint64_t next = retry_ns;
     if (b && !b->fenced && m->state == META_OPENING && !here) {
         meta_member(m);
     }
-    if (ready && here && b && !b->fenced) {
-        next = heartbeat_ns(m); /* a leader hears itself */
-    } else if (ready && s->registered) {
+    bool due = !b || b->fenced || io_now(m->io) >= s->beaten_ns + heartbeat_ns(m);
+    if (ready && s->registered && !alone && due) {
+        s->beaten_ns = io_now(m->io);
         heartbeat(m, leader);
         next = b && !b->fenced ? heartbeat_ns(m) : retry_ns;
-    } else if (ready && (!here || m->state == META_ACTIVE)) {
+    } else if (ready && !s->registered && (!here || m->state == META_ACTIVE)) {
         register_broker(m, leader);
     }
     if (m->leading && m->state == META_ACTIVE) {
-        settle_own(m);
         fence_silent(m);
     }
-    bool alone = here && image_broker_count(m->image) <= 1 && m->state == META_ACTIVE;
-    if (!alone || !b || b->fenced) { /* who is alone waits for others, not for time */
+    if (!alone) { /* who is alone waits for others, not for time */
         timer_set(m, m->leading ? retry_ns : next);
     }
 }
@@ -368,7 +304,7 @@ int membership_begin(struct meta *m)
 
 bool membership_busy(const struct meta *m)
 {
-    return m->membership.busy || m->membership.fencing;
+    return m->membership.busy || m->membership.expiring;
 }
 
 void membership_end(struct meta *m)

@@ -10,17 +10,11 @@
  * BrokerRegistration and BrokerHeartbeat. A leader fences who was not heard for a session; it hears itself. */
 #pragma once
 
+#include "meta/cluster.h"
 #include "meta/meta.h"
 #include "net/peer.h"
 
-enum { MEMBERSHIP_SESSIONS_MAX = 1024 };
-
 struct membership_timer;
-
-struct membership_session {
-    int32_t broker;
-    uint64_t heard_ns;
-};
 
 struct membership {
     struct membership_timer *timer; /* of its own memory: it may be in flight when meta ends */
@@ -32,14 +26,13 @@ struct membership {
     bool busy;
     bool registered; /* broker_epoch is of this life, as far as is known */
     bool wants_shut_down;
-    uint64_t said_ns; /* the last line about what is waited for */
+    uint64_t beaten_ns; /* the last heartbeat */
+    uint64_t said_ns;   /* the last line about what is waited for */
 
     /* A leader's. */
-    struct membership_session sessions[MEMBERSHIP_SESSIONS_MAX];
-    uint32_t session_count;
-    struct meta_op fence;
-    bool fencing;
-    int32_t settled_epoch; /* of the quorum, in which its own partitions were looked through */
+    struct cluster_sessions sessions;
+    struct meta_op expiry;
+    bool expiring;
 };
 
 /* Begins: the quorum has. ERR_NO_MEMORY. */
@@ -50,12 +43,6 @@ void membership_wake(struct meta *m);
 
 /* This node leads: everybody was heard just now. */
 void membership_lead(struct meta *m);
-
-/* A heartbeat or a registration of this broker has come. */
-void membership_heard(struct meta *m, int32_t broker);
-
-/* Whether the broker was heard within its session. */
-bool membership_in_session(const struct meta *m, int32_t broker);
 
 bool membership_busy(const struct meta *m);
 void membership_end(struct meta *m);

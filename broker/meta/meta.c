@@ -122,16 +122,16 @@ static bool decide(struct meta *m, struct meta_op *op)
         .image = p->image,
         .limits = &m->limits,
         .fresh_id = fresh_topic_id(m),
+        .candidate = p->candidate,
         .next_offset = proposal_next_offset(p),
+        .memory = m->memory,
+        .sessions = &m->membership.sessions,
+        .now_ns = io_now(m->io),
         .emit = emit,
         .context = m,
     };
-    op->in_session = op->kind == META_REGISTER_BROKER && membership_in_session(m, op->broker);
     int error = controller_decide(&c, op);
     if (!error) {
-        if (op->kind == META_REGISTER_BROKER || op->kind == META_HEARTBEAT) {
-            membership_heard(m, op->broker);
-        }
         proposal_keep(p);
         return true;
     }
@@ -187,8 +187,9 @@ static void decide_waiting(struct meta *m)
     }
     while (!list_empty(&m->waiting) && count++ < META_OPS_PER_BATCH) {
         struct list *node = list_first(&m->waiting);
-        if (!decide(m, container_of(node, struct meta_op, priv.link))) {
-            break;
+        struct meta_op *op = container_of(node, struct meta_op, priv.link);
+        if (!decide(m, op) || op->more) {
+            break; /* it is decided (again) when this batch is committed */
         }
         list_remove(node);
         list_append(&m->deciding, node);

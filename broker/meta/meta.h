@@ -90,8 +90,7 @@ enum meta_kind {
     META_PRODUCER_IDS,  /* a block of 1000, recorded before use (PROTOCOL 9, trap 11) */
     META_REGISTER_BROKER,
     META_HEARTBEAT,
-    META_FENCE_BROKER,  /* it was silent for a session */
-    META_SETTLE_BROKER, /* its partitions, as the brokers are */
+    META_EXPIRE_BROKERS, /* fences those that were silent for a session */
 };
 
 enum meta_config_op {
@@ -109,10 +108,12 @@ struct meta_config_change {
 
 /* What a broker says of itself (KIP-631). */
 struct meta_registration {
+    const char *cluster_id;
     struct uuid incarnation, directory; /* of its process, of its data */
     const char *rack;                   /* NULL: none */
     const struct image_endpoint *endpoints;
     uint32_t endpoint_count;
+    int16_t metadata_version_min, metadata_version_max;
 };
 
 struct meta_heartbeat {
@@ -139,11 +140,11 @@ struct meta_op {
     uint32_t change_count;
     bool replace_all; /* ALTER_CONFIGS: the legacy form, what is not named is deleted */
     int32_t
-        broker; /* ALTER_CONFIGS of a broker (topic NULL): node id, -1: all; *_BROKER, HEARTBEAT */
-    int64_t broker_epoch; /* HEARTBEAT, FENCE_BROKER; out: REGISTER_BROKER */
+        broker; /* ALTER_CONFIGS of a broker (topic NULL): node id, -1: all; REGISTER_BROKER, HEARTBEAT */
+    int64_t broker_epoch;                         /* HEARTBEAT; out: REGISTER_BROKER */
     const struct meta_registration *registration; /* REGISTER_BROKER */
     struct meta_heartbeat *heartbeat;             /* HEARTBEAT */
-    bool in_session; /* meta's, REGISTER_BROKER: who has the id now was heard a moment ago */
+    bool more; /* meta's: it takes several batches, and this was not the last */
 
     int error;                 /* out: 0 or an error */
     char why[200];             /* out: a sentence for the client */
