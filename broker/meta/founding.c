@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 static const uint64_t tell_every_ns = UINT64_C(10000000000);
+static const uint64_t tell_early_ns = UINT64_C(3000000000);
 
 /* A set of nodes: bit 0 is this node, bit i + 1 the one that answered as peer i, of several addresses
  * of one node the first. */
@@ -107,7 +108,7 @@ static void say(struct founding_decision *d, const char *format, ...)
 static void wait_for(struct deciding *d, bool ask_again)
 {
     d->out->verdict = FOUNDING_WAIT;
-    d->out->ask_again = ask_again;
+    d->out->ask_again = d->out->early = ask_again;
 }
 
 /* What contradicts is refused when it has held; until then it may be a peer that starts anew. `b` is
@@ -285,7 +286,7 @@ static bool decide_by_cluster(struct deciding *d)
 /* True: some address has not answered. */
 static bool waits_for_answers(struct deciding *d)
 {
-    bool missing = false;
+    bool missing = false, early = false;
     for (uint32_t i = 0; i < d->count; i++) {
         const struct founding_peer *p = &d->peers[i];
         if (p->answers > 0) {
@@ -294,9 +295,11 @@ static bool waits_for_answers(struct deciding *d)
         say(d->out, "%s%s (%s)", missing ? ", " : "waiting to found or join a cluster, for ",
             p->address, p->trouble[0] ? p->trouble : "not heard yet");
         missing = true;
+        early = early || !p->trouble[0];
     }
     if (missing) {
         wait_for(d, false);
+        d->out->early = early;
     }
     return missing;
 }
@@ -439,7 +442,7 @@ static void found(struct deciding *d, nodes_set all)
             count, (int)FOUNDING_VOTERS_MAX, (int)FOUNDING_VOTERS_MAX);
         out->verdict = all_have_held(d) ? FOUNDING_REFUSE : FOUNDING_WAIT;
         out->error = ERR_BAD_CONFIG;
-        out->ask_again = out->verdict == FOUNDING_WAIT;
+        out->ask_again = out->early = out->verdict == FOUNDING_WAIT;
         return;
     }
     if (lowest != 0) {
@@ -495,6 +498,13 @@ void founding_decide(struct founding_decision *out, const struct introduction *s
 bool founding_tell(struct founding_told *told, const struct founding_decision *d, uint64_t now_ns)
 {
     bool same = strcmp(told->why, d->why) == 0;
+    if (d->early && !told->early) {
+        told->early_since_ns = now_ns;
+    }
+    told->early = d->early;
+    if (d->early && now_ns - told->early_since_ns < tell_early_ns) {
+        return false;
+    }
     if (same && now_ns - told->at_ns < tell_every_ns) {
         return false;
     }

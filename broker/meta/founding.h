@@ -84,8 +84,9 @@ enum founding_verdict { FOUNDING_WAIT, FOUNDING_FOUND, FOUNDING_JOIN, FOUNDING_R
 
 struct founding_decision {
     enum founding_verdict verdict;
-    bool ask_again;         /* WAIT: nothing is missing but that the answers hold */
-    int error;              /* REFUSE */
+    bool ask_again; /* WAIT: nothing is missing but that the answers hold */
+    bool early;     /* WAIT: this, or some peer was not heard at all yet: may change at once */
+    int error;      /* REFUSE */
     struct uuid cluster_id; /* JOIN; FOUND is for the caller to make one */
     struct voters voters;   /* FOUND, JOIN; by rising id for FOUND */
     bool votes;             /* this node, in this directory, is one of them */
@@ -97,9 +98,12 @@ struct founding_decision {
 void founding_decide(struct founding_decision *out, const struct introduction *self,
                      const struct founding_peer *peers, uint32_t count);
 
-/* When the sentence of a decision is to be told: at each change, and every ten seconds. */
+/* When the sentence of a decision is to be told: at each change, and every ten seconds; what is early only
+ * when it is so for three seconds. */
 struct founding_told {
     uint64_t at_ns;
+    bool early;
+    uint64_t early_since_ns;
     char why[FOUNDING_WHY_SIZE];
 };
 bool founding_tell(struct founding_told *told, const struct founding_decision *d, uint64_t now_ns);

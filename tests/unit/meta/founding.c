@@ -586,3 +586,31 @@ Test(founding, a_sentence_is_told_when_it_changes_and_every_ten_seconds)
     snprintf(d.why, sizeof d.why, "b");
     cr_assert(founding_tell(&told, &d, 10000000003));
 }
+
+Test(founding, what_may_change_at_once_is_not_told_at_once)
+{
+    begin(1, 3);
+    cr_assert_eq(decide(), FOUNDING_WAIT);
+    cr_assert(decided.early, "nobody was heard yet");
+    for (uint32_t i = 0; i < 3; i++) {
+        founding_unheard(&peers[i], "connection refused");
+        cr_assert_eq(decide(), FOUNDING_WAIT);
+        cr_assert_eq(decided.early, i < 2);
+    }
+    round_of(0);
+    cr_assert_eq(decide(), FOUNDING_WAIT);
+    cr_assert(decided.early, "it only has to hold");
+
+    struct founding_told told = {0};
+    struct founding_decision d = {.why = "a", .early = true};
+    cr_assert(!founding_tell(&told, &d, 1000));
+    cr_assert(!founding_tell(&told, &d, 3000000999));
+    cr_assert(founding_tell(&told, &d, 3000001000), "it has lasted");
+    cr_assert(!founding_tell(&told, &d, 3000001001));
+    d.early = false;
+    snprintf(d.why, sizeof d.why, "b");
+    cr_assert(founding_tell(&told, &d, 3000001002));
+    d.early = true;
+    snprintf(d.why, sizeof d.why, "c");
+    cr_assert(!founding_tell(&told, &d, 3000001003), "it begins anew");
+}
