@@ -137,6 +137,30 @@ Test(peer_hostile, an_answer_without_memory)
     peer_world_close(&w);
 }
 
+static void do_open(struct peer_world *w, unsigned budget)
+{
+    struct memory memory;
+    struct peer *p = NULL;
+    memory_init(&memory, budget);
+    struct peer_options options = w->options;
+    options.memory = &memory;
+    int error = peer_open(&p, &options);
+    cr_assert(error == 0 || error == ERR_NO_MEMORY);
+    cr_assert_eq(p != NULL, error == 0);
+    cr_assert(error == 0 || memory.used_bytes == 0);
+    memory_drop(&memory);
+}
+
+Test(peer_hostile, opening_without_memory)
+{
+    struct peer_world w;
+    peer_world_open(&w, NULL, 44);
+    for (unsigned budget = 0; budget < 16384; budget += 64) {
+        peer_world_do(&w, do_open, budget);
+    }
+    peer_world_close(&w);
+}
+
 /* Requests whose bytes had no way out of this machine are told from those that had one. */
 Test(peer_hostile, what_may_have_been_received)
 {
