@@ -62,7 +62,7 @@ void membership_wake(struct meta *m)
 
 void membership_lead(struct meta *m)
 {
-    cluster_sessions_begin(&m->membership.sessions, m->image, session_ns(m), io_now(m->io));
+    m->membership.looked_ns = 0; /* everybody has a whole session */
     membership_wake(m);
 }
 
@@ -79,7 +79,13 @@ static void expired(struct meta_op *op)
 static void fence_silent(struct meta *m)
 {
     struct membership *s = &m->membership;
-    if (s->expiring || io_now(m->io) < cluster_sessions_next(&s->sessions, m->image)) {
+    uint64_t now = io_now(m->io);
+    if (now >
+        s->looked_ns + session_ns(m) / 2) { /* this process stood still, nobody else need have */
+        cluster_sessions_begin(&s->sessions, m->image, session_ns(m), now);
+    }
+    s->looked_ns = now;
+    if (s->expiring || now < cluster_sessions_next(&s->sessions, m->image)) {
         return;
     }
     s->expiry = (struct meta_op){.done = expired, .kind = META_EXPIRE_BROKERS};
@@ -278,7 +284,7 @@ static void tick(struct meta *m)
     } else if (ready && !s->registered && (!here || m->state == META_ACTIVE)) {
         register_broker(m, leader);
     }
-    if (m->leading && m->state == META_ACTIVE) {
+    if (m->leading && m->state == META_ACTIVE && !alone) {
         fence_silent(m);
     }
     if (!alone) { /* who is alone waits for others, not for time */

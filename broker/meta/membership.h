@@ -33,6 +33,7 @@ struct membership {
     struct cluster_sessions sessions;
     struct meta_op expiry;
     bool expiring;
+    uint64_t looked_ns; /* for silent brokers, the last time */
 };
 
 /* Begins: the quorum has. ERR_NO_MEMORY. */
@@ -41,7 +42,7 @@ int membership_begin(struct meta *m) MUST_CHECK;
 /* Another leader, another image: something may be due at once. */
 void membership_wake(struct meta *m);
 
-/* This node leads: everybody was heard just now. */
+/* This node leads: everybody counts as heard. */
 void membership_lead(struct meta *m);
 
 bool membership_busy(const struct meta *m);

@@ -361,7 +361,7 @@ static int voters_at_start(struct meta *m, struct voters *out)
     return 0;
 }
 
-/* A node under this id votes, but in another directory: this one is a copy, or the other was lost. */
+/* A node under this id votes, but in another directory, which was lost. */
 static bool voter_elsewhere(const struct meta *m)
 {
     const struct voter *v = voters_find(&m->voters, m->identity.node_id);
@@ -376,13 +376,16 @@ void start_begin(struct meta *m)
     if (m->voters.count == 0) {
         m->voters = m->start->voters;
     }
-    if (error || voter_elsewhere(m)) {
-        start_fail(
-            m, ERR_INCONSISTENT_VOTER_SET,
-            "%s: the metadata log says that node %d votes in another directory: this one is a "
-            "copy of it, or the other was lost",
-            m->options.root, (int)m->identity.node_id);
+    if (error) {
+        start_fail(m, error, "%s: the voters of the metadata log cannot be read: %s",
+                   m->options.root, error_text(error));
         return;
+    }
+    if (voter_elsewhere(m)) {
+        log_warn(io_logger(m->io), "meta",
+                 "node %d votes in another directory, which this one replaces: it observes until "
+                 "the old voter is removed and this one added",
+                 (int)m->identity.node_id);
     }
     if (known > m->vote.epoch) {
         log_warn(io_logger(m->io), "meta",

@@ -28,18 +28,18 @@ Test(founding_run, all_start_together)
 {
     static const uint32_t counts[] = {1, 2, 3, 5};
     for (size_t i = 0; i < array_size(counts); i++) {
-        world_open(&w, 1, counts[i]);
+        grounds_open(&w, 1, counts[i]);
         cr_assert(world_settle(&w, 2000), "%u nodes in two seconds", counts[i]);
         expect_voters(counts[i]);
         cr_assert_eq(w.nodes[0].foundings, 1u);
         cr_assert(w.nodes[0].open.decided && w.nodes[0].open.founded);
-        world_close(&w);
+        grounds_close(&w);
     }
 }
 
 Test(founding_run, a_restart_asks_nobody)
 {
-    world_open(&w, 2, 3);
+    grounds_open(&w, 2, 3);
     cr_assert(world_settle(&w, 2000));
     for (uint32_t i = 0; i < 3; i++) {
         sim_node_kill(w.nodes[i].sim);
@@ -49,24 +49,24 @@ Test(founding_run, a_restart_asks_nobody)
     cr_assert(w.nodes[1].done && w.nodes[1].error == 0);
     cr_assert(!w.nodes[1].open.decided && !w.nodes[1].open.founded);
     expect_voters(3);
-    world_close(&w);
+    grounds_close(&w);
 }
 
 Test(founding_run, nothing_is_founded_while_one_is_away)
 {
-    world_open(&w, 3, 3);
+    grounds_open(&w, 3, 3);
     world_start(&w.nodes[0]);
     world_start(&w.nodes[1]);
     world_run(&w, 30000);
     cr_assert(!w.nodes[0].done && !w.nodes[1].done);
     cr_assert(world_settle(&w, 3000));
     expect_voters(3);
-    world_close(&w);
+    grounds_close(&w);
 }
 
 Test(founding_run, alone_without_peers)
 {
-    world_open(&w, 4, 1);
+    grounds_open(&w, 4, 1);
     w.nodes[0].peer_count = 0;
     world_start(&w.nodes[0]);
     world_run(&w, 100);
@@ -74,7 +74,7 @@ Test(founding_run, alone_without_peers)
     cr_assert(w.nodes[0].open.alone);
     cr_assert_null(disk_find(sim_node_disk(w.nodes[0].sim), "/data/meta/meta.properties"),
                    "nothing was touched");
-    world_close(&w);
+    grounds_close(&w);
 }
 
 /* --- crashes ---------------------------------------------------------------------------------- */
@@ -85,7 +85,7 @@ static uint64_t crash_everywhere(uint32_t victim, enum sim_crash_kind kind)
 {
     uint64_t n = 1;
     for (bool crashed = true; crashed; n++) {
-        world_open(&w, n, 3);
+        grounds_open(&w, n, 3);
         for (uint32_t i = 0; i < 3; i++) {
             world_start(&w.nodes[i]);
         }
@@ -95,7 +95,7 @@ static uint64_t crash_everywhere(uint32_t victim, enum sim_crash_kind kind)
         sim_crash_after(w.nodes[victim].sim, 0, kind);
         cr_assert(world_settle(&w, 10000), "operation %u of node %u", (unsigned)n, victim + 1);
         expect_voters(3);
-        world_close(&w);
+        grounds_close(&w);
         cr_assert_lt(n, 2000u);
     }
     return n - 1;
@@ -151,7 +151,7 @@ static void heal(void)
 
 static void by_chance(uint64_t seed, uint32_t count)
 {
-    world_open(&w, seed, count);
+    grounds_open(&w, seed, count);
     struct prng choices = sim_random(w.sim, 77);
     struct sim_faults *faults = sim_faults(w.sim);
     faults->crash.names_in_order = 500;
@@ -167,13 +167,13 @@ static void by_chance(uint64_t seed, uint32_t count)
     faults->connect_refused = faults->connection_reset = 0;
     cr_assert(world_settle(&w, 30000), "seed %u", (unsigned)seed);
     expect_voters(count);
-    world_close(&w);
+    grounds_close(&w);
 }
 
 /* One disk is lost, at any time: whoever has joined holds the cluster, and all end in one. */
 static void by_chance_with_a_lost_disk(uint64_t seed, uint32_t count)
 {
-    world_open(&w, seed, count);
+    grounds_open(&w, seed, count);
     struct prng choices = sim_random(w.sim, 78);
     struct world_node *victim =
         &w.nodes[prng_chance(&choices, 1, 2) ? 0 : prng_below(&choices, count)];
@@ -191,7 +191,7 @@ static void by_chance_with_a_lost_disk(uint64_t seed, uint32_t count)
     }
     heal();
     cr_assert(world_settle(&w, 30000), "seed %u", (unsigned)seed);
-    world_close(&w);
+    grounds_close(&w);
 }
 
 Test(founding_run, a_disk_is_lost_by_chance, .timeout = 300)
@@ -219,10 +219,10 @@ Test(founding_run, one_seed_is_one_history)
 {
     uint64_t hashes[2];
     for (int i = 0; i < 2; i++) {
-        world_open(&w, 5, 3);
+        grounds_open(&w, 5, 3);
         cr_assert(world_settle(&w, 2000));
         hashes[i] = sim_hash(w.sim);
-        world_close(&w);
+        grounds_close(&w);
     }
     cr_assert_eq(hashes[0], hashes[1]);
 }
@@ -232,7 +232,7 @@ Test(founding_run, one_seed_is_one_history)
 /* Node 1 has founded, node 2 has joined or not, node 3 has not; then node 1 loses its disk. */
 static void founder_loses_its_disk(bool joined)
 {
-    world_open(&w, 6, 3);
+    grounds_open(&w, 6, 3);
     world_start(&w.nodes[0]);
     world_start(&w.nodes[1]);
     world_start(&w.nodes[2]);
@@ -263,7 +263,7 @@ Test(founding_run, the_founder_loses_its_disk_before_anybody_joined)
 {
     founder_loses_its_disk(false);
     expect_voters(3);
-    world_close(&w);
+    grounds_close(&w);
 }
 
 Test(founding_run, the_founder_loses_its_disk_after_one_joined)
@@ -275,13 +275,13 @@ Test(founding_run, the_founder_loses_its_disk_after_one_joined)
     cr_assert(!uuid_equal(w.voters.list[0].id.directory, w.nodes[0].directory_id),
               "it is no voter any more");
     cr_assert(uuid_equal(w.voters.list[2].id.directory, w.nodes[2].directory_id));
-    world_close(&w);
+    grounds_close(&w);
 }
 
 /* Node 2 has decided to join and not yet written it, and is all that is left of the cluster (F5). */
 Test(founding_run, who_joins_is_not_taken_for_empty)
 {
-    world_open(&w, 16, 3);
+    grounds_open(&w, 16, 3);
     for (uint32_t i = 0; i < 3; i++) {
         world_start(&w.nodes[i]);
     }
@@ -301,12 +301,12 @@ Test(founding_run, who_joins_is_not_taken_for_empty)
     cr_assert(world_settle(&w, 120000));
     cr_assert(!w.nodes[0].open.founded);
     cr_assert(uuid_equal(w.nodes[0].cluster_id, w.nodes[1].cluster_id));
-    world_close(&w);
+    grounds_close(&w);
 }
 
 Test(founding_run, a_sixth_node_joins_as_an_observer)
 {
-    world_open(&w, 7, 6);
+    grounds_open(&w, 7, 6);
     w.count = 5;
     for (uint32_t i = 0; i < 5; i++) {
         w.nodes[i].peer_count = 5;
@@ -316,7 +316,7 @@ Test(founding_run, a_sixth_node_joins_as_an_observer)
     cr_assert(world_settle(&w, 3000));
     expect_voters(5);
     cr_assert(w.nodes[5].open.decided && !w.nodes[5].open.founded);
-    world_close(&w);
+    grounds_close(&w);
 }
 
 /* --- refusals --------------------------------------------------------------------------------- */
@@ -333,29 +333,29 @@ static void expect_refusal(uint32_t node, int error, const char *text)
 
 Test(founding_run, a_second_directory_under_a_node_id_is_refused)
 {
-    world_open(&w, 8, 3);
+    grounds_open(&w, 8, 3);
     w.nodes[2].id = 2;
     for (uint32_t i = 0; i < 3; i++) {
         world_start(&w.nodes[i]);
     }
     expect_refusal(2, ERR_DUPLICATE_BROKER_REGISTRATION, "node.id 2 is in use: n2:9092");
-    world_close(&w);
+    grounds_close(&w);
 }
 
 Test(founding_run, lists_that_differ_are_refused)
 {
-    world_open(&w, 9, 3);
+    grounds_open(&w, 9, 3);
     w.nodes[1].peers[2] = "n4:9092";
     for (uint32_t i = 0; i < 3; i++) {
         world_start(&w.nodes[i]);
     }
     expect_refusal(0, ERR_BAD_CONFIG, "n2:9092 (node 2) lists n4:9092");
-    world_close(&w);
+    grounds_close(&w);
 }
 
 Test(founding_run, a_directory_that_waits_does_not_found_alone)
 {
-    world_open(&w, 10, 2);
+    grounds_open(&w, 10, 2);
     world_start(&w.nodes[0]);
     world_run(&w, 1000);
     cr_assert(!w.nodes[0].done);
@@ -363,19 +363,19 @@ Test(founding_run, a_directory_that_waits_does_not_found_alone)
     w.nodes[0].peer_count = 0;
     world_start(&w.nodes[0]);
     expect_refusal(0, ERR_INVALID_ARGUMENT, "waits to found or to join a cluster");
-    world_close(&w);
+    grounds_close(&w);
 }
 
 Test(founding_run, another_node_id_is_refused)
 {
-    world_open(&w, 11, 2);
+    grounds_open(&w, 11, 2);
     world_start(&w.nodes[0]);
     world_run(&w, 1000);
     sim_node_kill(w.nodes[0].sim);
     w.nodes[0].id = 5;
     world_start(&w.nodes[0]);
     expect_refusal(0, ERR_INVALID_ARGUMENT, "belongs to node.id 1");
-    world_close(&w);
+    grounds_close(&w);
 }
 
 static void rot(uint32_t node, const char *path)
@@ -387,19 +387,19 @@ static void rot(uint32_t node, const char *path)
 
 Test(founding_run, what_cannot_be_believed_is_refused)
 {
-    world_open(&w, 12, 2);
+    grounds_open(&w, 12, 2);
     world_start(&w.nodes[0]);
     world_run(&w, 1000);
     sim_node_kill(w.nodes[0].sim);
     rot(0, "/data/meta/meta.properties");
     world_start(&w.nodes[0]);
     expect_refusal(0, ERR_DAMAGED, "meta.properties cannot be believed");
-    world_close(&w);
+    grounds_close(&w);
 }
 
 Test(founding_run, a_member_does_without_its_voters_file)
 {
-    world_open(&w, 13, 2);
+    grounds_open(&w, 13, 2);
     cr_assert(world_settle(&w, 2000));
     sim_node_kill(w.nodes[0].sim);
     rot(0, "/data/meta/voters");
@@ -409,19 +409,19 @@ Test(founding_run, a_member_does_without_its_voters_file)
     world_check(&w);
     cr_assert(w.nodes[0].done);
     cr_assert_eq(w.nodes[0].open.voters.count, 0u);
-    world_close(&w);
+    grounds_close(&w);
 }
 
 Test(founding_run, metadata_without_an_identity_is_refused)
 {
-    world_open(&w, 14, 2);
+    grounds_open(&w, 14, 2);
     struct disk *disk = sim_node_disk(w.nodes[0].sim);
     cr_assert_eq(disk_mkdir(disk, "/data"), 0);
     cr_assert_eq(disk_mkdir(disk, "/data/meta"), 0);
     cr_assert_eq(disk_mkdir(disk, "/data/meta/topics"), 0);
     world_start(&w.nodes[0]);
     expect_refusal(0, ERR_DAMAGED, "holds metadata, but its meta.properties is missing");
-    world_close(&w);
+    grounds_close(&w);
 }
 
 /* --- giving up -------------------------------------------------------------------------------- */
@@ -430,7 +430,7 @@ Test(founding_run, a_stop_ends_it_at_any_time)
 {
     unsigned interrupted = 0, finished = 0;
     for (uint64_t after = 0; after < 120; after++) {
-        world_open(&w, 15, 2);
+        grounds_open(&w, 15, 2);
         world_start(&w.nodes[0]);
         world_start(&w.nodes[1]);
         sim_run(w.sim, sim_now(w.sim) + after * 1000000 + 100000);
@@ -445,7 +445,7 @@ Test(founding_run, a_stop_ends_it_at_any_time)
         sim_node_kill(n->sim);
         cr_assert(world_settle(&w, 10000));
         expect_voters(2);
-        world_close(&w);
+        grounds_close(&w);
     }
     cr_assert(interrupted > 10 && finished > 10, "%u, %u", interrupted, finished);
 }

@@ -204,7 +204,7 @@ static void start(struct io *io, void *argument)
 
 /* --- the world -------------------------------------------------------------------------------- */
 
-void world_open(struct founding_world *w, uint64_t seed, uint32_t count)
+void grounds_open(struct founding_world *w, uint64_t seed, uint32_t count)
 {
     static const char *const addresses[] = {"n1:9092", "n2:9092", "n3:9092",
                                             "n4:9092", "n5:9092", "n6:9092"};
@@ -225,7 +225,7 @@ void world_open(struct founding_world *w, uint64_t seed, uint32_t count)
     }
 }
 
-void world_close(struct founding_world *w)
+void grounds_close(struct founding_world *w)
 {
     sim_free(w->sim);
 }

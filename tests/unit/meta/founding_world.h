@@ -52,8 +52,8 @@ struct founding_world {
 };
 
 /* Nodes 1 .. count on the hosts n1, n2, ..., each with all of them as peers. None is started. */
-void world_open(struct founding_world *w, uint64_t seed, uint32_t count);
-void world_close(struct founding_world *w);
+void grounds_open(struct founding_world *w, uint64_t seed, uint32_t count);
+void grounds_close(struct founding_world *w);
 
 void world_start(struct world_node *n);
 void world_run(struct founding_world *w, uint64_t ms);
