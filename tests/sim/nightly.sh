@@ -15,4 +15,5 @@ echo "first seed $seed"
 "$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 8))" --crashes 1000000000 --compact --disk-full
 "$build/bin/leat-sim" --seed "$seed" --every --seconds "$((seconds / 10))" --crashes 1000000000
 "$build/bin/leat-sim-raft" --seed "$seed" --runs "$((seconds * 100))"
+"$build/bin/leat-sim-raft" --seed "$seed" --wire --runs "$((seconds * 20))"
 "$build/bin/leat-sim-raft" --seed "$seed" --every --runs 100000

@@ -2,9 +2,10 @@
 
 /* leat-sim-raft: the metadata quorum's consensus core among faults, from seeds.
  *
- *     leat-sim-raft [--seed N] [--runs N] [--story] [--mutant N | --every]
+ *     leat-sim-raft [--seed N] [--runs N] [--wire] [--story] [--mutant N | --every]
  *
- * A run is a minute of faults and 40 s of calm, in virtual time. Exit status: 0 all is well (with --mutant and
+ * A run is a minute of faults and 40 s of calm, in virtual time. With --wire its messages travel as Kafka's bytes,
+ * and it is the same run to the last step as without. Exit status: 0 all is well (with --mutant and
  * --every: it was caught), 1 not, 2 a wrong argument. */
 #include "raft/raft_private.h"
 #include "raft_world.h"
@@ -27,12 +28,32 @@ static const char *const mutants[RAFT_MUTANT_COUNT] = {
     [RAFT_MUTANT_CHANGE_TWICE] = "change-twice",
 };
 
+/* A run over bytes, and the same without them. */
+static int run_twice(const struct world_options *options, struct world_stats *stats,
+                     char why[static 400])
+{
+    struct world_options plain = *options;
+    struct world_stats other = *stats;
+    plain.wire = false;
+    plain.story = NULL;
+    if (raft_world_run(options, stats, why) < 0 || raft_world_run(&plain, &other, why) < 0) {
+        return -1;
+    }
+    if (memcmp(stats, &other, sizeof other) != 0) {
+        snprintf(why, 400, "wire: over bytes the run is another");
+        return -1;
+    }
+    return 0;
+}
+
 /* 0: nothing was found in `runs` runs; -1: *seed and why. */
 static int explore(struct world_options *options, uint64_t runs, struct world_stats *stats,
                    char why[static 400])
 {
     for (uint64_t i = 0; i < runs; i++, options->seed++) {
-        if (raft_world_run(options, stats, why) < 0) {
+        int found =
+            options->wire ? run_twice(options, stats, why) : raft_world_run(options, stats, why);
+        if (found < 0) {
             return -1;
         }
     }
@@ -93,11 +114,14 @@ int main(int count, char **words)
             i++;
         } else if (strcmp(words[i], "--story") == 0) {
             options.story = stdout;
+        } else if (strcmp(words[i], "--wire") == 0) {
+            options.wire = true;
         } else if (strcmp(words[i], "--every") == 0) {
             every = true;
         } else {
             fprintf(stderr,
-                    "leat-sim-raft: I do not understand %s; it takes --seed N, --runs N, --story, "
+                    "leat-sim-raft: I do not understand %s; it takes --seed N, --runs N, --wire, "
+                    "--story, "
                     "--mutant NAME, --every\n",
                     words[i]);
             return 2;
@@ -113,8 +137,8 @@ int main(int count, char **words)
     struct world_stats stats = {0};
     char why[400];
     if (explore(&options, runs, &stats, why) < 0) {
-        printf("%s\n  again: leat-sim-raft --seed %" PRIu64 " --runs 1 --story\n", why,
-               options.seed);
+        printf("%s\n  again: leat-sim-raft --seed %" PRIu64 " --runs 1%s --story\n", why,
+               options.seed, options.wire ? " --wire" : "");
         return 1;
     }
     print_stats(&stats);

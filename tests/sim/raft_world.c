@@ -67,6 +67,9 @@ void world_send(struct world *w, struct machine *from, const struct raft_message
         p->message = *message;
         p->entry_count = 0;
         packet_fill(from, p, w->packet_entries);
+        if (w->wire) {
+            wire_carry(w, from, to, p);
+        }
     }
 }
 
@@ -229,6 +232,7 @@ static void world_open(struct world *w, const struct world_options *options,
     w->disk = prng_split(&all, 2);
     w->client = prng_split(&all, 3);
     w->fault = prng_split(&all, 4);
+    w->wire = options->wire ? wire_new() : NULL;
     w->machine_count = (unsigned)prng_between(&w->fault, 1, prng_below(&w->fault, 3) ? 5 : 9);
     unsigned voters = (unsigned)prng_between(&w->fault, 1, w->machine_count);
     voters = voters < RAFT_VOTERS_MAX ? voters : RAFT_VOTERS_MAX;
@@ -267,6 +271,7 @@ static void world_close(struct world *w)
         free(w->machines[i].raft);
         free(w->machines[i].log);
     }
+    wire_free(w->wire);
     free(w->packets);
     free(w->committed);
     free(w->committed_in);

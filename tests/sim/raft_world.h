@@ -15,6 +15,7 @@
  *   reads        a confirmed read sees what was committed when it was asked for (M10)
  *   quorum       who leads is fetched from by a majority (M9)
  *   voters       sets in force one after the other differ by one voter (M15)
+ *   wire         with messages as bytes: what arrives is what was sent
  *   liveness     once everything is healed, a leader, commits, and equal logs follow (M18) */
 #pragma once
 
@@ -98,6 +99,7 @@ struct world_options {
     uint64_t seed;
     unsigned mutant;
     FILE *story; /* NULL: untold */
+    bool wire;   /* messages go as bytes */
 };
 
 struct world {
@@ -113,6 +115,7 @@ struct world {
     uint32_t packet_entries;
     struct packet *packets;
     uint32_t packet_count;
+    struct world_wire *wire; /* NULL: messages go as they are */
     uint64_t proposals;
     bool restless; /* who begins to lead soon ends */
 
@@ -146,6 +149,13 @@ void world_send(struct world *w, struct machine *from, const struct raft_message
 struct machine *world_machine(struct world *w, struct raft_id id);
 void world_tell(struct world *w, const struct machine *m, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* --- raft_wire.c ------------------------------------------------------------------------------ */
+
+struct world_wire *wire_new(void);
+void wire_free(struct world_wire *x);
+/* Makes of the packet's message and entries what their bytes say. */
+void wire_carry(struct world *w, struct machine *from, const struct machine *to, struct packet *p);
 
 /* --- raft_oracle.c ---------------------------------------------------------------------------- */
 
