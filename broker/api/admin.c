@@ -118,6 +118,7 @@ void admin_go(struct admin *a, int32_t timeout_ms)
         if (!op->done) {
             op->submitted = true;
             op->op.done = op_done;
+            op->op.here = api_from_broker(a->request);
             a->pending++;
             meta_submit(api->options.rooms.meta, api->io, &op->op);
         }

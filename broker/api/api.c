@@ -54,6 +54,7 @@ static const struct handler handlers[] = {
     {60, handle_describe_cluster},
     {62, handle_broker_registration},
     {63, handle_broker_heartbeat},
+    {67, handle_allocate_producer_ids},
     {75, handle_describe_topic_partitions},
     {10001, handle_introduce},
 };
@@ -156,6 +157,11 @@ static bool before_image(const struct api *api, int16_t key)
     bool quorum = key == WIRE_VOTE || key == WIRE_BEGIN_QUORUM_EPOCH ||
                   key == WIRE_END_QUORUM_EPOCH || key == WIRE_FETCH;
     return key == WIRE_API_VERSIONS || key == WIRE_INTRODUCE || (quorum && api->options.rooms.meta);
+}
+
+bool api_from_broker(const struct api_request *r)
+{
+    return wire_string_equal(r->header.client_id, wire_string_of("leatd"));
 }
 
 /* --- from the net room ------------------------------------------------------------------------ */

@@ -190,6 +190,7 @@ void handle_create_topics(struct api_request *r)
     int error = refuse_repeated(a, q);
     for (int32_t i = 0; i < q->topics_count && !error; i++) {
         if (!a->ops[i].done) {
+            a->ops[i].op.internal = q->internal && api_from_broker(r);
             error = topic_prepare(r, &a->ops[i], &q->topics[i]);
         }
     }

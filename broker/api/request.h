@@ -103,10 +103,14 @@ void api_respond_end(struct api_request *r, int error);
 /* The image that stays the same for this request, over turns. */
 const struct image *api_request_image(struct api_request *r);
 
+/* Whether another broker asks, for somebody who has asked it. */
+bool api_from_broker(const struct api_request *r);
+
 /* Whether another line about clients may be written in this second. */
 bool api_may_log(struct api *api);
 
 /* One file each. */
+void handle_allocate_producer_ids(struct api_request *r);
 void handle_alter_configs(struct api_request *r);
 void handle_api_versions(struct api_request *r);
 void handle_begin_quorum_epoch(struct api_request *r);

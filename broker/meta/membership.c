@@ -284,6 +284,8 @@ static void tick(struct meta *m)
     } else if (ready && !s->registered && (!here || m->state == META_ACTIVE)) {
         register_broker(m, leader);
     }
+    forward_look(m);
+    meta_decide(m);
     if (m->leading && m->state == META_ACTIVE && !alone) {
         fence_silent(m);
     }

@@ -41,6 +41,7 @@ void meta_show(struct meta *m, struct image *next)
     }
     bool brokers = before && image_broker_count(before) != image_broker_count(next);
     image_release(before);
+    forward_look(m);
     if (brokers) {
         membership_wake(m);
     }
@@ -73,6 +74,17 @@ static void fail(struct meta_op *op, int error, const char *why)
     op->error = error;
     snprintf(op->why, sizeof op->why, "%s", why);
     op->producer_id_count = 0;
+}
+
+void meta_answer(struct meta *m, struct meta_op *op, int error)
+{
+    op->error = error;
+    if (error) {
+        char why[sizeof op->why];
+        snprintf(why, sizeof why, "%s", op->why[0] ? op->why : error_text(error));
+        fail(op, error, why);
+    }
+    answer(m, op);
 }
 
 /* Answers all of `ops`; when `error`, none of them has happened. */
@@ -175,7 +187,7 @@ static void decide_waiting(struct meta *m)
         return;
     }
     if (!m->leading || m->state == META_OPENING) {
-        answer_all(m, &m->waiting, ERR_NOT_CONTROLLER);
+        forward_waiting(m);
         return;
     }
     assert(list_empty(&m->deciding));
@@ -219,6 +231,7 @@ static void turn_end(struct io_turn *turn)
 static void arrive(struct meta *m, struct meta_op *op)
 {
     check(m);
+    op->priv.arrived_ns = io_now(m->io);
     list_append(&m->waiting, &op->priv.link);
     m->turn.turn_end = turn_end;
     if (m->state == META_CLOSING) {
@@ -313,7 +326,7 @@ void meta_close_next(struct meta *m)
     if (!m->links.closed) {
         links_close(m);
     }
-    if (m->links.closing > 0 || membership_busy(m)) {
+    if (m->links.closing > 0 || membership_busy(m) || m->forwards.count > 0) {
         return;
     }
     m->logs_closing = true;
@@ -333,5 +346,6 @@ void meta_close(struct meta *meta, struct meta_close *c)
     meta->open = NULL;
     meta->close = c;
     answer_all(meta, &meta->waiting, ERR_CLOSED);
+    forward_look(meta);
     meta_close_next(meta);
 }

@@ -127,6 +127,8 @@ struct meta_op {
     void (*done)(struct meta_op *op); /* on the shard that submitted */
     enum meta_kind kind;
     bool validate_only;
+    bool
+        here; /* decided here or not at all: it was sent by a node that took this one for the leader */
 
     const char *topic;          /* CREATE_*, DELETE (NULL: by id), ALTER_CONFIGS of a topic */
     struct uuid topic_id;       /* DELETE by id; out for CREATE_TOPIC */
@@ -157,6 +159,7 @@ struct meta_op {
         unsigned shard;
         struct meta *meta;
         int64_t offset;
+        uint64_t arrived_ns;
     } priv;
 };
 void meta_submit(struct meta *meta, struct io *io, struct meta_op *op);

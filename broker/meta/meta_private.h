@@ -7,6 +7,7 @@
 #include "log/log.h"
 #include "meta/controller.h"
 #include "meta/files.h"
+#include "meta/forward.h"
 #include "meta/identity.h"
 #include "meta/membership.h"
 #include "meta/meta.h"
@@ -64,6 +65,7 @@ struct meta {
     struct quorum quorum;
     struct quorum_links links;
     struct membership membership;
+    struct forwards forwards;
     struct voters voters; /* the newest that the log has told of: for their addresses */
 
     struct log_options log_options;
@@ -177,6 +179,9 @@ void meta_activate(struct meta *m);
 
 /* This node, as a voter. */
 struct voter meta_own_voter(const struct meta *m);
+
+/* Ends an operation, whose sentence may be set already (meta.c). */
+void meta_answer(struct meta *m, struct meta_op *op, int error);
 
 /* Decides what waits (meta.c). */
 void meta_decide(struct meta *m);

@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meta/forward.h"
+
+#include "meta/meta_private.h"
+
+#include <stdio.h>
+
+enum { FORWARDS_MAX = 1000, ARENA_MAX = 1 << 20, TIMEOUT_MS = 30000 };
+
+static const uint64_t patience_ns = UINT64_C(10000000000); /* for a leader */
+static const uint64_t seen_ns = UINT64_C(5000000000);      /* for the image */
+
+struct forward {
+    struct peer_request request;
+    struct meta *meta;
+    struct meta_op *op;
+    struct list link; /* in forwards.seen */
+    uint64_t answered_ns;
+};
+
+static struct meta_op *op_of(struct list *node)
+{
+    return container_of(node, struct meta_op, priv.link);
+}
+
+static bool can_be_sent(const struct meta_op *op)
+{
+    return op->kind <= META_PRODUCER_IDS && !op->here;
+}
+
+/* --- as requests ------------------------------------------------------------------------------ */
+
+static int encode_create_topic(const struct meta_op *op, struct arena *arena, struct wire_writer *w,
+                               int version)
+{
+    struct create_topics_request r;
+    struct create_topics_request_topics t;
+    create_topics_request_init(&r);
+    create_topics_request_topics_init(&t);
+    t.name = wire_string_of(op->topic);
+    t.num_partitions = op->assignments ? -1 : op->partitions;
+    t.replication_factor = op->assignments ? -1 : op->replication_factor;
+    t.assignments_count = op->assignments ? op->assignment_count : 0;
+    t.assignments = arena_array(arena, (size_t)t.assignments_count, sizeof *t.assignments);
+    t.configs_count = (int32_t)op->change_count;
+    t.configs = arena_array(arena, op->change_count, sizeof *t.configs);
+    if (!t.assignments || !t.configs) {
+        return ERR_NO_MEMORY;
+    }
+    for (int32_t i = 0; i < t.assignments_count; i++) {
+        t.assignments[i] = (struct create_topics_request_assignments){
+            i, (int32_t *)op->assignments[i], op->assignment_counts[i]};
+    }
+    for (uint32_t i = 0; i < op->change_count; i++) {
+        t.configs[i].name = wire_string_of(op->changes[i].key);
+        t.configs[i].value = wire_string_of(op->changes[i].value);
+    }
+    r.topics = &t;
+    r.topics_count = 1;
+    r.timeout_ms = TIMEOUT_MS;
+    r.validate_only = op->validate_only;
+    r.internal = op->internal;
+    return create_topics_request_encode(&r, w, version);
+}
+
+static int encode_delete_topic(const struct meta_op *op, struct wire_writer *w, int version)
+{
+    struct delete_topics_request r;
+    struct delete_topics_request_topics t;
+    delete_topics_request_init(&r);
+    delete_topics_request_topics_init(&t);
+    t.name = wire_string_of(op->topic);
+    t.topic_id = op->topic ? (struct uuid){0} : op->topic_id;
+    r.topics = &t;
+    r.topics_count = 1;
+    r.timeout_ms = TIMEOUT_MS;
+    return delete_topics_request_encode(&r, w, version);
+}
+
+static int encode_create_partitions(const struct meta_op *op, struct arena *arena,
+                                    struct wire_writer *w, int version)
+{
+    struct create_partitions_request r;
+    struct create_partitions_request_topics t;
+    create_partitions_request_init(&r);
+    create_partitions_request_topics_init(&t);
+    t.name = wire_string_of(op->topic);
+    t.count = op->partitions;
+    t.assignments_count = op->assignments ? op->assignment_count : -1;
+    if (op->assignments) {
+        t.assignments = arena_array(arena, (size_t)op->assignment_count, sizeof *t.assignments);
+        if (!t.assignments) {
+            return ERR_NO_MEMORY;
+        }
+        for (int32_t i = 0; i < op->assignment_count; i++) {
+            t.assignments[i] = (struct create_partitions_request_assignments){
+                (int32_t *)op->assignments[i], op->assignment_counts[i]};
+        }
+    }
+    r.topics = &t;
+    r.topics_count = 1;
+    r.timeout_ms = TIMEOUT_MS;
+    r.validate_only = op->validate_only;
+    return create_partitions_request_encode(&r, w, version);
+}
+
+enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4 };
+
+static int encode_configs(const struct meta_op *op, struct arena *arena, struct wire_writer *w,
+                          int version)
+{
+    char node[16] = "";
+    struct incremental_alter_configs_request r;
+    struct incremental_alter_configs_request_resources t;
+    incremental_alter_configs_request_init(&r);
+    incremental_alter_configs_request_resources_init(&t);
+    if (op->broker >= 0) {
+        snprintf(node, sizeof node, "%d", (int)op->broker);
+    }
+    t.resource_type = op->topic ? RESOURCE_TOPIC : RESOURCE_BROKER;
+    t.resource_name = wire_string_of(op->topic ? op->topic : node);
+    t.configs_count = (int32_t)op->change_count;
+    t.configs = arena_array(arena, op->change_count, sizeof *t.configs);
+    if (!t.configs) {
+        return ERR_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < op->change_count; i++) {
+        t.configs[i].name = wire_string_of(op->changes[i].key);
+        t.configs[i].config_operation = (int8_t)op->changes[i].op;
+        t.configs[i].value = wire_string_of(op->changes[i].value);
+    }
+    r.resources = &t;
+    r.resources_count = 1;
+    r.validate_only = op->validate_only;
+    return incremental_alter_configs_request_encode(&r, w, version);
+}
+
+/* The older form, in which what is not named is deleted. */
+static int encode_all_configs(const struct meta_op *op, struct arena *arena, struct wire_writer *w,
+                              int version)
+{
+    char node[16] = "";
+    struct alter_configs_request r;
+    struct alter_configs_request_resources t;
+    alter_configs_request_init(&r);
+    alter_configs_request_resources_init(&t);
+    if (op->broker >= 0) {
+        snprintf(node, sizeof node, "%d", (int)op->broker);
+    }
+    t.resource_type = op->topic ? RESOURCE_TOPIC : RESOURCE_BROKER;
+    t.resource_name = wire_string_of(op->topic ? op->topic : node);
+    t.configs_count = (int32_t)op->change_count;
+    t.configs = arena_array(arena, op->change_count, sizeof *t.configs);
+    if (!t.configs) {
+        return ERR_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < op->change_count; i++) {
+        t.configs[i].name = wire_string_of(op->changes[i].key);
+        t.configs[i].value = wire_string_of(op->changes[i].value);
+    }
+    r.resources = &t;
+    r.resources_count = 1;
+    r.validate_only = op->validate_only;
+    return alter_configs_request_encode(&r, w, version);
+}
+
+static int encode_producer_ids(const struct meta *m, struct wire_writer *w, int version)
+{
+    const struct allocate_producer_ids_request r = {m->identity.node_id, m->broker_epoch};
+    return allocate_producer_ids_request_encode(&r, w, version);
+}
+
+static int encode(struct peer_request *p, struct wire_writer *w, int version)
+{
+    struct forward *f = container_of(p, struct forward, request);
+    const struct meta_op *op = f->op;
+    struct arena arena;
+    int error = ERR_UNSUPPORTED;
+    arena_init(&arena, f->meta->memory, ARENA_MAX);
+    switch (op->kind) {
+    case META_CREATE_TOPIC:
+        error = encode_create_topic(op, &arena, w, version);
+        break;
+    case META_DELETE_TOPIC:
+        error = encode_delete_topic(op, w, version);
+        break;
+    case META_CREATE_PARTITIONS:
+        error = encode_create_partitions(op, &arena, w, version);
+        break;
+    case META_ALTER_CONFIGS:
+        error = op->replace_all ? encode_all_configs(op, &arena, w, version)
+                                : encode_configs(op, &arena, w, version);
+        break;
+    case META_PRODUCER_IDS:
+        error = encode_producer_ids(f->meta, w, version);
+        break;
+    case META_REGISTER_BROKER:
+    case META_HEARTBEAT:
+    case META_EXPIRE_BROKERS:
+        assert(false);
+        break;
+    }
+    arena_deinit(&arena);
+    return error;
+}
+
+struct spoken {
+    int16_t key, version;
+};
+
+static struct spoken spoken_of(const struct meta_op *op)
+{
+    switch (op->kind) {
+    case META_CREATE_TOPIC:
+        return (struct spoken){WIRE_CREATE_TOPICS, 7};
+    case META_DELETE_TOPIC:
+        return (struct spoken){WIRE_DELETE_TOPICS, 6};
+    case META_CREATE_PARTITIONS:
+        return (struct spoken){WIRE_CREATE_PARTITIONS, 3};
+    case META_ALTER_CONFIGS:
+        return op->replace_all ? (struct spoken){WIRE_ALTER_CONFIGS, 2}
+                               : (struct spoken){WIRE_INCREMENTAL_ALTER_CONFIGS, 1};
+    case META_PRODUCER_IDS:
+        return (struct spoken){WIRE_ALLOCATE_PRODUCER_IDS, 0};
+    case META_REGISTER_BROKER:
+    case META_HEARTBEAT:
+    case META_EXPIRE_BROKERS:
+        break;
+    }
+    assert(false);
+    return (struct spoken){0};
+}
+
+/* --- as answers ------------------------------------------------------------------------------- */
+
+static int told(struct meta_op *op, int16_t code, struct wire_string why)
+{
+    int error = error_from_wire(code);
+    if (error && why.size > 0) {
+        snprintf(op->why, sizeof op->why, "%.*s", (int)why.size, why.data);
+    }
+    return error;
+}
+
+static int decode_create_topic(struct meta_op *op, struct reader *in, int version,
+                               struct arena *arena)
+{
+    struct create_topics_response r;
+    int error = create_topics_response_decode(&r, in, version, arena);
+    if (error || r.topics_count != 1) {
+        return ERR_MALFORMED;
+    }
+    op->topic_id = r.topics[0].topic_id;
+    return told(op, r.topics[0].error_code, r.topics[0].error_message);
+}
+
+static int decode_delete_topic(struct meta_op *op, struct reader *in, int version,
+                               struct arena *arena)
+{
+    struct delete_topics_response r;
+    int error = delete_topics_response_decode(&r, in, version, arena);
+    if (error || r.responses_count != 1) {
+        return ERR_MALFORMED;
+    }
+    return told(op, r.responses[0].error_code, r.responses[0].error_message);
+}
+
+static int decode_create_partitions(struct meta_op *op, struct reader *in, int version,
+                                    struct arena *arena)
+{
+    struct create_partitions_response r;
+    int error = create_partitions_response_decode(&r, in, version, arena);
+    if (error || r.results_count != 1) {
+        return ERR_MALFORMED;
+    }
+    return told(op, r.results[0].error_code, r.results[0].error_message);
+}
+
+static int decode_configs(struct meta_op *op, struct reader *in, int version, struct arena *arena)
+{
+    if (op->replace_all) {
+        struct alter_configs_response r;
+        int error = alter_configs_response_decode(&r, in, version, arena);
+        if (error || r.responses_count != 1) {
+            return ERR_MALFORMED;
+        }
+        return told(op, r.responses[0].error_code, r.responses[0].error_message);
+    }
+    struct incremental_alter_configs_response r;
+    int error = incremental_alter_configs_response_decode(&r, in, version, arena);
+    if (error || r.responses_count != 1) {
+        return ERR_MALFORMED;
+    }
+    return told(op, r.responses[0].error_code, r.responses[0].error_message);
+}
+
+static int decode_producer_ids(struct meta_op *op, struct reader *in, int version,
+                               struct arena *arena)
+{
+    struct allocate_producer_ids_response r;
+    int error = allocate_producer_ids_response_decode(&r, in, version, arena);
+    if (error || (!r.error_code && (r.producer_id_start < 0 || r.producer_id_len < 1))) {
+        return ERR_MALFORMED;
+    }
+    op->producer_id_first = r.producer_id_start;
+    op->producer_id_count = r.error_code ? 0 : r.producer_id_len;
+    return error_from_wire(r.error_code);
+}
+
+static int decode(struct forward *f, const struct peer_answer *a)
+{
+    struct meta_op *op = f->op;
+    struct reader in = reader_of(a->body.data, a->body.size);
+    struct arena arena;
+    int error = ERR_MALFORMED;
+    arena_init(&arena, f->meta->memory, ARENA_MAX);
+    if (op->kind == META_CREATE_TOPIC) {
+        error = decode_create_topic(op, &in, a->version, &arena);
+    } else if (op->kind == META_DELETE_TOPIC) {
+        error = decode_delete_topic(op, &in, a->version, &arena);
+    } else if (op->kind == META_CREATE_PARTITIONS) {
+        error = decode_create_partitions(op, &in, a->version, &arena);
+    } else if (op->kind == META_ALTER_CONFIGS) {
+        error = decode_configs(op, &in, a->version, &arena);
+    } else {
+        error = decode_producer_ids(op, &in, a->version, &arena);
+    }
+    arena_deinit(&arena);
+    return error;
+}
+
+/* --- the end of one --------------------------------------------------------------------------- */
+
+/* What it has changed stands in this node's image. Configurations are not compared: they are told at once. */
+static bool shown(const struct meta *m, const struct meta_op *op)
+{
+    const struct image_topic *t = op->topic && op->kind != META_CREATE_TOPIC
+                                      ? image_topic_by_name(m->image, bytes_of_string(op->topic))
+                                      : image_topic_by_id(m->image, op->topic_id);
+    switch (op->kind) {
+    case META_CREATE_TOPIC:
+        return op->validate_only || t;
+    case META_DELETE_TOPIC:
+        return !t;
+    case META_CREATE_PARTITIONS:
+        return op->validate_only || (t && t->partition_count >= op->partitions);
+    default:
+        return true;
+    }
+}
+
+static void end(struct forward *f, int error)
+{
+    struct meta *m = f->meta;
+    struct meta_op *op = f->op;
+    m->forwards.count--;
+    memory_free(m->memory, f);
+    meta_answer(m, op, error);
+    meta_log_idle(m);
+}
+
+void forward_look(struct meta *m)
+{
+    list_each (node, &m->forwards.seen) {
+        struct forward *f = container_of(node, struct forward, link);
+        bool late = io_now(m->io) >= f->answered_ns + seen_ns;
+        if (late || m->state == META_CLOSING || shown(m, f->op)) {
+            list_remove(&f->link);
+            end(f, 0);
+        }
+    }
+}
+
+static void again(struct forward *f)
+{
+    struct meta *m = f->meta;
+    list_append(&m->waiting, &f->op->priv.link);
+    m->forwards.count--;
+    memory_free(m->memory, f);
+    meta_log_idle(m); /* sent again when membership looks, or when who leads is another one */
+}
+
+static void answered(struct peer_request *p, const struct peer_answer *a)
+{
+    struct forward *f = container_of(p, struct forward, request);
+    struct meta *m = f->meta;
+    int error = a->error ? a->error : decode(f, a);
+    bool twice = f->op->kind == META_PRODUCER_IDS || f->op->kind == META_ALTER_CONFIGS;
+    bool unknown = a->error && a->maybe_received && !twice;
+    if (m->state != META_CLOSING && !unknown && (a->error || error == ERR_NOT_CONTROLLER)) {
+        f->op->why[0] = 0;
+        again(f);
+        return;
+    }
+    if (error) {
+        end(f, unknown ? ERR_REQUEST_TIMED_OUT : error);
+        return;
+    }
+    f->answered_ns = io_now(m->io);
+    list_append(&m->forwards.seen, &f->link);
+    forward_look(m);
+}
+
+/* --- sending ---------------------------------------------------------------------------------- */
+
+static bool send(struct meta *m, struct meta_op *op, int32_t leader)
+{
+    struct spoken spoken = spoken_of(op);
+    struct forward *f =
+        m->forwards.count < FORWARDS_MAX ? memory_alloc(m->memory, sizeof *f) : NULL;
+    if (!f) {
+        return false;
+    }
+    *f = (struct forward){
+        .request = {.key = spoken.key,
+                    .version_min = spoken.version,
+                    .version_max = spoken.version,
+                    .fail_fast = true,
+                    .encode = encode,
+                    .done = answered},
+        .meta = m,
+        .op = op,
+    };
+    list_init(&f->link);
+    if (!links_call(m, leader, &f->request)) {
+        memory_free(m->memory, f);
+        return false;
+    }
+    m->forwards.count++;
+    return true;
+}
+
+void forward_waiting(struct meta *m)
+{
+    int32_t leader = raft_status(m->quorum.raft).leader;
+    bool elsewhere = leader != RAFT_NOBODY && leader != m->identity.node_id;
+    uint64_t now = io_now(m->io);
+    list_each (node, &m->waiting) {
+        struct meta_op *op = op_of(node);
+        if (!can_be_sent(op) || now >= op->priv.arrived_ns + patience_ns) {
+            list_remove(node);
+            meta_answer(m, op, ERR_NOT_CONTROLLER);
+        } else if (elsewhere) {
+            list_remove(node);
+            if (!send(m, op, leader)) {
+                meta_answer(m, op, ERR_NOT_CONTROLLER);
+            }
+        }
+    }
+}
