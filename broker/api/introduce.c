@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Introduce (leat's own): who this node is, which cluster it belongs to and who votes there. Asked by nodes that have no
- * cluster yet, and answered from the first moment on. */
+/* Introduce (leat's own): who this node is, which cluster it belongs to and who votes there. Asked by
+ * nodes that have no cluster yet, and answered from the first moment on. */
 #include "api/request.h"
 #include "meta/introduce.h"
 

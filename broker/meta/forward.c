@@ -403,7 +403,7 @@ static void answered(struct peer_request *p, const struct peer_answer *a)
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-static bool send(struct meta *m, struct meta_op *op, int32_t leader)
+static bool forward_send(struct meta *m, struct meta_op *op, int32_t leader)
 {
     struct spoken spoken = spoken_of(op);
     struct forward *f =
@@ -442,7 +442,7 @@ void forward_waiting(struct meta *m)
             meta_answer(m, op, ERR_NOT_CONTROLLER);
         } else if (elsewhere) {
             list_remove(node);
-            if (!send(m, op, leader)) {
+            if (!forward_send(m, op, leader)) {
                 meta_answer(m, op, ERR_NOT_CONTROLLER);
             }
         }

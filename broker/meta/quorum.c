@@ -181,7 +181,7 @@ struct outcome {
     struct raft_end load; /* epoch -1: nothing */
 };
 
-static void send(struct meta *m, const struct raft_message *message)
+static void send_message(struct meta *m, const struct raft_message *message)
 {
     if (message->kind == RAFT_VOTE_ANSWER || message->kind == RAFT_FETCH_ANSWER) {
         serve_answer(m, message);
@@ -219,7 +219,7 @@ static void carry_out(struct meta *m, const struct raft_effect *e, struct outcom
         meta_truncate(m, e->offset);
         break;
     case RAFT_SEND:
-        send(m, &e->message);
+        send_message(m, &e->message);
         break;
     case RAFT_LOAD:
         out->load = e->end;
