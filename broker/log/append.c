@@ -267,20 +267,11 @@ static void append_done_soon(struct log_append *a, int error)
  * (H18), or the batches of a follower that were taken before one that could not be. */
 static void settled_wait(struct log *log, struct log_append *a, int error)
 {
-    struct journal *j = &log->set->journal;
     a->priv.error = error;
-    bool settled = !j->gathering && list_empty(&j->flying);
     if (a->priv.end_offset <= log->durable_offset || log->config.durability == LOG_MEMORY ||
-        settled) {
+        !journal_wait(&log->set->journal, &a->priv.waiter)) {
         append_done_soon(a, error);
-        return;
     }
-    struct journal_group *g = j->gathering;
-    if (!g) {
-        g = container_of(j->flying.prev, struct journal_group, link);
-    }
-    list_init(&a->priv.waiter.link);
-    list_append(&g->waiters, &a->priv.waiter.link);
 }
 
 static void append_fail(struct log *log, struct log_append *a, int error)

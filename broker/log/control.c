@@ -120,6 +120,15 @@ static bool control_room(const struct log *log, uint32_t size)
     return room;
 }
 
+/* Another control has done it already, and that may not be durable yet. */
+static int control_needless(struct log *log, struct log_control *c)
+{
+    if (!journal_wait(&log->set->journal, &c->priv.waiter)) {
+        log_finish_later(log->set, &c->priv.waiter);
+    }
+    return 1;
+}
+
 /* --- start and removal ------------------------------------------------------------------------ */
 
 void log_replay_start(struct log *log, int64_t offset)
@@ -136,8 +145,7 @@ static int control_start(struct log *log, struct log_control *c)
         return ERR_OFFSET_OUT_OF_RANGE;
     }
     if (c->offset <= log->start_offset) {
-        log_finish_later(log->set, &c->priv.waiter);
-        return 1;
+        return control_needless(log, c);
     }
     struct release *r = control_room(log, 0) ? release_new(log->set) : NULL;
     if (!r) {
@@ -494,8 +502,7 @@ static int control_truncate(struct log *log, struct log_control *c)
 {
     struct log_set *set = log->set;
     if (c->offset >= log->end_offset) {
-        log_finish_later(set, &c->priv.waiter);
-        return 1;
+        return control_needless(log, c);
     }
     struct segment *s = segment_for_offset(log, c->offset);
     /* What is compacted was below the high watermark, and what it stands for is gone. */
@@ -526,22 +533,6 @@ static int control_truncate(struct log *log, struct log_control *c)
     set->in_flight++;
     truncation_step(t);
     return 1;
-}
-
-void segment_remove_files(struct segment *s)
-{
-    static const char *const suffixes[] = {".log", ".index", ".sums"};
-    for (unsigned i = 0; i < array_size(suffixes); i++) {
-        char path[IO_PATH_MAX];
-        segment_path(s, path, suffixes[i]);
-        int error = trash_put(s->log->set, path, s->log->topic_id, s->log->partition);
-        if (error && error != ERR_NOT_FOUND) {
-            log_warn(io_logger(s->log->set->io), "log", "cannot move %s away: %s", path,
-                     error_text(error));
-        }
-    }
-    log_names_dirty(s->log);
-    segment_free(s);
 }
 
 /* The segment that the entry cuts. Its file may have gone on since: missing or too short, it was

@@ -275,6 +275,18 @@ uint64_t journal_append(struct journal *j, struct entry *e, const struct iovec *
     return j->next_sequence++;
 }
 
+bool journal_wait(struct journal *j, struct log_waiter *w)
+{
+    struct journal_group *g = j->gathering;
+    if (!g && list_empty(&j->flying)) {
+        return false;
+    }
+    g = g ? g : container_of(j->flying.prev, struct journal_group, link);
+    list_init(&w->link);
+    list_append(&g->waiters, &w->link);
+    return true;
+}
+
 /* --- commit and settle ------------------------------------------------------------------------ */
 
 static bool may_fly(const struct journal *j, const struct journal_group *g)

@@ -121,6 +121,8 @@ bool journal_room(struct journal *j, uint32_t body_size, bool control);
  * called when it is settled. Returns its sequence. */
 uint64_t journal_append(struct journal *j, struct entry *e, const struct iovec *body,
                         unsigned body_count, struct log_waiter *w);
+/* w->settled(w) when all that is in the journal is durable. False: it is, and it will not be called. */
+bool journal_wait(struct journal *j, struct log_waiter *w) MUST_CHECK;
 
 /* A group that only carries the mark, if there is something to mark. */
 void journal_mark(struct journal *j);

@@ -426,7 +426,6 @@ int log_replay_remove(struct log *log) MUST_CHECK;
 /* Removes segments of which nothing lies at or above `offset`, never the last. False: some of them
  * are in use; they are left for the next call. */
 bool log_drop_below(struct log *log, int64_t offset);
-void segment_remove_files(struct segment *s); /* frees it */
 void log_release_marked(struct log_set *set);
 /* Files of replaced segments will go as soon as their mark is durable. */
 bool log_release_frees(struct log_set *set);
@@ -481,8 +480,9 @@ bool clean_pass_yield(struct log_set *set);
 /* Renames `path` into <root>/trash and removes it in the background. 0 or an error. */
 int trash_put(struct log_set *set, const char *path, struct uuid topic_id,
               int32_t partition) MUST_CHECK;
-void trash_begin(struct log_set *set);   /* what an earlier life left is removed */
-void trash_abandon(struct log_set *set); /* what has not begun is left to the next start */
+void segment_remove_files(struct segment *s); /* frees it */
+void trash_begin(struct log_set *set);        /* what an earlier life left is removed */
+void trash_abandon(struct log_set *set);      /* what has not begun is left to the next start */
 
 /* --- sync.c ----------------------------------------------------------------------------------- */
 void log_names_dirty(struct log *log);

@@ -230,6 +230,22 @@ static void trash_left(void *context, const char *name, bool directory)
     set->in_flight++;
 }
 
+void segment_remove_files(struct segment *s)
+{
+    static const char *const suffixes[] = {".log", ".index", ".sums"};
+    for (unsigned i = 0; i < array_size(suffixes); i++) {
+        char path[IO_PATH_MAX];
+        segment_path(s, path, suffixes[i]);
+        int error = trash_put(s->log->set, path, s->log->topic_id, s->log->partition);
+        if (error && error != ERR_NOT_FOUND) {
+            log_warn(io_logger(s->log->set->io), "log", "cannot move %s away: %s", path,
+                     error_text(error));
+        }
+    }
+    log_names_dirty(s->log);
+    segment_free(s);
+}
+
 void trash_begin(struct log_set *set)
 {
     char path[IO_PATH_MAX];

@@ -90,6 +90,61 @@ Test(control, truncation_to_nothing_and_beyond_the_end)
     world_close(&w);
 }
 
+struct twice {
+    struct log *log;
+    struct log_control first, second;
+    bool first_done, second_done;
+    int error;
+};
+
+static void first_told(struct log_control *c, int error)
+{
+    (void)error;
+    container_of(c, struct twice, first)->first_done = true;
+}
+
+static void second_told(struct log_control *c, int error)
+{
+    struct twice *t = container_of(c, struct twice, second);
+    t->error = error;
+    t->second_done = true;
+}
+
+static void give_twice(void *argument)
+{
+    struct twice *t = argument;
+    log_control(t->log, &t->first);
+    log_control(t->log, &t->second);
+}
+
+/* What another control has done already is told when that is durable. */
+Test(control, a_needless_one_waits_for_the_one_that_did_it)
+{
+    static const struct {
+        enum log_control_kind kind;
+        int64_t first, second;
+    } pairs[] = {
+        {LOG_START, 20, 10}, {LOG_START, 20, 20}, {LOG_TRUNCATE, 20, 20}, {LOG_TRUNCATE, 20, 30}};
+    for (unsigned i = 0; i < array_size(pairs); i++) {
+        struct world w;
+        world_open(&w, 60 + i);
+        world_started(&w, 1);
+        world_fill(&w, 0, &SMALL, 20);
+        struct twice t = {
+            .log = world_log(&w, 0),
+            .first = {.kind = pairs[i].kind, .offset = pairs[i].first, .done = first_told},
+            .second = {.kind = pairs[i].kind, .offset = pairs[i].second, .done = second_told}};
+        cr_assert(world_do(&w, 0, give_twice, &t));
+        cr_assert(world_until(&w, &t.second_done));
+        cr_assert(t.error == 0 && t.first_done, "pair %u", i);
+        world_power_cut(&w);
+        world_started(&w, 1);
+        struct log_status s = world_status(&w, 0);
+        cr_assert_eq(pairs[i].kind == LOG_START ? s.start_offset : s.end_offset, 20, "pair %u", i);
+        world_close(&w);
+    }
+}
+
 /* An offset inside a batch: the whole batch goes. */
 Test(control, truncation_inside_a_batch_takes_the_batch)
 {
