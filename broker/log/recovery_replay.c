@@ -312,8 +312,10 @@ static bool memory_control_skipped(const struct recovery *r, const struct log *l
                                    const struct entry *e)
 {
     const struct checkpoint_header *h = &r->sources[r->at_source].header;
-    return !log || (uuid_equal(h->boot_id, io_boot_id(r->io)) && !e->alone) ||
-           (e->kind == ENTRY_TRUNCATE && e->offset >= log->end_offset);
+    if (uuid_equal(h->boot_id, io_boot_id(r->io)) && !e->alone) {
+        return true;
+    }
+    return log ? e->kind == ENTRY_TRUNCATE && e->offset >= log->end_offset : e->kind != ENTRY_ANEW;
 }
 
 /* Nobody needs what the log was any more: a directory of its name that cannot be read is out of the way. */
@@ -366,7 +368,7 @@ static int apply(struct recovery *r, const struct entry *e, enum log_durability 
         if (!log) {
             return ERR_NO_MEMORY;
         }
-        log->config.durability = durability;
+        log->config.durability = e->memory ? LOG_MEMORY : durability;
         log->directory_known = has_directory(r, e->topic_id, e->partition);
     }
     if (log->missing && e->kind != ENTRY_REMOVE && e->kind != ENTRY_ANEW) {

@@ -136,6 +136,28 @@ Test(anew, a_log_without_files)
     world_close(&w);
 }
 
+/* Nothing of it was ever in a checkpoint or a file: the entry alone tells of it. */
+Test(anew, a_log_that_nothing_else_knows)
+{
+    for (unsigned i = 0; i < 2 * ENDS; i++) {
+        struct world w;
+        world_open(&w, 340 + i);
+        w.slots[0].config.durability = i % 2 ? LOG_MEMORY : LOG_FSYNC;
+        world_started(&w, 1);
+        if (i % 4 > 1) { /* a mapped journal is there */
+            w.slots[1].config.durability = LOG_MEMORY;
+            world_fill(&w, 1, &SPEC, 1);
+        }
+        cr_assert_eq(world_anew(&w, 0, 46, -1), 0);
+        end_and_start(&w, i / 2);
+        expect_empty_at(&w, 46);
+        world_fill(&w, 0, &SPEC, 3);
+        end_and_start(&w, i / 2 == END_POWER ? END_KILL : (enum end)(i / 2));
+        cr_assert_eq(world_check(&w, 0), 3);
+        world_close(&w);
+    }
+}
+
 struct given_at_once {
     struct log *log;
     struct log_control start, anew;
