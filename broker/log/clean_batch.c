@@ -169,24 +169,27 @@ static int put_as_it_is(struct clean_work *w, const struct batch_header *h)
     return 1;
 }
 
-static bool last_of_producer(const struct clean_work *w, int64_t last_offset)
+/* One of the rising offsets is in [from, to]. */
+static bool any_between(const int64_t *offsets, size_t count, int64_t from, int64_t to)
 {
-    size_t low = 0, high = w->kept_count;
+    size_t low = 0, high = count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (w->kept_last[middle] < last_offset) {
+        if (offsets[middle] < from) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    return low < w->kept_count && w->kept_last[low] == last_offset;
+    return low < count && offsets[low] <= to;
 }
 
 static bool wanted_empty(const struct clean_work *w, const struct batch_header *h)
 {
     int64_t last = batch_last_offset(h);
-    return last + 1 == w->range_end || (last_of_producer(w, last) && !w->keep_no_empty);
+    return last + 1 == w->range_end ||
+           any_between(w->epoch_starts, w->epoch_count, w->expected_offset, h->base_offset) ||
+           (any_between(w->kept_last, w->kept_count, last, last) && !w->keep_no_empty);
 }
 
 /* The batch with the records of `o->kept`, packed or not as is smaller. */

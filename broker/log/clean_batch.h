@@ -14,12 +14,16 @@
  *     something goes                                          the batch with what stays: base offset, last
  *                                                             offset, producer, sequence and codec are kept
  *     nothing stays                                           nothing; but where the batch is the last of its
- *                                                             producer, or of the range, an empty batch
+ *                                                             producer, or of the range, or the first of a
+ *                                                             leader epoch, an empty batch
  *
  * The horizon of a batch is set when a walk first keeps a tombstone in it: now and the retention of
  * deletions. It stands in the base timestamp, which attribute bit 6 says (KIP-534), and the records'
  * timestamps count from there. By then every older record of that key is gone or goes with the same pass,
  * in front of it; so a tombstone that goes later uncovers nothing.
+ *
+ * A follower knows by an epoch's first batch alone where the one before it ends; were that batch left out, one
+ * that has gone another way in the earlier epoch would not be told (KIP-320).
  *
  * What is read is checked as for a consumer (length, order, CRC): damage is never copied. */
 #pragma once
@@ -48,6 +52,8 @@ struct clean_work {
     int64_t now_ms, delete_retention_ms;
     const int64_t *kept_last; /* last offsets of the producers' last batches, rising */
     size_t kept_count;
+    const int64_t *epoch_starts; /* of all epochs but the oldest, rising */
+    size_t epoch_count;
     uint8_t *out; /* whole batches, one behind the other */
     size_t out_capacity, out_size;
     bool keep_no_empty, keep_no_tombstone; /* rules left out, for the simulator */

@@ -128,6 +128,24 @@ static int note_producers(struct cleaning *p)
     return 0;
 }
 
+/* Where epochs begin, as far as is known now: what compaction reads is older than all that may change. */
+static int note_epochs(struct cleaning *p)
+{
+    struct memory *m = set_of(p)->memory;
+    const struct epochs *e = &p->log->epochs;
+    memory_free(m, p->epoch_starts);
+    p->epoch_starts = memory_alloc(m, (e->count + 1) * sizeof *p->epoch_starts);
+    if (!p->epoch_starts) {
+        return ERR_NO_MEMORY;
+    }
+    for (uint32_t i = 1; i < e->count; i++) {
+        p->epoch_starts[i - 1] = e->entries[i].start_offset;
+    }
+    p->work.epoch_starts = p->epoch_starts;
+    p->work.epoch_count = e->count ? e->count - 1 : 0;
+    return 0;
+}
+
 int group_begin(struct cleaning *p)
 {
     struct segment *fresh = p->group.fresh;
@@ -141,6 +159,7 @@ int group_begin(struct cleaning *p)
     p->finishing = false;
     p->work.range_end = p->group.end_offset;
     int error = note_producers(p);
+    error = error ? error : note_epochs(p);
     error = error ? error : segment_open(fresh);
     if (!error) {
         source_take(p, p->group.first);

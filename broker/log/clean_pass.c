@@ -53,6 +53,7 @@ static void pass_free(struct cleaning *p)
     memory_free(m, p->out);
     memory_free(m, p->block);
     memory_free(m, p->kept_last);
+    memory_free(m, p->epoch_starts);
     memory_free(m, p);
 }
 

@@ -48,7 +48,7 @@ struct cleaning {
     struct iovec iovec;
     uint64_t taken; /* of the disk, by the allocation in flight */
     struct io_file *directory;
-    int64_t *kept_last;
+    int64_t *kept_last, *epoch_starts;
 
     uint64_t started_ns, moved_bytes; /* read and written */
     uint64_t group_bytes, before_bytes, after_bytes;

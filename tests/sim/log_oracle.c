@@ -331,6 +331,13 @@ static bool last_of_producer(const struct oracle_state *s, const struct oracle_i
     return item->producer >= 0;
 }
 
+/* What stands in front of it can be seen, and is of an earlier epoch. */
+static bool first_of_epoch(const struct oracle_state *s, const struct oracle_state *shown,
+                           const struct oracle_item *item)
+{
+    return item > s->items && item[-1].epoch < item->epoch && item[-1].last >= shown->start;
+}
+
 /* Whether `found` (NULL: nothing) may stand where the state has `item`. */
 static bool item_allowed(const struct oracle_state *s, const struct oracle_state *shown,
                          const struct oracle_item *item, const struct oracle_item *found)
@@ -340,7 +347,8 @@ static bool item_allowed(const struct oracle_state *s, const struct oracle_state
         return found && item_equal(item, found);
     }
     if (found ? !oracle_may_be(item, found)
-              : item->last + 1 == range->to || last_of_producer(s, item)) {
+              : item->last + 1 == range->to || last_of_producer(s, item) ||
+                    first_of_epoch(s, shown, item)) {
         return false;
     }
     for (uint32_t i = 0; i < item->record_count; i++) {

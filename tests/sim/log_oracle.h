@@ -11,8 +11,8 @@
  * Compaction is an operation too: from it on a stretch of offsets has so many bytes as it left. Of what is
  * missing there each record must have a later one of its key below the pass's end, or be a tombstone whose
  * horizon has passed and in front of which nothing of its key is left; what is there is what was appended.
- * Each producer's last batch is there, with or without records. Outside of such stretches nothing may be
- * missing, so nothing that a told compaction removed comes back. */
+ * Each producer's last batch is there, and each epoch's first, with or without records. Outside of such
+ * stretches nothing may be missing, so nothing that a told compaction removed comes back. */
 #pragma once
 
 #include "base/uuid.h"

@@ -368,6 +368,48 @@ Test(compaction, the_last_batch_of_a_producer_is_kept)
     world_close(&w);
 }
 
+/* A follower of a compacted log knows where each epoch ends as its leader does: by the first batch of the next
+ * one, which stays when all of its records go. */
+Test(compaction, the_first_batch_of_an_epoch_is_kept)
+{
+    struct world w;
+    open_world(&w, 17);
+    world_started(&w, 1);
+    struct batch_spec spec = {.key = "k0", .text = "e"};
+    for (int32_t n = 0; n < 12; n++) {
+        w.slots[0].epoch = n / 4;
+        cr_assert_eq(world_append(&w, 0, &spec, NULL), 0);
+    }
+    rounds(&w, 10, 0, 5);
+    clean(&w);
+    read_content(&w);
+    cr_assert_eq(content.ends[0], 5, "the first batch ends at %lld", (long long)content.ends[0]);
+    cr_assert_eq(content.ends[1], 9, "the second ends at %lld", (long long)content.ends[1]);
+    cr_assert_geq(content.empty, 2);
+    world_power_cut(&w);
+    world_started(&w, 1);
+    struct wire_writer all;
+    wire_writer_init(&all, &w.memory, 4 << 20);
+    struct log_status s = world_status(&w, 0);
+    struct log_read r = {.limit_offset = s.end_offset, .bytes_max = 1 << 20, .first_whole = true};
+    for (; r.offset < s.end_offset; r.offset = r.next_offset) {
+        cr_assert_eq(world_read(&w, 0, &r, &all), 0);
+    }
+    struct log_follow f = {
+        .batches = bytes_of(all.data, all.size), .leader_epoch = 2, .gaps = true};
+    cr_assert_eq(world_follow(&w, 1, &f), 0, "%s", f.refusal);
+    for (int32_t epoch = 0; epoch < 3; epoch++) {
+        int32_t found[2];
+        int64_t end = log_epoch_end(world_log(&w, 0), epoch, &found[0]);
+        if (epoch > 0) { /* nothing is left of the oldest, and nothing is in front of it */
+            cr_assert_eq(log_epoch_end(world_log(&w, 1), epoch, &found[1]), end);
+            cr_assert_eq(found[1], epoch);
+        }
+    }
+    wire_writer_deinit(&all);
+    world_close(&w);
+}
+
 /* Neither the active segment, nor what no checkpoint lists, nor what is above the watermark. */
 Test(compaction, what_is_not_settled_is_not_touched)
 {
