@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The follower: proving its log, asking, appending, cutting. */
+#include "partition/following.h"
+
+enum { FOLLOWING_MAGIC = 0x666f6c6c };
+
+static void enter(struct following *f, uint64_t now_ns, struct following_effect *out)
+{
+    assert(f->magic == FOLLOWING_MAGIC && now_ns >= f->now_ns);
+    f->now_ns = now_ns;
+    *out = (struct following_effect){0};
+}
+
+static void damaged(struct following *f, const char *why, struct following_effect *out)
+{
+    f->state = FOLLOWING_STATE_DAMAGED;
+    f->records.ticket = f->report.ticket = 0;
+    out->what |= FOLLOWING_DAMAGED;
+    out->why = why;
+}
+
+/* P30. */
+static void watermark_follow(struct following *f, struct following_effect *out)
+{
+    int64_t known =
+        f->leader_watermark < f->log.counted || replication_mutated(f, REPLICATION_MUTANT_UNCLIPPED)
+            ? f->leader_watermark
+            : f->log.counted;
+    if (f->state == FOLLOWING_STATE_FOLLOWING && known > f->high_watermark) {
+        f->high_watermark = known;
+        out->what |= FOLLOWING_WATERMARK;
+    }
+}
+
+/* --- asking ----------------------------------------------------------------------------------- */
+
+/* P16: not before the log is proved in this epoch. */
+static int64_t may_tell(const struct following *f)
+{
+    return f->proved_epoch == f->epoch ? f->log.counted : -1;
+}
+
+static bool lost(const struct following *f, const struct following_ask *ask)
+{
+    return ask->ticket && f->now_ns >= ask->sent_ns + f->options.answer_ns;
+}
+
+static bool may_ask_records(const struct following *f)
+{
+    return !f->appending && (!f->records.ticket || lost(f, &f->records));
+}
+
+/* A fetch for records tells what is durable as well; only one that is in flight already does not. */
+static bool may_report(const struct following *f)
+{
+    bool due = f->report.ticket ? lost(f, &f->report) : may_tell(f) > f->told;
+    return f->state == FOLLOWING_STATE_FOLLOWING && due &&
+           !replication_mutated(f, REPLICATION_MUTANT_REPORT_LATE);
+}
+
+static bool asks(const struct following *f)
+{
+    return f->state == FOLLOWING_STATE_PROVING || f->state == FOLLOWING_STATE_FOLLOWING;
+}
+
+bool following_next(struct following *f, uint64_t now_ns, struct following_request *out)
+{
+    assert(f->magic == FOLLOWING_MAGIC && now_ns >= f->now_ns);
+    f->now_ns = now_ns;
+    if (!asks(f) || now_ns < f->ask_ns) {
+        return false;
+    }
+    bool records = may_ask_records(f);
+    if (!records && !may_report(f)) {
+        return false;
+    }
+    struct following_ask *ask = records ? &f->records : &f->report;
+    *ask = (struct following_ask){++f->ticket, now_ns, f->log.end};
+    f->told = may_tell(f);
+    *out = (struct following_request){
+        .ticket = ask->ticket,
+        .leader = f->leader,
+        .epoch = f->epoch,
+        .offset = f->log.end,
+        .last_epoch = f->log.last_epoch,
+        .counted = f->told,
+        .high_watermark = f->high_watermark,
+        .records = records,
+    };
+    return true;
+}
+
+static uint64_t ask_deadline(const struct following *f, const struct following_ask *ask)
+{
+    return ask->ticket ? ask->sent_ns + f->options.answer_ns : f->ask_ns;
+}
+
+uint64_t following_deadline(const struct following *f)
+{
+    if (!asks(f)) {
+        return UINT64_MAX;
+    }
+    uint64_t due = f->appending ? UINT64_MAX : ask_deadline(f, &f->records);
+    if (f->state == FOLLOWING_STATE_FOLLOWING && (f->report.ticket || may_tell(f) > f->told) &&
+        !replication_mutated(f, REPLICATION_MUTANT_REPORT_LATE)) {
+        uint64_t report = ask_deadline(f, &f->report);
+        due = report < due ? report : due;
+    }
+    return due > f->ask_ns ? due : f->ask_ns;
+}
+
+static void ask_if_due(const struct following *f, struct following_effect *out)
+{
+    if (following_deadline(f) <= f->now_ns) {
+        out->what |= FOLLOWING_ASK;
+    }
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+void following_init(struct following *f, const struct following_options *options,
+                    const struct following_log *log, int64_t high_watermark, int32_t proved_epoch,
+                    uint64_t now_ns)
+{
+    assert(log->start <= log->counted && log->counted <= log->end && options->epoch_end);
+    *f = (struct following){
+        .magic = FOLLOWING_MAGIC,
+        .options = *options,
+        .now_ns = now_ns,
+        .leader = -1,
+        .epoch = -1,
+        .unclean_epoch = -1,
+        .proved_epoch = proved_epoch > log->last_epoch ? proved_epoch : log->last_epoch,
+        .log = *log,
+        .high_watermark = high_watermark < log->counted ? high_watermark : log->counted,
+        .told = -1,
+    };
+    f->options.answer_ns = options->answer_ns ? options->answer_ns : 2000000000;
+    f->options.retry_ns = options->retry_ns ? options->retry_ns : 100000000;
+    if (f->high_watermark < log->start) {
+        f->high_watermark = log->start;
+    }
+}
+
+void following_apply(struct following *f, uint64_t now_ns, const struct following_image *image,
+                     struct following_effect *out)
+{
+    enter(f, now_ns, out);
+    assert(image->leader != f->options.node);
+    if (image->epoch < f->epoch) {
+        return; /* P2 */
+    }
+    f->in_sync = image->in_sync;
+    f->unclean_epoch = image->unclean_epoch;
+    if (f->state == FOLLOWING_STATE_DAMAGED ||
+        (image->epoch == f->epoch && image->leader == f->leader)) {
+        return;
+    }
+    f->epoch = image->epoch;
+    f->leader = image->leader;
+    f->leader_watermark = 0;
+    f->told = -1;
+    f->records.ticket = f->report.ticket = 0;
+    f->ticket = replication_tickets(f->epoch);
+    f->ask_ns = now_ns;
+    if (f->state != FOLLOWING_STATE_CUTTING) { /* else when the cut is durable */
+        f->state = f->leader < 0 ? FOLLOWING_STATE_ALONE : FOLLOWING_STATE_PROVING;
+        ask_if_due(f, out);
+    }
+}
+
+void following_fail(struct following *f, struct following_effect *out)
+{
+    enter(f, f->now_ns, out);
+    if (f->state != FOLLOWING_STATE_DAMAGED) {
+        damaged(f, "the disk reported an error", out);
+    }
+}
+
+/* --- cutting ---------------------------------------------------------------------------------- */
+
+/* P15: whether what is known as committed may go, for the metadata says that it was given up. */
+static bool was_given_up(const struct following *f)
+{
+    return f->unclean_epoch > f->proved_epoch;
+}
+
+/* What lies at `from` or behind it goes. */
+static void cut(struct following *f, int64_t from, unsigned how, int64_t offset,
+                struct following_effect *out)
+{
+    bool committed = from < f->high_watermark;
+    if (committed && !was_given_up(f)) {
+        damaged(f, "the leader's log contradicts what is committed here", out);
+        return;
+    }
+    if (committed || how == FOLLOWING_ANEW) {
+        f->high_watermark = offset;
+        out->what |= FOLLOWING_WATERMARK;
+    }
+    f->leader_watermark = 0;
+    f->state = FOLLOWING_STATE_CUTTING;
+    f->records.ticket = f->report.ticket = 0;
+    f->told = -1;
+    out->what |= how;
+    out->offset = offset;
+}
+
+/* P34. The leader's log does not reach back to the end of this one; or it ends before this one begins. Who is in
+ * sync has all that it holds, and waits for an image that explains it; but where the leader's log starts at
+ * the end of this one, nothing goes that the leader has. */
+static void begin_anew(struct following *f, int64_t leader_start, struct following_effect *out)
+{
+    bool reached = leader_start < f->log.end && f->log.last_epoch >= 0;
+    if (leader_start < 0 || reached || (f->in_sync && leader_start != f->log.end)) {
+        f->ask_ns = f->now_ns + f->options.retry_ns;
+        return;
+    }
+    cut(f, leader_start, FOLLOWING_ANEW, leader_start, out);
+}
+
+/* P16: the smaller of both ends of that epoch, again and again until the logs meet (KIP-279). */
+static void cut_back(struct following *f, const struct following_answer *a,
+                     struct following_effect *out)
+{
+    int32_t found;
+    int64_t own = f->options.epoch_end(f->options.log, a->diverging.epoch, &found);
+    int64_t offset = a->diverging.offset;
+    if (!replication_mutated(f, REPLICATION_MUTANT_CUT_AT_LEADERS)) {
+        own = found < 0 ? f->log.start : own;
+        offset = own < offset ? own : offset;
+    }
+    if (replication_mutated(f, REPLICATION_MUTANT_CUT_AT_WATERMARK)) {
+        offset = f->high_watermark;
+    }
+    bool older = a->diverging.epoch < 0 && a->log_start >= 0 && a->log_start < f->log.end;
+    if (older) {
+        /* The leader has nothing left that is as old as this log. */
+        cut(f, a->log_start, FOLLOWING_ANEW, a->log_start, out);
+    } else if (offset < f->log.start) {
+        cut(f, offset, FOLLOWING_ANEW, a->log_start > 0 ? a->log_start : 0, out);
+    } else if (offset < f->log.end) {
+        cut(f, offset, FOLLOWING_TRUNCATE, offset, out);
+    } else {
+        f->ask_ns = f->now_ns + f->options.retry_ns; /* that is no divergence */
+    }
+}
+
+void following_cut(struct following *f, uint64_t now_ns, const struct following_log *log,
+                   struct following_effect *out)
+{
+    enter(f, now_ns, out);
+    if (f->state == FOLLOWING_STATE_DAMAGED) {
+        return;
+    }
+    assert(f->state == FOLLOWING_STATE_CUTTING && !f->appending);
+    assert(log->start <= log->counted && log->counted <= log->end);
+    f->log = *log;
+    if (f->high_watermark > log->end && !was_given_up(f)) {
+        damaged(f, "the log is cut below what is committed", out);
+        return;
+    }
+    f->high_watermark = f->high_watermark < log->end ? f->high_watermark : log->end;
+    f->ask_ns = now_ns;
+    f->state = f->leader < 0 ? FOLLOWING_STATE_ALONE : FOLLOWING_STATE_PROVING;
+    ask_if_due(f, out);
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+/* The batches behind the log's end that follow each other (P3). A leader's first batch may begin before what
+ * was asked for: it is here already. Gaps are those of compaction. */
+static void batches_choose(const struct following *f, const struct following_answer *a,
+                           struct following_effect *out)
+{
+    uint32_t first = 0;
+    while (first < a->batch_count && a->batches[first].end <= f->log.end) {
+        first++;
+    }
+    int64_t end = f->log.end;
+    int32_t epoch = f->log.last_epoch;
+    uint32_t next = first;
+    while (next < a->batch_count && next - first < FOLLOWING_BATCHES_MAX) {
+        const struct following_batch *b = &a->batches[next];
+        if (b->base < end || b->end <= b->base || b->epoch < epoch || b->epoch > f->epoch) {
+            break;
+        }
+        end = b->end;
+        epoch = b->epoch;
+        next++;
+    }
+    out->first = first;
+    out->count = next - first;
+}
+
+static void start_follow(struct following *f, int64_t leader_start, struct following_effect *out)
+{
+    int64_t start = leader_start < f->high_watermark ? leader_start : f->high_watermark;
+    if (f->state == FOLLOWING_STATE_FOLLOWING && start > f->log.start) {
+        f->log.start = start;
+        out->what |= FOLLOWING_START;
+        out->start = start;
+    }
+}
+
+/* The leader's log continues this one: it has compared the end that was asked from, and that has not moved. */
+static void proceed(struct following *f, const struct following_answer *a, bool records,
+                    struct following_effect *out)
+{
+    f->state = FOLLOWING_STATE_FOLLOWING;
+    f->proved_epoch = f->epoch;
+    if (a->high_watermark > f->leader_watermark) {
+        f->leader_watermark = a->high_watermark;
+    }
+    watermark_follow(f, out);
+    start_follow(f, a->log_start, out);
+    if (records && a->batch_count > 0) {
+        batches_choose(f, a, out);
+        if (out->count > 0) {
+            f->appending = true;
+            out->what |= FOLLOWING_APPEND;
+        } else {
+            f->ask_ns = f->now_ns + f->options.retry_ns; /* bytes that do not fit */
+        }
+    }
+}
+
+void following_answer(struct following *f, uint64_t now_ns, const struct following_answer *a,
+                      struct following_effect *out)
+{
+    enter(f, now_ns, out);
+    struct following_ask *ask = a->ticket == f->records.ticket  ? &f->records
+                                : a->ticket == f->report.ticket ? &f->report
+                                                                : NULL;
+    if (!a->ticket || !ask || !asks(f)) {
+        return; /* of another epoch, or given up */
+    }
+    bool records = ask == &f->records, moved = ask->offset != f->log.end;
+    ask->ticket = 0;
+    if (a->error && a->error != ERR_OFFSET_OUT_OF_RANGE) {
+        f->told = -1; /* what was told may not have arrived */
+        f->ask_ns = now_ns + f->options.retry_ns;
+    } else if ((a->error || a->diverges) && (moved || f->appending)) {
+        f->ask_ns = now_ns; /* it speaks of a log that is another by now: asked again */
+    } else if (a->error) {
+        begin_anew(f, a->log_start, out);
+    } else if (a->diverges) {
+        cut_back(f, a, out);
+    } else {
+        proceed(f, a, records && !moved, out);
+    }
+    ask_if_due(f, out);
+}
+
+void following_appended(struct following *f, uint64_t now_ns, const struct following_log *log,
+                        struct following_effect *out)
+{
+    enter(f, now_ns, out);
+    assert(f->appending && log->end >= f->log.end && log->last_epoch >= f->log.last_epoch);
+    f->appending = false;
+    f->log.end = log->end;
+    f->log.last_epoch = log->last_epoch;
+    f->log.counted = log->counted > f->log.counted ? log->counted : f->log.counted;
+    watermark_follow(f, out);
+    ask_if_due(f, out);
+}
+
+void following_flushed(struct following *f, uint64_t now_ns, int64_t counted,
+                       struct following_effect *out)
+{
+    enter(f, now_ns, out);
+    if (f->state == FOLLOWING_STATE_DAMAGED || f->state == FOLLOWING_STATE_CUTTING ||
+        counted <= f->log.counted) {
+        return; /* what a cut leaves is told with it */
+    }
+    assert(counted <= f->log.end || f->appending);
+    f->log.counted = counted;
+    watermark_follow(f, out);
+    ask_if_due(f, out);
+}
