@@ -17,3 +17,5 @@ echo "first seed $seed"
 "$build/bin/leat-sim-raft" --seed "$seed" --runs "$((seconds * 100))"
 "$build/bin/leat-sim-raft" --seed "$seed" --wire --runs "$((seconds * 20))"
 "$build/bin/leat-sim-raft" --seed "$seed" --every --runs 100000
+"$build/bin/leat-sim-replica" --seed "$seed" --runs "$((seconds * 200))"
+"$build/bin/leat-sim-replica" --seed "$seed" --every --runs 20000
