@@ -31,7 +31,6 @@ void cluster_init(struct cluster *k, const struct controller *c, struct cluster_
     k->c = c;
     k->sessions = sessions;
     k->now_ns = now_ns;
-    k->mutant = 0;
     k->more = false;
     k->changed = k->unclean = 0;
     k->why[0] = 0;

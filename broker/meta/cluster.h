@@ -75,7 +75,6 @@ struct cluster {
     const struct controller *c;
     struct cluster_sessions *sessions;
     uint64_t now_ns;
-    unsigned mutant;
 
     bool more;                  /* out: decide the same again when this is committed */
     uint32_t changed;           /* out: partitions */

@@ -39,7 +39,7 @@ void cluster_rules_of(struct cluster *k, const struct image_topic *topic)
     const char *unclean = image_topic_config(topic, "unclean.leader.election.enable");
     k->rules.min_isr = own_min_isr(topic, &number) ? (int32_t)number : default_min_isr(k->c);
     k->rules.unclean = unclean && strcmp(unclean, "true") == 0;
-    k->rules.mutant = k->mutant;
+    k->rules.mutant = k->c->mutant;
 }
 
 /* --- changes ---------------------------------------------------------------------------------- */

@@ -9,7 +9,7 @@
 static inline bool cluster_mutated(const struct cluster *k, enum cluster_mutant mutant)
 {
 #ifdef LEAT_SIM
-    return k->mutant == mutant;
+    return k->c->mutant == mutant;
 #else
     (void)k;
     (void)mutant;

@@ -553,13 +553,15 @@ int isr_moved(const struct isr_rules *r, struct isr_state *s, int32_t broker, st
 
 /* --- reassignment ----------------------------------------------------------------------------- */
 
-static bool target_is_valid(const struct isr_rules *r, const int32_t *target, int32_t count)
+/* New replicas are on brokers that are known; one that is there may be on one that is not any more. */
+static bool target_is_valid(const struct isr_rules *r, const struct isr_set *replicas,
+                            const int32_t *target, int32_t count)
 {
     if (count < 1 || count > ISR_REPLICAS_MAX) {
         return false;
     }
     for (int32_t i = 0; i < count; i++) {
-        if (!isr_find_broker(r, target[i])) {
+        if (!isr_find_broker(r, target[i]) && !isr_has(replicas, target[i])) {
             return false;
         }
         for (int32_t k = 0; k < i; k++) {
@@ -607,7 +609,7 @@ int isr_reassign(const struct isr_rules *r, struct isr_state *s, const int32_t *
 {
     const struct isr_state before = *s;
     struct isr_set settled = s->replicas, merged, wanted;
-    if (!target_is_valid(r, target, count)) {
+    if (!target_is_valid(r, &s->replicas, target, count)) {
         return ERR_INVALID_REPLICA_ASSIGNMENT;
     }
     set_copy(&wanted, target, count);

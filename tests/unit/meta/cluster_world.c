@@ -9,7 +9,6 @@ void w_begin(struct world *w)
 {
     bench_begin(&w->b, &w->c);
     cluster_init(&w->k, &w->c, &w->sessions, w->now);
-    w->k.mutant = w->mutant;
 }
 
 int w_end(struct world *w, int error)

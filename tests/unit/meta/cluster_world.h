@@ -14,7 +14,6 @@ struct world {
     struct bench b;
     struct cluster_sessions sessions;
     uint64_t now;
-    unsigned mutant;
     struct cluster k; /* of the last decision */
     struct controller c;
 };

@@ -113,6 +113,8 @@ static const struct row rows[] = {
     {"nobody", "l1 r123 i123", "", 2, REASSIGN, "", ERR_INVALID_REPLICA_ASSIGNMENT, NULL},
     {"to nobody's broker", "l1 r1 i1", "x2", 2, REASSIGN, "2", ERR_INVALID_REPLICA_ASSIGNMENT,
      NULL},
+    {"one that stays is on a broker that is gone", "l1 r12 i1", "x2", 1, REASSIGN, "123", 0,
+     "l1 r123 i1 a3 *"},
     {"to one twice", "l1 r1 i1", "", 2, REASSIGN, "22", ERR_INVALID_REPLICA_ASSIGNMENT, NULL},
     {"the first has come", "l1 r3412 i12 a34 m12", "", 2, ALTER, "123", 0, "l1 r3412 i123 a34 m12"},
     {"all have come", "l1 r3412 i123 a34 m12", "", 2, ALTER, "1234", 0, "l3 r34 i34 *"},

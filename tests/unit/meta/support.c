@@ -141,6 +141,7 @@ void bench_begin(struct bench *b, struct controller *c)
         .limits = &b->limits,
         .fresh_id = id_of(1000 + b->topics_made++),
         .next_offset = b->next_offset,
+        .mutant = b->mutant,
         .emit = emit,
         .context = b,
     };

@@ -22,6 +22,7 @@ struct bench {
     uint64_t topics_made;
     struct bytes batch; /* the last one committed */
     uint32_t batches;
+    unsigned mutant; /* a rule to leave out */
 };
 
 /* With `brokers` registered and not fenced: 1 .. brokers. */
