@@ -21,7 +21,8 @@ int64_t api_broker_number(const struct config *config, const struct image *image
             return number;
         }
     }
-    return config_integer(config, key);
+    bool is_bool = config_key_info(key)->type == CONFIG_TYPE_BOOL;
+    return is_bool ? config_bool(config, key) : config_integer(config, key);
 }
 
 void api_topic_config(const struct config *config, const struct image *image, int32_t node_id,

@@ -90,8 +90,6 @@ static const struct config_foreign foreign[] = {
     {"ssl.", false, "TLS is not in this version"},
     {"transaction.", true, "transactions are not in this version"},
     {"transactional.", true, "transactions are not in this version"},
-    {"unclean.leader.election.enable", true,
-     "a partition has one replica, so there is no other to elect"},
     {"zookeeper.", true, "ZooKeeper is not needed"},
 };
 
@@ -102,8 +100,6 @@ static const struct topic_ignored ignored[] = {
     {"preallocate", "space is always preallocated, in steps"},
     {"segment.index.bytes", "an index grows with its segment and needs no limit"},
     {"segment.jitter.ms", "segments are closed when segment.ms says so, without jitter"},
-    {"unclean.leader.election.enable",
-     "a partition has one replica, so there is no other to elect"},
 };
 
 const struct config_foreign *config_foreign_find(struct bytes name)

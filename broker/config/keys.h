@@ -95,6 +95,10 @@
       "Creates a topic when a client asks for the metadata of one that is missing.")               \
     X(MIN_INSYNC_REPLICAS, "min.insync.replicas", INTEGER, "1", 1, INT32_MAX, NULL,                \
       KEY_KAFKA | KEY_DYNAMIC, "In-sync replicas without which acks=all is refused.")              \
+    X(UNCLEAN_LEADER_ELECTION_ENABLE, "unclean.leader.election.enable", BOOL, "false", 0, 1, NULL, \
+      KEY_KAFKA | KEY_DYNAMIC,                                                                     \
+      "When no replica that holds all acknowledged records is there, another one leads, and what " \
+      "it lacks is lost; otherwise the partition waits.")                                          \
     X(MESSAGE_MAX_BYTES, "message.max.bytes", BYTES, "1048588", 0, INT32_MAX, NULL,                \
       KEY_KAFKA | KEY_DYNAMIC, "The largest record batch that is accepted, compressed.")           \
     X(COMPRESSION_TYPE, "compression.type", CHOICE, "producer", 0, 0, "producer",                  \
@@ -220,4 +224,7 @@
     X(SEGMENT_BYTES, "segment.bytes", LOG_SEGMENT_BYTES, 0,                                        \
       "A segment of about this size is closed and a new one begun.")                               \
     X(SEGMENT_MS, "segment.ms", LOG_ROLL_MS, 0,                                                    \
-      "The next append closes a segment that is so old, even if it is small.")
+      "The next append closes a segment that is so old, even if it is small.")                     \
+    X(UNCLEAN_LEADER_ELECTION_ENABLE, "unclean.leader.election.enable",                            \
+      UNCLEAN_LEADER_ELECTION_ENABLE, 0,                                                           \
+      "Whether a replica that may lack acknowledged records leads when no other can.")

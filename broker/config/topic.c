@@ -29,7 +29,9 @@ int topic_config_check(enum topic_key key, struct bytes value, char *why, size_t
 
 static void topic_config_inherit(struct topic_config *t, enum topic_key key, const struct config *c)
 {
-    t->numbers[key] = config_integer(c, topic_key_info(key)->broker_key);
+    enum config_key from = topic_key_info(key)->broker_key;
+    bool is_bool = config_key_info(from)->type == CONFIG_TYPE_BOOL;
+    t->numbers[key] = is_bool ? config_bool(c, from) : config_integer(c, from);
 }
 
 void topic_config_init(struct topic_config *t, const struct config *c)

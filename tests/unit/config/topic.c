@@ -15,7 +15,8 @@ static struct loading *broker(const char *file)
 
 Test(topic, values_come_from_the_broker_until_the_topic_sets_them)
 {
-    struct loading *l = broker("log.retention.ms: 1h\ndefault.durability: memory\n");
+    struct loading *l = broker("log.retention.ms: 1h\ndefault.durability: memory\n"
+                               "unclean.leader.election.enable: true\n");
     struct topic_config t;
     char why[CONFIG_WHY_SIZE], shown[64];
     topic_config_init(&t, l->config);
@@ -35,6 +36,9 @@ Test(topic, values_come_from_the_broker_until_the_topic_sets_them)
     cr_assert_str_eq(shown, "9223372036854775807");
     topic_config_format(&t, TOPIC_CLEANUP_POLICY, shown, sizeof shown);
     cr_assert_str_eq(shown, "delete");
+    cr_assert_eq(topic_config_number(&t, TOPIC_UNCLEAN_LEADER_ELECTION_ENABLE), 1);
+    topic_config_format(&t, TOPIC_UNCLEAN_LEADER_ELECTION_ENABLE, shown, sizeof shown);
+    cr_assert_str_eq(shown, "true");
     topic_config_unset(&t, TOPIC_RETENTION_MS, l->config);
     cr_assert_not(topic_config_is_own(&t, TOPIC_RETENTION_MS));
     cr_assert_eq(topic_config_number(&t, TOPIC_RETENTION_MS), 3600000);
@@ -57,6 +61,8 @@ Test(topic, refused_values_say_why_and_change_nothing)
         {TOPIC_RETENTION_MS, "-2", "retention.ms: -2 is below the minimum -1"},
         {TOPIC_COMPRESSION_TYPE, "gzip",
          "compression.type: gzip: batches are kept as they were sent, only producer is accepted"},
+        {TOPIC_UNCLEAN_LEADER_ELECTION_ENABLE, "maybe",
+         "unclean.leader.election.enable: 'maybe' is neither true nor false"},
         {TOPIC_MIN_INSYNC_REPLICAS, "0", "min.insync.replicas: 0 is below the minimum 1"},
     };
     struct loading *l = broker("");
