@@ -174,8 +174,7 @@ int cluster_balance(struct cluster *k) MUST_CHECK;
  * time: none has more than one reassignment under way. */
 int cluster_grow(struct cluster *k) MUST_CHECK;
 
-/* min.insync.replicas of a topic (NULL: of all that have none of their own) becomes `value` (NULL:
- * is unset). To be decided in the operation that emits the configuration, which fails if there is
- * `more` (P27). */
-int cluster_min_isr_changes(struct cluster *k, const struct image_topic *topic,
-                            const char *value) MUST_CHECK;
+/* min.insync.replicas or unclean.leader.election.enable of a topic (NULL: of all) has changed: to be
+ * decided in the operation that emits the configuration, behind it, with c->candidate; it fails if
+ * there is `more` (P27). */
+int cluster_configured(struct cluster *k, const struct image_topic *topic) MUST_CHECK;

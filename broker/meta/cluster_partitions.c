@@ -12,33 +12,36 @@
 
 /* --- rules of a topic ------------------------------------------------------------------------- */
 
-static int32_t configured_min_isr(const struct controller *c)
+/* The image that holds what this operation has emitted too. */
+static const struct image *newest(const struct controller *c)
 {
-    return c->limits->min_insync_replicas > 0 ? c->limits->min_insync_replicas : 1;
+    return c->candidate ? c->candidate : c->image;
 }
 
-static int32_t default_min_isr(const struct controller *c)
+/* A key of topics in force: the topic's own, that of all nodes, or as it is configured. A value of
+ * one node alone says nothing of partitions, for all must agree on it. */
+static int64_t in_force(const struct controller *c, const struct image_topic *topic,
+                        enum config_key key, int64_t configured)
 {
+    const char *name = config_key_info(key)->name; /* topics have the same */
+    const char *const values[] = {image_topic_config(topic, name),
+                                  image_broker_config(newest(c), -1, name)};
     int64_t number;
-    const char *value =
-        image_broker_config(c->image, -1, config_key_info(CONFIG_MIN_INSYNC_REPLICAS)->name);
-    bool set =
-        value && config_value_number(CONFIG_MIN_INSYNC_REPLICAS, bytes_of_string(value), &number);
-    return set ? (int32_t)number : configured_min_isr(c);
-}
-
-static bool own_min_isr(const struct image_topic *topic, int64_t *out)
-{
-    const char *value = image_topic_config(topic, topic_key_info(TOPIC_MIN_INSYNC_REPLICAS)->name);
-    return value && config_value_number(CONFIG_MIN_INSYNC_REPLICAS, bytes_of_string(value), out);
+    for (size_t i = 0; i < array_size(values); i++) {
+        if (values[i] && config_value_number(key, bytes_of_string(values[i]), &number)) {
+            return number;
+        }
+    }
+    return configured;
 }
 
 void cluster_rules_of(struct cluster *k, const struct image_topic *topic)
 {
-    int64_t number;
-    const char *unclean = image_topic_config(topic, "unclean.leader.election.enable");
-    k->rules.min_isr = own_min_isr(topic, &number) ? (int32_t)number : default_min_isr(k->c);
-    k->rules.unclean = unclean && strcmp(unclean, "true") == 0;
+    const struct controller_limits *l = k->c->limits;
+    int32_t min_isr = l->min_insync_replicas > 0 ? l->min_insync_replicas : 1;
+    k->rules.min_isr = (int32_t)in_force(k->c, topic, CONFIG_MIN_INSYNC_REPLICAS, min_isr);
+    k->rules.unclean =
+        in_force(k->c, topic, CONFIG_UNCLEAN_LEADER_ELECTION_ENABLE, l->unclean_elections) != 0;
     k->rules.mutant = k->c->mutant;
 }
 
@@ -165,12 +168,6 @@ int cluster_settle(void *context, struct cluster *k, const struct image_topic *t
 
 /* --- one partition ---------------------------------------------------------------------------- */
 
-/* The image that holds what this operation has emitted too. */
-static const struct image *newest(const struct cluster *k)
-{
-    return k->c->candidate ? k->c->candidate : k->c->image;
-}
-
 static int find(struct cluster *k, const struct image_topic *t, int32_t partition, int unknown,
                 struct isr_state *s)
 {
@@ -187,7 +184,7 @@ int cluster_alter(struct cluster *k, struct uuid topic, int32_t partition,
                   const struct isr_request *q, struct isr_state *after)
 {
     struct isr_state before;
-    const struct image_topic *t = image_topic_by_id(newest(k), topic);
+    const struct image_topic *t = image_topic_by_id(newest(k->c), topic);
     int error = find(k, t, partition, ERR_UNKNOWN_TOPIC_ID, &before);
     if (error) {
         return error;
@@ -200,7 +197,7 @@ int cluster_alter(struct cluster *k, struct uuid topic, int32_t partition,
 int cluster_elect(struct cluster *k, const char *topic, int32_t partition, bool unclean)
 {
     struct isr_state before, after;
-    const struct image_topic *t = image_topic_by_name(newest(k), bytes_of_string(topic));
+    const struct image_topic *t = image_topic_by_name(newest(k->c), bytes_of_string(topic));
     int error = find(k, t, partition, ERR_UNKNOWN_TOPIC_OR_PARTITION, &before);
     if (error) {
         return error;
@@ -287,7 +284,7 @@ int cluster_reassign(struct cluster *k, const char *topic, int32_t partition,
 {
     struct isr_state before, after;
     struct uuid directories[ISR_REPLICAS_MAX];
-    const struct image_topic *t = image_topic_by_name(newest(k), bytes_of_string(topic));
+    const struct image_topic *t = image_topic_by_name(newest(k->c), bytes_of_string(topic));
     int error = find(k, t, partition, ERR_UNKNOWN_TOPIC_OR_PARTITION, &before);
     if (!error && replicas) {
         error = check_target(k, &before, replicas, count, may_change_factor);
@@ -311,7 +308,7 @@ int cluster_report(struct cluster *k, int32_t broker, struct uuid topic, int32_t
                    enum cluster_report report)
 {
     struct isr_state before, after;
-    const struct image_topic *t = image_topic_by_id(newest(k), topic);
+    const struct image_topic *t = image_topic_by_id(newest(k->c), topic);
     int error = find(k, t, partition, ERR_UNKNOWN_TOPIC_ID, &before);
     if (error) {
         return error;
@@ -473,45 +470,34 @@ int cluster_grow(struct cluster *k)
     return cluster_each(k, -1, may_grow, grow, &g);
 }
 
-struct configured {
-    const struct image_topic *topic; /* NULL: all that have no value of their own */
-    int32_t value;
-};
-
-static bool has_elr(const struct cluster *k, const struct image_topic *topic,
+/* What a configuration may change: eligible leaders, what is in motion, who is without a leader. */
+static bool depends(const struct cluster *k, const struct image_topic *topic,
                     const struct image_partition *p)
 {
     const struct image_more *m = p->more;
-    return m->elr.count + m->last_known_elr.count + m->adding.count + m->removing.count > 0;
+    return p->leader < 0 ||
+           m->elr.count + m->last_known_elr.count + m->adding.count + m->removing.count > 0;
 }
 
-static int follow_min_isr(void *context, struct cluster *k, const struct image_topic *topic,
-                          int32_t partition, struct isr_state *s)
+/* The rules are those of the newest image, in which the configuration has changed. */
+static int follow_configuration(void *context, struct cluster *k, const struct image_topic *topic,
+                                int32_t partition, struct isr_state *s)
 {
-    const struct configured *c = context;
-    int64_t own;
-    if (c->topic ? c->topic != topic : own_min_isr(topic, &own)) {
-        return 0;
-    }
-    k->rules.min_isr = c->value;
+    const struct image_topic *t = image_topic_by_id(newest(k->c), topic->id);
+    assert(t);
+    cluster_rules_of(k, t);
     return isr_settle(&k->rules, s);
 }
 
-int cluster_min_isr_changes(struct cluster *k, const struct image_topic *topic, const char *value)
+int cluster_configured(struct cluster *k, const struct image_topic *topic)
 {
-    struct configured c = {topic, topic ? default_min_isr(k->c) : configured_min_isr(k->c)};
-    int64_t number;
-    if (value && config_value_number(CONFIG_MIN_INSYNC_REPLICAS, bytes_of_string(value), &number)) {
-        c.value = (int32_t)number;
-    }
     if (cluster_mutated(k, CLUSTER_MUTANT_CONFIG_ALONE)) {
         return 0;
     }
     if (!topic) {
-        return cluster_each(k, -1, has_elr, follow_min_isr, &c);
+        return cluster_each(k, -1, depends, follow_configuration, NULL);
     }
-    struct walk w = {
-        .k = k, .broker = -1, .concerns = has_elr, .decide = follow_min_isr, .context = &c};
+    struct walk w = {.k = k, .broker = -1, .concerns = depends, .decide = follow_configuration};
     walk_topic(&w, topic);
     return w.error;
 }

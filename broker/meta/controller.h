@@ -22,6 +22,7 @@ struct controller_limits {
     int16_t default_replication_factor;
     int16_t replication_factor_max; /* 0: as many as there are brokers */
     int32_t min_insync_replicas;    /* of topics and clusters that set none; 0: 1 */
+    bool unclean_elections;         /* as well */
     int32_t topics_max, partitions_max;
     bool memory_by_default; /* default.durability: written into topics that do not choose */
 };

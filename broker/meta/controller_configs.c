@@ -108,27 +108,41 @@ static int emit_config(const struct controller *c, const struct meta_op *op,
     return controller_emit(c, op, &config_record_message, 0, &r);
 }
 
-/* Also what follows from it: the eligible leaders of partitions go with the minimum, by the same
- * batch (P27). A value for one node alone says nothing of partitions. */
-static int alter_config(const struct controller *c, struct meta_op *op, const struct target *target,
-                        const char *key, const char *value)
+static bool decides_partitions(const char *key)
 {
-    int error = emit_config(c, op, target, key, value);
+    return strcmp(key, config_key_info(CONFIG_MIN_INSYNC_REPLICAS)->name) == 0 ||
+           strcmp(key, config_key_info(CONFIG_UNCLEAN_LEADER_ELECTION_ENABLE)->name) == 0;
+}
+
+static bool any_decides_partitions(const struct meta_op *op)
+{
+    bool any = op->replace_all;
+    for (uint32_t i = 0; i < op->change_count && !any; i++) {
+        any = decides_partitions(op->changes[i].key);
+    }
+    return any;
+}
+
+/* What follows for partitions goes with the configuration, by the same batch (P27). A value for one
+ * node alone says nothing of partitions. */
+static int follow_partitions(const struct controller *c, struct meta_op *op,
+                             const struct target *target)
+{
     bool partitions = target->topic || target->node == -1;
-    if (error || op->validate_only || !partitions ||
-        strcmp(key, config_key_info(CONFIG_MIN_INSYNC_REPLICAS)->name) != 0) {
-        return error;
+    if (op->validate_only || !partitions || !any_decides_partitions(op)) {
+        return 0;
     }
     struct cluster k;
+    assert(c->candidate);
     cluster_init(&k, c, NULL, 0);
-    error = cluster_min_isr_changes(&k, target->topic, value);
+    int error = cluster_configured(&k, target->topic);
     if (!error && k.more) {
         error =
             controller_refuse(op, ERR_POLICY_VIOLATION,
-                              "%s of %s decides about more partitions with eligible leaders than "
-                              "one batch holds: change it topic by topic, or wait until they are "
-                              "in sync.",
-                              key, target->topic ? target->topic->name : "all topics");
+                              "More partitions of %.60s would have other leaders than one batch "
+                              "holds: change it topic by topic, or wait until they are in "
+                              "sync.",
+                              target->topic ? target->topic->name : "all topics");
     }
     return error;
 }
@@ -311,7 +325,7 @@ static int change_key(const struct controller *c, struct meta_op *op, const stru
                                  "%s is fixed when a topic is created: make a new topic.",
                                  change->key);
     }
-    return alter_config(c, op, target, change->key, next);
+    return emit_config(c, op, target, change->key, next);
 }
 
 static bool names(const struct meta_op *op, uint32_t count, const char *key)
@@ -348,7 +362,7 @@ static int delete_unnamed(const struct controller *c, struct meta_op *op,
         int key = target->topic ? topic_key_find(bytes_of_string(configs[i].key)) : -1;
         bool fixed = key >= 0 && (topic_key_info((enum topic_key)key)->flags & TOPIC_FIXED);
         if (!fixed && !names(op, op->change_count, configs[i].key)) {
-            error = alter_config(c, op, target, configs[i].key, NULL);
+            error = emit_config(c, op, target, configs[i].key, NULL);
         }
     }
     return error;
@@ -389,5 +403,5 @@ int controller_alter_configs(const struct controller *c, struct meta_op *op)
     if (!error && op->replace_all) {
         error = delete_unnamed(c, op, &target);
     }
-    return error;
+    return error ? error : follow_partitions(c, op, &target);
 }

@@ -132,6 +132,7 @@ static bool decide(struct meta *m, struct meta_op *op)
     }
     const struct controller c = {
         .image = p->image,
+        .candidate = p->candidate,
         .limits = &m->limits,
         .fresh_id = fresh_topic_id(m),
         .candidate = p->candidate,

@@ -430,6 +430,38 @@ Test(cluster, a_lower_minimum)
     }
 }
 
+/* The operator's choice takes effect where somebody waits for it, and says so. */
+Test(cluster, unclean_elections_are_allowed)
+{
+    for (int all = 0; all < 2; all++) {
+        struct world w;
+        world_open(&w, 2);
+        w_topic(&w, "t", 1, nodes, 2, "1");
+        cr_assert_eq(w_fence(&w, 1), 0);
+        cr_assert_eq(w_fence(&w, 2), 0);
+        struct cluster_heartbeat_answer answer;
+        cr_assert_eq(w_heartbeat(&w, 1, false, &answer), 0);
+        EXPECT(&w, "t", 0, "- 12//2/");
+        const struct meta_config_change change = {"unclean.leader.election.enable", "true",
+                                                  META_CONFIG_SET};
+        struct meta_op op = {.kind = META_ALTER_CONFIGS,
+                             .topic = all ? NULL : "t",
+                             .broker = -1,
+                             .changes = &change,
+                             .change_count = 1};
+        uint32_t batches = w.b.batches;
+        cr_assert_eq(bench_run(&w.b, &op), 0, "%s", op.why);
+        cr_assert_eq(w.b.batches, batches + 1);
+        EXPECT(&w, "t", 0, "1 12/1//");
+        cr_assert(w_partition(&w, "t", 0)->recovering);
+        cr_assert_eq(w_heartbeat(&w, 2, false, &answer), 0);
+        cr_assert_eq(w_fence(&w, 1), 0);
+        EXPECT(&w, "t", 0, "2 12/2//");
+        cr_assert_eq(w.k.unclean, 1, "it is counted");
+        world_close(&w);
+    }
+}
+
 /* --- many ------------------------------------------------------------------------------------- */
 
 Test(cluster, leaders_go_back_in_bounded_batches)
