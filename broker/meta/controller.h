@@ -37,7 +37,7 @@ struct controller {
     struct memory *memory;
     struct cluster_sessions *sessions; /* of brokers; */
     uint64_t now_ns;
-    unsigned mutant;      /* simulator builds: enum isr_mutant, cluster_mutant; 0: none */
+    unsigned mutant; /* simulator builds: enum isr_mutant, cluster_mutant; 0: none */
     /* Takes a record: 0, or an error that ends the operation. `body` is lent for the call. */
     int (*emit)(void *context, const struct wire_message *message, int version, const void *body);
     void *context;

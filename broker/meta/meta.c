@@ -135,7 +135,6 @@ static bool decide(struct meta *m, struct meta_op *op)
         .candidate = p->candidate,
         .limits = &m->limits,
         .fresh_id = fresh_topic_id(m),
-        .candidate = p->candidate,
         .next_offset = proposal_next_offset(p),
         .memory = m->memory,
         .sessions = &m->membership.sessions,

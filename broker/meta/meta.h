@@ -41,6 +41,7 @@ struct meta_options {
     int32_t topics_max, partitions_max; /* of the node: 100000, 200000 */
     bool memory_by_default;             /* default.durability: for topics that do not choose */
     int32_t min_isr;                    /* min.insync.replicas */
+    bool unclean_elections;             /* unclean.leader.election.enable */
     int32_t session_ms, heartbeat_ms;   /* of brokers; 0: 1500 and 300 */
     uint64_t journal_file_bytes;        /* 1 MiB */
     uint64_t snapshot_bytes;            /* log bytes between snapshots: 16 MiB */

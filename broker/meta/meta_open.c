@@ -499,6 +499,7 @@ static void set_options(struct meta *m, const struct meta_options *options)
         .partitions_max = options->partitions_max,
         .memory_by_default = options->memory_by_default,
         .min_insync_replicas = options->min_isr,
+        .unclean_elections = options->unclean_elections,
     };
     assert(m->options.journal_file_bytes > 2 * META_BATCH_SLACK);
     proposal_init(&m->proposal, m->memory, m->options.journal_file_bytes - META_BATCH_SLACK);
