@@ -443,6 +443,24 @@ Test(raft, an_observer_asks_around_for_the_leader)
     replica_close(&r);
 }
 
+/* A node whose disk was lost comes back in another directory, and the one that votes under its id is gone. */
+Test(raft, who_lost_its_directory_does_not_ask_itself)
+{
+    struct raft_start start = {.vote.voted.node = RAFT_NOBODY, .snapshot.epoch = -1};
+    start.voters = voters_of(2);
+    start.voters.ids[0].directory.bytes[1] = 1;
+    struct replica r = replica_open(0, &start);
+    bool asked = false;
+    for (int i = 0; i < 20; i++) {
+        tick_until(&r);
+        cr_assert_null(message(&r, RAFT_FETCH, 0));
+        cr_assert_null(message(&r, RAFT_VOTE, 1));
+        asked = asked || message(&r, RAFT_FETCH, 1);
+    }
+    cr_assert(asked);
+    replica_close(&r);
+}
+
 /* Nothing that comes ends the process; and no effect follows damage. */
 Test(raft, any_message_is_survived)
 {
