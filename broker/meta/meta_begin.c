@@ -315,7 +315,7 @@ void start_lead(struct meta *m, int32_t epoch)
     if (m->state == META_CLOSING) {
         return;
     }
-    if (m->appending) {
+    if (m->appending || m->emptying) {
         m->lead_waits = true;
         return;
     }

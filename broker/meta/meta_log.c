@@ -13,7 +13,8 @@
  *   G3  What was in flight before a truncation tells the quorum nothing: its offsets may be others' by now.
  *   G4  The log has what the quorum knows of, in its order. A leader's batch that waits for room when it is deposed
  *       is in the log later than the quorum could know: it is cut off again, and what a follower takes waits for
- *       that. */
+ *       that.
+ *   G5  A log that ends at its beginning again is not lost: that it may be empty is durable before it is. */
 #include "meta/meta_start.h"
 
 #include <inttypes.h>
@@ -284,9 +285,15 @@ static void follow_end(struct follow *f)
     memory_free(m->memory, f);
 }
 
+static void emptying_store(struct meta *m);
+
 static void first_stored(struct meta *m)
 {
     m->first_storing = false;
+    if (m->emptying) {
+        emptying_store(m);
+        return;
+    }
     quorum_flushed(m, m->first_end);
     if (m->activating) {
         meta_activate(m);
@@ -372,7 +379,7 @@ static void follow_submit(struct follow *f)
 static void follow_start(struct follow *f)
 {
     struct meta *m = f->meta;
-    if (m->appending && !m->append_in_log) {
+    if (m->emptying || (m->appending && !m->append_in_log)) {
         list_append(&m->follow_waiting, &f->link);
     } else {
         follow_submit(f);
@@ -382,7 +389,7 @@ static void follow_start(struct follow *f)
 static void follow_waiting(struct meta *m)
 {
     struct list *node;
-    while ((node = list_pop(&m->follow_waiting))) {
+    while (!m->emptying && (node = list_pop(&m->follow_waiting))) {
         follow_submit(container_of(node, struct follow, link));
     }
 }
@@ -427,6 +434,32 @@ static void cut_at(struct meta *m, int64_t offset)
     follow_submit(cut_new(m, offset));
 }
 
+static void emptying_stored(struct meta *m)
+{
+    m->emptying = false;
+    if (!m->appending || m->append_in_log) {
+        follow_waiting(m);
+    }
+}
+
+static void emptying_store(struct meta *m)
+{
+    assert(m->emptying && !m->first_storing);
+    m->vote.founded = false;
+    quorum_store(m, emptying_stored);
+}
+
+/* The vote file says that the log is not empty, or is about to: what comes waits until it says so no more. */
+static void emptying_begin(struct meta *m)
+{
+    if (m->vote.founded && !m->emptying) {
+        m->emptying = true;
+        if (!m->first_storing) {
+            emptying_store(m);
+        }
+    }
+}
+
 void meta_truncate(struct meta *m, int64_t offset)
 {
     if (m->state == META_CLOSING) {
@@ -439,6 +472,10 @@ void meta_truncate(struct meta *m, int64_t offset)
         m->ahead = NULL;
     }
     m->log_generation++;
+    m->first_end = offset < m->first_end ? offset : m->first_end;
+    if (offset == 0) {
+        emptying_begin(m);
+    }
     follow_start(cut_new(m, offset));
 }
 
@@ -453,7 +490,7 @@ void meta_log_idle(struct meta *m)
 {
     if (m->state == META_CLOSING) {
         meta_close_next(m);
-    } else if (m->lead_waits && !m->appending) {
+    } else if (m->lead_waits && !m->appending && !m->emptying) {
         m->lead_waits = false;
         start_lead(m, m->epoch);
     } else if (m->state == META_ACTIVE) {

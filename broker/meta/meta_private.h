@@ -101,6 +101,7 @@ struct meta {
     struct list follow_waiting;
     bool first_storing; /* that the log is not empty any more, */
     int64_t first_end;  /* up to here */
+    bool emptying;      /* that the log may be empty is being stored; what a follower takes waits */
     bool activating;    /* this broker is a member, and nothing else is missing */
     uint32_t following; /* fetched groups and truncations in flight */
     bool applying;

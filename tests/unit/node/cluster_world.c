@@ -86,6 +86,12 @@ void member_stop(struct member *m)
     io_post(sim_node_shard(m->machine, 0), 0, &m->stop);
 }
 
+void member_lose_disk(struct member *m)
+{
+    disk_free(sim_node_swap_disk(m->machine, disk_new(UINT64_C(1) << 30)));
+    m->topics_lost = m->world->topic_count;
+}
+
 /* --- what holds at every step ----------------------------------------------------------------- */
 
 static void sum(uint64_t *hash, const void *bytes, size_t size)
@@ -138,6 +144,18 @@ static uint64_t image_sum(const struct image *image)
     return hash ? hash : 1;
 }
 
+/* Its only replica was on a disk that was lost, */
+static bool is_lost(const struct cluster_world *w, const struct told_topic *t, int32_t replica)
+{
+    return t - w->topics < w->members[replica - 1].topics_lost;
+}
+
+/* or may have been placed there before the broker came back with another. */
+static bool may_be_lost(const struct cluster_world *w, const struct told_topic *t, int32_t replica)
+{
+    return t - w->topics < w->members[replica - 1].topics_doubtful;
+}
+
 static struct told_topic *told(struct cluster_world *w, const char *name)
 {
     for (uint32_t i = 0; i < w->topic_count; i++) {
@@ -158,6 +176,11 @@ static void check_epochs(struct cluster_world *w, const struct image *image)
         expect(w, b->epoch >= *epoch, "B1: the epoch of broker %d goes back from %" PRId64, b->id,
                *epoch);
         *epoch = b->epoch;
+        struct member *m = &w->members[b->id - 1];
+        if (!uuid_is_zero(m->directory) && !uuid_equal(m->directory, b->directory)) {
+            m->topics_doubtful = w->topic_count;
+        }
+        m->directory = b->directory;
     }
     for (uint32_t i = 0; i < image_topic_count(image); i++) {
         const struct image_topic *t = image_topic_at(image, i);
@@ -490,6 +513,32 @@ void world_run(struct cluster_world *w, uint64_t ns)
 
 /* --- faults ----------------------------------------------------------------------------------- */
 
+void world_choose_faults(struct cluster_world *w)
+{
+    struct sim_faults *f = sim_faults(w->sim);
+    struct prng *r = &w->random;
+    f->crash.power_lost = prng_chance(r, 1, 2) ? 400 : 0;
+    f->crash.kill_lost = prng_chance(r, 1, 2) ? 250 : 0;
+    f->crash.kill_torn = prng_chance(r, 1, 4) ? 100 : 0;
+    f->link.mean_ns = prng_chance(r, 1, 2) ? f->link.mean_ns : prng_below(r, 20 * CLUSTER_MS);
+    f->link.tail = prng_chance(r, 1, 2) ? 0 : 20;
+    f->link.tail_ns = 400 * CLUSTER_MS;
+    f->sync.tail = prng_chance(r, 1, 2) ? 0 : 20;
+    f->sync.tail_ns = 1500 * CLUSTER_MS;
+    f->connection_reset = prng_chance(r, 1, 2) ? 0 : 2000;
+    f->connect_refused = prng_chance(r, 1, 2) ? 0 : 50000;
+    f->short_transfers = prng_chance(r, 1, 2) ? 0 : 200000;
+    f->piece_max = prng_chance(r, 3, 4) ? 0 : 100;
+}
+
+static void faults_end(struct cluster_world *w)
+{
+    struct sim_faults *f = sim_faults(w->sim);
+    struct disk_crash crash = f->crash;
+    *f = sim_faults_none();
+    f->crash = crash;
+}
+
 static uint64_t some_ms(struct cluster_world *w, uint64_t most)
 {
     return (1 + prng_below(&w->random, most)) * CLUSTER_MS;
@@ -567,7 +616,8 @@ void world_disturb(struct cluster_world *w)
     } else if (choice == 8) {
         isolate(w, from, true, true);
     } else if (choice == 9) {
-        isolate(w, from, choice & 1, !(choice & 1));
+        bool in = prng_chance(&w->random, 1, 2);
+        isolate(w, from, in, !in);
     } else if (choice < 12 && from != to) {
         sim_link_clog(w->sim, from, to, some_ms(w, 300));
     } else if (choice == 12 && from != to) {
@@ -582,6 +632,7 @@ void world_disturb(struct cluster_world *w)
 void world_heal(struct cluster_world *w)
 {
     links_up(w);
+    faults_end(w);
     for (uint32_t i = 0; i < w->count; i++) {
         struct member *m = &w->members[i];
         sim_crash_after(m->machine, 0, SIM_CRASH_KILL);
@@ -632,9 +683,12 @@ static bool image_is_whole(struct cluster_world *w, const struct image *image, c
     for (uint32_t i = 0; i < image_topic_count(image); i++) {
         const struct image_topic *t = image_topic_at(image, i);
         for (int32_t p = 0; p < t->partition_count; p++) {
-            if (t->partitions[p].leader < 0) {
-                return missing(why, "a partition has no leader, its replica is",
-                               t->partitions[p].replicas[0]);
+            int32_t replica = t->partitions[p].replicas[0];
+            bool lost = is_lost(w, told(w, t->name), replica);
+            expect(w, !lost || t->partitions[p].leader < 0, "%s-%d is led without its data",
+                   t->name, (int)p);
+            if (t->partitions[p].leader < 0 && !may_be_lost(w, told(w, t->name), replica)) {
+                return missing(why, "a partition has no leader, its replica is", replica);
             }
         }
     }
@@ -694,9 +748,11 @@ static void check_told(struct cluster_world *w, struct member *m)
         expect(w, t->state != TOPIC_GONE || !found, "C2: node %d still has the topic %s",
                (int)m->id, t->name);
         for (int32_t p = 0; found && p < found->partitions_count; p++) {
-            expect(w, found->partitions[p].error_code == 0 && found->partitions[p].leader_id > 0,
+            const struct metadata_response_partitions *in = &found->partitions[p];
+            bool lost = may_be_lost(w, t, in->replica_nodes[0]) && in->leader_id < 0;
+            expect(w, lost || (in->error_code == 0 && in->leader_id > 0),
                    "C1: %s-%d at node %d: error %d, leader %d", t->name, (int)p, (int)m->id,
-                   (int)found->partitions[p].error_code, (int)found->partitions[p].leader_id);
+                   (int)in->error_code, (int)in->leader_id);
         }
     }
 }

@@ -13,7 +13,7 @@
  * and when the faults are over:
  *
  *   C1   all nodes serve, with the same leader, at the same offset, every broker registered and unfenced, every
- *        partition led
+ *        partition led unless the disk of its replica was lost
  *   C2   every topic whose creation was answered is there, none whose deletion was answered is
  *   C3   a topic that the controller makes then is seen at every node */
 #pragma once
@@ -54,6 +54,9 @@ struct member {
     const struct image *image; /* the newest that was looked at, to see when there is another */
     int64_t offset;            /* of it; -1: none yet in this life */
     unsigned lives;
+    struct uuid directory;   /* of its newest registration */
+    int64_t topics_lost;     /* topics that had been asked for when its disk was lost, */
+    int64_t topics_doubtful; /* and when it was registered with another */
 };
 
 enum topic_state {
@@ -112,10 +115,15 @@ void world_close(struct cluster_world *w);
 
 void member_start(struct member *m);
 void member_stop(struct member *m);
+/* Another, empty disk; the node is not running. */
+void member_lose_disk(struct member *m);
 bool member_runs(const struct member *m);
 
 /* Lets time pass; starts who is due. */
 void world_run(struct cluster_world *w, uint64_t ns);
+
+/* How long things take, how often connections break and what a crash loses, until world_heal(). */
+void world_choose_faults(struct cluster_world *w);
 
 /* One fault, or a topic, or nothing. */
 void world_disturb(struct cluster_world *w);
