@@ -313,13 +313,25 @@ uint64_t leader_deadline(const struct raft *r)
 
 /* --- fetches ---------------------------------------------------------------------------------- */
 
-/* What the replica asks from is in this log, up to where its epoch ends. */
+/* What the replica asks from is in this log, up to where its epoch ends. A snapshot takes the place of what it has
+ * only when that ends below it, or is of an older epoch and so not committed behind it; a forgotten epoch says
+ * neither, and the replica asks again until a newer snapshot does. */
 static bool continues(const struct raft *r, struct raft_end asked, struct raft_message *answer)
 {
-    struct raft_end known;
-    if (asked.offset < r->log.snapshot.offset || asked.epoch > r->vote.epoch ||
-        !history_epoch_end(&r->log, asked.epoch, &known)) {
-        answer->snapshot = r->log.snapshot;
+    struct raft_end known, snapshot = r->log.snapshot;
+    if (asked.offset == snapshot.offset && asked.epoch == snapshot.epoch) {
+        return true;
+    }
+    if (asked.offset < snapshot.offset) {
+        answer->snapshot = snapshot;
+        return false;
+    }
+    if (!history_epoch_end(&r->log, asked.epoch, &known)) {
+        if (snapshot.epoch > asked.epoch) {
+            answer->snapshot = snapshot;
+        } else {
+            answer->error = ERR_SNAPSHOT_NOT_FOUND;
+        }
         return false;
     }
     if (known.epoch < asked.epoch || known.offset < asked.offset) {
@@ -360,6 +372,14 @@ static void serve(struct raft *r, const struct raft_message *m)
     watermark_raise(r);
     if (r->role == RAFT_LEADER) {
         peers_answer(r, false);
+    }
+}
+
+void leader_hears(struct raft *r, struct raft_id from)
+{
+    struct raft_peer *p = peer_of(r, from);
+    if (p) {
+        p->fetched_ns = r->now_ns;
     }
 }
 

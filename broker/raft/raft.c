@@ -197,6 +197,21 @@ void hear_leader(struct raft *r, const struct raft_message *m)
     }
 }
 
+void raft_heard(struct raft *r, uint64_t now_ns, struct raft_id from, int32_t epoch)
+{
+    assert(r->magic == RAFT_MAGIC && now_ns >= r->now_ns);
+    r->now_ns = now_ns;
+    if (epoch != r->vote.epoch) {
+        return;
+    }
+    if (r->role == RAFT_LEADER) {
+        leader_hears(r, from);
+    } else if (r->role == RAFT_FOLLOWER && r->leader == from.node) {
+        r->heard_ns = now_ns;
+        r->deadline_ns = now_ns + r->options.fetch_ns;
+    }
+}
+
 void raft_receive(struct raft *r, uint64_t now_ns, const struct raft_message *m)
 {
     assert(r->magic == RAFT_MAGIC && now_ns >= r->now_ns);

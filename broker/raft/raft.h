@@ -206,6 +206,9 @@ void raft_snapshot_taken(struct raft *r, struct raft_end end);
 void raft_loaded(struct raft *r, uint64_t now_ns, struct raft_end end,
                  const struct raft_voters *voters);
 void raft_load_failed(struct raft *r, uint64_t now_ns);
+/* A piece of a snapshot was asked for in `epoch`, or has come: the leader and who loads do not fetch and answer
+ * meanwhile, and hear of each other by that. `from` is the other one; of a leader the node alone counts. */
+void raft_heard(struct raft *r, uint64_t now_ns, struct raft_id from, int32_t epoch);
 
 /* The voters after adding or removing one, for the record that raft_appended() puts in force.
  * ERR_NOT_CONTROLLER: it does not lead; ERR_BUSY: an earlier change, or the leader's first record, is not

@@ -306,6 +306,104 @@ Test(raft, who_diverges_or_is_behind_the_log_is_told)
     replica_close(&r);
 }
 
+/* Votes 1 and 2 are of the epochs that `start` leads to. */
+static struct replica elected(const struct raft_start *start)
+{
+    struct replica r = replica_open(3, start);
+    tick_until(&r);
+    struct raft_message yes = from(1, RAFT_VOTE_ANSWER, start->vote.epoch, RAFT_NOBODY);
+    yes.pre = yes.granted = true;
+    yes.ticket = message(&r, RAFT_VOTE, 1)->ticket;
+    receive(&r, yes);
+    vote_durable(&r);
+    yes = from(1, RAFT_VOTE_ANSWER, start->vote.epoch + 1, RAFT_NOBODY);
+    yes.granted = true;
+    yes.ticket = message(&r, RAFT_VOTE, 1)->ticket;
+    receive(&r, yes);
+    cr_assert_not_null(effect(&r, RAFT_LEAD));
+    return r;
+}
+
+/* What a leader with more epochs in its log than it remembers says to who asks with one of them. */
+static struct raft_message told(struct raft_end snapshot, struct raft_end asked)
+{
+    enum { EPOCHS = RAFT_EPOCHS_MAX + 40 };
+    struct raft_batch batches[EPOCHS];
+    for (int32_t i = 0; i < EPOCHS; i++) {
+        int64_t base = snapshot.offset + 10 * i;
+        batches[i] = (struct raft_batch){base, base + 10, snapshot.epoch + 1 + i, NULL};
+    }
+    int32_t last = batches[EPOCHS - 1].epoch;
+    struct raft_start start = {.vote = {3, last, {RAFT_NOBODY, {{0}}}},
+                               .snapshot = snapshot,
+                               .batches = batches,
+                               .batch_count = EPOCHS};
+    struct replica r = elected(&start);
+    receive(&r, fetch_from(1, last + 1, asked));
+    const struct raft_message *answer = message(&r, RAFT_FETCH_ANSWER, 1);
+    cr_assert_not_null(answer);
+    struct raft_message out = *answer;
+    replica_close(&r);
+    return out;
+}
+
+Test(raft, a_forgotten_epoch_is_not_taken_for_one_that_follows)
+{
+    struct raft_message m = told((struct raft_end){-1, 0}, (struct raft_end){3, 35});
+    cr_assert_eq(m.error, ERR_SNAPSHOT_NOT_FOUND, "nobody knows whether records follow that");
+    cr_assert_eq(m.snapshot.epoch, -1);
+    m = told((struct raft_end){-1, 0}, (struct raft_end){-1, 0});
+    cr_assert_eq(m.error, 0, "nothing is followed by everything");
+    m = told((struct raft_end){5, 100}, (struct raft_end){5, 100});
+    cr_assert_eq(m.error, 0);
+    cr_assert_eq(m.snapshot.epoch, -1, "who has loaded the snapshot goes on behind it");
+    m = told((struct raft_end){5, 100}, (struct raft_end){7, 125});
+    cr_assert_eq(m.error, ERR_SNAPSHOT_NOT_FOUND,
+                 "what it has behind the snapshot may be committed");
+    cr_assert_eq(m.snapshot.epoch, -1);
+    m = told((struct raft_end){5, 100}, (struct raft_end){4, 125});
+    cr_assert_eq(m.snapshot.offset, 100, "what is older than the snapshot is not");
+    m = told((struct raft_end){5, 100}, (struct raft_end){7, 80});
+    cr_assert_eq(m.snapshot.offset, 100);
+    m = told((struct raft_end){5, 100}, (struct raft_end){100, 1100});
+    cr_assert(m.diverging.epoch == 100 && m.diverging.offset == 1050,
+              "a known epoch is not forgotten");
+}
+
+Test(raft, who_loads_a_snapshot_and_its_leader_hear_of_each_other)
+{
+    struct raft_start start = {.vote.voted.node = RAFT_NOBODY, .snapshot.epoch = -1};
+    struct replica r = elected(&start);
+    receive(&r, fetch_from(1, 1, (struct raft_end){-1, 0}));
+    for (int i = 0; i < 10; i++) {
+        r.now += 1000 * MS;
+        raft_heard(r.raft, r.now, id_of(1), 1);
+        raft_tick(r.raft, r.now);
+        keep_effects(&r);
+        cr_assert_eq(raft_status(r.raft).role, RAFT_LEADER, "of three, it hears one (R6)");
+    }
+    for (int i = 0; i < 10; i++) {
+        r.now += 1000 * MS;
+        raft_heard(r.raft, r.now, id_of(1), 0);
+        raft_tick(r.raft, r.now);
+        keep_effects(&r);
+    }
+    cr_assert_neq(raft_status(r.raft).role, RAFT_LEADER,
+                  "who asks in another epoch counts for none");
+    replica_close(&r);
+    r = replica_open(3, NULL);
+    receive(&r, from(1, RAFT_BEGIN, 1, 1));
+    vote_durable(&r);
+    for (int i = 0; i < 10; i++) {
+        r.now += 1000 * MS;
+        raft_heard(r.raft, r.now, (struct raft_id){.node = 1}, 1);
+        raft_tick(r.raft, r.now);
+        keep_effects(&r);
+        cr_assert_eq(raft_status(r.raft).leader, 1);
+    }
+    replica_close(&r);
+}
+
 /* A follower, up to `known` committed. */
 static struct replica follower_open(int64_t known)
 {
