@@ -186,6 +186,13 @@ static int apply_registration_change(struct image *draft,
     return error;
 }
 
+/* The controller alone writes it: a snapshot, which holds no LeaderChange, says by it who that is. */
+static int apply_producer_ids(struct image *draft, const struct producer_ids_record *r)
+{
+    image_set_controller(draft, r->broker_id);
+    return image_set_next_producer_id(draft, r->next_producer_id);
+}
+
 static int apply_feature(struct image *draft, const struct feature_level_record *r)
 {
     struct bytes name = wire_string_bytes(r->name);
@@ -212,8 +219,7 @@ int record_apply(struct image *draft, int32_t key, const void *body)
     case WIRE_REMOVE_TOPIC_RECORD:
         return image_remove_topic(draft, ((const struct remove_topic_record *)body)->topic_id);
     case WIRE_PRODUCER_IDS_RECORD:
-        return image_set_next_producer_id(
-            draft, ((const struct producer_ids_record *)body)->next_producer_id);
+        return apply_producer_ids(draft, body);
     case WIRE_FEATURE_LEVEL_RECORD:
         return apply_feature(draft, body);
     case WIRE_REGISTER_BROKER_RECORD:
