@@ -599,6 +599,8 @@ void node_start_rooms(struct node *n)
     m->session_ms = (int32_t)config_integer(c, CONFIG_BROKER_SESSION_TIMEOUT_MS);
     m->heartbeat_ms = (int32_t)config_integer(c, CONFIG_BROKER_HEARTBEAT_INTERVAL_MS);
     m->accept_loss = n->options.accept_loss;
+    m->snapshot_bytes = n->options.metadata_snapshot_bytes;
+    m->piece_bytes = n->options.metadata_piece_bytes;
     n->sync.done = meta_root_synced; /* what metadata is founded in must not go with its name */
     file_sync_directory(node_io(n), &n->sync, n->data);
 }

@@ -51,6 +51,7 @@ static const struct handler handlers[] = {
     {52, handle_vote},
     {53, handle_begin_quorum_epoch},
     {54, handle_end_quorum_epoch},
+    {59, handle_fetch_snapshot},
     {60, handle_describe_cluster},
     {62, handle_broker_registration},
     {63, handle_broker_heartbeat},
@@ -155,7 +156,7 @@ const struct image *api_request_image(struct api_request *r)
 static bool before_image(const struct api *api, int16_t key)
 {
     bool quorum = key == WIRE_VOTE || key == WIRE_BEGIN_QUORUM_EPOCH ||
-                  key == WIRE_END_QUORUM_EPOCH || key == WIRE_FETCH;
+                  key == WIRE_END_QUORUM_EPOCH || key == WIRE_FETCH || key == WIRE_FETCH_SNAPSHOT;
     return key == WIRE_API_VERSIONS || key == WIRE_INTRODUCE || (quorum && api->options.rooms.meta);
 }
 

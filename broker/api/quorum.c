@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Requests of other replicas of the metadata log: Vote, BeginQuorumEpoch, EndQuorumEpoch, and Fetch of the log itself
- * (KIP-595, 853, 996). Each travels to the core on shard 0 and back. */
+/* Requests of other replicas of the metadata log: Vote, BeginQuorumEpoch, EndQuorumEpoch, Fetch of the log itself, and
+ * FetchSnapshot (KIP-595, 630, 853, 996). Each travels to the core on shard 0 and back. */
 #include "api/request.h"
 #include "meta/quorum_wire.h"
+#include "meta/snapshot_serve.h"
 
 struct quorum_request {
     struct api_request *request;
@@ -166,17 +167,24 @@ static void copy_free(struct buffer *b)
     memory_free(c->memory, c);
 }
 
+static struct copy *copy_new(struct memory *memory, size_t size)
+{
+    struct copy *c = memory_alloc(memory, sizeof *c + size);
+    if (c) {
+        buffer_init(&c->buffer, c->bytes, size, copy_free);
+        c->memory = memory;
+    }
+    return c;
+}
+
 /* Of what was read, on this shard: the slices belong to another one, and go home when the answer stands. Empty
  * when there is no memory: the other asks again. */
 static struct slice copy_records(struct api_request *r, const struct log_read *read)
 {
-    struct memory *memory = &r->api->memory;
-    struct copy *c = read->size > 0 ? memory_alloc(memory, sizeof *c + read->size) : NULL;
+    struct copy *c = read->size > 0 ? copy_new(&r->api->memory, read->size) : NULL;
     if (!c) {
         return (struct slice){0};
     }
-    buffer_init(&c->buffer, c->bytes, read->size, copy_free);
-    c->memory = memory;
     for (uint32_t i = 0, at = 0; i < read->slice_count; i++) {
         memcpy(c->bytes + at, read->slices[i].data, read->slices[i].size);
         at += (uint32_t)read->slices[i].size;
@@ -217,4 +225,68 @@ void quorum_fetch(struct api_request *r, const struct fetch_request *in)
     } else {
         submit(r, q, fetched);
     }
+}
+
+/* --- FetchSnapshot ---------------------------------------------------------------------------- */
+
+struct snapshot_piece {
+    struct api_request *request;
+    struct meta_piece piece;
+    struct copy *copy; /* of this shard; shard 0 reads into it */
+};
+
+/* `piece` goes out with the answer, or is given back. */
+static void snapshot_respond(struct api_request *r, const struct snapshot_answer *answer, int error,
+                             struct copy *piece)
+{
+    struct fetch_snapshot_answer a;
+    struct slice slice = {0};
+    struct wire_records records = {0};
+    if (!error && answer->piece.size > 0) {
+        slice = (struct slice){answer->piece.data, answer->piece.size, &piece->buffer};
+        records =
+            (struct wire_records){.slices = &slice, .slice_count = 1, .size = (uint32_t)slice.size};
+    } else if (piece) {
+        buffer_release(&piece->buffer);
+    }
+    fetch_snapshot_response_fill(&a, answer, error, records);
+    api_respond(r, &a.response);
+}
+
+static void piece_done(struct meta_piece *p)
+{
+    struct snapshot_piece *s = container_of(p, struct snapshot_piece, piece);
+    struct api_request *r = s->request;
+    snapshot_respond(r, &p->answer, p->error, s->copy);
+    net_unhold(&r->net);
+}
+
+void handle_fetch_snapshot(struct api_request *r)
+{
+    struct fetch_snapshot_request *in = api_decode(r);
+    struct snapshot_piece *s = in ? api_alloc(r, 1, sizeof *s) : NULL;
+    const struct meta *meta = r->api->options.rooms.meta;
+    if (!s) {
+        if (in) {
+            api_close(r, error_text(ERR_NO_MEMORY));
+        }
+        return;
+    }
+    int error = fetch_snapshot_request_take(in, meta_cluster_id(meta), meta_self(meta).node,
+                                            &s->piece.request);
+    uint32_t room = SNAPSHOT_FETCH_BYTES;
+    if (!error && s->piece.request.bytes_max < SNAPSHOT_FETCH_BYTES) {
+        room = (uint32_t)s->piece.request.bytes_max;
+    }
+    s->copy = error ? NULL : copy_new(&r->api->memory, room);
+    if (!s->copy) {
+        snapshot_respond(r, NULL, error ? error : ERR_NO_MEMORY, NULL);
+        return;
+    }
+    s->request = r;
+    s->piece.bytes = s->copy->bytes;
+    s->piece.room = room;
+    s->piece.done = piece_done;
+    net_hold(&r->net);
+    meta_piece(r->api->options.rooms.meta, r->api->io, &s->piece);
 }

@@ -127,6 +127,7 @@ void handle_describe_groups(struct api_request *r);
 void handle_describe_log_dirs(struct api_request *r);
 void handle_describe_topic_partitions(struct api_request *r);
 void handle_end_quorum_epoch(struct api_request *r);
+void handle_fetch_snapshot(struct api_request *r);
 void handle_fetch(struct api_request *r);
 void handle_find_coordinator(struct api_request *r);
 void handle_heartbeat(struct api_request *r);

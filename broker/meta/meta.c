@@ -279,7 +279,7 @@ const char *meta_knows(const struct meta *meta, struct uuid topic_id, int32_t pa
 void meta_free(struct meta *m)
 {
     struct memory *memory = m->memory;
-    assert(!meta_log_busy(m) && !m->snapshot.active);
+    assert(!meta_log_busy(m) && !m->snapshot.active && !m->load.active);
     proposal_deinit(&m->proposal);
     image_release(m->ahead);
     image_release(m->image);
@@ -320,7 +320,9 @@ void meta_close_next(struct meta *m)
         return;
     }
     meta_leave(m);
-    if (quorum_busy(m) || meta_log_busy(m) || m->snapshot.active || m->links.ends > 0) {
+    meta_load_stop(m);
+    if (quorum_busy(m) || meta_log_busy(m) || m->snapshot.active || m->load.active ||
+        m->links.ends > 0) {
         return;
     }
     if (!m->links.closed) {

@@ -45,6 +45,7 @@ struct meta_options {
     int32_t session_ms, heartbeat_ms;   /* of brokers; 0: 1500 and 300 */
     uint64_t journal_file_bytes;        /* 1 MiB */
     uint64_t snapshot_bytes;            /* log bytes between snapshots: 16 MiB */
+    uint32_t piece_bytes;               /* of a snapshot that is loaded: 1 MiB, and no more */
     bool accept_loss;                   /* go on when damage is found: the operator has decided */
     /* Called on shard 0 whenever a new image is to be seen: before the operations that made it are
      * done. The receiver takes its own reference. */

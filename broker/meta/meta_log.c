@@ -252,7 +252,7 @@ void meta_append(struct meta *m, struct bytes batch, struct image *after,
 
 void meta_deposed(struct meta *m)
 {
-    m->leading = false;
+    m->leading = m->lead_waits = false;
     if (m->busy) {
         append_end(m, ERR_NOT_CONTROLLER);
     }
@@ -488,6 +488,9 @@ bool meta_log_busy(const struct meta *m)
 
 void meta_log_idle(struct meta *m)
 {
+    if (m->state != META_CLOSING) {
+        meta_load_next(m);
+    }
     if (m->state == META_CLOSING) {
         meta_close_next(m);
     } else if (m->lead_waits && !m->appending && !m->emptying) {

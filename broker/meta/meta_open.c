@@ -136,6 +136,7 @@ static void replay_start(struct meta *m)
         return;
     }
     m->committed = from;
+    m->snapshot_epoch = m->last_snapshot.epoch;
     meta_show(m, s->draft);
     s->draft = image_fork(m->image);
     if (!s->draft) {
@@ -152,9 +153,14 @@ static void each_snapshot(void *context, const char *name, bool directory)
 {
     struct meta *m = context;
     struct snapshot_id id;
-    if (!directory && snapshot_name_parse(bytes_of_string(name), &id) &&
+    struct bytes text = bytes_of_string(name);
+    if (!directory && snapshot_name_parse(text, &id) &&
         id.end_offset > m->last_snapshot.end_offset) {
         m->last_snapshot = id;
+    }
+    if (!directory && snapshot_loaded_name_parse(text, &id) &&
+        id.end_offset > m->start->loaded.end_offset) {
+        m->start->loaded = id;
     }
 }
 
@@ -204,7 +210,11 @@ static void snapshot_read_done(struct io_op *op, int64_t result)
     s->file = NULL;
     memory_free(m->memory, s->buffer);
     s->buffer = NULL;
-    replay_start(m);
+    if (s->loaded.end_offset > 0) {
+        meta_install_again(m, s->loaded, replay_start);
+    } else {
+        replay_start(m);
+    }
 }
 
 /* The directory of snapshots is there, and its name is durable. */
@@ -222,11 +232,16 @@ static void load_snapshot(struct file_sync *sync, int error)
                    error_text(error ? error : ERR_NO_MEMORY));
         return;
     }
-    if (m->last_snapshot.end_offset == 0) {
+    if (m->last_snapshot.end_offset == 0 && s->loaded.end_offset == 0) {
         replay_start(m);
         return;
     }
-    snapshot_name(m->last_snapshot, name);
+    if (s->loaded.end_offset > 0) {
+        snapshot_loaded_name(s->loaded, name);
+        m->last_snapshot = s->loaded;
+    } else {
+        snapshot_name(m->last_snapshot, name);
+    }
     error = file_path(s->path, m->snapshots, name);
     s->buffer = memory_alloc(m->memory, START_BUFFER_SIZE);
     if (error || !s->buffer) {
@@ -490,6 +505,10 @@ static void set_options(struct meta *m, const struct meta_options *options)
     if (!m->options.snapshot_bytes) {
         m->options.snapshot_bytes = META_SNAPSHOT_BYTES;
     }
+    if (!m->options.piece_bytes) {
+        m->options.piece_bytes = SNAPSHOT_FETCH_BYTES;
+    }
+    assert(m->options.piece_bytes <= SNAPSHOT_FETCH_BYTES);
     m->limits = (struct controller_limits){
         .node_id = options->node_id,
         .num_partitions = options->num_partitions,

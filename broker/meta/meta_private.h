@@ -15,6 +15,7 @@
 #include "meta/quorum_links.h"
 #include "meta/records.h"
 #include "meta/snapshot.h"
+#include "meta/snapshot_wire.h"
 
 enum {
     META_MAGIC = 0x6d657461,
@@ -24,6 +25,7 @@ enum {
     META_READ_BYTES = 1 << 20,
     META_SEGMENT_BYTES = 8 << 20,
     META_OPS_PER_BATCH = 1000,
+    META_SNAPSHOT_EPOCHS = RAFT_EPOCHS_MAX / 2, /* that may have passed since the last one */
     META_SESSION_MS = 1500,
     META_HEARTBEAT_MS = 300,
 };
@@ -47,6 +49,39 @@ struct meta_snapshot {
     struct log_control control;
     char temporary[IO_PATH_MAX], path[IO_PATH_MAX];
     char old[IO_PATH_MAX]; /* the one before, empty: none */
+};
+
+/* A snapshot on its way from the leader to the disk. */
+struct meta_load {
+    bool active;
+    bool whole; /* it stands durably in `temporary`, and waits for what is in flight to end */
+    struct snapshot_id id;
+    struct raft_id leader;
+    int32_t epoch;
+    unsigned tries; /* of the piece in hand */
+    struct snapshot_request ask;
+    struct peer_request request;
+    struct snapshot_reader reader;
+    struct image *draft;
+    struct raft_voters voters; /* of the snapshot */
+    uint8_t *buffer;
+    size_t filled, piece; /* bytes that are not read yet, and of the piece behind them */
+    int64_t size;         /* of the whole; 0: not told yet */
+    struct io_op op;
+    struct io_file *file;
+    struct iovec iovec;
+    char temporary[IO_PATH_MAX];
+};
+
+/* A snapshot that takes the place of the log. */
+struct meta_install {
+    struct snapshot_id id;
+    void (*done)(struct meta *m);
+    struct file_sync sync;
+    struct log_control control;
+    struct io_op op;
+    struct snapshot_id old; /* being removed */
+    char loaded[IO_PATH_MAX], path[IO_PATH_MAX];
 };
 
 struct meta {
@@ -117,6 +152,9 @@ struct meta {
     uint64_t bytes_since_snapshot;
     struct snapshot_id last_snapshot; /* end_offset 0: none */
     struct meta_snapshot snapshot;
+    int32_t snapshot_epoch; /* the newest when a snapshot was begun */
+    struct meta_load load;
+    struct meta_install install;
 
     struct meta_open *open;   /* while opening */
     struct meta_start *start; /* while opening: meta_open.c's */
@@ -195,6 +233,29 @@ void meta_free(struct meta *m);
 
 /* Begins a snapshot when enough has been written since the last. */
 void meta_snapshot_maybe(struct meta *m);
+
+/* --- meta_load.c ------------------------------------------------------------------------------ */
+
+/* From the quorum: the leader's log begins behind this one. Ends with quorum_loaded() or quorum_load_failed(). */
+void meta_load_begin(struct meta *m, struct raft_end end);
+
+/* Another leads, perhaps. */
+void meta_load_changed(struct meta *m);
+
+/* Something that was in flight has ended. */
+void meta_load_next(struct meta *m);
+
+/* While closing: nothing more is begun; meta_close_next() when the load is not active any more. */
+void meta_load_stop(struct meta *m);
+
+/* --- meta_install.c --------------------------------------------------------------------------- */
+
+/* The snapshot is whole and durable in `temporary`, and nothing of the log is in flight. */
+void meta_install(struct meta *m, struct snapshot_id id, const char *temporary,
+                  void (*done)(struct meta *m));
+
+/* The same where a crash has left it under the name of one that was loaded. */
+void meta_install_again(struct meta *m, struct snapshot_id id, void (*done)(struct meta *m));
 
 /* Called when a batch or a snapshot has ended while closing. */
 void meta_close_next(struct meta *m);

@@ -23,6 +23,8 @@ static void end(struct meta *m)
     s->active = false;
     if (m->state == META_CLOSING) {
         meta_close_next(m);
+    } else {
+        meta_load_next(m);
     }
 }
 
@@ -165,11 +167,14 @@ void meta_snapshot_maybe(struct meta *m)
 {
     struct meta_snapshot *s = &m->snapshot;
     char name[SNAPSHOT_NAME_SIZE];
-    if (s->active || m->state != META_ACTIVE ||
-        m->bytes_since_snapshot < m->options.snapshot_bytes) {
+    /* The core remembers so many epochs behind a snapshot (RAFT_EPOCHS_MAX). */
+    bool due = m->bytes_since_snapshot >= m->options.snapshot_bytes ||
+               image_epoch(m->image) - m->snapshot_epoch > META_SNAPSHOT_EPOCHS;
+    if (!due || s->active || m->load.active || m->state != META_ACTIVE) {
         return;
     }
     m->bytes_since_snapshot = 0;
+    m->snapshot_epoch = image_epoch(m->image);
     s->id = (struct snapshot_id){image_offset(m->image) + 1, image_epoch(m->image)};
     assert(s->id.end_offset > m->last_snapshot.end_offset);
     snapshot_name(s->id, name);

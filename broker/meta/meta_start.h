@@ -20,7 +20,8 @@ struct meta_start {
     struct file_sync sync;
     struct log_recover recover;
 
-    struct image *draft; /* the image in the making */
+    struct image *draft;       /* the image in the making */
+    struct snapshot_id loaded; /* the newest that a crash has left before the log began behind it */
     struct snapshot_reader reader;
     struct io_op op;
     struct io_file *file;

@@ -10,7 +10,6 @@
 #include "meta/meta_private.h"
 
 #include <errno.h>
-#include <inttypes.h>
 
 enum { RUNS_FIRST = 16 };
 
@@ -230,16 +229,6 @@ static void carry_out(struct meta *m, const struct raft_effect *e, struct outcom
     }
 }
 
-/* The leader's log begins behind what is here. */
-static void quorum_load(struct meta *m, struct raft_end end)
-{
-    log_error(io_logger(m->io), "meta",
-              "the leader's metadata log begins at a snapshot (offset=%" PRId64
-              ") that cannot be fetched yet: this node stays behind",
-              end.offset);
-    raft_load_failed(m->quorum.raft, io_now(m->io));
-}
-
 static void timer_done(struct io_op *op, int64_t result);
 
 struct quorum_timer {
@@ -297,13 +286,14 @@ static void quorum_run(struct meta *m)
         raft_effects_done(q->raft);
         if (out.deposed) {
             meta_deposed(m);
+            meta_load_changed(m);
             membership_wake(m);
         }
         if (out.committed >= 0) {
             meta_committed(m, out.committed);
         }
         if (out.load.epoch >= 0) {
-            quorum_load(m, out.load);
+            meta_load_begin(m, out.load);
         }
         if (out.lead) {
             start_lead(m, raft_status(q->raft).epoch);
@@ -386,6 +376,30 @@ void quorum_snapshot_taken(struct meta *m, struct raft_end end)
 {
     if (quorum_live(m)) {
         raft_snapshot_taken(m->quorum.raft, end);
+        quorum_run(m);
+    }
+}
+
+void quorum_loaded(struct meta *m, struct raft_end end, const struct raft_voters *voters)
+{
+    if (quorum_live(m)) {
+        raft_loaded(m->quorum.raft, io_now(m->io), end, voters);
+        quorum_run(m);
+    }
+}
+
+void quorum_load_failed(struct meta *m)
+{
+    if (quorum_live(m)) {
+        raft_load_failed(m->quorum.raft, io_now(m->io));
+        quorum_run(m);
+    }
+}
+
+void quorum_heard(struct meta *m, struct raft_id from, int32_t epoch)
+{
+    if (quorum_live(m)) {
+        raft_heard(m->quorum.raft, io_now(m->io), from, epoch);
         quorum_run(m);
     }
 }

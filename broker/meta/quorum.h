@@ -79,6 +79,13 @@ void quorum_appended(struct meta *m, int64_t end, const struct raft_voters *vote
 void quorum_flushed(struct meta *m, int64_t end);
 void quorum_snapshot_taken(struct meta *m, struct raft_end end);
 
+/* What has become of RAFT_LOAD (meta_load.c). */
+void quorum_loaded(struct meta *m, struct raft_end end, const struct raft_voters *voters);
+void quorum_load_failed(struct meta *m);
+
+/* A piece of a snapshot was asked for by `from`, or has come from it (raft_heard()). */
+void quorum_heard(struct meta *m, struct raft_id from, int32_t epoch);
+
 /* Gives up leading in favour of another voter, if there is one. */
 void quorum_resign(struct meta *m);
 

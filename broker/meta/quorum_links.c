@@ -217,6 +217,15 @@ bool links_call(struct meta *m, int32_t node, struct peer_request *request)
     return l != NULL;
 }
 
+bool links_load(struct meta *m, int32_t node, struct peer_request *request)
+{
+    struct quorum_link *l = m->links.closed ? NULL : link_to(m, node);
+    if (l) {
+        peer_submit(l->fetches.peer, request);
+    }
+    return l != NULL;
+}
+
 void links_close(struct meta *m)
 {
     assert(!m->links.closed);

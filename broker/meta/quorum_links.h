@@ -25,6 +25,10 @@ void links_send(struct meta *m, const struct raft_message *message);
 /* Another request for a node. False: there is no way to it now, and nothing was taken. */
 bool links_call(struct meta *m, int32_t node, struct peer_request *request) MUST_CHECK;
 
+/* The same for a piece of a snapshot, on the connection of fetches, of which there are none meanwhile. On the other
+ * one it could stand behind what is answered when something is committed, and that may wait for this node. */
+bool links_load(struct meta *m, int32_t node, struct peer_request *request) MUST_CHECK;
+
 /* Voters may be elsewhere than before. */
 void links_moved(struct meta *m);
 

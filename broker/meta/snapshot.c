@@ -15,13 +15,24 @@ enum {
 };
 
 static const char name_end[] = ".checkpoint";
+static const char loaded_end[] = ".loaded";
 
-void snapshot_name(struct snapshot_id id, char out[static SNAPSHOT_NAME_SIZE])
+static void write_name(struct snapshot_id id, const char *end, char out[static SNAPSHOT_NAME_SIZE])
 {
     assert(id.end_offset >= 0 && id.epoch >= 0);
     int size = snprintf(out, SNAPSHOT_NAME_SIZE, "%020" PRId64 "-%010" PRId32 "%s", id.end_offset,
-                        id.epoch, name_end);
+                        id.epoch, end);
     assert(size < SNAPSHOT_NAME_SIZE);
+}
+
+void snapshot_name(struct snapshot_id id, char out[static SNAPSHOT_NAME_SIZE])
+{
+    write_name(id, name_end, out);
+}
+
+void snapshot_loaded_name(struct snapshot_id id, char out[static SNAPSHOT_NAME_SIZE])
+{
+    write_name(id, loaded_end, out);
 }
 
 static bool parse_digits(const uint8_t *text, size_t size, uint64_t most, uint64_t *out)
@@ -37,17 +48,28 @@ static bool parse_digits(const uint8_t *text, size_t size, uint64_t most, uint64
     return true;
 }
 
-bool snapshot_name_parse(struct bytes name, struct snapshot_id *out)
+static bool parse_name(struct bytes name, const char *end, struct snapshot_id *out)
 {
     uint64_t offset, epoch;
-    if (name.size != 31 + sizeof name_end - 1 || name.data[20] != '-' ||
-        memcmp(name.data + 31, name_end, sizeof name_end - 1) != 0 ||
+    size_t end_size = strlen(end);
+    if (name.size != 31 + end_size || name.data[20] != '-' ||
+        memcmp(name.data + 31, end, end_size) != 0 ||
         !parse_digits(name.data, 20, INT64_MAX, &offset) ||
         !parse_digits(name.data + 21, 10, INT32_MAX, &epoch)) {
         return false;
     }
     *out = (struct snapshot_id){(int64_t)offset, (int32_t)epoch};
     return true;
+}
+
+bool snapshot_name_parse(struct bytes name, struct snapshot_id *out)
+{
+    return parse_name(name, name_end, out);
+}
+
+bool snapshot_loaded_name_parse(struct bytes name, struct snapshot_id *out)
+{
+    return parse_name(name, loaded_end, out);
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */

@@ -40,6 +40,10 @@ void snapshot_name(struct snapshot_id id, char out[static SNAPSHOT_NAME_SIZE]);
 /* False when the name is not a snapshot's. */
 bool snapshot_name_parse(struct bytes name, struct snapshot_id *out);
 
+/* The same for one that has come from the leader, until the log begins behind it (meta_install.c). */
+void snapshot_loaded_name(struct snapshot_id id, char out[static SNAPSHOT_NAME_SIZE]);
+bool snapshot_loaded_name_parse(struct bytes name, struct snapshot_id *out);
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 struct snapshot_writer {
