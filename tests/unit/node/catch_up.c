@@ -32,6 +32,7 @@ struct scribe {
     struct meta *meta;
     struct io_message begin;
     struct meta_op op;
+    const char *topics; /* what their names begin with */
     char name[16];
     unsigned done, refused;
     bool over;
@@ -181,7 +182,7 @@ static void write_next(struct scribe *t)
     bool topic = t->done % (OPS / TOPICS) == 0;
     t->op = (struct meta_op){.done = written, .kind = META_PRODUCER_IDS};
     if (topic) {
-        snprintf(t->name, sizeof t->name, "topic-%u", t->done);
+        snprintf(t->name, sizeof t->name, "%s-%u", t->topics, t->done);
         t->op.kind = META_CREATE_TOPIC;
         t->op.topic = t->name;
         t->op.partitions = 2;
@@ -211,10 +212,11 @@ static bool writing_is_over(struct world *w)
     return w->scribe.over;
 }
 
-static void write_much(struct world *w)
+static void write_much(struct world *w, const char *topics)
 {
     struct broker *b = leader(w);
-    w->scribe = (struct scribe){.meta = b->node->meta, .begin.deliver = write_here};
+    w->scribe =
+        (struct scribe){.meta = b->node->meta, .begin.deliver = write_here, .topics = topics};
     io_post(sim_node_shard(b->machine, 0), 0, &w->scribe.begin);
     run_until(w, writing_is_over, "the end of writing");
     cr_assert_eq(w->scribe.refused, 0);
@@ -276,7 +278,7 @@ static struct broker *left_behind(struct world *w, uint64_t seed)
     int64_t end = log_status(meta_of(b)->log).end_offset;
     sim_node_power_cut(b->machine);
     run_until(w, all_serve, "another leader");
-    write_much(w);
+    write_much(w, "topic");
     run_until(w, all_serve, "the end of all snapshots");
     cr_assert_gt(log_status(meta_of(leader(w))->log).start_offset, end + 5);
     return b;
@@ -410,6 +412,54 @@ Test(catch_up, its_leader_goes_while_it_loads)
         world_close(&w);
     }
     cr_assert_gt(loading, 10);
+}
+
+/* What is loaded is older than what the leader has by then, and may be gone from its disk. */
+Test(catch_up, while_the_leader_writes_on)
+{
+    for (unsigned events = 0; events < 160; events += 8) {
+        struct world w;
+        into_the_load(&w, 441 + events, events);
+        write_much(&w, "more");
+        run_until(&w, all_agree, "agreement with who writes on");
+        world_close(&w);
+    }
+}
+
+static void cut_off(struct world *w, const struct broker *b, enum sim_link link)
+{
+    unsigned number = (unsigned)(b - w->brokers);
+    for (unsigned i = 0; i < BROKERS; i++) {
+        if (i != number) {
+            sim_link_set(w->sim, i, number, link);
+            sim_link_set(w->sim, number, i, link);
+        }
+    }
+}
+
+/* It was there all the time, perhaps as the leader, and serves what it knew. */
+Test(catch_up, after_it_was_cut_off)
+{
+    for (uint64_t seed = 61; seed < 73; seed++) {
+        struct world w;
+        world_open(&w, seed);
+        for (int i = 0; i < BROKERS; i++) {
+            begin(&w.brokers[i]);
+        }
+        run_until(&w, all_serve, "a cluster");
+        watched = away(&w, seed);
+        int64_t end = log_status(meta_of(watched)->log).end_offset;
+        cut_off(&w, watched, SIM_LINK_CUT);
+        sim_run(w.sim, sim_now(w.sim) + 10000 * ms);
+        cr_assert_neq(leader(&w), watched, "it hears nobody (R6)");
+        run_until(&w, all_serve, "another leader");
+        write_much(&w, "topic");
+        cr_assert_gt(log_status(meta_of(leader(&w))->log).start_offset, end + 5);
+        cut_off(&w, watched, SIM_LINK_UP);
+        run_until(&w, loads, "a load");
+        run_until(&w, all_agree, "agreement");
+        world_close(&w);
+    }
 }
 
 /* --- what the leader answers ------------------------------------------------------------------ */
