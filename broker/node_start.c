@@ -447,7 +447,7 @@ static void meta_opened(struct meta_open *o, int error)
     struct node *n = container_of(o, struct node, meta_open);
     if (error) {
         meta_failed(n, error);
-    } else {
+    } else if (n->state == NODE_STARTING) { /* else it was asked to stop: what stops goes on */
         meta_joined(n);
     }
 }

@@ -266,10 +266,21 @@ static void timer_done(struct io_op *op, int64_t result)
     quorum_run(m);
 }
 
+/* One that has left was elected by what was on its way: nobody could fetch from it. */
+static void lead(struct meta *m)
+{
+    if (m->resigned && raft_status(m->quorum.raft).voters.count > 1) {
+        raft_resign(m->quorum.raft, io_now(m->io));
+    } else {
+        start_lead(m, raft_status(m->quorum.raft).epoch);
+    }
+}
+
 static void quorum_run(struct meta *m)
 {
     struct quorum *q = &m->quorum;
     uint32_t count;
+    bool deposed = false;
     if (q->running || !quorum_live(m)) {
         return;
     }
@@ -284,6 +295,7 @@ static void quorum_run(struct meta *m)
             carry_out(m, &effects[i], &out);
         }
         raft_effects_done(q->raft);
+        deposed = deposed || out.deposed;
         if (out.deposed) {
             meta_deposed(m);
             meta_load_changed(m);
@@ -296,12 +308,15 @@ static void quorum_run(struct meta *m)
             meta_load_begin(m, out.load);
         }
         if (out.lead) {
-            start_lead(m, raft_status(q->raft).epoch);
+            lead(m);
         }
     }
     q->running = false;
     if (quorum_live(m)) {
         timer_set(m);
+    }
+    if (deposed && m->state == META_CLOSING) {
+        meta_close_next(m); /* it may have waited for what was to be committed */
     }
 }
 

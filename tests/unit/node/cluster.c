@@ -61,6 +61,76 @@ Test(cluster, a_disk_is_lost)
     }
 }
 
+/* Others lead within `ns`, and make a topic. */
+static void expect_another_leader(const struct member *old, uint64_t ns)
+{
+    world_run(&w, ns);
+    struct member *m = world_leader(&w);
+    cr_assert(m && m != old, "nobody leads in place of %d", (int)old->id);
+    const struct told_topic *t = world_create(&w, m);
+    world_run(&w, 500 * CLUSTER_MS);
+    cr_assert_eq(t->state, TOPIC_THERE, "%d leads and makes no topic", (int)m->id);
+}
+
+Test(cluster, a_leader_goes)
+{
+    for (uint64_t how = 0; how < 5; how++) {
+        world_open(&w, 20 + how, 3);
+        start_all();
+        world_settle(&w, 10000 * CLUSTER_MS);
+        struct member *old = world_leader(&w);
+        if (how == 0) {
+            sim_node_kill(old->machine);
+        } else if (how == 1) {
+            member_stop(old);
+        } else if (how == 2) {
+            sim_node_pause(old->machine, sim_now(w.sim) + 5000 * CLUSTER_MS);
+        } else {
+            member_cut(old, true, how == 3); /* it hears nobody; and nobody hears it */
+        }
+        expect_another_leader(old, 4000 * CLUSTER_MS);
+        world_heal(&w);
+        world_settle(&w, 20000 * CLUSTER_MS);
+        world_close(&w);
+    }
+}
+
+/* How long a start takes until that node serves. */
+static uint64_t time_of_start(uint32_t index)
+{
+    world_open(&w, 100, 2);
+    start_all();
+    while (!w.members[index].ready) {
+        world_run(&w, CLUSTER_MS / 100);
+    }
+    uint64_t time = sim_now(w.sim);
+    world_close(&w);
+    return time;
+}
+
+static void stop_at(uint32_t index, uint64_t time)
+{
+    struct member *m = &w.members[index];
+    world_open(&w, 100, 2);
+    start_all();
+    world_run(&w, time);
+    member_stop(m);
+    world_run(&w, 2000 * CLUSTER_MS);
+    cr_assert(m->ended, "not stopped, asked at %.3f ms", (double)time / CLUSTER_MS);
+    world_close(&w);
+}
+
+/* Also in the moment in which it joins, while its apis stop. */
+Test(cluster, asked_to_stop_at_any_time_of_a_start)
+{
+    for (uint32_t index = 0; index < 2; index++) {
+        uint64_t serves = time_of_start(index);
+        for (uint64_t ago = 0; ago < serves; ago += 15000 + ago / 20) {
+            stop_at(index, serves - ago);
+        }
+    }
+}
+
 static void lose_a_disk(struct member *m)
 {
     sim_node_kill(m->machine);

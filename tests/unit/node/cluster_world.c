@@ -13,6 +13,8 @@
     cr_assert(condition, "seed %" PRIu64 ", %u nodes, at %.3f s: " format, (w)->seed, (w)->count,  \
               (double)sim_now((w)->sim) / 1e9, ##__VA_ARGS__)
 
+static const uint64_t stop_most_ns = 15000 * CLUSTER_MS; /* pauses and slow disks included */
+
 /* --- a node ----------------------------------------------------------------------------------- */
 
 static void refuse_line(void *context, const char *line)
@@ -82,6 +84,7 @@ void member_stop(struct member *m)
         return;
     }
     m->stopping = true;
+    m->stop_ns = sim_now(m->world->sim);
     m->stop = (struct io_message){.deliver = stop_here};
     io_post(sim_node_shard(m->machine, 0), 0, &m->stop);
 }
@@ -248,6 +251,8 @@ static void check_member(struct member *m)
         expect(w, m->stopping && m->status == NODE_EXIT_OK, "B2: node %d has ended with %d: %s",
                (int)m->id, m->status, m->why);
     } else if (state == SIM_RUNNING) {
+        expect(w, !m->stopping || sim_now(w->sim) < m->stop_ns + stop_most_ns,
+               "B3: node %d does not stop", (int)m->id);
         if (m->node->meta) {
             check_quorum(m);
         }
@@ -560,8 +565,20 @@ static void end_member(struct member *m, unsigned how)
     m->restart_ns = sim_now(w->sim) + some_ms(w, prng_below(&w->random, 2) ? 100 : 4000);
 }
 
-static void isolate(struct cluster_world *w, unsigned index, bool in, bool out)
+static void all_lose_power(struct cluster_world *w)
 {
+    for (uint32_t i = 0; i < w->count; i++) {
+        struct member *m = &w->members[i];
+        if (member_runs(m) && !m->ended) {
+            end_member(m, 1);
+        }
+    }
+}
+
+void member_cut(struct member *m, bool in, bool out)
+{
+    struct cluster_world *w = m->world;
+    unsigned index = (unsigned)m->id - 1;
     for (unsigned i = 0; i < w->count; i++) {
         if (i != index && out) {
             sim_link_set(w->sim, index, i, SIM_LINK_CUT);
@@ -594,7 +611,7 @@ static void ask_something(struct cluster_world *w)
         w->topic_count > 0 ? &w->topics[prng_below(&w->random, w->topic_count)] : NULL;
     if (t && t->state == TOPIC_THERE && prng_below(&w->random, 4) == 0) {
         world_delete(w, m, t);
-    } else {
+    } else if (w->topic_count < CLUSTER_TOPICS_MAX - 10) {
         world_create(w, m);
     }
 }
@@ -614,14 +631,16 @@ void world_disturb(struct cluster_world *w)
     } else if (choice < 8 && from != to) {
         sim_link_set(w->sim, from, to, prng_below(&w->random, 3) ? SIM_LINK_CUT : SIM_LINK_REFUSE);
     } else if (choice == 8) {
-        isolate(w, from, true, true);
+        member_cut(m, true, true);
     } else if (choice == 9) {
         bool in = prng_chance(&w->random, 1, 2);
-        isolate(w, from, in, !in);
+        member_cut(m, in, !in);
     } else if (choice < 12 && from != to) {
         sim_link_clog(w->sim, from, to, some_ms(w, 300));
     } else if (choice == 12 && from != to) {
         sim_link_reset(w->sim, from, to);
+    } else if (choice == 13 && sim_now(w->sim) / CLUSTER_MS % 8 == 0) {
+        all_lose_power(w);
     } else if (choice < 16) {
         links_up(w);
     } else {

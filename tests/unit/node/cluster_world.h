@@ -9,6 +9,7 @@
  *   M12  the image of a life never goes back
  *   B1   epochs of brokers and of leaders of partitions never go back
  *   B2   no node ends by itself
+ *   B3   one that is asked to stop ends
  *
  * and when the faults are over:
  *
@@ -46,7 +47,8 @@ struct member {
     struct config *config;
     struct node *node; /* of this life */
     struct io_message stop;
-    bool stopping; /* it was asked to */
+    bool stopping;    /* it was asked to, */
+    uint64_t stop_ns; /* at that time */
     bool ready, ended;
     int status;
     char why[NODE_LINE_SIZE];
@@ -115,6 +117,9 @@ void world_close(struct cluster_world *w);
 
 void member_start(struct member *m);
 void member_stop(struct member *m);
+/* Nothing reaches it from other nodes, or them from it, or both. */
+void member_cut(struct member *m, bool in, bool out);
+
 /* Another, empty disk; the node is not running. */
 void member_lose_disk(struct member *m);
 bool member_runs(const struct member *m);
