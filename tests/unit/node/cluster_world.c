@@ -296,7 +296,6 @@ static void *ask_answer(struct ask *a)
 
 static void ask_judge(struct ask *a)
 {
-    struct told_topic *t = a->topic;
     int16_t error = -1;
     a->answered = true;
     if (a->key == WIRE_CREATE_TOPICS) {
@@ -308,8 +307,8 @@ static void ask_judge(struct ask *a)
         cr_assert_eq(r->responses_count, 1);
         error = r->responses[0].error_code;
     }
-    if (error == 0 && t) {
-        t->state = a->key == WIRE_CREATE_TOPICS ? TOPIC_THERE : TOPIC_GONE;
+    if (error == 0) {
+        a->topic->state = a->key == WIRE_CREATE_TOPICS ? TOPIC_THERE : TOPIC_GONE;
         a->world->answered++;
     }
 }
@@ -568,9 +567,8 @@ static void end_member(struct member *m, unsigned how)
 static void all_lose_power(struct cluster_world *w)
 {
     for (uint32_t i = 0; i < w->count; i++) {
-        struct member *m = &w->members[i];
-        if (member_runs(m) && !m->ended) {
-            end_member(m, 1);
+        if (member_runs(&w->members[i]) && !w->members[i].ended) {
+            end_member(&w->members[i], 1);
         }
     }
 }
