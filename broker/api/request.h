@@ -125,6 +125,7 @@ void handle_describe_cluster(struct api_request *r);
 void handle_describe_configs(struct api_request *r);
 void handle_describe_groups(struct api_request *r);
 void handle_describe_log_dirs(struct api_request *r);
+void handle_describe_quorum(struct api_request *r);
 void handle_describe_topic_partitions(struct api_request *r);
 void handle_end_quorum_epoch(struct api_request *r);
 void handle_fetch_snapshot(struct api_request *r);

@@ -49,6 +49,35 @@ static void peers_meet(struct raft *r)
     }
 }
 
+uint32_t raft_replicas(const struct raft *r, uint64_t now_ns,
+                       struct raft_replica out[static RAFT_REPLICAS_MAX])
+{
+    assert(r->magic == RAFT_MAGIC && now_ns >= r->now_ns);
+    if (r->role != RAFT_LEADER) {
+        return 0;
+    }
+    uint32_t count = 0;
+    out[count++] = (struct raft_replica){
+        .id = r->options.self,
+        .voter = raft_is_voter(r),
+        .end = r->durable,
+        .fetched_ns = now_ns,
+        .caught_up_ns = now_ns,
+    };
+    for (uint32_t i = 0; i < r->peer_count; i++) {
+        const struct raft_peer *p = &r->peers[i];
+        out[count++] = (struct raft_replica){
+            .id = p->id,
+            .voter = raft_voters_have(history_voters(&r->log), p->id),
+            .end = p->durable,
+            .fetched_ns = p->durable < 0 ? 0 : p->fetched_ns,
+            .caught_up_ns = p->caught_up_ns,
+        };
+    }
+    assert(count <= RAFT_REPLICAS_MAX);
+    return count;
+}
+
 /* --- reads ------------------------------------------------------------------------------------ */
 
 /* Whether a majority has fetched since it was told of the read. */

@@ -43,9 +43,10 @@
 
 enum {
     RAFT_VOTERS_MAX = 7,
-    RAFT_PEERS_MAX = 64,    /* replicas that a leader knows, voters among them */
-    RAFT_EFFECTS_MAX = 160, /* between two raft_effects_done() */
-    RAFT_HELD_MAX = 64,     /* messages that wait for a vote to be durable; further ones are lost */
+    RAFT_PEERS_MAX = 64,                    /* replicas that a leader knows, voters among them */
+    RAFT_REPLICAS_MAX = RAFT_PEERS_MAX + 1, /* and itself */
+    RAFT_EFFECTS_MAX = 160,                 /* between two raft_effects_done() */
+    RAFT_HELD_MAX = 64, /* messages that wait for a vote to be durable; further ones are lost */
     RAFT_READS_MAX = 64,
     RAFT_EPOCHS_MAX = 128,   /* of the log; older ones are answered by the snapshot */
     RAFT_VOTER_SETS_MAX = 4, /* that are remembered */
@@ -235,6 +236,19 @@ struct raft_status {
     bool voter, damaged;
 };
 struct raft_status raft_status(const struct raft *r);
+
+/* What a leader knows of a replica. A time is 0 when the replica has not fetched in this epoch. */
+struct raft_replica {
+    struct raft_id id;
+    bool voter;
+    int64_t end; /* its log's, as its last fetch told, durable; -1: not told in this epoch */
+    uint64_t fetched_ns;   /* its last fetch */
+    uint64_t caught_up_ns; /* the last one that lacked nothing */
+};
+
+/* The leader itself first, as of now, then the others: the count, 0 when it does not lead. */
+uint32_t raft_replicas(const struct raft *r, uint64_t now_ns,
+                       struct raft_replica out[static RAFT_REPLICAS_MAX]);
 
 bool raft_id_equal(struct raft_id a, struct raft_id b);
 bool raft_voters_have(const struct raft_voters *v, struct raft_id id);

@@ -470,6 +470,84 @@ Test(describe, cluster_and_log_dirs)
     broker_stop(b);
 }
 
+static struct describe_quorum_response *quorum_ask(int client, int16_t version, const char *topic,
+                                                   int32_t partition, int32_t times)
+{
+    struct describe_quorum_request_partitions p[2] = {{partition}, {partition}};
+    struct describe_quorum_request_topics t;
+    struct describe_quorum_request q;
+    describe_quorum_request_init(&q);
+    describe_quorum_request_topics_init(&t);
+    t.topic_name = wire_string_of(topic);
+    t.partitions = p;
+    t.partitions_count = times;
+    q.topics = &t;
+    q.topics_count = 1;
+    return client_ask(client, 55, version, &q);
+}
+
+Test(describe, quorum_of_one)
+{
+    struct broker *b = broker_start(2, NULL);
+    int client = client_open(b);
+    topic_create(client, "t", 1, NULL);
+    for (int16_t version = 0; version <= 2; version++) {
+        struct describe_quorum_response *a =
+            quorum_ask(client, version, "__cluster_metadata", 0, 1);
+        cr_assert_eq(a->error_code, 0);
+        cr_assert(a->topics_count == 1 && a->topics[0].partitions_count == 1);
+        const struct describe_quorum_response_partitions *p = a->topics[0].partitions;
+        cr_assert(p->error_code == 0 && p->leader_id == 1 && p->leader_epoch == 1);
+        cr_assert(p->current_voters_count == 1 && p->observers_count == 0);
+        cr_assert_eq(p->current_voters[0].replica_id, 1);
+        cr_assert_gt(p->high_watermark, 3);
+        cr_assert_eq(p->current_voters[0].log_end_offset, p->high_watermark);
+        cr_assert_eq(p->current_voters[0].last_fetch_timestamp > 0, version >= 1);
+        cr_assert_eq(p->current_voters[0].last_caught_up_timestamp > 0, version >= 1);
+        cr_assert_eq(uuid_is_zero(p->current_voters[0].replica_directory_id), version < 2);
+        cr_assert_eq(a->nodes_count, version < 2 ? 0 : 1);
+        if (version == 2) {
+            cr_assert(a->error_message.size == -1 && p->error_message.size == -1);
+            cr_assert(a->nodes[0].node_id == 1 && a->nodes[0].listeners_count == 1);
+            cr_assert(
+                wire_string_equal(a->nodes[0].listeners[0].host, wire_string_of("127.0.0.1")));
+            cr_assert_gt(a->nodes[0].listeners[0].port, 0);
+        }
+    }
+    client_close(client);
+    broker_stop(b);
+}
+
+/* Nothing but the metadata log has a quorum, and it is told of once: an answer cannot be made large by asking for it
+ * many times. */
+Test(describe, quorum_of_another_partition)
+{
+    static const struct {
+        const char *topic;
+        int32_t partition, times;
+    } asked[] = {
+        {"t", 0, 1}, {"__cluster_metadata", 1, 1}, {"__cluster_metadata", 0, 2}, {"", 0, 1}};
+    struct broker *b = broker_start(1, NULL);
+    int client = client_open(b);
+    for (size_t i = 0; i < array_size(asked); i++) {
+        struct describe_quorum_response *a =
+            quorum_ask(client, 2, asked[i].topic, asked[i].partition, asked[i].times);
+        cr_assert(a->error_code == 0 && a->nodes_count == 0 && a->topics_count == 1);
+        cr_assert_eq(a->topics[0].partitions_count, asked[i].times);
+        for (int32_t j = 0; j < asked[i].times; j++) {
+            const struct describe_quorum_response_partitions *p = &a->topics[0].partitions[j];
+            cr_assert(p->error_code == 3 && p->partition_index == asked[i].partition);
+            cr_assert(p->leader_id == -1 && p->high_watermark == -1);
+            cr_assert(p->current_voters_count == 0 && p->observers_count == 0);
+        }
+    }
+    struct describe_quorum_request nothing = {0};
+    struct describe_quorum_response *a = client_ask(client, 55, 0, &nothing);
+    cr_assert(a->error_code == 0 && a->topics_count == 0);
+    client_close(client);
+    broker_stop(b);
+}
+
 Test(find_coordinator, transactions_have_none)
 {
     struct broker *b = broker_start(1, NULL);

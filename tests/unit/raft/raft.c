@@ -614,3 +614,36 @@ Test(raft, any_message_is_survived)
         replica_close(&r);
     }
 }
+
+Test(raft, a_leader_tells_what_it_knows_of_the_replicas)
+{
+    struct raft_replica known[RAFT_REPLICAS_MAX];
+    struct replica r = replica_open(3, NULL);
+    cr_assert_eq(raft_replicas(r.raft, r.now, known), 0, "it does not lead");
+    replica_close(&r);
+    r = leader_open();
+    cr_assert_eq(raft_replicas(r.raft, r.now, known), 3);
+    cr_assert(raft_id_equal(known[0].id, id_of(0)) && known[0].voter && known[0].end == 1);
+    cr_assert(known[0].fetched_ns == r.now && known[0].caught_up_ns == r.now);
+    for (int i = 1; i < 3; i++) { /* it has met them, but they have not fetched */
+        cr_assert(known[i].voter && known[i].end == -1);
+        cr_assert(known[i].fetched_ns == 0 && known[i].caught_up_ns == 0);
+    }
+    settle(&r);
+    uint64_t settled = r.now;
+    r.now += 10 * MS;
+    receive(&r, fetch_from(2, 1, (struct raft_end){-1, 0})); /* lacks the first record */
+    receive(&r, fetch_from(7, 1, (struct raft_end){1, 1}));  /* an observer */
+    cr_assert_eq(raft_replicas(r.raft, r.now + MS, known), 4);
+    cr_assert(known[0].fetched_ns == r.now + MS && known[0].caught_up_ns == r.now + MS);
+    cr_assert(known[1].id.node == 1 && known[1].end == 1);
+    cr_assert(known[1].fetched_ns == settled && known[1].caught_up_ns == settled);
+    cr_assert(known[2].id.node == 2 && known[2].voter && known[2].end == 0);
+    cr_assert(known[2].fetched_ns == r.now && known[2].caught_up_ns == 0);
+    cr_assert(raft_id_equal(known[3].id, id_of(7)) && !known[3].voter && known[3].end == 1);
+    cr_assert(known[3].fetched_ns == r.now && known[3].caught_up_ns == r.now);
+    raft_resign(r.raft, r.now);
+    keep_effects(&r);
+    cr_assert_eq(raft_replicas(r.raft, r.now, known), 0, "it leads no more");
+    replica_close(&r);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What the quorum looks like from its leader, for whoever asks, from any shard.
+ *
+ *     meta_describe --post--> the core as it is --post--> done */
+#include "meta/quorum_describe.h"
+
+#include "meta/meta_private.h"
+
+/* An observer that was silent for so long is told of no more; Kafka's OBSERVER_SESSION_TIMEOUT_MS. */
+static const uint64_t observer_ns = UINT64_C(300) * 1000000000;
+
+static const int64_t ns_per_ms = 1000000;
+
+static_assert(sizeof((struct meta_endpoint *)0)->name == VOTER_NAME_MAX, "names fit");
+static_assert(sizeof((struct meta_endpoint *)0)->host == VOTER_HOST_MAX, "hosts fit");
+
+static void delivered(struct io_message *post, struct io *io)
+{
+    struct meta_describe *d = container_of(post, struct meta_describe, priv.post);
+    assert(io == d->priv.io);
+    d->done(d);
+}
+
+/* -1 when it never was. */
+static int64_t wall_of(struct io *io, uint64_t time_ns)
+{
+    return time_ns == 0 ? -1 : io_wall_ms(io) - (int64_t)(io_now(io) - time_ns) / ns_per_ms;
+}
+
+static void take_replicas(const struct meta *m, struct meta_describe *d)
+{
+    struct raft_replica known[RAFT_REPLICAS_MAX];
+    uint64_t now = io_now(m->io);
+    uint32_t count = raft_replicas(m->quorum.raft, now, known);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct raft_replica *k = &known[i];
+        if (k->voter || now - k->fetched_ns < observer_ns) {
+            d->replicas[d->replica_count++] = (struct meta_replica){
+                .id = k->id,
+                .voter = k->voter,
+                .end = k->end,
+                .fetched_ms = wall_of(m->io, k->fetched_ns),
+                .caught_up_ms = wall_of(m->io, k->caught_up_ns),
+            };
+        }
+    }
+}
+
+static void take_endpoints(const struct meta *m, struct meta_describe *d)
+{
+    assert(m->voters.count <= RAFT_VOTERS_MAX);
+    for (uint32_t i = 0; i < m->voters.count; i++) {
+        const struct voter *v = &m->voters.list[i];
+        struct meta_endpoint *e = &d->endpoints[d->endpoint_count++];
+        e->node = v->id.node;
+        e->port = v->port;
+        memcpy(e->name, v->name, sizeof e->name);
+        memcpy(e->host, v->host, sizeof e->host);
+    }
+}
+
+static void arrived(struct io_message *post, struct io *io)
+{
+    struct meta_describe *d = container_of(post, struct meta_describe, priv.post);
+    const struct meta *m = d->priv.meta;
+    assert(m->magic == META_MAGIC && io == m->io);
+    if (!m->quorum.raft || m->resigned) {
+        d->error = ERR_CLOSED;
+    } else {
+        d->status = raft_status(m->quorum.raft);
+        d->error = d->status.role == RAFT_LEADER ? 0 : ERR_NOT_LEADER_OR_FOLLOWER;
+        take_replicas(m, d);
+        take_endpoints(m, d);
+    }
+    post->deliver = delivered;
+    io_post(io, io_shard(d->priv.io), post);
+}
+
+void meta_describe(struct meta *meta, struct io *io, struct meta_describe *d)
+{
+    assert(d->done);
+    memset(&d->priv, 0, sizeof d->priv);
+    d->priv.meta = meta;
+    d->priv.io = io;
+    d->error = 0;
+    d->replica_count = d->endpoint_count = 0;
+    d->status = (struct raft_status){.leader = RAFT_NOBODY, .high_watermark = -1};
+    d->priv.post.deliver = arrived;
+    io_post(io, 0, &d->priv.post);
+}
