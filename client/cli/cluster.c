@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* leat cluster info|health|brokers|config */
+/* leat cluster info|health|brokers|quorum|config */
 #include "cli/output.h"
 
 #include <stdlib.h>
@@ -20,12 +20,21 @@ static const struct cli_flag cluster_flags[] = {
     {0},
 };
 
-enum cluster_action { CLUSTER_INFO = 1, CLUSTER_HEALTH, CLUSTER_BROKERS, CLUSTER_CONFIG };
+enum cluster_action {
+    CLUSTER_INFO = 1,
+    CLUSTER_HEALTH,
+    CLUSTER_BROKERS,
+    CLUSTER_QUORUM,
+    CLUSTER_CONFIG
+};
 
 static const struct cli_action cluster_actions[] = {
     {"info", CLUSTER_INFO, "", "what the cluster consists of", NULL},
-    {"health", CLUSTER_HEALTH, "", "whether every partition has a leader and its replicas", NULL},
+    {"health", CLUSTER_HEALTH, "",
+     "whether every broker is there and every partition has a leader and its replicas", NULL},
     {"brokers", CLUSTER_BROKERS, "", "the brokers", NULL},
+    {"quorum", CLUSTER_QUORUM, "", "who keeps the metadata, who leads, and how far each copy is",
+     NULL},
     {"config", CLUSTER_CONFIG, "[BROKER]", "a broker's configuration", NULL},
     {NULL, 0, NULL, NULL, NULL},
 };
@@ -42,44 +51,94 @@ static const struct column broker_columns[] = {{"id", "ID", true},
                                                {"port", "PORT", true},
                                                {"rack", "RACK", false},
                                                {"controller", "CONTROLLER", false},
+                                               {"state", "STATE", false},
                                                {NULL, NULL, false}};
 
-static json_t *brokers_json(const leat_meta *meta)
+/* The brokers with those that are fenced; *out NULL: this cluster does not tell of them. */
+static int brokers_ask(struct cli *cli, leat_brokers **out, leat_error *e)
+{
+    *out = NULL;
+    int error = leat_brokers_get(cli->client, out, e);
+    return error == LEAT_ERR_UNSUPPORTED_VERSION ? 0 : error;
+}
+
+static json_t *broker_json(int32_t id, const char *host, int32_t port, const char *rack,
+                           bool controller, bool fenced)
+{
+    return json_pack("{s:i,s:s,s:i,s:s?,s:b,s:s}", "id", (int)id, "host", host, "port", (int)port,
+                     "rack", rack, "controller", controller, "state", fenced ? "fenced" : "active");
+}
+
+static json_t *brokers_json(struct cli *cli, const leat_meta *meta)
 {
     json_t *rows = json_array();
-    for (size_t i = 0; i < meta->broker_count; i++) {
-        const leat_meta_broker *b = meta->brokers[i];
-        json_array_append_new(rows, json_pack("{s:i,s:s,s:i,s:s?,s:b}", "id", (int)b->id, "host",
-                                              b->host, "port", (int)b->port, "rack", b->rack,
-                                              "controller", b->id == meta->controller));
+    leat_brokers *registered;
+    leat_error e;
+    if (brokers_ask(cli, &registered, &e)) {
+        cli_fail(cli, &e);
     }
+    for (size_t i = 0; registered && i < registered->count; i++) {
+        const leat_broker *b = registered->list[i];
+        json_array_append_new(rows, broker_json(b->id, b->host, b->port, b->rack,
+                                                b->id == meta->controller, b->fenced));
+    }
+    for (size_t i = 0; !registered && i < meta->broker_count; i++) {
+        const leat_meta_broker *b = meta->brokers[i];
+        json_array_append_new(
+            rows, broker_json(b->id, b->host, b->port, b->rack, b->id == meta->controller, false));
+    }
+    leat_brokers_free(registered);
     return rows;
 }
 
-/* What is wrong: counts of partitions without a leader, and with fewer replicas in sync than they
- * have. */
-static void cluster_count(const leat_meta *meta, size_t *partitions, size_t *leaderless,
-                          size_t *lagging)
+enum { NAMED_MAX = 5 }; /* partitions without a leader that are named */
+
+/* What there is, and what is wrong with it. */
+struct condition {
+    size_t partitions, leaderless, lagging; /* lagging: fewer replicas in sync than there are */
+    json_t *first;                          /* the names of the first that have no leader */
+    json_t *fenced;                         /* numbers of brokers */
+};
+
+static void condition_of(struct condition *out, const leat_meta *meta,
+                         const leat_brokers *registered)
 {
-    *partitions = *leaderless = *lagging = 0;
+    *out = (struct condition){.first = json_array(), .fenced = json_array()};
     for (size_t i = 0; i < meta->topic_count; i++) {
-        for (size_t j = 0; j < meta->topics[i]->partition_count; j++) {
-            const leat_meta_partition *p = meta->topics[i]->partitions[j];
-            ++*partitions;
-            *leaderless += p->leader < 0;
-            *lagging += p->in_sync_count < p->replica_count;
+        const leat_meta_topic *t = meta->topics[i];
+        for (size_t j = 0; j < t->partition_count; j++) {
+            const leat_meta_partition *p = t->partitions[j];
+            out->partitions++;
+            out->lagging += p->in_sync_count < p->replica_count;
+            if (p->leader < 0 && out->leaderless++ < NAMED_MAX) {
+                json_array_append_new(out->first, json_sprintf("%s-%d", t->name, (int)p->id));
+            }
+        }
+    }
+    for (size_t i = 0; registered && i < registered->count; i++) {
+        if (registered->list[i]->fenced) {
+            json_array_append_new(out->fenced, json_integer(registered->list[i]->id));
         }
     }
 }
 
+static void condition_free(struct condition *c)
+{
+    json_decref(c->first);
+    json_decref(c->fenced);
+}
+
 static int cluster_info(struct cli *cli, struct cluster_job *job)
 {
-    size_t partitions, leaderless, lagging;
+    struct condition found;
     leat_meta *meta = cli_metadata(cli, NULL, true);
-    cluster_count(meta, &partitions, &leaderless, &lagging);
-    json_t *info = json_pack("{s:s,s:i,s:I,s:I,s:o}", "cluster_id", meta->cluster_id, "controller",
-                             (int)meta->controller, "topics", (json_int_t)meta->topic_count,
-                             "partitions", (json_int_t)partitions, "brokers", brokers_json(meta));
+    condition_of(&found, meta, NULL);
+    size_t partitions = found.partitions;
+    condition_free(&found);
+    json_t *info =
+        json_pack("{s:s,s:i,s:I,s:I,s:o}", "cluster_id", meta->cluster_id, "controller",
+                  (int)meta->controller, "topics", (json_int_t)meta->topic_count, "partitions",
+                  (json_int_t)partitions, "brokers", brokers_json(cli, meta));
     if (!output_value(cli, info)) {
         char topics[64], room[64];
         printf("cluster %s, %s, %s\n\n", meta->cluster_id,
@@ -95,7 +154,7 @@ static int cluster_info(struct cli *cli, struct cluster_job *job)
 static int cluster_brokers(struct cli *cli, struct cluster_job *job)
 {
     leat_meta *meta = cli_metadata(cli, "", true);
-    output_rows(cli, brokers_json(meta), broker_columns);
+    output_rows(cli, brokers_json(cli, meta), broker_columns);
     leat_meta_free(meta);
     return EXIT_DONE;
 }
@@ -121,35 +180,161 @@ static leat_meta *health_metadata(struct cli *cli, const struct cluster_job *job
     return cli_metadata(cli, NULL, true);
 }
 
+/* The first parts of a list and how many more there are: "t-0, t-1 and 3 more". */
+static void names_print(const json_t *names, size_t count)
+{
+    size_t index;
+    json_t *name;
+    json_array_foreach(names, index, name)
+    {
+        fputs(index ? ", " : "", stdout);
+        if (json_is_string(name)) {
+            printf("%s", json_string_value(name));
+        } else {
+            printf("%lld", (long long)json_integer_value(name));
+        }
+    }
+    if (count > json_array_size(names)) {
+        printf(" and %zu more", count - json_array_size(names));
+    }
+}
+
+static void health_print(const struct condition *c, bool healthy, bool controller)
+{
+    char room[64];
+    printf("%s: %s, %zu without a leader, %zu under-replicated\n",
+           healthy ? "healthy" : "not healthy",
+           cli_counted(c->partitions, "partition", "partitions", room), c->leaderless, c->lagging);
+    if (!controller) {
+        printf("no controller: most of the voters must run and reach each other (leat cluster "
+               "quorum)\n");
+    }
+    size_t fenced = json_array_size(c->fenced);
+    if (fenced > 0) {
+        printf("not heard of: %s ", fenced == 1 ? "broker" : "brokers");
+        names_print(c->fenced, fenced);
+        printf(" (leat cluster brokers)\n");
+    }
+    if (c->leaderless > 0) {
+        printf("without a leader: ");
+        names_print(c->first, c->leaderless);
+        putchar('\n');
+    }
+}
+
 static int cluster_health(struct cli *cli, struct cluster_job *job)
 {
-    size_t partitions, leaderless, lagging;
-    bool healthy;
+    struct condition found;
+    bool healthy, controller;
+    leat_error e;
     cli_catch_signals();
     for (;;) {
         leat_meta *meta = health_metadata(cli, job);
         if (!meta) {
             return cli_interrupt_status();
         }
-        cluster_count(meta, &partitions, &leaderless, &lagging);
-        healthy = meta->controller >= 0 && (job->local || (leaderless == 0 && lagging == 0));
+        leat_brokers *registered = NULL;
+        int error = job->local ? 0 : brokers_ask(cli, &registered, &e);
+        if (error && !job->wait) {
+            cli_fail(cli, &e);
+        }
+        condition_of(&found, meta, registered);
+        controller = meta->controller >= 0;
+        bool whole = !error && found.leaderless == 0 && found.lagging == 0 &&
+                     json_array_size(found.fenced) == 0;
+        healthy = controller && (job->local || whole);
+        leat_brokers_free(registered);
         leat_meta_free(meta);
         if (healthy || !job->wait || cli_interrupted) {
             break;
         }
+        condition_free(&found);
         usleep(HEALTH_PAUSE_US);
     }
     json_t *health =
-        json_pack("{s:b,s:I,s:I,s:I}", "healthy", healthy, "partitions", (json_int_t)partitions,
-                  "leaderless", (json_int_t)leaderless, "under_replicated", (json_int_t)lagging);
+        json_pack("{s:b,s:b,s:I,s:I,s:O,s:I,s:O}", "healthy", healthy, "controller", controller,
+                  "partitions", (json_int_t)found.partitions, "leaderless",
+                  (json_int_t)found.leaderless, "first_leaderless", found.first, "under_replicated",
+                  (json_int_t)found.lagging, "fenced_brokers", found.fenced);
     if (!output_value(cli, health)) {
-        char room[64];
-        printf("%s: %s, %zu without a leader, %zu under-replicated\n",
-               healthy ? "healthy" : "not healthy",
-               cli_counted(partitions, "partition", "partitions", room), leaderless, lagging);
+        health_print(&found, healthy, controller);
         json_decref(health);
     }
+    condition_free(&found);
     return cli_interrupted ? cli_interrupt_status() : healthy ? EXIT_DONE : EXIT_FAILED;
+}
+
+/* How long ago, as people read it; null: it never was, or the cluster does not say. */
+static json_t *ago_json(int64_t now_ms, int64_t when_ms)
+{
+    int64_t ago = now_ms > when_ms ? now_ms - when_ms : 0;
+    return when_ms < 0 ? json_null() : json_sprintf("%.1f s", (double)ago / 1000);
+}
+
+static json_t *time_json(int64_t when_ms)
+{
+    return when_ms < 0 ? json_null() : json_integer(when_ms);
+}
+
+static int64_t leader_end_of(const leat_quorum *quorum)
+{
+    for (size_t i = 0; i < quorum->replica_count; i++) {
+        if (quorum->replicas[i]->id == quorum->leader) {
+            return quorum->replicas[i]->end;
+        }
+    }
+    return quorum->high_watermark;
+}
+
+static json_t *replica_json(const struct cli *cli, const leat_quorum *quorum, size_t index,
+                            int64_t now_ms)
+{
+    const leat_quorum_replica *r = quorum->replicas[index];
+    int64_t leader_end = leader_end_of(quorum);
+    bool leads = r->id == quorum->leader && r->voter;
+    json_t *row = json_pack("{s:i,s:s,s:o,s:o}", "id", (int)r->id, "role",
+                            leads      ? "leader"
+                            : r->voter ? "voter"
+                                       : "observer",
+                            "end", r->end < 0 ? json_null() : json_integer(r->end), "behind",
+                            r->end < 0 ? json_null() : json_integer(leader_end - r->end));
+    if (cli->output == OUTPUT_TABLE) {
+        json_object_set_new(row, "fetched", ago_json(now_ms, r->fetched_ms));
+        json_object_set_new(row, "caught_up", ago_json(now_ms, r->caught_up_ms));
+    } else {
+        json_object_set_new(row, "fetched_ms", time_json(r->fetched_ms));
+        json_object_set_new(row, "caught_up_ms", time_json(r->caught_up_ms));
+    }
+    return row;
+}
+
+static int cluster_quorum(struct cli *cli)
+{
+    static const struct column columns[] = {
+        {"id", "ID", true},         {"role", "ROLE", false},      {"end", "END", true},
+        {"behind", "BEHIND", true}, {"fetched", "FETCHED", true}, {"caught_up", "CAUGHT-UP", true},
+        {NULL, NULL, false}};
+    leat_quorum *quorum;
+    leat_error e;
+    if (leat_quorum_get(cli->client, &quorum, &e)) {
+        cli_fail(cli, &e);
+    }
+    json_t *rows = json_array();
+    int64_t now_ms = cli_wall_ms();
+    for (size_t i = 0; i < quorum->replica_count; i++) {
+        json_array_append_new(rows, replica_json(cli, quorum, i, now_ms));
+    }
+    json_t *all =
+        json_pack("{s:i,s:i,s:I,s:o}", "leader", (int)quorum->leader, "epoch", (int)quorum->epoch,
+                  "high_watermark", (json_int_t)quorum->high_watermark, "replicas", rows);
+    if (!output_value(cli, all)) {
+        printf("leader %d, epoch %d, committed up to offset %lld\n\n", (int)quorum->leader,
+               (int)quorum->epoch, (long long)quorum->high_watermark);
+        output_table(rows, columns);
+        json_decref(all);
+    }
+    leat_quorum_free(quorum);
+    return EXIT_DONE;
 }
 
 /* The broker that is named, or the first. */
@@ -228,6 +413,8 @@ static int cluster_run(struct cli *cli, struct args *a)
         return cluster_health(cli, &job);
     case CLUSTER_BROKERS:
         return cluster_brokers(cli, &job);
+    case CLUSTER_QUORUM:
+        return cluster_quorum(cli);
     default:
         return cluster_config(cli, &job);
     }

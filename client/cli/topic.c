@@ -292,6 +292,24 @@ const struct column cli_config_columns[] = {{"name", "CONFIG", false},
                                             {"source", "SOURCE", false},
                                             {NULL, NULL, false}};
 
+/* For people: a partition that nobody leads says so, and what is not there, or cannot be known, is a dash. */
+static void leaderless_show(json_t *partitions)
+{
+    size_t index;
+    json_t *row;
+    json_array_foreach(partitions, index, row)
+    {
+        if (json_integer_value(json_object_get(row, "leader")) < 0) {
+            json_object_set_new(row, "leader", json_string("none"));
+            json_object_set_new(row, "start", json_null());
+            json_object_set_new(row, "end", json_null());
+        }
+        if (json_array_size(json_object_get(row, "in_sync")) == 0) {
+            json_object_set_new(row, "in_sync", json_null());
+        }
+    }
+}
+
 static int topic_describe(struct cli *cli, struct topic_job *job)
 {
     static const struct column columns[] = {{"partition", "PARTITION", true},
@@ -322,6 +340,7 @@ static int topic_describe(struct cli *cli, struct topic_job *job)
     json_t *one;
     json_array_foreach(all, index, one)
     {
+        leaderless_show(json_object_get(one, "partitions"));
         printf("%s%s  (id %s)\n\n", index ? "\n" : "",
                json_string_value(json_object_get(one, "name")),
                json_string_value(json_object_get(one, "id")));

@@ -249,6 +249,18 @@ def check_structured(b):
     same(answer("topic", "trim", "s2", "-o", "end"), [{"topic": "s2", "partition": 0, "start": 0}], "trim")
     same(answer("topic", "offsets", "s1")[1], {"topic": "s1", "partition": 1, "start": 0, "end": 0, "offsets": 0}, "offsets")
     same(leat(b, "topic", "offsets", "s1")[1].splitlines()[0].split(), ["TOPIC", "PARTITION", "START", "END", "OFFSETS"], "in a table")
+    health = answer("cluster", "health")
+    same((health["healthy"], health["controller"], health["leaderless"], health["first_leaderless"], health["fenced_brokers"]),
+         (True, True, 0, [], []), "health")
+    quorum = answer("cluster", "quorum")
+    same((quorum["leader"], len(quorum["replicas"])), (1, 1), "a quorum of one")
+    replica = quorum["replicas"][0]
+    same((replica["id"], replica["role"], replica["end"], replica["behind"]), (1, "leader", quorum["high_watermark"], 0), "its leader")
+    assert abs(replica["fetched_ms"] / 1000 - time.time()) < LIMIT_S and replica["caught_up_ms"] == replica["fetched_ms"], replica
+    lines = leat(b, "cluster", "quorum")[1].splitlines()
+    assert re.fullmatch(r"leader 1, epoch \d+, committed up to offset \d+", lines[0]), lines
+    same(lines[2].split(), ["ID", "ROLE", "END", "BEHIND", "FETCHED", "CAUGHT-UP"], "the quorum in a table")
+    same(lines[3].split()[:2], ["1", "leader"], "and its one replica")
     same(answer("topic", "delete", "s1", "s2"), [{"topic": "s1", "deleted": True}, {"topic": "s2", "deleted": True}], "delete")
     status, out, _ = leat(b, "topic", "create", "half", "half", "--output", "json")
     same((status, json.loads(out)), (1, [{"topic": "half", "created": True}]), "what was done before an error")

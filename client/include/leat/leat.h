@@ -46,6 +46,7 @@ enum leat_code {
     LEAT_ERR_GENERATION = -22,     /* the group has gone on without this member */
     LEAT_ERR_UNKNOWN_MEMBER = -25, /* as above: the coordinator gave it up */
     LEAT_ERR_REBALANCE = -27,      /* partitions are about to be revoked: see leat_rebalance() */
+    LEAT_ERR_UNSUPPORTED_VERSION = -35, /* the broker does not know this request */
     LEAT_ERR_TOPIC_EXISTS = -36,
     LEAT_ERR_SEQUENCE = -45, /* the broker no longer knows what this producer sent before */
     LEAT_ERR_GROUP_NOT_EMPTY = -68,
@@ -570,6 +571,46 @@ typedef struct leat_meta {
  * does not exist is in the list with its code. Nothing is created. *out is freed by the caller. */
 LEAT_API int leat_metadata(leat_client *c, const char *topic, leat_meta **out, leat_error *e);
 LEAT_API void leat_meta_free(leat_meta *meta);
+
+typedef struct leat_broker {
+    int32_t id;
+    int32_t port;
+    const char *host;
+    const char *rack; /* or NULL */
+    bool
+        fenced; /* the controller does not hear of it: it leads nothing, and clients are not sent there */
+} leat_broker;
+
+typedef struct leat_brokers {
+    const leat_broker *const *list; /* by number */
+    size_t count;
+} leat_brokers;
+
+/* The brokers that are registered, fenced ones among them as far as the cluster tells of these (Kafka before 4.0 does
+ * not). *out is freed by the caller. */
+LEAT_API int leat_brokers_get(leat_client *c, leat_brokers **out, leat_error *e);
+LEAT_API void leat_brokers_free(leat_brokers *brokers);
+
+typedef struct leat_quorum_replica {
+    int32_t id;
+    bool voter;         /* else an observer: it follows, and has no vote */
+    int64_t end;        /* of its copy of the metadata log; -1: unknown */
+    int64_t fetched_ms; /* when it asked the leader last, in milliseconds since 1970; -1: unknown */
+    int64_t caught_up_ms; /* when it had all that the leader had; -1: unknown */
+} leat_quorum_replica;
+
+typedef struct leat_quorum {
+    int32_t leader; /* broker id */
+    int32_t epoch;
+    int64_t high_watermark; /* below this the metadata are committed; -1: not known yet */
+    const leat_quorum_replica *const *replicas; /* voters first, by number */
+    size_t replica_count;
+} leat_quorum;
+
+/* The quorum that keeps the metadata, as its leader sees it: whichever broker is asked first names the leader, which is
+ * asked then. Without a leader it fails when the time is up. *out is freed by the caller. */
+LEAT_API int leat_quorum_get(leat_client *c, leat_quorum **out, leat_error *e);
+LEAT_API void leat_quorum_free(leat_quorum *quorum);
 
 /* The offset of a partition at `when`: LEAT_EARLIEST, LEAT_LATEST (the end: one above the last
  * record) or a time in milliseconds: of the first record at or after it, *offset -1 if there is

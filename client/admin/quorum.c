@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* leat_quorum_get(): DescribeQuorum, of any broker first and then of the leader that it names. */
+#include "admin/admin.h"
+
+#include <stdlib.h>
+
+static const char metadata_topic[] = "__cluster_metadata";
+
+struct quorum_result {
+    struct memory heap;
+    leat_quorum quorum;
+};
+
+struct quorum_op {
+    struct admin_op admin;
+    int32_t leader; /* as the last answer named it; -1: it named none */
+    struct quorum_result *result;
+};
+
+static struct quorum_op *quorum_op(struct call *c)
+{
+    return container_of(admin_of(c), struct quorum_op, admin);
+}
+
+/* The leader that was named is asked once: it may have gone, then others know better. */
+static int quorum_route(struct call *c, int32_t *broker)
+{
+    struct quorum_op *op = quorum_op(c);
+    *broker = op->leader >= 0 && metadata_broker(c->core, op->leader) ? op->leader : CALL_ANY;
+    op->leader = -1;
+    return 0;
+}
+
+static int quorum_encode(struct call *c, struct wire_writer *w, int version)
+{
+    struct describe_quorum_request_partitions partition;
+    struct describe_quorum_request_topics topic;
+    struct describe_quorum_request body;
+    describe_quorum_request_init(&body);
+    describe_quorum_request_topics_init(&topic);
+    describe_quorum_request_partitions_init(&partition);
+    topic.topic_name = wire_string_of(metadata_topic);
+    topic.partitions = &partition;
+    topic.partitions_count = 1;
+    body.topics = &topic;
+    body.topics_count = 1;
+    return describe_quorum_request_encode(&body, w, version);
+}
+
+static int replica_compare(const void *left, const void *right)
+{
+    const leat_quorum_replica *a = *(leat_quorum_replica *const *)left;
+    const leat_quorum_replica *b = *(leat_quorum_replica *const *)right;
+    return a->voter != b->voter ? b->voter - a->voter : (a->id > b->id) - (a->id < b->id);
+}
+
+static size_t count_of(int32_t count)
+{
+    return count > 0 ? (size_t)count : 0;
+}
+
+static int quorum_build(struct quorum_result *out,
+                        const struct describe_quorum_response_partitions *in)
+{
+    size_t voters = count_of(in->current_voters_count);
+    size_t count = voters + count_of(in->observers_count);
+    leat_quorum_replica **replicas = memory_alloc(&out->heap, (count + 1) * sizeof *replicas);
+    for (size_t i = 0; replicas && i < count; i++) {
+        const struct describe_quorum_response_replica_state *from =
+            i < voters ? &in->current_voters[i] : &in->observers[i - voters];
+        replicas[i] = memory_alloc(&out->heap, sizeof *replicas[i]);
+        if (!replicas[i]) {
+            return ERR_NO_MEMORY;
+        }
+        *replicas[i] = (leat_quorum_replica){
+            .id = from->replica_id,
+            .voter = i < voters,
+            .end = from->log_end_offset,
+            .fetched_ms = from->last_fetch_timestamp,
+            .caught_up_ms = from->last_caught_up_timestamp,
+        };
+    }
+    if (!replicas) {
+        return ERR_NO_MEMORY;
+    }
+    qsort(replicas, count, sizeof *replicas, replica_compare);
+    out->quorum = (leat_quorum){
+        .leader = in->leader_id,
+        .epoch = in->leader_epoch,
+        .high_watermark = in->high_watermark,
+        .replicas = (const leat_quorum_replica *const *)replicas,
+        .replica_count = count,
+    };
+    return 0;
+}
+
+/* The error of what was asked for; who leads is kept for the next attempt. */
+static int quorum_judge(struct call *c, const struct describe_quorum_response *in)
+{
+    struct quorum_op *op = quorum_op(c);
+    int error = admin_error(c, in->error_code, in->error_message, metadata_topic);
+    if (error) {
+        return error;
+    }
+    if (in->topics_count != 1 || in->topics[0].partitions_count != 1) {
+        return ERR_MALFORMED;
+    }
+    const struct describe_quorum_response_partitions *p = in->topics[0].partitions;
+    error = admin_error(c, p->error_code, p->error_message, metadata_topic);
+    if (error == ERR_NOT_LEADER_OR_FOLLOWER) {
+        op->leader = p->leader_id;
+    }
+    if (error == ERR_NOT_LEADER_OR_FOLLOWER && p->leader_id < 0) {
+        error_set(&c->error, error,
+                  "cannot %s: %s knows no leader; most of the voters must run and reach each other",
+                  c->kind->name, c->origin);
+    }
+    return error;
+}
+
+static int quorum_decode(struct call *c, struct reader *reader, int version)
+{
+    struct quorum_op *op = quorum_op(c);
+    struct describe_quorum_response body;
+    struct arena arena;
+    arena_init(&arena, c->core->memory, ADMIN_ARENA_MAX);
+    int error = describe_quorum_response_decode(&body, reader, version, &arena);
+    if (!error) {
+        error = quorum_judge(c, &body);
+    }
+    if (!error) {
+        op->result = heap_open(sizeof *op->result, ADMIN_HEAP_MAX);
+        error = op->result ? quorum_build(op->result, body.topics[0].partitions) : ERR_NO_MEMORY;
+        if (error) {
+            heap_close(op->result);
+            op->result = NULL;
+        }
+    }
+    arena_deinit(&arena);
+    return error;
+}
+
+int leat_quorum_get(leat_client *c, leat_quorum **out, leat_error *e)
+{
+    static const struct call_kind kind = {
+        .request = {WIRE_DESCRIBE_QUORUM, 0, 2},
+        .name = "describe the quorum",
+        .route = quorum_route,
+        .encode = quorum_encode,
+        .decode = quorum_decode,
+    };
+    struct quorum_op op = {.admin = {.client = c, .kind = &kind}, .leader = -1};
+    if (!out) {
+        return error_set(e, ERR_INVALID_ARGUMENT, "leat_quorum_get() needs a place for the answer");
+    }
+    int error = admin_run(&op.admin, e);
+    if (!error) {
+        *out = &op.result->quorum;
+    }
+    return error;
+}
+
+void leat_quorum_free(leat_quorum *quorum)
+{
+    if (quorum) {
+        heap_close(container_of(quorum, struct quorum_result, quorum));
+    }
+}
