@@ -54,7 +54,7 @@ CHANGES = {
 }
 
 # Programs that leave the project's own tree or build alone only when they are called where they are.
-IN_PLACE = ("deploy/run.sh", "bench/numbers.sh", "bench/clients.sh")
+IN_PLACE = ("deploy/run.sh", "deploy/cluster.sh", "bench/numbers.sh", "bench/clients.sh")
 
 # Commands that do not end by themselves: how they are shown to work is up to a function below.
 ENDLESS = {
@@ -62,6 +62,7 @@ ENDLESS = {
     "build/bin/leatd --data /var/lib/leat --listen 127.0.0.1:9092": "serve",
     "./deploy/run.sh": "demonstrate",
     "deploy/run.sh": "covered",
+    "deploy/cluster.sh": "three",
 }
 
 # Commands that are not run here: why, and which test covers them.
@@ -124,6 +125,19 @@ def free_port():
         return s.getsockname()[1]
 
 
+def three_ports():
+    """The first of three that are 100 apart."""
+    while True:
+        first = free_port()
+        try:
+            for port in (first, first + 100, first + 200):
+                with socket.socket() as s:
+                    s.bind(("127.0.0.1", port))
+            return first
+        except (OSError, OverflowError):
+            continue
+
+
 class Place:
     """A directory that looks like the project's root, and a broker when the document starts none."""
 
@@ -137,7 +151,8 @@ class Place:
         shutil.copytree(os.path.join(ROOT, "docs"), os.path.join(self.scratch, "docs"))
         self.address = f"127.0.0.1:{free_port()}"
         self.environment = {**os.environ, "LEAT_BROKERS": self.address, "LEAT_BUILD": BUILD, "TMPDIR": self.scratch}
-        self.broker = None
+        self.environment.update(LEAT_CLUSTER_PORT=str(three_ports()), LEAT_CLUSTER_DATA=f"{self.scratch}/cluster")
+        self.broker = self.cluster = None
         self.groups = []
 
     def start_broker(self):
@@ -175,6 +190,9 @@ class Place:
         if self.broker:
             self.broker.terminate()
             self.broker.wait(30)
+        if self.cluster:
+            self.cluster.terminate()
+            self.cluster.wait(30)
         for group in self.groups:
             try:
                 os.killpg(group, signal.SIGTERM)
@@ -216,6 +234,20 @@ def serve(place, where, command):
     told(where, command, "ready" in line, line)
 
 
+def three(place, where, command):
+    """Three nodes, which serve what the document shows next: they end with the place."""
+    process = subprocess.Popen(["bash", "-c", "exec " + place.change(command)], cwd=place.scratch, env=place.environment,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               start_new_session=True)
+    place.cluster = process
+    said = ""
+    for line in process.stdout:
+        said += line
+        if "leat cluster health" in line:
+            break
+    told(where, command, "leader " in said and said.count("127.0.0.1:") >= 3, said)
+
+
 def demonstrate(place, where, command):
     """run.sh as a person starts it: its output, what it says how to go on with, and Ctrl-C."""
     run = place.change(command) + f" --data {place.scratch}/run-data --listen {place.address}"
@@ -255,6 +287,8 @@ def check(place, where, command):
         print(f"not run: {where}: {command}: {why}; covered by {test}")
     elif ENDLESS.get(command) == "follow":
         follow(place, where, command)
+    elif ENDLESS.get(command) == "three":
+        three(place, where, command)
     elif ENDLESS.get(command) == "demonstrate":
         demonstrate(place, where, command)
     elif ENDLESS.get(command) == "serve":

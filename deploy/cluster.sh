@@ -1,0 +1,178 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# deploy/cluster.sh [start|node N|status|stop]
+#
+# Three nodes of one cluster on this machine, from the source tree.
+#
+#   start    builds what is missing, starts the nodes, says where each is and who leads, stays in the foreground;
+#            Ctrl-C stops all of them. What they keep is there at the next start (this is what happens without a word)
+#   node N   starts node 1, 2 or 3 again, in the foreground
+#   status   which nodes run, who leads, and what is wrong; exit status 1 if anything is
+#   stop     stops all that run
+#
+# LEAT_CLUSTER_PORT is the port of the first node (9092; the others are 100 and 200 above), LEAT_CLUSTER_DATA where
+# everything is kept (build/cluster). LEAT_BUILD names a build that is taken as it is.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+build=${LEAT_BUILD:-$root/build}
+data=${LEAT_CLUSTER_DATA:-$root/build/cluster}
+port=${LEAT_CLUSTER_PORT:-9092}
+nodes="1 2 3"
+[ ! -d "$data" ] || data=$(cd "$data" && pwd)
+
+usage() {
+    sed -n '4,16s/^# \{0,1\}//p' "$0"
+    exit "$1"
+}
+
+address_of() {
+    echo "127.0.0.1:$((port + 100 * ($1 - 1)))"
+}
+peers=$(address_of 1),$(address_of 2),$(address_of 3)
+export LEAT_BROKERS=$peers
+
+# The process of a node, or nothing: a number in a file may have become another program's.
+pid_of() {
+    local pid
+    if pid=$(cat "$data/$1.pid" 2>/dev/null) && tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline" | grep -qxF "$data/$1"; then
+        echo "$pid"
+    fi
+}
+
+# Becomes the node; its number is written down for the other commands. The rest of the words stand in front of it.
+become() {
+    local id=$1
+    shift
+    echo "$BASHPID" >"$data/$id.pid"
+    unset LEAT_BUILD LEAT_CLUSTER_PORT LEAT_CLUSTER_DATA # leatd takes LEAT_* for keys of its own
+    exec "$@" "$build/bin/leatd" --data "$data/$id" --listen "$(address_of "$id")" \
+        --set "node.id=$id" --set "peers=[$peers]"
+}
+
+prepare() {
+    if [ -z "${LEAT_BUILD:-}" ]; then
+        "$root/deploy/dependencies.sh" build
+        cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
+        ninja -C "$build" bin/leatd bin/leat
+    fi
+    mkdir -p "$data"
+    data=$(cd "$data" && pwd)
+}
+
+# Of a node that may be no child of this shell: there is nothing to wait for but its process.
+await_end() {
+    while [ -n "$(pid_of "$1")" ]; do
+        sleep 0.1
+    done
+}
+
+stop_all() {
+    local id pid
+    for id in $nodes; do
+        pid=$(pid_of "$id")
+        [ -z "$pid" ] || kill -TERM "$pid" 2>/dev/null || true
+    done
+    for id in $nodes; do
+        await_end "$id"
+        rm -f "$data/$id.pid"
+    done
+}
+
+show() {
+    local id pid
+    printf '%-6s%-18s%-10s%s\n' NODE ADDRESS PROCESS DATA
+    for id in $nodes; do
+        pid=$(pid_of "$id")
+        printf '%-6s%-18s%-10s%s\n' "$id" "$(address_of "$id")" "${pid:--}" "$data/$id"
+    done
+    echo
+    "$build/bin/leat" --timeout 5s cluster quorum
+}
+
+# The first line of a node's output that says that it is ready; without one it has ended.
+await_ready() {
+    local line
+    while IFS= read -r line <&"$2"; do
+        case $line in leatd*' ready: '*) return ;; esac
+    done
+    echo "node $1 ended before it was ready; $data/$1.log ends with:" >&2
+    tail -n 5 "$data/$1.log" >&2
+    exit 1
+}
+
+start() {
+    local id pid ended status
+    declare -A outputs node_of
+    prepare
+    for id in $nodes; do
+        if [ -n "$(pid_of "$id")" ]; then
+            echo "node $id runs already (process $(pid_of "$id")): deploy/cluster.sh status shows it, stop ends it" >&2
+            exit 1
+        fi
+    done
+    trap stop_all EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    # Their output comes through pipes, so that the ready lines can be awaited without polling; sessions of their own
+    # keep Ctrl-C from reaching them twice.
+    for id in $nodes; do
+        rm -f "$data/$id.output"
+        mkfifo "$data/$id.output"
+        (become "$id" setsid) >"$data/$id.output" 2>>"$data/$id.log" &
+        node_of[$!]=$id
+        exec {outputs[$id]}<"$data/$id.output"
+        rm -f "$data/$id.output"
+    done
+    for id in $nodes; do
+        await_ready "$id" "${outputs[$id]}"
+    done
+    show
+    cat <<EOF
+
+Partitions have one copy each so far: a node that is away takes its partitions with it until it is back.
+Their logs are $data/N.log. Ctrl-C stops all three; in another terminal:
+  deploy/cluster.sh status
+  LEAT_BROKERS=$peers build/bin/leat cluster health
+EOF
+    while [ ${#node_of[@]} -gt 0 ]; do
+        ended=""
+        wait -n -p ended "${!node_of[@]}" && status=0 || status=$?
+        [ -n "$ended" ] || break
+        id=${node_of[$ended]}
+        unset "node_of[$ended]"
+        echo "node $id ended (exit status $status): deploy/cluster.sh node $id starts it again"
+    done
+    # Nodes that were started again belong to another terminal, and may still run.
+    for id in $nodes; do
+        await_end "$id"
+    done
+}
+
+status() {
+    local id missing=0
+    for id in $nodes; do
+        [ -n "$(pid_of "$id")" ] || missing=1
+    done
+    show || missing=1
+    echo
+    "$build/bin/leat" --timeout 5s cluster health && [ $missing = 0 ]
+}
+
+case ${1:-start} in
+start) start ;;
+node)
+    case ${2:-} in 1 | 2 | 3) ;; *) usage 2 >&2 ;; esac
+    prepare
+    if [ -n "$(pid_of "$2")" ]; then
+        echo "node $2 runs already (process $(pid_of "$2"))" >&2
+        exit 1
+    fi
+    become "$2"
+    ;;
+status) status ;;
+stop) stop_all ;;
+-h | --help) usage 0 ;;
+*) usage 2 >&2 ;;
+esac

@@ -1,0 +1,247 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+# timeout: 180
+"""deploy/cluster.sh as a person uses it: three nodes are founded, and a topic is published to, partition by partition.
+
+Each node is killed once (kill -9), the leader of the metadata quorum first: the others have a controller within 10 s,
+say what is missing, and serve their own partitions meanwhile; started again, the node brings its partitions back with
+all their records. Ctrl-C and `stop` end all of them.
+
+    tests/fault/test_cluster_script.py
+"""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
+BUILD = os.path.abspath(os.environ.get("BUILD", f"{ROOT}/build"))
+SCRATCH = os.path.abspath(os.environ.get("SCRATCH", "/tmp"))
+SCRIPT = f"{ROOT}/deploy/cluster.sh"
+PARTITIONS, RECORDS, NOT_LEADER = 6, 50, 6
+ELECTION_S, LIMIT_S = 10, 60
+
+
+def fail(text):
+    print(f"FAILED: {text}", flush=True)
+    sys.exit(1)
+
+
+def check(good, text):
+    if not good:
+        fail(text)
+
+
+def three_ports():
+    """A first port such that it, and those 100 and 200 above, are free."""
+    for first in range(20000 + os.getpid() % 9000, 32000):
+        try:
+            for port in (first, first + 100, first + 200):
+                with socket.socket() as s:
+                    s.bind(("127.0.0.1", port))
+            return first
+        except OSError:
+            continue
+    fail("no three free ports")
+
+
+class Cluster:
+    def __init__(self):
+        self.port = three_ports()
+        self.data = f"{SCRATCH}/cluster-script"
+        shutil.rmtree(self.data, ignore_errors=True)
+        self.brokers = ",".join(f"127.0.0.1:{self.port + 100 * i}" for i in range(3))
+        self.environment = {**os.environ, "LEAT_BUILD": BUILD, "LEAT_CLUSTER_PORT": str(self.port), "LEAT_CLUSTER_DATA": self.data}
+        self.processes = []
+
+    def script(self, *words):
+        done = subprocess.run([SCRIPT, *words], env=self.environment, capture_output=True, text=True, timeout=LIMIT_S)
+        return done.returncode, done.stdout + done.stderr
+
+    def launch(self, *words, stdout=subprocess.DEVNULL):
+        process = subprocess.Popen([SCRIPT, *words], env=self.environment, stdout=stdout, stderr=subprocess.STDOUT,
+                                   text=True, start_new_session=True)
+        self.processes.append(process)
+        return process
+
+    def start(self):
+        process, said = self.launch(stdout=subprocess.PIPE), ""
+        for line in process.stdout:
+            said += line
+            if "cluster health" in line:
+                break
+        for number in range(3):
+            check(re.search(rf"^{number + 1} +127\.0\.0\.1:{self.port + 100 * number} +\d+ +{self.data}/{number + 1}$", said, re.M),
+                  f"the screen does not show node {number + 1}:\n{said}")
+        check(re.search(r"^leader [123], epoch \d+, committed up to offset \d+$", said, re.M), f"the screen shows no leader:\n{said}")
+        return process
+
+    def pid(self, number):
+        with open(f"{self.data}/{number}.pid") as f:
+            return int(f.read())
+
+    def leat(self, *words, text=""):
+        done = subprocess.run([f"{BUILD}/bin/leat", "-b", self.brokers, "--timeout", "10s", *words], input=text, capture_output=True,
+                              text=True, timeout=LIMIT_S)
+        return done.returncode, done.stdout, done.stderr
+
+    def json(self, *words):
+        status, out, error = self.leat(*words, "--output", "json")
+        check(out, f"leat {' '.join(words)}: {status}: {error}")
+        return json.loads(out)
+
+    def leaders(self):
+        """{partition: leader}"""
+        return {p["partition"]: p["leader"] for p in self.json("topic", "describe", "t")[0]["partitions"]}
+
+    def quorum(self):
+        """The quorum, or None while nobody leads it."""
+        status, out, _ = self.leat("cluster", "quorum", "--output", "json")
+        return json.loads(out) if status == 0 else None
+
+    def end(self):
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+        self.script("stop")
+
+
+def eventually(what, seconds, holds):
+    deadline = time.monotonic() + seconds
+    while True:
+        found = holds()
+        if found:
+            return found
+        check(time.monotonic() < deadline, f"not within {seconds} s: {what}")
+
+
+def described(port):
+    """(error, leader, epoch, high watermark, voters) as one node answers DescribeQuorum 0 (55)."""
+    name = b"__cluster_metadata"
+    body = struct.pack(">hhihB", 55, 0, 1, -1, 0) + bytes([2, len(name) + 1]) + name + b"\2" + struct.pack(">i", 0) + b"\0\0\0"
+    with socket.create_connection(("127.0.0.1", port), 10) as s, s.makefile("rb") as answers:
+        s.sendall(struct.pack(">i", len(body)) + body)
+        (size,) = struct.unpack(">i", answers.read(4))
+        answer = answers.read(size)
+    index, error, leader, epoch, high, voters = struct.unpack_from(">ihiiqB", answer, 10 + len(name))
+    check(index == 0, f"DescribeQuorum: {answer}")
+    return error, leader, epoch, high, voters - 1
+
+
+def asked_anywhere(cluster):
+    """Each node names the leader, which alone knows more; the console finds it from any of them."""
+    quorum = cluster.quorum()
+    check([r["id"] for r in quorum["replicas"]] == [1, 2, 3] and quorum["high_watermark"] > 0, f"{quorum}")
+    for number in (1, 2, 3):
+        port = cluster.port + 100 * (number - 1)
+        error, leader, epoch, high, voters = described(port)
+        check((leader, epoch) == (quorum["leader"], quorum["epoch"]), f"node {number} names leader {leader} of epoch {epoch}: {quorum}")
+        if number == leader:
+            check(error == 0 and high > 0 and voters == 3, f"the leader says {error}, {high}, {voters} voters")
+        else:
+            check(error == NOT_LEADER and high == -1 and voters == 0, f"node {number} says {error}, {high}, {voters} voters")
+        status, out, err = cluster.leat("-b", f"127.0.0.1:{port}", "cluster", "quorum", "--output", "json")
+        check(status == 0 and json.loads(out)["leader"] == leader, f"from node {number}: {out}{err}")
+    print(f"ok: every node knows that node {quorum['leader']} leads", flush=True)
+
+
+def found(cluster):
+    eventually("three active brokers", ELECTION_S, lambda: [b["state"] for b in cluster.json("cluster", "brokers")] == ["active"] * 3)
+    status, out, error = cluster.leat("topic", "create", "t", "-p", str(PARTITIONS))
+    check(status == 0, f"topic create: {out}{error}")
+    leaders = eventually("leaders of all partitions", ELECTION_S, lambda: (f := cluster.leaders()) and min(f.values()) >= 1 and f)
+    check(set(leaders.values()) == {1, 2, 3}, f"{PARTITIONS} partitions are led by {sorted(set(leaders.values()))} alone")
+    for p in range(PARTITIONS):
+        publish(cluster, p, 0)
+    print(f"ok: three nodes, topic t with {PARTITIONS} partitions on all of them", flush=True)
+    return leaders
+
+
+def publish(cluster, partition, round_number):
+    lines = "".join(f"{partition}-{round_number}-{n}\n" for n in range(RECORDS))
+    status, _, error = cluster.leat("produce", "t", "-p", str(partition), text=lines)
+    check(status == 0, f"partition {partition} takes nothing: {error}")
+
+
+def read(cluster, partition, rounds):
+    status, out, error = cluster.leat("consume", "t", "-p", str(partition), "-e", "-o", "beginning")
+    wanted = [f"{partition}-{r}-{n}" for r in rounds for n in range(RECORDS)]
+    check(status == 0 and out.split() == wanted, f"partition {partition}: {len(out.split())} records, not {len(wanted)}: {error}")
+
+
+def without(cluster, victim, leaders, rounds):
+    """One node is gone: who is left elects, tells, and serves what it has."""
+    led = cluster.quorum()["leader"]
+    killed = time.monotonic()
+    os.kill(cluster.pid(victim), signal.SIGKILL)
+    quorum = eventually("a controller among the others", ELECTION_S, lambda: (q := cluster.quorum()) and q["leader"] != victim and q)
+    took = time.monotonic() - killed
+    check(took < ELECTION_S, f"an election took {took:.1f} s")
+    check(led == victim or quorum["leader"] == led, f"node {led} lived and led, and leads no more")
+    lost = sorted(p for p, leader in leaders.items() if leader == victim)
+    health = eventually("the missing broker is told", ELECTION_S, lambda: (h := cluster.json("cluster", "health")) and
+                        h["fenced_brokers"] == [victim] and h["leaderless"] == len(lost) and h)
+    check(not health["healthy"] and health["controller"] and health["first_leaderless"] == [f"t-{p}" for p in lost], f"{health}")
+    status, out, _ = cluster.leat("cluster", "health")
+    check(status == 1 and f"not heard of: broker {victim} " in out and f"without a leader: t-{lost[0]}" in out, f"{status}: {out}")
+    status, out, _ = cluster.script("status")[0], *cluster.leat("topic", "describe", "t")[1:]
+    check(status == 1, "status is content though a node is gone")
+    table = out.partition("CONFIG")[0]
+    check(re.search(rf"^ +{lost[0]} +none +\d+ +{victim} .* - +-$", table, re.M) and "-1" not in table, f"a partition without a leader is not told:\n{out}")
+    for p in sorted(set(leaders) - set(lost)):
+        publish(cluster, p, rounds[-1])
+        read(cluster, p, rounds)
+    print(f"ok: without node {victim} (leader was {led}): controller {quorum['leader']} after {took:.1f} s, {len(lost)} partitions "
+          f"are away, {PARTITIONS - len(lost)} are served", flush=True)
+    return lost
+
+
+def again(cluster, victim, lost, rounds):
+    cluster.launch("node", str(victim))
+    eventually("health", LIMIT_S, lambda: cluster.leat("cluster", "health")[0] == 0)
+    for p in lost:
+        publish(cluster, p, rounds[-1])
+    for p in range(PARTITIONS):
+        read(cluster, p, rounds)
+    check(cluster.script("status")[0] == 0, "status is not content though all is well")
+    print(f"ok: node {victim} is back with all its records", flush=True)
+
+
+def ended(process, wanted):
+    status = process.wait(LIMIT_S)
+    check(status == wanted, f"the script ended with {status}, not {wanted}")
+
+
+def run():
+    cluster = Cluster()
+    try:
+        process = cluster.start()
+        leaders = found(cluster)
+        asked_anywhere(cluster)
+        check(cluster.script()[0] == 1, "a second start is not refused")
+        first = cluster.quorum()["leader"]
+        rounds = [0]
+        for victim in [first] + [n for n in (1, 2, 3) if n != first]:
+            rounds.append(rounds[-1] + 1)
+            lost = without(cluster, victim, leaders, rounds)
+            again(cluster, victim, lost, rounds)
+        process.send_signal(signal.SIGINT)
+        ended(process, 130)
+        check(cluster.leat("cluster", "info")[0] != 0, "a node answers after Ctrl-C")
+        process = cluster.start()
+        for p in range(PARTITIONS):
+            read(cluster, p, rounds)
+        check(cluster.script("stop")[0] == 0, "stop failed")
+        ended(process, 0)
+        print("ok: Ctrl-C and stop end all three, and the next start has everything", flush=True)
+    finally:
+        cluster.end()
+
+
+run()
