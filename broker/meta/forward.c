@@ -8,6 +8,7 @@
 enum { FORWARDS_MAX = 1000, ARENA_MAX = 1 << 20, TIMEOUT_MS = 30000 };
 
 static const uint64_t patience_ns = UINT64_C(10000000000); /* for a leader */
+static const uint64_t again_ns = UINT64_C(100000000);      /* between two tries */
 static const uint64_t seen_ns = UINT64_C(5000000000);      /* for the image */
 
 struct forward {
@@ -361,12 +362,16 @@ static void end(struct forward *f, int error)
 
 void forward_look(struct meta *m)
 {
-    list_each (node, &m->forwards.seen) {
+    struct list here, *node; /* an answer may lead here again */
+    list_init(&here);
+    list_splice(&here, &m->forwards.seen);
+    while ((node = list_pop(&here))) {
         struct forward *f = container_of(node, struct forward, link);
         bool late = io_now(m->io) >= f->answered_ns + seen_ns;
         if (late || m->state == META_CLOSING || shown(m, f->op)) {
-            list_remove(&f->link);
             end(f, 0);
+        } else {
+            list_append(&m->forwards.seen, node);
         }
     }
 }
@@ -376,8 +381,9 @@ static void again(struct forward *f)
     struct meta *m = f->meta;
     list_append(&m->waiting, &f->op->priv.link);
     m->forwards.count--;
+    m->forwards.not_before_ns = io_now(m->io) + again_ns;
     memory_free(m->memory, f);
-    meta_log_idle(m); /* sent again when membership looks, or when who leads is another one */
+    meta_log_idle(m); /* sent again when membership looks */
 }
 
 static void answered(struct peer_request *p, const struct peer_answer *a)
@@ -433,18 +439,19 @@ static bool forward_send(struct meta *m, struct meta_op *op, int32_t leader)
 void forward_waiting(struct meta *m)
 {
     int32_t leader = raft_status(m->quorum.raft).leader;
-    bool elsewhere = leader != RAFT_NOBODY && leader != m->identity.node_id;
     uint64_t now = io_now(m->io);
-    list_each (node, &m->waiting) {
+    bool elsewhere =
+        leader != RAFT_NOBODY && leader != m->identity.node_id && now >= m->forwards.not_before_ns;
+    struct list here, *node; /* an answer may lead here again */
+    list_init(&here);
+    list_splice(&here, &m->waiting);
+    while ((node = list_pop(&here))) {
         struct meta_op *op = op_of(node);
-        if (!can_be_sent(op) || now >= op->priv.arrived_ns + patience_ns) {
-            list_remove(node);
+        bool given_up = !can_be_sent(op) || now >= op->priv.arrived_ns + patience_ns;
+        if (given_up || (elsewhere && !forward_send(m, op, leader))) {
             meta_answer(m, op, ERR_NOT_CONTROLLER);
-        } else if (elsewhere) {
-            list_remove(node);
-            if (!forward_send(m, op, leader)) {
-                meta_answer(m, op, ERR_NOT_CONTROLLER);
-            }
+        } else if (!elsewhere) {
+            list_append(&m->waiting, node);
         }
     }
 }

@@ -15,8 +15,9 @@
 struct forward;
 
 struct forwards {
-    struct list seen; /* of struct forward: succeeded, waiting for the image */
-    uint32_t count;   /* on their way, or waiting for the image */
+    struct list seen;       /* of struct forward: succeeded, waiting for the image */
+    uint64_t not_before_ns; /* the last try failed a moment ago */
+    uint32_t count;         /* on their way, or waiting for the image */
 };
 
 /* Sends what waits, as far as a leader is known; what has waited too long fails with NOT_CONTROLLER, and so

@@ -200,6 +200,8 @@ Test(cluster, seeds_of_bugs)
         uint64_t seed;
         uint32_t count;
     } bugs[] = {
+        {502, 3}, /* what could not be sent was sent again at once, for ever */
+        {507, 3}, /* an answer led back to the list that it was taken from, which then had no end */
         {5060,
          3}, /* a node whose log was truncated to nothing took it for lost and did not start */
     };
