@@ -20,7 +20,8 @@ struct bytes world_batches(struct world *w, const struct batch_spec *spec, unsig
         free((void *)b.data);
         size += b.size;
         s.sequence += spec->records ? spec->records : 1;
-        base += (spec->records ? spec->records : 1) + gap;
+        /* Behind the last of all offsets comes what no log can hold, as hostile bytes may say. */
+        base = (int64_t)((uint64_t)base + (spec->records ? spec->records : 1) + (uint64_t)gap);
     }
     return bytes_of(all, size);
 }
