@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* BrokerRegistration and BrokerHeartbeat (KIP-631): from other brokers to the controller. Elsewhere: NOT_CONTROLLER. */
-#include "api/request.h"
+/* BrokerRegistration and BrokerHeartbeat (KIP-631): from other brokers to the controller. Elsewhere:
+ * NOT_CONTROLLER. */
+#include "api/admin.h"
 
 struct broker_request {
     struct api_request *request;
@@ -51,15 +52,10 @@ static void registered(struct meta_op *op)
     net_unhold(&r->net);
 }
 
+/* NULL also for an empty one. */
 static char *text(struct api_request *r, struct wire_string s)
 {
-    char *out = s.size > 0 ? api_alloc(r, (size_t)s.size + 1, 1) : NULL;
-    if (!out || memchr(s.data, 0, (size_t)s.size)) {
-        return NULL;
-    }
-    memcpy(out, s.data, (size_t)s.size);
-    out[s.size] = 0;
-    return out;
+    return s.size > 0 ? admin_string(r, s) : NULL;
 }
 
 static bool take_registration(struct broker_request *b,

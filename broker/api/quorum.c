@@ -73,19 +73,10 @@ void handle_vote(struct api_request *r)
 
 static void begin_respond(struct api_request *r, const struct raft_message *answer, int error)
 {
-    struct begin_quorum_epoch_response_partitions p = {0};
-    struct begin_quorum_epoch_response_topics t = {
-        .topic_name = wire_string_of(quorum_topic), .partitions = &p, .partitions_count = 1};
-    struct begin_quorum_epoch_response response;
-    begin_quorum_epoch_response_init(&response);
-    response.error_code = error_to_wire(error);
-    if (!error) {
-        p.leader_id = answer->leader;
-        p.leader_epoch = answer->epoch;
-        response.topics = &t;
-        response.topics_count = 1;
-    }
-    api_respond(r, &response);
+    struct begin_quorum_epoch_answer a;
+    begin_quorum_epoch_response_fill(&a, error ? -1 : answer->epoch, error ? -1 : answer->leader,
+                                     error);
+    api_respond(r, &a.response);
 }
 
 static void begun(struct meta_serve *s)
@@ -114,19 +105,10 @@ void handle_begin_quorum_epoch(struct api_request *r)
 
 static void end_respond(struct api_request *r, const struct raft_message *answer, int error)
 {
-    struct end_quorum_epoch_response_partitions p = {0};
-    struct end_quorum_epoch_response_topics t = {
-        .topic_name = wire_string_of(quorum_topic), .partitions = &p, .partitions_count = 1};
-    struct end_quorum_epoch_response response;
-    end_quorum_epoch_response_init(&response);
-    response.error_code = error_to_wire(error);
-    if (!error) {
-        p.leader_id = answer->leader;
-        p.leader_epoch = answer->epoch;
-        response.topics = &t;
-        response.topics_count = 1;
-    }
-    api_respond(r, &response);
+    struct end_quorum_epoch_answer a;
+    end_quorum_epoch_response_fill(&a, error ? -1 : answer->epoch, error ? -1 : answer->leader,
+                                   error);
+    api_respond(r, &a.response);
 }
 
 static void over(struct meta_serve *s)

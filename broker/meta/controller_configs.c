@@ -4,6 +4,7 @@
  * values are checked by the table of broker/config; what changes nothing makes no record. */
 #include "meta/cluster.h"
 #include "meta/controller_private.h"
+#include "meta/records.h"
 
 #include "config/config.h"
 #include "wire/wire.h"
@@ -11,8 +12,6 @@
 #include <stdio.h>
 
 enum {
-    RESOURCE_TOPIC = 2,
-    RESOURCE_BROKER = 4,
     CHANGES_MAX = 256, /* in one operation; every key that exists fits several times */
     KAFKA_TYPE_LIST = 7,
     NODE_NAME_SIZE = 12,

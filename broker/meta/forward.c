@@ -105,21 +105,31 @@ static int encode_create_partitions(const struct meta_op *op, struct arena *aren
     return create_partitions_request_encode(&r, w, version);
 }
 
-enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4 };
+enum { NODE_TEXT_MAX = 16 };
+
+/* Whose configurations: a topic's, a broker's, or, as the empty name, all brokers'. */
+static const char *resource_name(const struct meta_op *op, char node[static NODE_TEXT_MAX])
+{
+    if (op->topic) {
+        return op->topic;
+    }
+    node[0] = 0;
+    if (op->broker >= 0) {
+        snprintf(node, NODE_TEXT_MAX, "%d", (int)op->broker);
+    }
+    return node;
+}
 
 static int encode_configs(const struct meta_op *op, struct arena *arena, struct wire_writer *w,
                           int version)
 {
-    char node[16] = "";
+    char node[NODE_TEXT_MAX];
     struct incremental_alter_configs_request r;
     struct incremental_alter_configs_request_resources t;
     incremental_alter_configs_request_init(&r);
     incremental_alter_configs_request_resources_init(&t);
-    if (op->broker >= 0) {
-        snprintf(node, sizeof node, "%d", (int)op->broker);
-    }
     t.resource_type = op->topic ? RESOURCE_TOPIC : RESOURCE_BROKER;
-    t.resource_name = wire_string_of(op->topic ? op->topic : node);
+    t.resource_name = wire_string_of(resource_name(op, node));
     t.configs_count = (int32_t)op->change_count;
     t.configs = arena_array(arena, op->change_count, sizeof *t.configs);
     if (!t.configs) {
@@ -140,16 +150,13 @@ static int encode_configs(const struct meta_op *op, struct arena *arena, struct 
 static int encode_all_configs(const struct meta_op *op, struct arena *arena, struct wire_writer *w,
                               int version)
 {
-    char node[16] = "";
+    char node[NODE_TEXT_MAX];
     struct alter_configs_request r;
     struct alter_configs_request_resources t;
     alter_configs_request_init(&r);
     alter_configs_request_resources_init(&t);
-    if (op->broker >= 0) {
-        snprintf(node, sizeof node, "%d", (int)op->broker);
-    }
     t.resource_type = op->topic ? RESOURCE_TOPIC : RESOURCE_BROKER;
-    t.resource_name = wire_string_of(op->topic ? op->topic : node);
+    t.resource_name = wire_string_of(resource_name(op, node));
     t.configs_count = (int32_t)op->change_count;
     t.configs = arena_array(arena, op->change_count, sizeof *t.configs);
     if (!t.configs) {

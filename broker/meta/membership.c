@@ -80,8 +80,9 @@ static void fence_silent(struct meta *m)
 {
     struct membership *s = &m->membership;
     uint64_t now = io_now(m->io);
-    if (now >
-        s->looked_ns + session_ns(m) / 2) { /* this process stood still, nobody else need have */
+    bool stood_still =
+        now > s->looked_ns + session_ns(m) / 2; /* this process; nobody else need have */
+    if (stood_still) {
         cluster_sessions_begin(&s->sessions, m->image, session_ns(m), now);
     }
     s->looked_ns = now;
@@ -171,7 +172,6 @@ static int encode(struct peer_request *p, struct wire_writer *w, int version)
     r.broker_id = m->identity.node_id;
     r.broker_epoch = s->op.broker_epoch;
     r.current_metadata_offset = s->heartbeat.offset;
-    r.want_shut_down = s->heartbeat.wants_shut_down;
     return broker_heartbeat_request_encode(&r, w, version);
 }
 
@@ -191,7 +191,6 @@ static int decode(struct meta *m, const struct peer_answer *a)
         struct broker_heartbeat_response r;
         error = broker_heartbeat_response_decode(&r, &in, a->version, &arena);
         error = error ? error : error_from_wire(r.error_code);
-        s->heartbeat.should_shut_down = !error && r.should_shut_down;
     }
     arena_deinit(&arena);
     return error;
@@ -250,8 +249,7 @@ static void register_broker(struct meta *m, int32_t leader)
 static void heartbeat(struct meta *m, int32_t leader)
 {
     struct membership *s = &m->membership;
-    s->heartbeat = (struct meta_heartbeat){.offset = image_offset(m->image),
-                                           .wants_shut_down = s->wants_shut_down};
+    s->heartbeat = (struct meta_heartbeat){.offset = image_offset(m->image)};
     s->op = (struct meta_op){.done = decided_here,
                              .kind = META_HEARTBEAT,
                              .broker = m->identity.node_id,

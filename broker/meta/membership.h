@@ -24,8 +24,7 @@ struct membership {
     struct meta_heartbeat heartbeat;
     struct peer_request request;
     bool busy;
-    bool registered; /* broker_epoch is of this life, as far as is known */
-    bool wants_shut_down;
+    bool registered;    /* broker_epoch is of this life, as far as is known */
     uint64_t beaten_ns; /* the last heartbeat */
     uint64_t said_ns;   /* the last line about what is waited for */
 

@@ -13,8 +13,6 @@
 
 #include <stdio.h>
 
-const struct uuid meta_log_id = {{[15] = 1}};
-
 static void check(const struct meta *m)
 {
     assert(m && m->magic == META_MAGIC);
@@ -213,7 +211,7 @@ static void decide_waiting(struct meta *m)
         proposal_drop(&m->proposal);
         answer_all(m, &m->deciding, error);
     } else {
-        meta_append(m, batch, proposal_take(&m->proposal), NULL, batch_committed);
+        meta_append(m, batch, proposal_take(&m->proposal), batch_committed);
         return;
     }
     if (!list_empty(&m->waiting)) {

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The first records of a life: a new epoch of the quorum, this broker, a new epoch for every
- * partition that it leads.
+/* From a log that is read to a member of the cluster, and the first records of an epoch.
  *
- *     elected in a new epoch by the quorum, of which this node is the only voter (quorum.c)
- *       -> LeaderChange in that epoch (the first time also KRaftVersion and Voters), durable (M5,
- * H20)
- *       -> RegisterBroker, UnfenceBroker, and for each partition led here a PartitionChange that
- * names the same leader, which begins its next leader epoch (P2a); as few batches as hold them
- *       -> the first time: the vote file says that the cluster is founded
- *       -> publish
+ *     elected (quorum.c)
+ *       -> LeaderChange in that epoch (the first time also KRaftVersion and Voters), committed (M5, H20)
+ *       -> where this start is not over: RegisterBroker, UnfenceBroker, and for each partition led here a
+ *          PartitionChange that names the same leader, which begins its next leader epoch (P2a); as few
+ *          batches as hold them
+ *     another is elected
+ *       -> this broker registers with it (membership.c)
+ *     the image has this broker, unfenced
+ *       -> the first time: the vote file says that the log is not empty any more -> publish
  *
- * Nothing is served in between, so a crash between two batches leaves only epochs that were never
- * used.
- */
+ * Nothing is served before, so a crash between two batches leaves only epochs that were never used. */
 #include "meta/meta_start.h"
 
 #include <inttypes.h>
@@ -199,7 +198,7 @@ static void register_and_grow(struct meta *m)
         start_fail(m, error, "the first records of this start do not fit: %s", error_text(error));
         return;
     }
-    meta_append(m, batch, proposal_take(&m->proposal), NULL, grown);
+    meta_append(m, batch, proposal_take(&m->proposal), grown);
 }
 
 /* --- the epoch -------------------------------------------------------------------------------- */
@@ -211,7 +210,7 @@ static void begin_fail(struct meta *m, int error, const char *what)
         return;
     }
     log_warn(io_logger(m->io), "meta", "%s: %s", what, error_text(error));
-    raft_resign(m->quorum.raft, io_now(m->io));
+    quorum_resign(m);
 }
 
 /* Something of the epoch is committed, and the image has everything before it. */
@@ -333,7 +332,7 @@ void start_lead(struct meta *m, int32_t epoch)
         return;
     }
     log_begin_epoch(m->log, m->epoch);
-    meta_append(m, batch, NULL, NULL, epoch_begun);
+    meta_append(m, batch, NULL, epoch_begun);
 }
 
 struct voter meta_own_voter(const struct meta *m)

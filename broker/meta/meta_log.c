@@ -205,7 +205,7 @@ static void append_taken(struct log_append *a)
         return;
     }
     m->append_end = a->base_offset + m->append_count;
-    quorum_appended(m, m->append_end, m->append_voters.count ? &m->append_voters : NULL);
+    quorum_appended(m, m->append_end);
 }
 
 static void append_done(struct log_append *a, int error)
@@ -224,7 +224,7 @@ static void append_done(struct log_append *a, int error)
 }
 
 void meta_append(struct meta *m, struct bytes batch, struct image *after,
-                 const struct raft_voters *voters, void (*committed)(struct meta *m, int error))
+                 void (*committed)(struct meta *m, int error))
 {
     struct batch_header header;
     assert(!m->busy && !m->appending);
@@ -235,7 +235,6 @@ void meta_append(struct meta *m, struct bytes batch, struct image *after,
     m->append_count = (uint32_t)header.last_offset_delta + 1;
     m->append_end = -1;
     m->append_image = after;
-    m->append_voters = voters ? *voters : (struct raft_voters){0};
     m->append_generation = m->log_generation;
     m->append_committed = committed;
     m->bytes_since_snapshot += batch.size;

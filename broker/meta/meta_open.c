@@ -17,13 +17,13 @@
  *   O3  The image is that of the newest snapshot until the quorum says what behind it is committed;
  *       `ahead` is that of the whole log. */
 #include "meta/meta_start.h"
+#include "meta/quorum_wire.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-static const char meta_log_topic[] = "__cluster_metadata";
 static const char accept_hint[] = "to go on with what can be read, start once with --accept-loss";
 
 /* --- the end ---------------------------------------------------------------------------------- */
@@ -263,7 +263,7 @@ static void load_snapshot(struct file_sync *sync, int error)
 
 static const char *known_log(void *context, struct uuid topic_id, int32_t partition)
 {
-    return uuid_equal(topic_id, meta_log_id) && partition == 0 ? meta_log_topic : NULL;
+    return uuid_equal(topic_id, quorum_topic_id) && partition == 0 ? quorum_topic : NULL;
 }
 
 static void recovered(struct log_recover *r, int error)
@@ -286,7 +286,7 @@ static void recovered(struct log_recover *r, int error)
         .index_interval_bytes = 65536,
         .durability = LOG_FSYNC,
     };
-    m->log = m->logs ? log_open(m->logs, meta_log_id, 0, meta_log_topic, &config) : NULL;
+    m->log = m->logs ? log_open(m->logs, quorum_topic_id, 0, quorum_topic, &config) : NULL;
     if (!m->log) {
         start_fail(m, ERR_NO_MEMORY, "%s: the metadata log cannot be opened: %s", m->options.root,
                    error_text(ERR_NO_MEMORY));

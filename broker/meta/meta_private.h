@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* meta_private: one metadata log, between meta_open.c (start), meta.c (operations, stop) and
- * meta_snapshot.c. */
+/* meta_private: one metadata log, as the files of this room share it. */
 #pragma once
 
 #include "log/log.h"
@@ -123,12 +122,11 @@ struct meta {
 
     /* meta_log.c's */
     struct log_append append;
-    bool appending;                   /* it is in flight, whoever leads by now */
-    bool busy;                        /* somebody waits for it to be committed */
-    uint32_t append_count;            /* its records */
-    int64_t append_end;               /* the offset behind it, once it is in the log */
-    struct image *append_image;       /* the draft after it; NULL: it is read */
-    struct raft_voters append_voters; /* that it puts in force; none: it leaves them */
+    bool appending;             /* it is in flight, whoever leads by now */
+    bool busy;                  /* somebody waits for it to be committed */
+    uint32_t append_count;      /* its records */
+    int64_t append_end;         /* the offset behind it, once it is in the log */
+    struct image *append_image; /* the draft after it; NULL: it is read */
     uint64_t append_generation;
     void (*append_committed)(struct meta *m, int error);
     uint64_t log_generation; /* grows with each truncation */
@@ -164,16 +162,14 @@ struct meta {
     bool logs_closing;
 };
 
-extern const struct uuid meta_log_id; /* Kafka's: fifteen zero bytes and a one */
-
 /* --- meta_log.c ------------------------------------------------------------------------------- */
 
 /* Appends a batch of this leader. `after` is the draft that it makes of the newest image, and is taken; NULL: the
- * batch is read again. `voters` are put in force, NULL: none. `committed` is called when the image has it, or
+ * batch is read again. `committed` is called when the image has it, or
  * with the error: ERR_NOT_CONTROLLER, nobody knows what becomes of it; others, nothing was appended. One at a
  * time. */
 void meta_append(struct meta *m, struct bytes batch, struct image *after,
-                 const struct raft_voters *voters, void (*committed)(struct meta *m, int error));
+                 void (*committed)(struct meta *m, int error));
 
 /* From the quorum: everything below `offset` is committed, and durable here. */
 void meta_committed(struct meta *m, int64_t offset);

@@ -36,9 +36,12 @@ int quorum_history_add(struct meta *m, struct quorum_history *h, const void *bat
     struct batch_header header;
     struct raft_batch *last = h->count > 0 ? &h->runs[h->count - 1] : NULL;
     struct voters voters;
-    int puts = 0;
-    if (batch_header_read(&header, batch, size) != 0 ||
-        (puts = voters_of_batch(&voters, batch, size, m->memory)) < 0) {
+    if (batch_header_read(&header, batch, size) != 0) {
+        return ERR_MALFORMED;
+    }
+    bool control = (header.attributes & BATCH_CONTROL) != 0;
+    int puts = control ? voters_of_batch(&voters, batch, size, m->memory) : 0;
+    if (puts < 0) {
         return ERR_MALFORMED;
     }
     int64_t end = batch_last_offset(&header) + 1;
@@ -371,10 +374,10 @@ void quorum_receive(struct meta *m, const struct raft_message *message,
     q->fetched = NULL;
 }
 
-void quorum_appended(struct meta *m, int64_t end, const struct raft_voters *voters)
+void quorum_appended(struct meta *m, int64_t end)
 {
     if (quorum_live(m)) {
-        raft_appended(m->quorum.raft, io_now(m->io), end, voters);
+        raft_appended(m->quorum.raft, io_now(m->io), end, NULL);
         quorum_run(m);
     }
 }

@@ -55,7 +55,8 @@ struct quorum {
     void (*stored)(struct meta *m); /* of quorum_store() */
 };
 
-/* Adds a batch of the log to what is known of it. ERR_NO_MEMORY; ERR_MALFORMED: it does not follow. */
+/* Adds a batch of the log, whose checksum holds, to what is known of it. ERR_NO_MEMORY; ERR_MALFORMED: it
+ * does not follow. */
 int quorum_history_add(struct meta *m, struct quorum_history *h, const void *batch,
                        size_t size) MUST_CHECK;
 void quorum_history_free(struct meta *m, struct quorum_history *h);
@@ -69,13 +70,12 @@ int quorum_begin(struct meta *m, const struct quorum_history *h,
 void quorum_store(struct meta *m, void (*stored)(struct meta *m));
 
 /* A message of another replica has come; `fetched`: with the answer to a fetch, else NULL. Both are lent. Not from
- * inside of send(). */
+ * inside of links_send() or serve_answer(). */
 void quorum_receive(struct meta *m, const struct raft_message *message,
                     const struct quorum_fetched *fetched);
 
-/* News of the log: it has grown to `end`, by a batch that puts `voters` in force (NULL: none), is durable up to
- * `end`, begins with a snapshot. */
-void quorum_appended(struct meta *m, int64_t end, const struct raft_voters *voters);
+/* News of the log: it has grown to `end`, is durable up to `end`, begins with a snapshot. */
+void quorum_appended(struct meta *m, int64_t end);
 void quorum_flushed(struct meta *m, int64_t end);
 void quorum_snapshot_taken(struct meta *m, struct raft_end end);
 

@@ -208,22 +208,23 @@ void links_send(struct meta *m, const struct raft_message *message)
     peer_submit(message->kind == RAFT_FETCH ? l->fetches.peer : l->others.peer, &q->request);
 }
 
-bool links_call(struct meta *m, int32_t node, struct peer_request *request)
+static bool submit(struct meta *m, int32_t node, struct peer_request *request, bool fetches)
 {
     struct quorum_link *l = m->links.closed ? NULL : link_to(m, node);
     if (l) {
-        peer_submit(l->others.peer, request);
+        peer_submit(fetches ? l->fetches.peer : l->others.peer, request);
     }
     return l != NULL;
 }
 
+bool links_call(struct meta *m, int32_t node, struct peer_request *request)
+{
+    return submit(m, node, request, false);
+}
+
 bool links_load(struct meta *m, int32_t node, struct peer_request *request)
 {
-    struct quorum_link *l = m->links.closed ? NULL : link_to(m, node);
-    if (l) {
-        peer_submit(l->fetches.peer, request);
-    }
-    return l != NULL;
+    return submit(m, node, request, true);
 }
 
 void links_close(struct meta *m)

@@ -518,7 +518,8 @@ int quorum_batches_cut(struct quorum_batches *out, struct bytes records, struct 
             h.base_offset < 0 || h.base_offset > INT64_MAX - 1 - h.last_offset_delta) {
             break;
         }
-        puts = voters_of_batch(&voters, data, size, memory);
+        bool control = (h.attributes & BATCH_CONTROL) != 0;
+        puts = control ? voters_of_batch(&voters, data, size, memory) : 0;
         if (puts < 0 || (puts && out->set_count == RAFT_VOTER_SETS_MAX)) {
             break;
         }

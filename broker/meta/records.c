@@ -6,8 +6,6 @@
 enum {
     SCRATCH_LIMIT = 1 << 20,
     CONTROL_KEY_SIZE = 4,
-    RESOURCE_TOPIC = 2,
-    RESOURCE_BROKER = 4,
 };
 
 /* --- one record ------------------------------------------------------------------------------- */

@@ -22,6 +22,12 @@ enum {
     METADATA_VERSION = 14,          /* Kafka's level of the records written here (3.6-IV2) */
 };
 
+/* Whose configuration a ConfigRecord, or a request about one, is of. */
+enum config_resource {
+    RESOURCE_TOPIC = 2,
+    RESOURCE_BROKER = 4,
+};
+
 /* Kafka's numbers in the key of a control record. */
 enum control_kind {
     CONTROL_LEADER_CHANGE = 2,

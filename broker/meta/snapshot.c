@@ -9,8 +9,6 @@
 enum {
     FOOTER_TAG_SIZE = 36,
     FOOTER_VALUE_MAX = 64,
-    RESOURCE_TOPIC = 2,
-    RESOURCE_BROKER = 4,
     NODE_NAME_SIZE = 12,
 };
 
