@@ -320,6 +320,9 @@ static int place_topic(const struct controller *c, struct meta_op *op, struct pl
         place->count = op->assignment_count;
         place->factor = op->assignment_counts[0];
         int error = check_assignments(op, c->image, place->factor);
+        if (!error) {
+            error = check_factor(c, op, place->factor);
+        }
         return error ? error : check_room(op, c, place->count);
     }
     place->count = op->partitions == -1 ? controller_num_partitions(c) : op->partitions;
@@ -431,8 +434,10 @@ static int create_partitions(const struct controller *c, struct meta_op *op)
                                  "would be added.",
                                  (int)op->assignment_count, (int)place.count);
     }
-    int error = op->assignments ? check_assignments(op, c->image, place.factor)
-                                : check_factor(c, op, place.factor);
+    int error = op->assignments ? check_assignments(op, c->image, place.factor) : 0;
+    if (!error) {
+        error = check_factor(c, op, place.factor);
+    }
     if (!error) {
         error = check_room(op, c, place.count);
     }

@@ -618,3 +618,32 @@ Test(controller, configurations_are_kept_bare_or_not_at_all)
                      "log.cleaner.threads has no effect here: every shard has one cleaner.");
     bench_close(&b);
 }
+
+/* While followers copy nothing, a second replica would be a promise that nobody keeps. */
+Test(controller, more_replicas_than_are_kept_are_refused_however_they_are_asked_for)
+{
+    static const int32_t on_one[] = {1}, on_two[] = {2}, on_both[] = {1, 2};
+    static const int32_t *const apart[] = {on_one, on_two}, *const together[] = {on_both};
+    static const int32_t singles[] = {1, 1}, doubles[] = {2};
+    struct bench b;
+    bench_open(&b, 3);
+    b.limits.replication_factor_max = 1;
+    struct meta_op op = op_create("asked", 1);
+    op.replication_factor = 2;
+    cr_assert_eq(bench_run(&b, &op), ERR_INVALID_REPLICATION_FACTOR);
+    op = op_create("assigned", -1);
+    op.replication_factor = -1;
+    op.assignments = together;
+    op.assignment_counts = doubles;
+    op.assignment_count = 1;
+    cr_assert_eq(bench_run(&b, &op), ERR_INVALID_REPLICATION_FACTOR);
+    op.assignments = apart;
+    op.assignment_counts = singles;
+    op.assignment_count = 2;
+    cr_assert_eq(bench_run(&b, &op), 0, "%s", op.why);
+    b.limits.replication_factor_max = 0;
+    op = op_create("asked", 1);
+    op.replication_factor = 2;
+    cr_assert_eq(bench_run(&b, &op), 0, "%s", op.why);
+    bench_close(&b);
+}
