@@ -261,8 +261,8 @@ static bool part_start(struct api *home, struct part *p)
     }
     part->append.acks = part->acks;
     part->append.done = append_done;
-    partition_append(partition, &part->append);
-    return false;
+    part->error = partition_append(partition, &part->append);
+    return part->error != 0;
 }
 
 static void produce_share_start(struct share *s)

@@ -107,13 +107,11 @@ static void group_write(struct group_host *h, struct group *g, struct write *w)
         .acks = -1,
         .done = appended,
     };
+    error = error ? error : partition_append(p, &w->append);
     if (error) {
         w->refused = (struct deadline){.due = refused};
         deadline_set(&c->deadlines, &w->refused, io_now(c->io));
-        return;
     }
-    w->append.append.leader_epoch = partition_epoch(p);
-    partition_append(p, &w->append);
 }
 
 /* --- partitions ------------------------------------------------------------------------------- */

@@ -64,7 +64,12 @@ static struct segment *segment_to_fill(struct log *log, uint32_t size)
 static int check_place(const struct log *log, const struct log_append *a, struct admission *x)
 {
     if (x->leader_epoch < epochs_latest(&log->epochs)) {
-        return a->as_leader ? ERR_OFFSET_OUT_OF_RANGE : ERR_FENCED_LEADER_EPOCH;
+        if (a->as_leader) {
+            return ERR_OFFSET_OUT_OF_RANGE;
+        }
+        if (x->leader_epoch < log_last_epoch(log)) {
+            return ERR_FENCED_LEADER_EPOCH;
+        }
     }
     if (x->base_offset == log->end_offset) {
         return 0;
@@ -87,7 +92,7 @@ static int check_sequence(struct log_append *a, const struct admission *x, bool 
         *duplicate = true;
         a->duplicate = true;
         a->base_offset = original.base_offset;
-        a->priv.end_offset = original.last_offset + 1;
+        a->end_offset = original.last_offset + 1;
         return 0;
     }
     return verdict;
@@ -99,6 +104,10 @@ static int remember(struct log *log, struct segment *s, const struct admission *
 {
     struct log_set *set = log->set;
     int error = 0;
+    if (x->leader_epoch < epochs_latest(&log->epochs)) {
+        /* This replica was to lead in a newer epoch, and has written nothing. */
+        epochs_truncate_end(&log->epochs, log->end_offset);
+    }
     if (x->leader_epoch > epochs_latest(&log->epochs)) {
         error = epochs_begin(&log->epochs, set->memory, x->leader_epoch, x->base_offset);
     }
@@ -227,7 +236,7 @@ static int admit(struct log *log, struct log_append *a)
         {stamped, sizeof stamped},
         {(void *)(a->batch.data + sizeof stamped), a->batch.size - sizeof stamped}};
     a->base_offset = x.base_offset;
-    a->priv.end_offset = x.base_offset + x.fields.last_offset_delta + 1;
+    a->end_offset = x.base_offset + x.fields.last_offset_delta + 1;
     bool waits = log->config.durability == LOG_FSYNC && journaled(log, a);
     /* Last, and followed by no effect on the outside: what a kill leaves in the mapped journal has been
      * handed to its caller. */
@@ -245,7 +254,7 @@ static void append_settled(struct log_waiter *w)
 {
     struct log_append *a = container_of(w, struct log_append, priv.waiter);
     struct log *log = a->priv.log;
-    int64_t end = a->priv.end_offset;
+    int64_t end = a->end_offset;
     if (log->config.durability == LOG_MEMORY) { /* whatever is in it is durable; truncated since */
         end = end > log->end_offset ? log->end_offset : end;
     }
@@ -268,7 +277,7 @@ static void append_done_soon(struct log_append *a, int error)
 static void settled_wait(struct log *log, struct log_append *a, int error)
 {
     a->priv.error = error;
-    if (a->priv.end_offset <= log->durable_offset || log->config.durability == LOG_MEMORY ||
+    if (a->end_offset <= log->durable_offset || log->config.durability == LOG_MEMORY ||
         !journal_wait(&log->set->journal, &a->priv.waiter)) {
         append_done_soon(a, error);
     }
@@ -276,8 +285,8 @@ static void settled_wait(struct log *log, struct log_append *a, int error)
 
 static void append_fail(struct log *log, struct log_append *a, int error)
 {
-    if (a->priv.end_offset > log->end_offset) { /* truncated since */
-        a->priv.end_offset = log->end_offset;
+    if (a->end_offset > log->end_offset) { /* truncated since */
+        a->end_offset = log->end_offset;
     }
     settled_wait(log, a, error);
 }
@@ -357,7 +366,7 @@ void log_append_refused(struct log *log, struct log_append *a, int error)
 {
     a->priv.log = log;
     a->priv.waiter.settled = append_settled;
-    a->priv.end_offset = 0;
+    a->end_offset = 0;
     list_init(&a->priv.waiter.link);
     append_done_soon(a, error);
 }
@@ -375,7 +384,7 @@ void log_append_batches(struct log *log, struct log_append *a)
     a->priv.log = log;
     a->priv.waiter.settled = append_settled;
     a->priv.error = 0;
-    a->priv.end_offset = 0;
+    a->end_offset = 0;
     a->duplicate = false;
     a->base_offset = -1;
     list_init(&a->priv.waiter.link);
@@ -460,6 +469,11 @@ void log_begin_epoch(struct log *log, int32_t epoch)
         log_warn(io_logger(log->set->io), "log", "%s-%d: no memory to note leader epoch %d",
                  log->topic, (int)log->partition, (int)epoch);
     }
+}
+
+int32_t log_last_epoch(const struct log *log)
+{
+    return log->end_offset > log->start_offset ? epochs_at(&log->epochs, log->end_offset - 1) : -1;
 }
 
 int64_t log_epoch_end(const struct log *log, int32_t epoch, int32_t *found)

@@ -77,13 +77,19 @@ static int check_batch(struct log_follow *f, struct follow_place *p, uint64_t si
 static void follow_done(struct log_append *a, int error)
 {
     struct log_follow *f = container_of(a, struct log_follow, priv);
-    f->end_offset = a->priv.end_offset ? a->priv.end_offset : -1;
+    f->end_offset = a->end_offset ? a->end_offset : -1;
     if ((error == ERR_OFFSET_OUT_OF_RANGE || error == ERR_FENCED_LEADER_EPOCH) && !f->refusal) {
         (void)refuse(f, (size_t)(a->batch.data - f->batches.data), error,
                      error == ERR_OFFSET_OUT_OF_RANGE ? "it does not begin where the log ends"
                                                       : "its epoch is older than the log's newest");
     }
     f->done(f, error);
+}
+
+static void follow_taken(struct log_append *a)
+{
+    struct log_follow *f = container_of(a, struct log_follow, priv);
+    f->appended(f);
 }
 
 void log_append_follower(struct log *log, struct log_follow *f)
@@ -93,8 +99,10 @@ void log_append_follower(struct log *log, struct log_follow *f)
     f->end_offset = -1;
     f->refusal = NULL;
     f->refused_at = 0;
-    f->priv =
-        (struct log_append){.leader_epoch = f->leader_epoch, .waited = true, .done = follow_done};
+    f->priv = (struct log_append){.leader_epoch = f->leader_epoch,
+                                  .waited = true,
+                                  .appended = f->appended ? follow_taken : NULL,
+                                  .done = follow_done};
     int error = f->batches.size ? 0 : refuse(f, 0, ERR_CORRUPT_MESSAGE, "there is no batch");
     while (!error && p.at < f->batches.size) {
         error = check_batch(f, &p, log_batch_limit(log));

@@ -244,12 +244,12 @@ struct log_append {
     void (*done)(struct log_append *a, int error);
 
     int64_t base_offset; /* out; of the original for a duplicate */
-    bool duplicate;      /* out */
+    int64_t end_offset; /* out: behind what of it is in the log, or behind the original; 0: nothing */
+    bool duplicate;     /* out */
 
     struct { /* the log's */
         struct log_waiter waiter;
         struct log *log;
-        int64_t end_offset; /* behind what of it is in the log, 0: nothing */
         size_t rest;        /* of a follower: bytes of the batches that follow this one */
         bool gaps;          /* of a follower: the batch may begin behind the end */
         int error;
@@ -260,10 +260,13 @@ void log_append(struct log *log, struct log_append *a);
 /* What a follower has fetched: batches exactly as in its leader's log, with the offsets and epochs that
  * they have there. Nothing of the bytes is believed. Embedded in its owner until done(). */
 struct log_follow {
-    struct bytes batches; /* whole v2 batches, one behind the other; lent until done() */
+    struct bytes batches; /* whole v2 batches, one behind the other; lent until appended() or done() */
     int32_t leader_epoch; /* of their leader: none of them is of a newer one (P3) */
     /* Offsets may be left out in front of a batch: the leader's log is, or was, compacted. */
     bool gaps;
+    /* NULL, or called once when all of them are in the log, from inside log_append_follower() or later, before
+     * done(): the bytes are needed no longer. Not called if one of them is refused. */
+    void (*appended)(struct log_follow *f);
     /* Called exactly once, from the loop, never from inside log_append_follower(): 0 when all of them
      * are durable. Else `refusal` says what is wrong with a batch, or is NULL:
      * ERR_CORRUPT_MESSAGE, ERR_INVALID_RECORD, ERR_UNSUPPORTED_COMPRESSION_TYPE (bounds, checksum,
@@ -284,6 +287,9 @@ void log_append_follower(struct log *log, struct log_follow *f);
 /* Begins leader epoch `epoch` at the end of the log, if it is newer; persisted with or before the
  * first batch of the epoch. */
 void log_begin_epoch(struct log *log, int32_t epoch);
+
+/* The epoch of the last record, -1: the log is empty, or has forgotten it. */
+int32_t log_last_epoch(const struct log *log);
 
 /* The end of the largest epoch <= `epoch` (KIP-320): *found and the offset after its last record;
  * -1 and -1 if there is none. */
@@ -364,7 +370,7 @@ void log_control(struct log *log, struct log_control *c);
 
 /* Deletes segments that retention no longer wants, at most `limit` of them; the active one is
  * rolled first when all of it is too old. Called now and then by the owner of the log. `now_ms` is
- * wall clock. */
+ * wall clock. Nothing at or above the high watermark goes. */
 void log_retain(struct log *log, int64_t now_ms, unsigned limit);
 
 /* --- what a shard tells about itself ---------------------------------------------------------- */

@@ -410,7 +410,7 @@ int segment_index_need(struct segment *s, struct log_waiter *w) MUST_CHECK;
  */
 int log_replay_append(struct log *log, const struct entry *e) MUST_CHECK;
 /* As log_append(): a->priv.rest bytes of further batches follow a->batch, all of whose bounds hold. done() is
- * for all of them; a->priv.end_offset then lies behind the last that was taken. */
+ * for all of them; a->end_offset then lies behind the last that was taken. */
 void log_append_batches(struct log *log, struct log_append *a);
 /* done(error), from the loop. */
 void log_append_refused(struct log *log, struct log_append *a, int error);

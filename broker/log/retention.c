@@ -47,7 +47,8 @@ void log_retain(struct log *log, int64_t now_ms, unsigned limit)
         struct segment *s = container_of(node, struct segment, link);
         node = node->next;
         bool old = too_old(log, s, now_ms);
-        if (!old && !too_many(log, bytes - s->size)) {
+        if ((!old && !too_many(log, bytes - s->size)) ||
+            segment_end_offset(s) > log->high_watermark) {
             break;
         }
         if (s->state == SEGMENT_ACTIVE) {

@@ -38,8 +38,7 @@ static int64_t in_force(const struct controller *c, const struct image_topic *to
 void cluster_rules_of(struct cluster *k, const struct image_topic *topic)
 {
     const struct controller_limits *l = k->c->limits;
-    int32_t min_isr = l->min_insync_replicas > 0 ? l->min_insync_replicas : 1;
-    k->rules.min_isr = (int32_t)in_force(k->c, topic, CONFIG_MIN_INSYNC_REPLICAS, min_isr);
+    k->rules.min_isr = image_topic_min_isr(newest(k->c), topic);
     k->rules.unclean =
         in_force(k->c, topic, CONFIG_UNCLEAN_LEADER_ELECTION_ENABLE, l->unclean_elections) != 0;
     k->rules.mutant = k->c->mutant;

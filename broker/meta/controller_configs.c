@@ -195,7 +195,8 @@ int controller_emit_new_configs(const struct controller *c, struct meta_op *op)
     const struct image_topic fresh = {.name = op->topic};
     const struct target target = {.image = c->image, .topic = &fresh};
     const char *durability = topic_key_info(TOPIC_DURABILITY)->name;
-    bool chosen = false;
+    const char *min_isr = topic_key_info(TOPIC_MIN_INSYNC_REPLICAS)->name;
+    bool chosen = false, least_chosen = false;
     int error = 0;
     for (uint32_t i = 0; i < op->change_count && !error; i++) {
         const struct meta_config_change *change = &op->changes[i];
@@ -206,6 +207,7 @@ int controller_emit_new_configs(const struct controller *c, struct meta_op *op)
             continue;
         }
         chosen = chosen || strcmp(change->key, durability) == 0;
+        least_chosen = least_chosen || strcmp(change->key, min_isr) == 0;
         error = normal_value(op, change->key, &key, change->value, value);
         if (!error) {
             error = emit_config(c, op, &target, change->key, value);
@@ -214,6 +216,12 @@ int controller_emit_new_configs(const struct controller *c, struct meta_op *op)
     /* Durability is fixed at creation: it may not follow a default that changes later. */
     if (!error && !chosen && c->limits->memory_by_default) {
         error = emit_config(c, op, &target, durability, "memory");
+    }
+    /* And leaders must not differ from the controller in what is enough (P7, P22). */
+    if (!error && !least_chosen && c->limits->min_insync_replicas > 1) {
+        char text[16];
+        snprintf(text, sizeof text, "%d", (int)c->limits->min_insync_replicas);
+        error = emit_config(c, op, &target, min_isr, text);
     }
     return error;
 }

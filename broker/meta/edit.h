@@ -115,7 +115,6 @@ struct image_feature {
 
 /* A topic whose name differs from `name` in '.' and '_' at most (the same name included). */
 const struct image_topic *image_topic_colliding(const struct image *image, struct bytes name);
-const struct image_broker *image_broker_by_id(const struct image *image, int32_t id);
 uint32_t image_feature_count(const struct image *image);
 /* Where the image lives: for what a decision needs for a moment. */
 struct memory *image_memory(const struct image *image);

@@ -8,6 +8,7 @@
  *   I1  A sealed image never changes but for its count.
  *   I2  The trees by name and by id hold the same topics.
  *   I3  An edit that fails has changed nothing: everything that can fail comes first. */
+#include "config/config.h"
 #include "meta/image_private.h"
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -557,6 +558,21 @@ bool image_brokers_configured_differently(const struct image *a, const struct im
 const char *image_topic_config(const struct image_topic *topic, const char *key)
 {
     return config_set_get(container_of(topic, struct topic, view)->configs, key);
+}
+
+int32_t image_topic_min_isr(const struct image *image, const struct image_topic *topic)
+{
+    static const char key[] = "min.insync.replicas";
+    const char *const values[] = {image_topic_config(topic, key),
+                                  image_broker_config(image, -1, key)};
+    for (size_t i = 0; i < array_size(values); i++) {
+        int64_t number;
+        if (values[i] && config_value_number(CONFIG_MIN_INSYNC_REPLICAS,
+                                             bytes_of_string(values[i]), &number)) {
+            return (int32_t)number;
+        }
+    }
+    return 1;
 }
 
 const char *image_cluster_id(const struct image *image)

@@ -45,6 +45,12 @@ struct image_partition {
  * replicas that are not just being added. Leader and controller must agree on it (P7, P22). */
 int32_t image_partition_min_isr(const struct image_partition *p, int32_t configured);
 
+struct image_topic;
+
+/* min.insync.replicas of a topic: its own, else that of the whole cluster, else 1. What a node's own file says counts
+ * when a topic is created, and is then the topic's: leaders and controller must not differ in it. */
+int32_t image_topic_min_isr(const struct image *image, const struct image_topic *topic);
+
 struct image_config { /* a key that was set; others have their default */
     const char *key, *value;
 };
@@ -102,6 +108,7 @@ void image_diff(const struct image *before, const struct image *after,
 
 uint32_t image_broker_count(const struct image *image);
 const struct image_broker *image_broker_at(const struct image *image, uint32_t index);
+const struct image_broker *image_broker_by_id(const struct image *image, int32_t id); /* or NULL */
 
 /* Broker configuration set at run time; NULL when `key` is not set. node -1: the cluster-wide
  * default. */

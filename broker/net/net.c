@@ -201,6 +201,7 @@ struct net_request *request_new(struct net *net, uint32_t size)
     r->holds = 0;
     r->net = net;
     r->state = REQUEST_READING;
+    r->overtakes = false;
     list_init(&r->link);
     net->request_count++;
     return r;
@@ -272,6 +273,12 @@ void net_respond(struct net_request *r)
         return;
     }
     output_ready(r->connection, r);
+}
+
+void net_overtake(struct net_request *r)
+{
+    assert(r->state == REQUEST_WORKING);
+    r->overtakes = true;
 }
 
 void net_drop(struct net_request *r)

@@ -13,7 +13,8 @@
  * which TCP tells the client (RELIABILITY 6, O2). A request may take a quarter of the pool.
  *
  * Invariants
- *   N1  Answers leave a connection in the order of its requests; a dropped request leaves none.
+ *   N1  Answers leave a connection in the order of its requests, but for those that may overtake
+ *       (net_overtake()); a dropped request leaves none.
  *   N2  request() is called once for each frame; then exactly one of net_respond(), net_drop(),
  *       net_close() is called for it, whatever has become of the connection.
  *   N3  The sum of the bodies that are out never passes request_pool_bytes.
@@ -47,6 +48,7 @@ struct net_request {
     unsigned listener;   /* whose connection it came on, as net_listen() was called, from 0 */
     uint64_t arrived_ns; /* io_now() when the frame was whole */
     uint8_t state;       /* net's */
+    bool overtakes;      /* net's */
     uint32_t reserved;   /* net's: bytes of the pool */
     struct list link;    /* net's: in the connection, by order of arrival */
 };
@@ -92,6 +94,10 @@ int net_listen(struct net *net, const char *host, uint16_t port, uint16_t *port_
 /* The answer stands whole (wire_frame_end() was called) in r->response. A latched error in the
  * writer closes the connection. */
 void net_respond(struct net_request *r);
+
+/* The answer may leave before those of earlier requests: whoever asked matches answers by their correlation ids.
+ * Before net_respond(). */
+void net_overtake(struct net_request *r);
 
 /* No answer is owed (acks=0). */
 void net_drop(struct net_request *r);

@@ -34,10 +34,27 @@ static void output_set_deadline(struct net_connection *c)
     list_append(&c->net->sending, &c->sending);
 }
 
+/* To the end of those at the front that are ready: of the first, a part may have left. */
+static void output_overtake(struct net_connection *c, struct net_request *r)
+{
+    struct list *at = c->requests.next;
+    while (at != &r->link &&
+           container_of(at, struct net_request, link)->state == REQUEST_READY) {
+        at = at->next;
+    }
+    if (at != &r->link) {
+        list_remove(&r->link);
+        list_append(at, &r->link);
+    }
+}
+
 void output_ready(struct net_connection *c, struct net_request *r)
 {
     struct net *net = c->net;
     assert(r->state == REQUEST_WORKING);
+    if (r->overtakes) {
+        output_overtake(c, r);
+    }
     r->state = REQUEST_READY;
     c->response_bytes += wire_writer_total(&r->response);
     c->lent_bytes += r->response.spliced_bytes;

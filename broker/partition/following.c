@@ -359,6 +359,9 @@ void following_appended(struct following *f, uint64_t now_ns, const struct follo
     enter(f, now_ns, out);
     assert(f->appending && log->end >= f->log.end && log->last_epoch >= f->log.last_epoch);
     f->appending = false;
+    if (log->end == f->log.end) {
+        f->ask_ns = now_ns + f->options.retry_ns; /* none of them could be taken */
+    }
     f->log.end = log->end;
     f->log.last_epoch = log->last_epoch;
     f->log.counted = log->counted > f->log.counted ? log->counted : f->log.counted;

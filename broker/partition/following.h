@@ -32,7 +32,7 @@
 
 #include "partition/replication.h"
 
-enum { FOLLOWING_BATCHES_MAX = 64 }; /* of one answer; further ones are fetched again */
+enum { FOLLOWING_BATCHES_MAX = 512 }; /* of one answer; further ones are fetched again */
 
 enum following_effects {
     FOLLOWING_ASK = 1 << 0,    /* following_next() has something */
@@ -152,7 +152,7 @@ struct following_answer {
 void following_answer(struct following *f, uint64_t now_ns, const struct following_answer *a,
                       struct following_effect *out);
 
-/* The batches of FOLLOWING_APPEND are in the log, or those before `log->end`. */
+/* The batches of FOLLOWING_APPEND are in the log, or those before `log->end`; none: asked for a little later. */
 void following_appended(struct following *f, uint64_t now_ns, const struct following_log *log,
                         struct following_effect *out);
 

@@ -8,64 +8,23 @@
  * A removed partition leaves the map at once, so that nobody finds it; its struct stays until the
  * log has let go. A topic of the same name has another id, and so another entry.
  *
- * With one replica the in-sync set is this node, and the high watermark is the log's counted end
- * (RELIABILITY 3.1, P7): the log says done() when the record counts, and that meets every kind of
- * acks.
+ * What a partition is to do as leader or follower is role.c's.
  *
  * Invariants
  *   T1  A partition is in the map if and only if the applied image places a replica here and its
  * home is this shard, unless there was no memory for it (said in the log, tried with the next
  * image). T2  Leader epochs never fall (P2). T3  Waiters are woken from a turn's end only, once for
  * all that moved in the turn. */
-#include "partition/partition.h"
-
-#include "base/errors.h"
+#include "partition/partition_private.h"
 
 enum {
-    PARTITION_MAGIC = 0x70617274,
-    KEY_SIZE = 20,    /* topic id, partition */
     CHECK_TICKS = 60, /* a walk over all partitions is cut into so many steps */
     RETAIN_SEGMENTS = 4,
 };
 
 static const uint64_t ms_ns = 1000000;
 
-struct partition {
-    uint32_t magic;
-    int32_t index;
-    struct partition_table *table; /* NULL: the table has gone while the log was being removed */
-    uint8_t key[KEY_SIZE];
-    struct uuid topic_id;
-    struct log *log;
-    struct log_watch watch;
-    int32_t leader, epoch;
-    struct list link;    /* in table->all */
-    struct list moved;   /* in table->moved, or alone */
-    struct list waiters; /* of struct partition_waiter */
-    uint32_t appends;    /* in progress */
-    bool removing, log_gone;
-    struct log_control removal;
-};
-
-/* Outlives the table when a timer is in flight at its end. */
-struct retention_timer {
-    struct io_op op;
-    struct io *io;
-    struct partition_table *table;
-};
-
-struct partition_table {
-    struct io *io;
-    struct partition_options options;
-    struct map by_key;
-    struct list all, moved;
-    struct io_turn turn;
-    const struct image *image;
-    struct retention_timer *timer;
-    bool incomplete; /* the last image was not applied whole: no memory */
-};
-
-static void key_make(uint8_t key[static KEY_SIZE], struct uuid topic_id, int32_t index)
+static void key_make(uint8_t key[static PARTITION_KEY_SIZE], struct uuid topic_id, int32_t index)
 {
     memcpy(key, topic_id.bytes, sizeof topic_id.bytes);
     put_be32(key + sizeof topic_id.bytes, (uint32_t)index);
@@ -73,7 +32,7 @@ static void key_make(uint8_t key[static KEY_SIZE], struct uuid topic_id, int32_t
 
 struct partition *partition_find(struct partition_table *t, struct uuid topic_id, int32_t partition)
 {
-    uint8_t key[KEY_SIZE];
+    uint8_t key[PARTITION_KEY_SIZE];
     key_make(key, topic_id, partition);
     return map_get(&t->by_key, bytes_of(key, sizeof key));
 }
@@ -85,8 +44,9 @@ uint32_t partition_count(const struct partition_table *t)
 
 /* --- waking ----------------------------------------------------------------------------------- */
 
-static void partition_stir(struct partition *p)
+void partition_stir(struct partition *p, unsigned news)
 {
+    p->news |= news;
     if (list_empty(&p->moved)) {
         list_append(&p->table->moved, &p->moved);
         io_turn_end(p->table->io, &p->table->turn);
@@ -97,9 +57,22 @@ static void log_moved_here(struct log_watch *w, struct log *log)
 {
     struct partition *p = container_of(w, struct partition, watch);
     assert(p->magic == PARTITION_MAGIC && p->log == log);
-    if (p->table && !p->removing) {
-        log_raise_watermark(log, partition_high_watermark(p));
-        partition_stir(p);
+    if (!p->table || p->removing) {
+        return;
+    }
+    partition_stir(p, NEWS_READERS); /* also where the log starts */
+    if (p->role == ROLE_LEADER) {
+        role_leader_moved(p);
+    } else if (p->role == ROLE_FOLLOWER) {
+        role_follower_moved(p);
+    }
+}
+
+static void wake(struct list *waiters)
+{
+    list_each (waiting, waiters) {
+        struct partition_waiter *w = container_of(waiting, struct partition_waiter, link);
+        w->woken(w);
     }
 }
 
@@ -109,9 +82,13 @@ static void table_turn(struct io_turn *turn)
     struct list *node;
     while ((node = list_pop(&t->moved))) {
         struct partition *p = container_of(node, struct partition, moved);
-        list_each (waiting, &p->waiters) {
-            struct partition_waiter *w = container_of(waiting, struct partition_waiter, link);
-            w->woken(w);
+        unsigned news = p->news;
+        p->news = 0;
+        if (news & NEWS_READERS) {
+            wake(&p->waiters);
+        }
+        if (news & NEWS_FOLLOWERS) {
+            wake(&p->followers);
         }
     }
 }
@@ -123,6 +100,13 @@ void partition_wait(struct partition *p, struct partition_waiter *w)
     list_append(&p->waiters, &w->link);
 }
 
+void partition_wait_follower(struct partition *p, struct partition_waiter *w)
+{
+    assert(p->magic == PARTITION_MAGIC && !p->removing);
+    assert(w->woken && list_empty(&w->link));
+    list_append(&p->followers, &w->link);
+}
+
 void partition_unwait(struct partition_waiter *w)
 {
     list_remove(&w->link);
@@ -130,57 +114,62 @@ void partition_unwait(struct partition_waiter *w)
 
 /* --- life of a partition ---------------------------------------------------------------------- */
 
-static void partition_maybe_free(struct partition *p, struct io *io)
+static void partition_maybe_free(struct partition *p)
 {
-    if (p->log_gone && p->appends == 0) {
+    bool gone = p->removing ? p->log_gone : !p->table;
+    if (gone && p->appends == 0 && !p->cutting && !p->starting) {
         p->magic = 0;
-        memory_free(io_memory(io), p);
+        memory_free(io_memory(p->io), p->leading);
+        memory_free(io_memory(p->io), p);
     }
+}
+
+void partition_settled(struct partition *p)
+{
+    role_begin_due(p);
+    partition_maybe_free(p);
 }
 
 static void removal_done(struct log_control *c, int error)
 {
     struct partition *p = container_of(c, struct partition, removal);
     assert(p->magic == PARTITION_MAGIC && p->removing);
-    struct io *io = p->table ? p->table->io : NULL;
-    if (error && io) {
-        log_warn(io_logger(io), "partition", "log not removed: error=\"%s\"", error_text(error));
+    if (error && p->table) {
+        log_warn(io_logger(p->io), "partition", "log not removed: error=\"%s\"",
+                 error_text(error));
     }
     p->log_gone = true;
-    if (io) {
-        list_remove(&p->link);
-        partition_maybe_free(p, io);
+    list_remove(&p->link);
+    partition_maybe_free(p);
+}
+
+static void waiters_leave(struct list *waiters)
+{
+    struct list *node;
+    while ((node = list_pop(waiters))) {
+        struct partition_waiter *w = container_of(node, struct partition_waiter, link);
+        w->woken(w);
     }
 }
 
 static void partition_remove(struct partition *p)
 {
     struct partition_table *t = p->table;
-    map_remove(&t->by_key, bytes_of(p->key, KEY_SIZE));
+    map_remove(&t->by_key, bytes_of(p->key, PARTITION_KEY_SIZE));
     p->removing = true;
-    list_remove(&p->moved);
-    struct list *node;
-    while ((node = list_pop(&p->waiters))) {
-        struct partition_waiter *w = container_of(node, struct partition_waiter, link);
-        w->woken(w);
+    if (p->role == ROLE_LEADER) {
+        role_leader_end(p);
     }
+    p->role = ROLE_NONE;
+    p->due = false;
+    deadline_cancel(&t->clock->deadlines, &p->alarm);
+    list_remove(&p->queue);
+    list_remove(&p->moved);
+    waiters_leave(&p->waiters);
+    waiters_leave(&p->followers);
     p->removal = (struct log_control){.kind = LOG_REMOVE, .done = removal_done};
     log_watch(p->log, NULL);
     log_control(p->log, &p->removal);
-}
-
-static void partition_lead(struct partition *p, const struct image_partition *seen)
-{
-    assert(seen->leader_epoch >= p->epoch);
-    bool changed = seen->leader_epoch != p->epoch || seen->leader != p->leader;
-    p->leader = seen->leader;
-    p->epoch = seen->leader_epoch;
-    if (changed && p->leader == p->table->options.node_id) {
-        log_begin_epoch(p->log, p->epoch);
-    }
-    if (changed) {
-        partition_stir(p);
-    }
 }
 
 static bool placed_here(const struct partition_table *t, const struct image_topic *topic,
@@ -199,7 +188,8 @@ static bool placed_here(const struct partition_table *t, const struct image_topi
     return false;
 }
 
-static int partition_add(struct partition_table *t, const struct image_topic *topic, int32_t index,
+static int partition_add(struct partition_table *t, const struct image *image,
+                         const struct image_topic *topic, int32_t index,
                          const struct log_config *config)
 {
     struct partition *p = memory_alloc(io_memory(t->io), sizeof *p);
@@ -208,15 +198,20 @@ static int partition_add(struct partition_table *t, const struct image_topic *to
     }
     p->magic = PARTITION_MAGIC;
     p->index = index;
+    p->io = t->io;
     p->table = t;
+    p->topic = topic;
     p->topic_id = topic->id;
-    p->leader = p->epoch = -1;
+    p->leader = p->epoch = p->proved_epoch = -1;
     p->watch.moved = log_moved_here;
     key_make(p->key, topic->id, index);
     list_init(&p->link);
     list_init(&p->moved);
     list_init(&p->waiters);
-    int error = map_add(&t->by_key, bytes_of(p->key, KEY_SIZE), p);
+    list_init(&p->followers);
+    list_init(&p->pending);
+    list_init(&p->queue);
+    int error = map_add(&t->by_key, bytes_of(p->key, PARTITION_KEY_SIZE), p);
     if (error) {
         goto free_partition;
     }
@@ -226,13 +221,13 @@ static int partition_add(struct partition_table *t, const struct image_topic *to
         goto forget;
     }
     log_watch(p->log, &p->watch);
-    log_raise_watermark(p->log, partition_high_watermark(p)); /* what was recovered counts */
+    p->high_watermark = log_status(p->log).high_watermark;
     list_append(&t->all, &p->link);
-    partition_lead(p, &topic->partitions[index]);
+    role_apply(p, image);
     return 0;
 
 forget:
-    map_remove(&t->by_key, bytes_of(p->key, KEY_SIZE));
+    map_remove(&t->by_key, bytes_of(p->key, PARTITION_KEY_SIZE));
 free_partition:
     memory_free(io_memory(t->io), p);
     return error;
@@ -250,7 +245,8 @@ static void topic_remove(struct partition_table *t, const struct image_topic *to
     }
 }
 
-static void topic_apply(struct partition_table *t, const struct image_topic *topic)
+static void topic_apply(struct partition_table *t, const struct image *image,
+                        const struct image_topic *topic)
 {
     struct log_config config;
     t->options.configure(t->options.context, topic, &config);
@@ -261,9 +257,10 @@ static void topic_apply(struct partition_table *t, const struct image_topic *top
             partition_remove(p);
         } else if (p) {
             log_configure(p->log, &config);
-            partition_lead(p, &topic->partitions[i]);
+            p->topic = topic;
+            role_apply(p, image);
         } else if (here) {
-            int error = partition_add(t, topic, i, &config);
+            int error = partition_add(t, image, topic, i, &config);
             if (error) {
                 t->incomplete = true;
                 log_error(io_logger(t->io), "partition", "cannot open %s-%d: error=\"%s\"",
@@ -278,11 +275,36 @@ static int topic_order(const struct image_topic *a, const struct image_topic *b)
     return a && b ? strcmp(a->name, b->name) : a ? -1 : b ? 1 : 0;
 }
 
+static bool brokers_differ(const struct image *a, const struct image *b)
+{
+    uint32_t count = image_broker_count(a);
+    bool differ = count != image_broker_count(b);
+    for (uint32_t i = 0; i < count && !differ; i++) {
+        const struct image_broker *x = image_broker_at(a, i), *y = image_broker_at(b, i);
+        differ = x->id != y->id || x->epoch != y->epoch || x->fenced != y->fenced ||
+                 x->shutting_down != y->shutting_down;
+    }
+    return differ;
+}
+
+/* Who may be in sync with what is led here is another question now. */
+static void brokers_apply(struct partition_table *t)
+{
+    list_each (node, &t->all) {
+        struct partition *p = container_of(node, struct partition, link);
+        if (!p->removing) {
+            role_apply(p, t->image);
+        }
+    }
+}
+
 /* Unchanged topics are the same object in both images; both walk in the order of names. */
 void partition_table_apply(struct partition_table *t, const struct image *image)
 {
     const struct image *old = t->image;
     bool all = t->incomplete;
+    image_take(image);
+    t->image = image;
     t->incomplete = false;
     uint32_t i = 0, j = 0;
     uint32_t before_count = old ? image_topic_count(old) : 0,
@@ -295,14 +317,15 @@ void partition_table_apply(struct partition_table *t, const struct image *image)
             topic_remove(t, before);
         }
         if (order >= 0 && (all || before != after)) {
-            topic_apply(t, after);
+            topic_apply(t, image, after);
         }
         i += order <= 0;
         j += order >= 0;
     }
-    image_take(image);
-    t->image = image;
     if (old) {
+        if (brokers_differ(old, image)) {
+            brokers_apply(t);
+        }
         image_release(old);
     }
 }
@@ -310,7 +333,7 @@ void partition_table_apply(struct partition_table *t, const struct image *image)
 void partition_table_reconfigure(struct partition_table *t)
 {
     for (uint32_t i = 0; t->image && i < image_topic_count(t->image); i++) {
-        topic_apply(t, image_topic_at(t->image, i));
+        topic_apply(t, t->image, image_topic_at(t->image, i));
     }
 }
 
@@ -322,14 +345,10 @@ static uint64_t retention_tick_ns(const struct partition_table *t)
     return (tick_ms < 1000 ? 1000 : tick_ms) * ms_ns;
 }
 
-static void retention_done(struct io_op *op, int64_t result)
+static void retention_due(struct deadline *d)
 {
-    struct retention_timer *timer = container_of(op, struct retention_timer, op);
-    struct partition_table *t = timer->table;
-    if (!t) {
-        memory_free(io_memory(timer->io), timer);
-        return;
-    }
+    struct partition_clock *clock = container_of(d, struct partition_clock, retention);
+    struct partition_table *t = clock->table;
     uint64_t tick = retention_tick_ns(t);
     size_t count = map_count(&t->by_key);
     size_t visits = (size_t)((double)count * (double)tick / (double)ms_ns /
@@ -343,11 +362,11 @@ static void retention_done(struct io_op *op, int64_t result)
         }
         list_append(&t->all, node);
         struct partition *p = container_of(node, struct partition, link);
-        if (!p->removing) {
+        if (!p->removing && p->role == ROLE_LEADER) { /* a follower's log starts where its leader's does */
             log_retain(p->log, io_wall_ms(t->io), RETAIN_SEGMENTS);
         }
     }
-    io_timer(t->io, op, io_now(t->io) + tick);
+    deadline_set(&clock->deadlines, d, io_now(t->io) + tick);
 }
 
 /* --- the table -------------------------------------------------------------------------------- */
@@ -357,10 +376,10 @@ struct partition_table *partition_table_new(struct io *io, const struct partitio
     assert(options->logs && options->configure);
     struct memory *memory = io_memory(io);
     struct partition_table *t = memory_alloc(memory, sizeof *t);
-    struct retention_timer *timer = memory_alloc(memory, sizeof *timer);
-    if (!t || !timer) {
+    struct partition_clock *clock = memory_alloc(memory, sizeof *clock);
+    if (!t || !clock) {
         memory_free(memory, t);
-        memory_free(memory, timer);
+        memory_free(memory, clock);
         return NULL;
     }
     uint64_t seed;
@@ -370,15 +389,41 @@ struct partition_table *partition_table_new(struct io *io, const struct partitio
     t->options.retention_check_ms =
         options->retention_check_ms ? options->retention_check_ms : 300000;
     t->turn.turn_end = table_turn;
-    t->timer = timer;
+    t->clock = clock;
     map_init(&t->by_key, memory, seed, options->partitions_max ? options->partitions_max : 200000);
     list_init(&t->all);
     list_init(&t->moved);
-    timer->io = io;
-    timer->table = t;
-    timer->op.done = retention_done;
-    io_timer(io, &timer->op, io_now(io) + retention_tick_ns(t));
+    deadlines_init(&clock->deadlines, io);
+    clock->io = io;
+    clock->table = t;
+    clock->retention.due = retention_due;
+    deadline_set(&clock->deadlines, &clock->retention, io_now(io) + retention_tick_ns(t));
     return t;
+}
+
+void partition_table_need(struct partition_table *t, const struct partition_needs *needs)
+{
+    assert(!t->image && needs->ask && needs->alter);
+    t->needs = *needs;
+}
+
+void partition_table_let_go(struct partition_table *t)
+{
+    t->letting_go = true;
+    list_each (node, &t->all) {
+        struct partition *p = container_of(node, struct partition, link);
+        if (!p->removing && p->role == ROLE_LEADER &&
+            p->topic->partitions[p->index].replica_count > 1) {
+            role_leader_end(p);
+            partition_stir(p, NEWS_READERS | NEWS_FOLLOWERS);
+        }
+    }
+}
+
+static void clock_idle(struct deadlines *d)
+{
+    struct partition_clock *clock = container_of(d, struct partition_clock, deadlines);
+    memory_free(io_memory(clock->io), clock);
 }
 
 void partition_table_free(struct partition_table *t)
@@ -390,20 +435,23 @@ void partition_table_free(struct partition_table *t)
     struct list *node;
     while ((node = list_pop(&t->all))) {
         struct partition *p = container_of(node, struct partition, link);
-        assert(list_empty(&p->waiters));
+        assert(list_empty(&p->waiters) && list_empty(&p->followers));
         list_remove(&p->moved);
-        p->table = NULL;
+        list_remove(&p->queue);
+        deadline_cancel(&t->clock->deadlines, &p->alarm);
         if (!p->removing) {
-            assert(p->appends == 0);
+            assert(list_empty(&p->pending));
             log_watch(p->log, NULL);
-            memory_free(memory, p);
-        } /* else the heap keeps it, for the log is not through with it */
+        }
+        p->table = NULL;
+        partition_maybe_free(p); /* else it goes when its log is through with it */
     }
     if (t->turn.link.next) {
         list_remove(&t->turn.link);
     }
-    t->timer->table = NULL;
-    io_cancel(t->io, &t->timer->op);
+    t->clock->table = NULL;
+    deadline_cancel(&t->clock->deadlines, &t->clock->retention);
+    deadlines_stop(&t->clock->deadlines, clock_idle);
     map_deinit(&t->by_key);
     if (t->image) {
         image_release(t->image);
@@ -427,7 +475,7 @@ int partition_leader(struct partition_table *t, struct uuid topic_id, int32_t pa
     if (current_epoch > p->epoch) {
         return ERR_UNKNOWN_LEADER_EPOCH;
     }
-    if (p->leader != t->options.node_id) {
+    if (p->role != ROLE_LEADER) {
         return ERR_NOT_LEADER_OR_FOLLOWER;
     }
     *out = p;
@@ -444,42 +492,32 @@ int32_t partition_epoch(const struct partition *p)
     return p->epoch;
 }
 
+struct uuid partition_topic_id(const struct partition *p)
+{
+    return p->topic_id;
+}
+
+int32_t partition_index(const struct partition *p)
+{
+    return p->index;
+}
+
 int64_t partition_high_watermark(const struct partition *p)
 {
-    struct log_status status = log_status(p->log);
-    assert(status.durable_offset <= status.end_offset);
-    return status.durable_offset;
+    return p->high_watermark;
+}
+
+struct list *partition_queue(struct partition *p)
+{
+    return &p->queue;
+}
+
+struct partition *partition_queued(struct list *link)
+{
+    return container_of(link, struct partition, queue);
 }
 
 int64_t partition_log_start(const struct partition *p)
 {
     return log_status(p->log).start_offset;
-}
-
-static void append_done(struct log_append *append, int error)
-{
-    struct partition_append *a = container_of(append, struct partition_append, append);
-    struct partition *p = a->priv.partition;
-    assert(p->magic == PARTITION_MAGIC && p->appends > 0);
-    p->appends--;
-    if (error == ERR_CLOSED) {
-        error = p->removing ? ERR_UNKNOWN_TOPIC_OR_PARTITION : ERR_NOT_LEADER_OR_FOLLOWER;
-    }
-    if (p->removing && p->table) {
-        partition_maybe_free(p, p->table->io);
-    }
-    a->done(a, error);
-}
-
-void partition_append(struct partition *p, struct partition_append *a)
-{
-    assert(p->magic == PARTITION_MAGIC && !p->removing);
-    assert(p->leader == p->table->options.node_id);
-    assert(a->done && (a->acks == 0 || a->acks == 1 || a->acks == -1));
-    a->priv.partition = p;
-    a->append.as_leader = true;
-    a->append.leader_epoch = p->epoch;
-    a->append.done = append_done;
-    p->appends++;
-    log_append(p->log, &a->append);
 }

@@ -11,6 +11,8 @@
 #include "base/map.h"
 #include "log/log.h"
 #include "meta/image.h"
+#include "partition/following.h"
+#include "partition/leading.h"
 
 struct partition;
 struct partition_table; /* the partitions of one shard */
@@ -23,12 +25,27 @@ struct partition_options {
     void *context;
     uint64_t retention_check_ms; /* each partition is looked at so often; 0: 300000 */
     uint32_t partitions_max;     /* of this shard; 0: 200000 */
+    uint64_t lag_ns;             /* replica.lag.time.max.ms; 0: 30 s */
+};
+
+/* What replicas need of the room above. Called from the loop and from inside the calls of this header; they only
+ * take note. */
+struct partition_needs {
+    void (*ask)(void *context, struct partition *p);   /* partition_ask() may have something */
+    void (*alter)(void *context, struct partition *p); /* partition_proposal() has */
+    void *context;
 };
 
 struct partition_table *partition_table_new(struct io *io,
                                             const struct partition_options *options) MUST_CHECK;
 
-/* When no request is left, and before log_set_close(). NULL is accepted. */
+/* Before the first image. Without it replicas do not follow, and leaders keep whom they have in sync. */
+void partition_table_need(struct partition_table *t, const struct partition_needs *needs);
+
+/* The node stops: what has other replicas is led no more. Who waits for them is told so. */
+void partition_table_let_go(struct partition_table *t);
+
+/* When no request is left, nothing asks for its replicas, and before log_set_close(). NULL is accepted. */
 void partition_table_free(struct partition_table *t);
 
 /* Brings the table in line with a new image: partitions that appear, change their leader epoch or
@@ -51,22 +68,66 @@ struct partition *partition_find(struct partition_table *t, struct uuid topic_id
                                  int32_t partition);
 
 struct log *partition_log(struct partition *p);
+struct uuid partition_topic_id(const struct partition *p);
+int32_t partition_index(const struct partition *p);
 int32_t partition_epoch(const struct partition *p);
 int64_t partition_high_watermark(const struct partition *p);
 int64_t partition_log_start(const struct partition *p);
 
-/* Appends as leader. done() comes once, from the loop, in the order of the log for equal acks: when
+/* Of a leader: ERR_OFFSET_NOT_AVAILABLE until everything that was acknowledged before its time is known to be
+ * (P29). */
+int partition_latest(const struct partition *p, int64_t *out) MUST_CHECK;
+
+/* Appends as leader. 0: done() comes once, from the loop, in the order of the log for equal acks: when
  * the acks are met; with acks 0, which nobody waits for, when the batch is durable as well, so that
- * `append` is free again. Until append.appended() the batch's bytes are lent. */
+ * `append` is free again. The batch's bytes are lent until then. Or an error and no done():
+ * ERR_NOT_ENOUGH_REPLICAS, ERR_NOT_LEADER_OR_FOLLOWER, ERR_KAFKA_STORAGE_ERROR. */
 struct partition_append {
-    struct log_append append; /* batch, waited and appended are set by the caller */
+    struct log_append append; /* batch and waited are set by the caller */
     int16_t acks;
     void (*done)(struct partition_append *a, int error);
     struct {
         struct partition *partition;
+        struct list link;
+        uint32_t leadership;
+        bool taken;
     } priv;
 };
-void partition_append(struct partition *p, struct partition_append *a);
+int partition_append(struct partition *p, struct partition_append *a) MUST_CHECK;
+
+/* --- replication ------------------------------------------------------------------------------ */
+
+/* Of a leader: a follower's fetch, and what it gets when it has waited (leading.h). */
+void partition_fetch(struct partition *p, struct leading_fetch *fetch,
+                     struct leading_answer *answer);
+void partition_review(const struct partition *p, const struct leading_fetch *fetch,
+                      struct leading_answer *answer);
+
+/* Of a leader: the in-sync set that it asks for; false: none now. */
+bool partition_proposal(const struct partition *p, struct leading_proposal *out) MUST_CHECK;
+void partition_altered(struct partition *p, const struct leading_altered *altered);
+
+/* Of a follower: what it asks its leader for; false: nothing now. -1: nobody is to be asked. */
+int32_t partition_leader_to_ask(const struct partition *p);
+bool partition_ask(struct partition *p, struct following_request *out) MUST_CHECK;
+
+/* A link for the room above, to queue partitions that ask; taken out when the partition goes. */
+struct list *partition_queue(struct partition *p);
+struct partition *partition_queued(struct list *link);
+
+/* The answer, or what came in its way. */
+struct partition_answer {
+    uint64_t ticket;
+    int error;
+    bool diverges;
+    struct replication_end diverging;
+    int64_t high_watermark, log_start;
+    struct bytes records;  /* nothing of it is believed */
+    struct buffer *buffer; /* holds them; a reference is taken while they are needed */
+};
+void partition_answered(struct partition *p, const struct partition_answer *a);
+
+/* --- waiting ---------------------------------------------------------------------------------- */
 
 /* Waits for news of a partition: woken() is called at the end of every turn in which the high
  * watermark or the log start has moved, or leadership has changed, until the waiter is removed. A
@@ -77,4 +138,6 @@ struct partition_waiter {
     struct list link; /* in the partition's list; list_init() before first use */
 };
 void partition_wait(struct partition *p, struct partition_waiter *w);
+/* The same for a follower's fetch: when partition_review() may say something else. */
+void partition_wait_follower(struct partition *p, struct partition_waiter *w);
 void partition_unwait(struct partition_waiter *w);

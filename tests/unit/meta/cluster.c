@@ -404,7 +404,10 @@ Test(cluster, a_lower_minimum)
     for (size_t i = 0; i < array_size(cases); i++) {
         struct world w;
         world_open(&w, 2);
-        w.b.limits.min_insync_replicas = 2;
+        const struct meta_config_change two = {"min.insync.replicas", "2", META_CONFIG_SET};
+        struct meta_op all = {
+            .kind = META_ALTER_CONFIGS, .broker = -1, .changes = &two, .change_count = 1};
+        cr_assert_eq(bench_run(&w.b, &all), 0, "%s", all.why);
         w_topic(&w, "own", 1, nodes, 2, "2");
         w_topic(&w, "common", 1, nodes, 2, NULL);
         cr_assert_eq(w_fence(&w, 2), 0);

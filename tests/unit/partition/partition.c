@@ -224,7 +224,7 @@ static void do_append(struct world *w)
     cr_assert_eq(partition_leader(w->table, w->topic_id, 0, -1, &p), 0);
     w->append.append.waited = w->append.acks != 0;
     w->append.done = append_done;
-    partition_append(p, &w->append);
+    cr_assert_eq(partition_append(p, &w->append), 0);
     cr_assert_eq(w->append_error, 1, "done() never comes from inside the call");
 }
 
@@ -356,7 +356,7 @@ static void append_many(struct world *w)
                                             .append.waited = true,
                                             .acks = -1,
                                             .done = many_append_done};
-        partition_append(leader(w, 0), &many[i]);
+        cr_assert_eq(partition_append(leader(w, 0), &many[i]), 0);
     }
 }
 
