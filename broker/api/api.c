@@ -52,6 +52,7 @@ static const struct handler handlers[] = {
     {53, handle_begin_quorum_epoch},
     {54, handle_end_quorum_epoch},
     {55, handle_describe_quorum},
+    {56, handle_alter_partition},
     {59, handle_fetch_snapshot},
     {60, handle_describe_cluster},
     {62, handle_broker_registration},

@@ -112,6 +112,7 @@ bool api_may_log(struct api *api);
 /* One file each. */
 void handle_allocate_producer_ids(struct api_request *r);
 void handle_alter_configs(struct api_request *r);
+void handle_alter_partition(struct api_request *r);
 void handle_api_versions(struct api_request *r);
 void handle_begin_quorum_epoch(struct api_request *r);
 void handle_broker_heartbeat(struct api_request *r);

@@ -500,6 +500,9 @@ int controller_decide(const struct controller *c, struct meta_op *op)
     case META_EXPIRE_BROKERS:
         op->error = controller_expire_brokers(c, op);
         break;
+    case META_ALTER_PARTITIONS:
+        op->error = controller_alter_partitions(c, op);
+        break;
     }
     assert(op->error <= 0);
     if (op->error && !op->why[0]) {

@@ -6,9 +6,8 @@
 
 #include <stdio.h>
 
-/* A struct cluster is too large for the stack of one who is called deep. */
-static int with_cluster(const struct controller *c, struct meta_op *op,
-                        int (*decide)(struct cluster *k, struct meta_op *op))
+int controller_with_cluster(const struct controller *c, struct meta_op *op,
+                            int (*decide)(struct cluster *k, struct meta_op *op))
 {
     struct cluster *k = memory_alloc(c->memory, sizeof *k);
     if (!k) {
@@ -44,7 +43,7 @@ static int decide_registration(struct cluster *k, struct meta_op *op)
 
 int controller_register_broker(const struct controller *c, struct meta_op *op)
 {
-    return with_cluster(c, op, decide_registration);
+    return controller_with_cluster(c, op, decide_registration);
 }
 
 static int decide_heartbeat(struct cluster *k, struct meta_op *op)
@@ -69,7 +68,7 @@ static int decide_heartbeat(struct cluster *k, struct meta_op *op)
 
 int controller_heartbeat(const struct controller *c, struct meta_op *op)
 {
-    return with_cluster(c, op, decide_heartbeat);
+    return controller_with_cluster(c, op, decide_heartbeat);
 }
 
 static int decide_expiry(struct cluster *k, struct meta_op *op)
@@ -79,5 +78,5 @@ static int decide_expiry(struct cluster *k, struct meta_op *op)
 
 int controller_expire_brokers(const struct controller *c, struct meta_op *op)
 {
-    return with_cluster(c, op, decide_expiry);
+    return controller_with_cluster(c, op, decide_expiry);
 }

@@ -27,4 +27,12 @@ int controller_register_broker(const struct controller *c, struct meta_op *op) M
 int controller_heartbeat(const struct controller *c, struct meta_op *op) MUST_CHECK;
 int controller_expire_brokers(const struct controller *c, struct meta_op *op) MUST_CHECK;
 
+/* Decides with a struct cluster, which is too large for the stack of one who is called deep. */
+struct cluster;
+int controller_with_cluster(const struct controller *c, struct meta_op *op,
+                            int (*decide)(struct cluster *k, struct meta_op *op)) MUST_CHECK;
+
+/* controller_partitions.c */
+int controller_alter_partitions(const struct controller *c, struct meta_op *op) MUST_CHECK;
+
 int controller_alter_configs(const struct controller *c, struct meta_op *op) MUST_CHECK;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meta/forward.h"
 
+#include "meta/forward_wire.h"
 #include "meta/meta_private.h"
 
 #include <stdio.h>
 
-enum { FORWARDS_MAX = 1000, ARENA_MAX = 1 << 20, TIMEOUT_MS = 30000 };
+enum { FORWARDS_MAX = 1000, ARENA_MAX = 16 << 20, TIMEOUT_MS = 30000 };
 
 static const uint64_t patience_ns = UINT64_C(10000000000); /* for a leader */
 static const uint64_t again_ns = UINT64_C(100000000);      /* between two tries */
@@ -26,7 +27,15 @@ static struct meta_op *op_of(struct list *node)
 
 static bool can_be_sent(const struct meta_op *op)
 {
-    return op->kind <= META_PRODUCER_IDS && !op->here;
+    bool own = op->kind == META_REGISTER_BROKER || op->kind == META_HEARTBEAT ||
+               op->kind == META_EXPIRE_BROKERS;
+    return !own && !op->here;
+}
+
+/* Its owner sends it again by itself, and must know how often (a rejection of one copy says nothing of the other). */
+static bool is_sent_once(const struct meta_op *op)
+{
+    return op->kind == META_ALTER_PARTITIONS;
 }
 
 /* --- as requests ------------------------------------------------------------------------------ */
@@ -202,6 +211,9 @@ static int encode(struct peer_request *p, struct wire_writer *w, int version)
     case META_PRODUCER_IDS:
         error = encode_producer_ids(f->meta, w, version);
         break;
+    case META_ALTER_PARTITIONS:
+        error = forward_encode_alterations(op, &arena, w, version);
+        break;
     case META_REGISTER_BROKER:
     case META_HEARTBEAT:
     case META_EXPIRE_BROKERS:
@@ -230,6 +242,8 @@ static struct spoken spoken_of(const struct meta_op *op)
                                : (struct spoken){WIRE_INCREMENTAL_ALTER_CONFIGS, 1};
     case META_PRODUCER_IDS:
         return (struct spoken){WIRE_ALLOCATE_PRODUCER_IDS, 0};
+    case META_ALTER_PARTITIONS:
+        return (struct spoken){WIRE_ALTER_PARTITION, 3};
     case META_REGISTER_BROKER:
     case META_HEARTBEAT:
     case META_EXPIRE_BROKERS:
@@ -330,6 +344,8 @@ static int decode(struct forward *f, const struct peer_answer *a)
         error = decode_create_partitions(op, &in, a->version, &arena);
     } else if (op->kind == META_ALTER_CONFIGS) {
         error = decode_configs(op, &in, a->version, &arena);
+    } else if (op->kind == META_ALTER_PARTITIONS) {
+        error = forward_decode_alterations(op, &in, a->version, &arena);
     } else {
         error = decode_producer_ids(op, &in, a->version, &arena);
     }
@@ -400,6 +416,10 @@ static void answered(struct peer_request *p, const struct peer_answer *a)
     int error = a->error ? a->error : decode(f, a);
     bool twice = f->op->kind == META_PRODUCER_IDS || f->op->kind == META_ALTER_CONFIGS;
     bool unknown = a->error && a->maybe_received && !twice;
+    if (is_sent_once(f->op)) {
+        end(f, a->error ? ERR_REQUEST_TIMED_OUT : error);
+        return;
+    }
     if (m->state != META_CLOSING && !unknown && (a->error || error == ERR_NOT_CONTROLLER)) {
         f->op->why[0] = 0;
         again(f);

@@ -7,7 +7,8 @@
  *        ^------------- it does not lead any more ----'
  *
  * An operation that succeeded is done when the image of this node shows it, as if it had been decided here. What
- * may have happened twice is not sent twice: its answer is then REQUEST_TIMED_OUT, and the client looks. */
+ * may have happened twice is not sent twice: its answer is then REQUEST_TIMED_OUT, and the client looks.
+ * A leader's proposals (ALTER_PARTITIONS) wait for no image and are never sent again here: meta.h. */
 #pragma once
 
 #include "meta/meta.h"

@@ -22,6 +22,7 @@ struct draft {
     struct isr_set gone; /* replicas that hold less than they did */
     bool elect_unclean;  /* this once, whatever the configuration says */
     bool new_incarnation;
+    bool accepted; /* of a leader: the next partition epoch begins, whatever comes out */
 };
 
 static bool mutated(const struct isr_rules *r, enum isr_mutant mutant)
@@ -308,7 +309,7 @@ static int conclude(struct draft *d)
     complete_reassignment(d);
     elect(d);
     follow_elr(d);
-    if (!differ(before, s) && !d->new_incarnation) {
+    if (!differ(before, s) && !d->new_incarnation && !d->accepted) {
         *s = *before;
         return 0;
     }
@@ -426,7 +427,7 @@ int isr_alter(const struct isr_rules *r, struct isr_state *s, const struct isr_r
         set_add(&s->isr, q->members[i].id);
     }
     s->recovering = q->recovering;
-    struct draft d = {.r = r, .before = &before, .s = s};
+    struct draft d = {.r = r, .before = &before, .s = s, .accepted = true};
     return conclude(&d);
 }
 

@@ -33,9 +33,10 @@
 #pragma once
 
 #include "base/errors.h"
+#include "meta/isr_member.h"
 #include "meta/topic.h"
 
-enum { ISR_REPLICAS_MAX = NODE_LIST_MAX };
+static_assert((int)ISR_REPLICAS_MAX == (int)NODE_LIST_MAX, "an image holds what is decided");
 
 /* Builds of the simulator leave a rule out; 0: none. */
 enum isr_mutant {
@@ -84,11 +85,6 @@ struct isr_state {
     struct uuid directories[ISR_REPLICAS_MAX];
 };
 
-struct isr_member {
-    int32_t id;
-    int64_t broker_epoch;
-};
-
 /* What a leader asks for: AlterPartition. */
 struct isr_request {
     int32_t sender;
@@ -128,7 +124,9 @@ int isr_settle(const struct isr_rules *r, struct isr_state *s) MUST_CHECK;
 
 /* In the order in which they are looked for, as Kafka: ERR_NOT_CONTROLLER (the leader knows more
  * than this controller), ERR_FENCED_LEADER_EPOCH, ERR_INVALID_REQUEST, ERR_INVALID_UPDATE_VERSION,
- * ERR_INELIGIBLE_REPLICA. That the sender's broker epoch is current has been checked. */
+ * ERR_INELIGIBLE_REPLICA. That the sender's broker epoch is current has been checked. What is
+ * accepted begins the next partition epoch, also when nothing else changes: a copy of an older
+ * request that is still on its way is void then. */
 int isr_alter(const struct isr_rules *r, struct isr_state *s,
               const struct isr_request *request) MUST_CHECK;
 

@@ -21,6 +21,7 @@
 #include "io/io.h"
 #include "log/log.h"
 #include "meta/image.h"
+#include "meta/isr_member.h"
 #include "raft/raft.h"
 
 struct meta;
@@ -92,7 +93,8 @@ enum meta_kind {
     META_PRODUCER_IDS,  /* a block of 1000, recorded before use (PROTOCOL 9, trap 11) */
     META_REGISTER_BROKER,
     META_HEARTBEAT,
-    META_EXPIRE_BROKERS, /* fences those that were silent for a session */
+    META_EXPIRE_BROKERS,   /* fences those that were silent for a session */
+    META_ALTER_PARTITIONS, /* in-sync sets that a leader proposes (AlterPartition) */
 };
 
 enum meta_config_op {
@@ -124,6 +126,21 @@ struct meta_heartbeat {
     bool is_caught_up, is_fenced, should_shut_down; /* out */
 };
 
+/* What a leader proposes of one partition, and what became of it. */
+struct meta_alteration {
+    struct uuid topic_id;
+    int32_t partition;
+    int32_t leader_epoch, partition_epoch;
+    bool recovering;
+    const struct isr_member *members; /* node and broker epoch; lent */
+    int32_t member_count;
+    int error; /* out: as AlterPartition's; the state below is set also with an error where it is known */
+    int32_t leader_now, epoch_now, partition_epoch_now; /* out; -1: not known */
+    bool recovering_now;
+    int32_t isr_now[ISR_REPLICAS_MAX];
+    int32_t isr_now_count;
+};
+
 /* One operation, embedded in its owner; what it points to is lent until done(). */
 struct meta_op {
     void (*done)(struct meta_op *op); /* on the shard that submitted */
@@ -143,11 +160,18 @@ struct meta_op {
     const struct meta_config_change *changes; /* CREATE_TOPIC (SET only), ALTER_CONFIGS */
     uint32_t change_count;
     bool replace_all; /* ALTER_CONFIGS: the legacy form, what is not named is deleted */
-    int32_t
-        broker; /* ALTER_CONFIGS of a broker (topic NULL): node id, -1: all; REGISTER_BROKER, HEARTBEAT */
-    int64_t broker_epoch;                         /* HEARTBEAT; out: REGISTER_BROKER */
+    /* ALTER_CONFIGS of a broker (topic NULL): node id, -1: all. REGISTER_BROKER, HEARTBEAT, ALTER_PARTITIONS: who
+     * sends it, and in which life, which REGISTER_BROKER tells. */
+    int32_t broker;
+    int64_t broker_epoch;
     const struct meta_registration *registration; /* REGISTER_BROKER */
     struct meta_heartbeat *heartbeat;             /* HEARTBEAT */
+    /* ALTER_PARTITIONS: `broker` and `broker_epoch` are the sender's. One batch of records for all of them.
+     * Sent to the node that leads, it is done with that node's answer, before the own image shows it; when
+     * the answer is lost, it ends with ERR_REQUEST_TIMED_OUT, and with ERR_NOT_CONTROLLER when that node led no
+     * more: both may have happened nevertheless. */
+    struct meta_alteration *alterations;
+    uint32_t alteration_count;
     bool more; /* meta's: it takes several batches, and this was not the last */
 
     int error;                 /* out: 0 or an error */

@@ -18,6 +18,19 @@ int w_end(struct world *w, int error)
     return error;
 }
 
+int w_run(struct world *w, struct meta_op *op)
+{
+    int error;
+    do {
+        bench_begin(&w->b, &w->c);
+        w->c.memory = &w->b.memory;
+        w->c.sessions = &w->sessions;
+        w->c.now_ns = w->now;
+        error = bench_end(&w->b, controller_decide(&w->c, op));
+    } while (!error && op->more);
+    return error;
+}
+
 struct cluster_registration registration_of(const struct world *w, int32_t broker, uint64_t life)
 {
     return (struct cluster_registration){

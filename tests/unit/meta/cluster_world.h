@@ -25,6 +25,9 @@ void world_close(struct world *w);
 void w_begin(struct world *w);
 int w_end(struct world *w, int error);
 
+/* An operation of meta.h, decided again until there is no more of it; its error. */
+int w_run(struct world *w, struct meta_op *op);
+
 /* A registration of the `life`-th process of the broker, by its own directory. */
 struct cluster_registration registration_of(const struct world *w, int32_t broker, uint64_t life);
 int w_register(struct world *w, const struct cluster_registration *q, int64_t *epoch);

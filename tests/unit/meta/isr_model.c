@@ -182,7 +182,7 @@ static void check_step(struct model *m, const struct isr_state *before)
         bits(&s->adding) != bits(&before->adding) ||
         bits(&s->removing) != bits(&before->removing) ||
         bits(&s->damaged) != bits(&before->damaged) || s->recovering != before->recovering;
-    require(m, !changed || s->partition_epoch == before->partition_epoch + 1,
+    require(m, (!changed && !m->altered) || s->partition_epoch == before->partition_epoch + 1,
             "P2: the same partition epoch");
     if (!m->lost && !s->unclean && size_of(complete) < least) {
         require(m, size_of(complete) >= size_of(complete_before), "P22: ISR and ELR shrink");
@@ -326,6 +326,9 @@ static void arrive(struct model *m)
     if (m->asked && alive(m, m->request.sender)) {
         m->altered = true;
         m->altered = isr_alter(&m->rules, &m->s, &m->request) == 0;
+        struct isr_state again = m->s;
+        require(m, !m->altered || isr_alter(&m->rules, &again, &m->request) != 0,
+                "H6: a copy that arrives later is taken too");
     }
     m->asked = false;
 }

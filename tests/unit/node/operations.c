@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Operations submitted at a node that does not lead: sent to the one that does, answered, given up. */
+#include "cluster_world.h"
+
+#include <criterion/criterion.h>
+
+static struct cluster_world w;
+
+/* An operation on its way to the metadata log of a member. */
+struct asked {
+    struct member *member;
+    struct io_message go;
+    struct meta_op op;
+    uint64_t done_ns;
+    bool done;
+};
+
+static void asked_done(struct meta_op *op)
+{
+    struct asked *a = container_of(op, struct asked, op);
+    a->done = true;
+    a->done_ns = sim_now(w.sim);
+}
+
+static void asked_here(struct io_message *message, struct io *io)
+{
+    struct asked *a = container_of(message, struct asked, go);
+    meta_submit(a->member->node->meta, io, &a->op);
+}
+
+static void ask_node(struct asked *a, struct member *m, struct meta_op op)
+{
+    *a = (struct asked){.member = m, .op = op, .go = {.deliver = asked_here}};
+    a->op.done = asked_done;
+    io_post(sim_node_shard(m->machine, 0), 0, &a->go);
+}
+
+static void wait_for(struct asked *a, uint64_t ns)
+{
+    for (uint64_t until = sim_now(w.sim) + ns; !a->done; world_run(&w, CLUSTER_MS)) {
+        cr_assert_lt(sim_now(w.sim), until, "not answered");
+    }
+}
+
+static void open_three(uint64_t seed)
+{
+    world_open(&w, seed, 3);
+    for (uint32_t i = 0; i < w.count; i++) {
+        member_start(&w.members[i]);
+    }
+    world_settle(&w, 10000 * CLUSTER_MS);
+}
+
+static struct member *follower(unsigned number)
+{
+    const struct member *leader = world_leader(&w);
+    for (uint32_t i = 0; i < w.count; i++) {
+        if (&w.members[i] != leader && number-- == 0) {
+            return &w.members[i];
+        }
+    }
+    cr_assert_fail("nobody follows");
+    return NULL;
+}
+
+static const struct image_topic *first_topic(const struct member *m)
+{
+    cr_assert_gt(image_topic_count(m->node->image), 0);
+    return image_topic_at(m->node->image, 0);
+}
+
+/* --- AlterPartition --------------------------------------------------------------------------- */
+
+struct proposal {
+    struct asked asked;
+    struct isr_member member;
+    struct meta_alteration list[2];
+};
+
+/* Of a partition that the node leads, if it leads one, which its image then shows. */
+static void propose(struct proposal *p, struct member *m)
+{
+    const struct image_topic *t = first_topic(m);
+    int64_t epoch = m->node->meta_open.broker_epoch;
+    int32_t number = 0;
+    for (int32_t i = 0; i < t->partition_count; i++) {
+        number = t->partitions[i].leader == m->id ? i : number;
+    }
+    const struct image_partition *at = &t->partitions[number];
+    p->member = (struct isr_member){m->id, epoch};
+    p->list[0] = (struct meta_alteration){.topic_id = t->id,
+                                          .partition = number,
+                                          .leader_epoch = at->leader_epoch,
+                                          .partition_epoch = at->partition_epoch,
+                                          .members = &p->member,
+                                          .member_count = 1};
+    p->list[1] = (struct meta_alteration){.topic_id = t->id, .partition = 1000};
+    ask_node(&p->asked, m,
+             (struct meta_op){.kind = META_ALTER_PARTITIONS,
+                              .broker = m->id,
+                              .broker_epoch = epoch,
+                              .alterations = p->list,
+                              .alteration_count = 2});
+}
+
+Test(operations, proposals_reach_the_controller_and_come_back)
+{
+    open_three(30);
+    for (uint32_t i = 0; i < w.count; i++) {
+        struct member *m = &w.members[i];
+        struct proposal p, copy;
+        propose(&p, m);
+        propose(&copy, m);
+        wait_for(&p.asked, 1000 * CLUSTER_MS);
+        wait_for(&copy.asked, 1000 * CLUSTER_MS);
+        cr_assert_eq(p.asked.op.error, 0, "%s", p.asked.op.why);
+        cr_assert_eq(p.list[0].error, 0);
+        cr_assert(p.list[0].leader_now == m->id && p.list[0].isr_now_count == 1);
+        cr_assert_eq(p.list[0].partition_epoch_now, p.list[0].partition_epoch + 1);
+        cr_assert_eq(p.list[1].error, ERR_UNKNOWN_TOPIC_OR_PARTITION);
+        cr_assert_eq(p.list[1].leader_now, -1);
+        cr_assert_eq(copy.list[0].error, ERR_INVALID_UPDATE_VERSION, "the second copy is void");
+        cr_assert_eq(copy.list[0].partition_epoch_now, p.list[0].partition_epoch_now);
+    }
+    world_settle(&w, 10000 * CLUSTER_MS);
+    world_close(&w);
+}
+
+/* It is not sent again by itself, and its owner does not wait for another leader. */
+Test(operations, a_proposal_ends_with_its_connection)
+{
+    for (uint64_t how = 0; how < 3; how++) {
+        struct proposal p;
+        open_three(40 + how);
+        struct member *old = world_leader(&w), *m = follower(0);
+        uint64_t began = sim_now(w.sim);
+        if (how == 0) {
+            sim_node_kill(old->machine);
+        } else if (how == 1) {
+            sim_node_pause(old->machine, began + 5000 * CLUSTER_MS);
+        } else {
+            member_cut(old, true, true);
+        }
+        propose(&p, m);
+        wait_for(&p.asked, 1100 * CLUSTER_MS);
+        cr_assert_eq(p.asked.op.error, ERR_REQUEST_TIMED_OUT, "%zu: %s", (size_t)how,
+                     error_name(p.asked.op.error));
+        world_run(&w, 4000 * CLUSTER_MS);
+        propose(&p, m);
+        wait_for(&p.asked, 2000 * CLUSTER_MS);
+        cr_assert(p.asked.op.error == 0 && p.list[0].error == 0, "another leads: %s %s",
+                  p.asked.op.why, error_name(p.list[0].error));
+        world_heal(&w);
+        world_settle(&w, 20000 * CLUSTER_MS);
+        world_close(&w);
+    }
+}
+
+/* One that came from another node is decided here or not at all. */
+Test(operations, a_proposal_is_not_sent_on)
+{
+    struct proposal p;
+    open_three(50);
+    propose(&p, follower(0));
+    p.asked.op.here = true;
+    wait_for(&p.asked, 1000 * CLUSTER_MS);
+    cr_assert_eq(p.asked.op.error, ERR_NOT_CONTROLLER);
+    world_close(&w);
+}
