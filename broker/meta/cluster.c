@@ -310,6 +310,9 @@ static int return_to(void *context, struct cluster *k, const struct image_topic 
     if (s->leader_epoch > before.leader_epoch) {
         s->leader_epoch = before.leader_epoch + 1;
     }
+    if (s->unclean) {
+        s->unclean_epoch = s->leader_epoch;
+    }
     return error;
 }
 

@@ -40,10 +40,10 @@ void image_seal(struct image *draft);
  * Of every partition holds, whatever the bytes that made it: nodes are named once; ISR, ELR,
  * LastKnownELR, adding, removing and damaged are among the replicas; ISR, ELR and LastKnownELR do
  * not meet, nor do adding and removing, nor damaged and ISR or ELR; a leader is in the ISR, and alone
- * in it while it recovers. */
+ * in it while it recovers; the newest unclean epoch is none of the future. */
 
 struct image_partition_spec {
-    int32_t leader, leader_epoch, partition_epoch;
+    int32_t leader, leader_epoch, partition_epoch, unclean_epoch;
     bool recovering;
     const int32_t *replicas, *isr;
     int32_t replica_count, isr_count;
@@ -58,6 +58,7 @@ enum image_recovery { IMAGE_RECOVERY_SAME, IMAGE_RECOVERED, IMAGE_RECOVERING };
  * next partition epoch. Where directories are known, other replicas come with theirs. */
 struct image_partition_change {
     int32_t leader;
+    bool unclean; /* the leader's next epoch begins uncleanly; a leader is named */
     enum image_recovery recovery;
     const int32_t *replicas, *isr;
     int32_t replica_count, isr_count;

@@ -33,7 +33,9 @@ struct image_partition {
     int32_t leader;       /* node id, -1: none */
     int32_t leader_epoch; /* grows with every change of leader and with every start of the leader */
     int32_t partition_epoch;
-    bool recovering; /* the leader was elected uncleanly and has not said that it is done */
+    int32_t
+        unclean_epoch; /* the newest leader epoch that began with an unclean election; -1: none */
+    bool recovering;   /* the leader was elected uncleanly and has not said that it is done */
     const int32_t *replicas;
     const int32_t *isr;
     int32_t replica_count, isr_count;

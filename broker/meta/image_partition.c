@@ -69,6 +69,7 @@ int image_add_partition(struct image *draft, struct uuid id, int32_t partition,
         .leader = spec->leader,
         .leader_epoch = spec->leader_epoch,
         .partition_epoch = spec->partition_epoch,
+        .unclean_epoch = spec->unclean_epoch,
         .recovering = spec->recovering,
         .replicas = spec->replicas,
         .isr = spec->isr,
@@ -144,6 +145,7 @@ static bool merge_change(const struct image_partition *old, const struct image_p
     if (c->leader != IMAGE_LEADER_SAME) {
         next->leader = c->leader;
         next->leader_epoch++;
+        next->unclean_epoch = c->unclean ? next->leader_epoch : next->unclean_epoch;
     }
     next->partition_epoch++;
     return partition_is_sound(next);
@@ -155,7 +157,7 @@ int image_change_partition(struct image *draft, struct uuid id, int32_t partitio
     image_assert_draft(draft);
     struct topic *t = image_topic_with_id(draft, id);
     if (!t || partition < 0 || partition >= t->view.partition_count ||
-        c->leader < IMAGE_LEADER_SAME ||
+        c->leader < IMAGE_LEADER_SAME || (c->unclean && c->leader < 0) ||
         (c->replicas && (c->replica_count < 1 ||
                          !nodes_are_valid((struct image_nodes){c->replicas, c->replica_count}))) ||
         (c->isr && !nodes_are_valid((struct image_nodes){c->isr, c->isr_count})) ||

@@ -319,8 +319,12 @@ static int conclude(struct draft *d)
     }
     bool other =
         (other_replicas(before, s) || d->new_incarnation) && !mutated(d->r, ISR_MUTANT_SAME_EPOCH);
-    s->leader_epoch = before->leader_epoch + (s->leader != before->leader || other ? 1 : 0);
+    bool next = s->leader != before->leader || other || s->unclean;
+    s->leader_epoch = before->leader_epoch + (next ? 1 : 0);
     s->partition_epoch = before->partition_epoch + 1;
+    if (s->unclean) {
+        s->unclean_epoch = s->leader_epoch;
+    }
     isr_check(d->r, before, s, d->gone.count > 0 || s->unclean);
     return 0;
 }
@@ -333,6 +337,7 @@ void isr_read(struct isr_state *s, const struct image_partition *p)
     s->leader = p->leader;
     s->leader_epoch = p->leader_epoch;
     s->partition_epoch = p->partition_epoch;
+    s->unclean_epoch = p->unclean_epoch;
     s->recovering = p->recovering;
     s->placed = p->directories != NULL;
     s->unclean = false;
@@ -352,7 +357,7 @@ void isr_read(struct isr_state *s, const struct image_partition *p)
 
 void isr_new(const struct isr_rules *r, struct isr_state *s, const int32_t *replicas, int32_t count)
 {
-    *s = (struct isr_state){.leader = -1};
+    *s = (struct isr_state){.leader = -1, .unclean_epoch = -1};
     set_copy(&s->replicas, replicas, count);
     for (int32_t i = 0; i < count; i++) {
         if (is_active(r, replicas[i])) {
@@ -704,6 +709,7 @@ bool isr_change(const struct isr_state *before, const struct isr_state *after,
     if (after->leader_epoch != before->leader_epoch) {
         out->leader = after->leader; /* naming it, even the same, begins its next epoch */
     }
+    out->unclean_election = after->unclean_epoch != before->unclean_epoch;
     if (after->recovering != before->recovering) {
         out->leader_recovery_state = after->recovering;
     }
@@ -749,8 +755,9 @@ void isr_check(const struct isr_rules *r, const struct isr_state *before,
     }
     assert(after->partition_epoch == before->partition_epoch + 1); /* K4 */
     assert(after->leader_epoch >= before->leader_epoch);
-    if (after->leader != before->leader || other_replicas(before, after)) {
+    if (after->leader != before->leader || other_replicas(before, after) || after->unclean) {
         assert(after->leader_epoch == before->leader_epoch + 1);
     }
+    assert(after->unclean_epoch == (after->unclean ? after->leader_epoch : before->unclean_epoch));
     assert(!after->recovering || after->isr.count <= 1); /* K5 */
 }

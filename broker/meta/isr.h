@@ -25,8 +25,8 @@
  *   K2  There is a leader if and only if the ISR is not empty, and it is in it.
  *   K3  |ISR u ELR| does not fall below the minimum, or below what it was when a raised minimum had
  *       put it there, but for lost data and unclean elections (P22).
- *   K4  Any change begins the next partition epoch; another leader, or another set of replicas or
- *       directories, begins the next leader epoch (P2, H8).
+ *   K4  Any change begins the next partition epoch; another leader, another set of replicas or
+ *       directories, and any unclean election, also of the same leader, begin the next leader epoch (P2, H8).
  *   K5  A leader that was elected uncleanly is alone in the ISR until it says it is done (P20).
  *   K6  A replica that is being added is put into the ISR by its leader alone; those that go stay
  *       until all that come are in sync and enough (P28). */
@@ -78,6 +78,7 @@ struct isr_set {
 
 struct isr_state {
     int32_t leader, leader_epoch, partition_epoch;
+    int32_t unclean_epoch; /* the newest leader epoch that began uncleanly, -1: none */
     bool recovering;
     bool placed;  /* directories are known */
     bool unclean; /* out: this event elected a leader that may lack what was acknowledged */

@@ -38,6 +38,7 @@ static int apply_partition(struct image *draft, const struct partition_record *r
         .leader = r->leader,
         .leader_epoch = r->leader_epoch,
         .partition_epoch = r->partition_epoch,
+        .unclean_epoch = r->unclean_epoch,
         .recovering = r->leader_recovery_state == STATE_RECOVERING,
         .replicas = r->replicas,
         .isr = r->isr,
@@ -72,6 +73,7 @@ static int apply_partition_change(struct image *draft, const struct partition_ch
     }
     const struct image_partition_change change = {
         .leader = r->leader,
+        .unclean = r->unclean_election,
         .recovery = r->leader_recovery_state == STATE_SAME        ? IMAGE_RECOVERY_SAME
                     : r->leader_recovery_state == STATE_RECOVERED ? IMAGE_RECOVERED
                                                                   : IMAGE_RECOVERING,
@@ -447,14 +449,14 @@ int64_t proposal_next_offset(const struct proposal *p)
 int partition_record_version(const struct partition_record *r)
 {
     bool eligible = r->eligible_leader_replicas_count > 0 || r->last_known_elr_count > 0 ||
-                    r->damaged_replicas_count > 0;
+                    r->damaged_replicas_count > 0 || r->unclean_epoch >= 0;
     return eligible ? 2 : r->directories_count > 0 ? 1 : 0;
 }
 
 int partition_change_record_version(const struct partition_change_record *r)
 {
     bool eligible = r->eligible_leader_replicas_count >= 0 || r->last_known_elr_count >= 0 ||
-                    r->damaged_replicas_count >= 0;
+                    r->damaged_replicas_count >= 0 || r->unclean_election;
     return eligible ? 2 : r->directories_count >= 0 ? 1 : 0;
 }
 
@@ -481,6 +483,7 @@ void partition_record_of(struct partition_record *out, struct uuid topic, int32_
     out->leader_recovery_state = p->recovering ? STATE_RECOVERING : STATE_RECOVERED;
     out->leader_epoch = p->leader_epoch;
     out->partition_epoch = p->partition_epoch;
+    out->unclean_epoch = p->unclean_epoch;
     if (p->directories) {
         out->directories = (struct uuid *)p->directories;
         out->directories_count = p->replica_count;

@@ -206,7 +206,8 @@ bool partition_is_sound(const struct image_partition *p)
     return apart(isr, m->elr) && apart(isr, m->last_known_elr) &&
            apart(m->elr, m->last_known_elr) && apart(m->adding, m->removing) &&
            apart(m->damaged, isr) && apart(m->damaged, m->elr) &&
-           (p->leader == -1 || named(isr, p->leader)) && (!p->recovering || p->isr_count <= 1);
+           (p->leader == -1 || named(isr, p->leader)) && (!p->recovering || p->isr_count <= 1) &&
+           p->unclean_epoch >= -1 && p->unclean_epoch <= p->leader_epoch;
 }
 
 int32_t image_partition_min_isr(const struct image_partition *p, int32_t configured)

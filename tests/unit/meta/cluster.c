@@ -384,6 +384,7 @@ Test(cluster, elections)
     EXPECT(&w, "t", 0, "1 12/1//");
     cr_assert_eq(w.k.unclean, 1, "it is counted");
     cr_assert(w_partition(&w, "t", 0)->recovering);
+    cr_assert_eq(w_partition(&w, "t", 0)->unclean_epoch, w_partition(&w, "t", 0)->leader_epoch);
     cr_assert_eq(w_elect(&w, "zzz", 0, true), ERR_UNKNOWN_TOPIC_OR_PARTITION);
     world_close(&w);
 }

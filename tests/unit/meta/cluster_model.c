@@ -120,6 +120,11 @@ static void check_partition(struct model *m, const struct image_topic *t, int32_
     if (p->leader != old->leader || r != was) {
         require(m, p->leader_epoch > old->leader_epoch, "P2, H8: the same leader epoch");
     }
+    require(m,
+            p->unclean_epoch == old->unclean_epoch ||
+                (m->unclean && p->unclean_epoch == p->leader_epoch &&
+                 p->leader_epoch > old->leader_epoch),
+            "P15: an epoch is told to be unclean and is not");
     require(m, !(i & ~complete) || m->altered || m->unclean,
             "P28: put into the ISR by the controller");
     if (p->leader >= 0 && p->leader != old->leader) {

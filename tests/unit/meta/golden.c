@@ -22,6 +22,7 @@ static int emit_whole(struct proposal *p)
         .leader = 1,
         .leader_epoch = 5,
         .partition_epoch = 6,
+        .unclean_epoch = 4,
         .recovering = true,
         .replicas = &ids[1],
         .replica_count = 4,
@@ -51,6 +52,7 @@ static int emit_change(struct proposal *p)
     r.eligible_leader_replicas_count = 1;
     r.last_known_elr_count = 0;
     r.damaged_replicas_count = 0;
+    r.unclean_election = true;
     r.leader_recovery_state = 0;
     cr_assert_eq(partition_change_record_version(&r), 2);
     return proposal_emit(p, &partition_change_record_message, 2, &r);
@@ -80,23 +82,26 @@ Test(golden, a_partition_in_motion)
                      "00000001"                                               /* leader */
                      "0000000500000006"                                       /* epochs */
                      "05" DIRECTORY DIRECTORY DIRECTORY DIRECTORY
-                     "04" /* tags: recovering, ELR, last known, damaged */
+                     "05" /* tags: recovering, ELR, last known, damaged, unclean epoch */
                      "000101"
                      "01050200000002"
                      "02050200000003"
-                     "904e050200000004\n"
+                     "904e050200000004"
+                     "914e0400000004\n"
                      "01050200000000" ID
-                     "06" /* tags: ISR, leader, recovered, ELR, last known, damaged */
+                     "07" /* tags: ISR, leader, recovered, ELR, last known, damaged, unclean */
                      "00050200000002"
                      "010400000002"
                      "050100"
                      "06050200000001"
                      "070101"
-                     "904e0101\n");
+                     "904e0101"
+                     "914e0101\n");
     const struct image_partition *after = &image_topic_by_id(p->image, topic)->partitions[0];
     cr_assert_eq(after->leader, 2);
     cr_assert_eq(after->leader_epoch, 6);
     cr_assert_eq(after->partition_epoch, 7);
+    cr_assert_eq(after->unclean_epoch, 6);
     cr_assert_eq(after->more->elr.ids[0], 1);
     cr_assert_eq(after->more->last_known_elr.count, 0);
     cr_assert_eq(after->more->damaged.count, 0);

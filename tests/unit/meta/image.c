@@ -22,7 +22,7 @@ struct model_list {
 };
 
 struct model_partition {
-    int32_t leader, leader_epoch, partition_epoch;
+    int32_t leader, leader_epoch, partition_epoch, unclean_epoch;
     bool recovering, placed; /* placed: directories are known */
     struct model_list lists[LISTS];
     struct uuid directories[NODES];
@@ -75,6 +75,7 @@ static void expect_lists(const struct image_partition *p, const struct model_par
         }
     }
     cr_assert_eq(p->recovering, w->recovering);
+    cr_assert_eq(p->unclean_epoch, w->unclean_epoch);
     cr_assert_eq(p->directories != NULL, w->placed);
     for (int32_t i = 0; w->placed && i < p->replica_count; i++) {
         cr_assert(uuid_equal(p->directories[i], w->directories[i]));
@@ -214,7 +215,7 @@ static bool sound(const struct model_partition *p)
            !(bits[ELR] & bits[LAST_KNOWN]) && !(bits[ADDING] & bits[REMOVING]) &&
            !(bits[DAMAGED] & (bits[ISR] | bits[ELR])) &&
            (p->leader < 0 || (bits[ISR] & 1u << p->leader)) &&
-           !(p->recovering && p->lists[ISR].count > 1);
+           !(p->recovering && p->lists[ISR].count > 1) && p->unclean_epoch <= p->leader_epoch;
 }
 
 static void random_directories(struct prng *r, struct model_partition *p)
@@ -263,7 +264,9 @@ static void add_partition(struct prng *r, struct model_topic *t, struct image *d
 {
     struct model_partition *p = &t->partitions[t->partition_count];
     *p = (struct model_partition){.leader = (int32_t)prng_below(r, NODES) - 1,
+                                  .unclean_epoch = prng_chance(r, 1, 4) ? 1 : -1,
                                   .recovering = prng_chance(r, 1, 5)};
+    p->leader_epoch = (int32_t)prng_below(r, 3);
     p->lists[REPLICAS] = random_list(r, 1, NODES);
     p->lists[ISR] = p->lists[REPLICAS];
     for (int l = ELR; l < LISTS; l++) {
@@ -275,6 +278,8 @@ static void add_partition(struct prng *r, struct model_topic *t, struct image *d
     }
     struct image_partition_spec spec = {
         .leader = p->leader,
+        .leader_epoch = p->leader_epoch,
+        .unclean_epoch = p->unclean_epoch,
         .recovering = p->recovering,
         .replicas = p->lists[REPLICAS].ids,
         .isr = p->lists[ISR].ids,
@@ -324,8 +329,13 @@ static void change_partition(struct prng *r, struct model_topic *t, struct image
         next.recovering = prng_chance(r, 1, 2);
         c.recovery = next.recovering ? IMAGE_RECOVERING : IMAGE_RECOVERED;
     }
+    c.unclean = prng_chance(r, 1, 6);
+    if (c.unclean) {
+        next.unclean_epoch = next.leader_epoch;
+    }
     next.partition_epoch++;
-    bool fits = sound(&next) && !(next.placed && changes[REPLICAS] && !c.directories);
+    bool fits = sound(&next) && (!c.unclean || c.leader >= 0) &&
+                !(next.placed && changes[REPLICAS] && !c.directories);
     cr_assert_eq(image_change_partition(draft, t->id, number, &c), fits ? 0 : ERR_MALFORMED);
     cr_assert_eq(image_change_partition(draft, t->id, t->partition_count, &c), ERR_MALFORMED);
     if (fits) {

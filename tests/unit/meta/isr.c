@@ -154,8 +154,10 @@ static const char *word(const char *text, char letter)
 
 static struct isr_state state_of(const char *text)
 {
-    struct isr_state s = {
-        .leader = -1, .leader_epoch = LEADER_EPOCH, .partition_epoch = PARTITION_EPOCH};
+    struct isr_state s = {.leader = -1,
+                          .leader_epoch = LEADER_EPOCH,
+                          .partition_epoch = PARTITION_EPOCH,
+                          .unclean_epoch = -1};
     struct isr_set leader = digits_of(word(text, 'l'));
     s.leader = leader.count ? leader.ids[0] : -1;
     s.replicas = digits_of(word(text, 'r'));
@@ -267,6 +269,7 @@ Test(isr, rules)
         cr_expect_str_eq(after, row->after ? row->after : before, "%s: %s", row->name, after);
         bool moves = strcmp(before, after) != 0 || (row->event == ALTER && !error);
         cr_expect_eq(s.partition_epoch, PARTITION_EPOCH + moves, "%s", row->name);
+        cr_expect_eq(s.unclean_epoch, s.unclean ? s.leader_epoch : -1, "%s", row->name);
     }
 }
 
@@ -326,9 +329,24 @@ Test(isr, unclean_election_by_configuration)
                             .member_count = 1};
     cr_assert_eq(isr_alter(&r, &s, &q), 0, "it has recovered");
     cr_assert_not(s.recovering);
+    cr_assert_eq(s.unclean_epoch, LEADER_EPOCH + 1, "but how its epoch began stays known");
     q.partition_epoch++;
     q.recovering = true;
     cr_assert_eq(isr_alter(&r, &s, &q), ERR_INVALID_REQUEST, "it does not begin anew by itself");
+}
+
+/* What a leader that has lost something appends again is of another epoch than what it has lost. */
+Test(isr, the_same_leader_again_uncleanly)
+{
+    struct isr_broker brokers[BROKERS];
+    char text[TEXT_SIZE];
+    struct isr_rules r = rules_of("f2", 1, brokers);
+    struct isr_state s = state_of("l1 r12 i1");
+    r.unclean = true;
+    cr_assert_eq(isr_lost(&r, &s, 1, false), 0);
+    text_of(&s, text);
+    cr_assert_str_eq(text, "l1 r12 i1 u *");
+    cr_assert(s.unclean && s.leader_epoch == LEADER_EPOCH + 1);
 }
 
 Test(isr, recovery_by_inspected_logs)

@@ -173,6 +173,8 @@ static void check_step(struct model *m, const struct isr_state *before)
     int least = minimum(m->rules.min_isr, r, bits(&s->adding));
     require(m, s->leader_epoch >= before->leader_epoch, "P2: the leader epoch falls");
     require(m, s->partition_epoch >= before->partition_epoch, "P2: the partition epoch falls");
+    require(m, s->unclean_epoch == (s->unclean ? s->leader_epoch : before->unclean_epoch),
+            "P15: an unclean epoch is not told");
     if (s->leader != before->leader || r != was) {
         require(m, s->leader_epoch > before->leader_epoch, "P2, H8: the same leader epoch");
     }

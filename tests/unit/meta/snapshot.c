@@ -124,6 +124,7 @@ static void add_cluster(struct bench *b)
         .leader = 2,
         .leader_epoch = 3,
         .partition_epoch = 4,
+        .unclean_epoch = 2,
         .recovering = true,
         .replicas = all,
         .replica_count = 6,

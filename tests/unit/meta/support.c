@@ -66,7 +66,7 @@ char *image_text(const struct image *image)
             print_nodes(out, "adding", p->more->adding.ids, p->more->adding.count);
             print_nodes(out, "removing", p->more->removing.ids, p->more->removing.count);
             print_nodes(out, "damaged", p->more->damaged.ids, p->more->damaged.count);
-            fprintf(out, " recovering %d", p->recovering);
+            fprintf(out, " recovering %d unclean %" PRId32, p->recovering, p->unclean_epoch);
             for (int32_t d = 0; p->directories && d < p->replica_count; d++) {
                 uuid_text(p->directories[d], id);
                 fprintf(out, " %s", id);

@@ -120,7 +120,7 @@ static void sum_topic(uint64_t *hash, const struct image_topic *t)
         sum_number(hash, p->leader);
         sum_number(hash, p->leader_epoch);
         sum_number(hash, p->partition_epoch);
-        sum_number(hash, p->recovering);
+        sum_number(hash, p->recovering + 2 * (int64_t)p->unclean_epoch);
         sum_number(hash, p->isr_count);
         sum(hash, p->replicas, (size_t)p->replica_count * sizeof *p->replicas);
         sum(hash, p->isr, (size_t)p->isr_count * sizeof *p->isr);
