@@ -64,15 +64,23 @@ static bool asks(const struct following *f)
     return f->state == FOLLOWING_STATE_PROVING || f->state == FOLLOWING_STATE_FOLLOWING;
 }
 
-bool following_next(struct following *f, uint64_t now_ns, struct following_request *out)
+enum following_want following_wants(struct following *f, uint64_t now_ns)
 {
     assert(f->magic == FOLLOWING_MAGIC && now_ns >= f->now_ns);
     f->now_ns = now_ns;
     if (!asks(f) || now_ns < f->ask_ns) {
-        return false;
+        return FOLLOWING_WANTS_NOTHING;
     }
-    bool records = may_ask_records(f);
-    if (!records && !may_report(f)) {
+    return may_ask_records(f) ? FOLLOWING_WANTS_RECORDS
+           : may_report(f)    ? FOLLOWING_WANTS_REPORT
+                              : FOLLOWING_WANTS_NOTHING;
+}
+
+bool following_next(struct following *f, uint64_t now_ns, struct following_request *out)
+{
+    enum following_want want = following_wants(f, now_ns);
+    bool records = want == FOLLOWING_WANTS_RECORDS;
+    if (want == FOLLOWING_WANTS_NOTHING) {
         return false;
     }
     struct following_ask *ask = records ? &f->records : &f->report;

@@ -120,6 +120,10 @@ void following_init(struct following *f, const struct following_options *options
 void following_apply(struct following *f, uint64_t now_ns, const struct following_image *image,
                      struct following_effect *out);
 
+/* What following_next() would give. */
+enum following_want { FOLLOWING_WANTS_NOTHING, FOLLOWING_WANTS_RECORDS, FOLLOWING_WANTS_REPORT };
+enum following_want following_wants(struct following *f, uint64_t now_ns);
+
 /* A request for the leader. */
 struct following_request {
     uint64_t ticket;

@@ -10,7 +10,7 @@
  * one that was to be shown. */
 #include "partition/partition_private.h"
 
-static const uint64_t again_ns = UINT64_C(1000000000);
+static const uint64_t again_ns = UINT64_C(1000000000), soon_ns = 1000000;
 
 uint64_t role_now(const struct partition *p)
 {
@@ -70,7 +70,8 @@ void role_alarm(struct partition *p)
     if (!p->table || p->removing) {
         return;
     }
-    uint64_t due = next_ns(p);
+    uint64_t due = next_ns(p), soonest = role_now(p) + soon_ns;
+    due = due > soonest ? due : soonest;
     struct deadlines *all = &p->table->clock->deadlines;
     bool armed = heap_contains(&p->alarm.node);
     if (due == UINT64_MAX || (armed && p->alarm_ns <= due)) {

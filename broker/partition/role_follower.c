@@ -202,6 +202,9 @@ void partition_answered(struct partition *p, const struct partition_answer *a)
     if (answer.batch_count && !x) {
         answer.error = ERR_NO_MEMORY;
     }
+    if (answer.batch_count || a->ticket == p->following.records.ticket) {
+        p->quiet = answer.batch_count == 0;
+    }
     struct following_effect e;
     following_answer(&p->following, role_now(p), &answer, &e);
     carry(p, &e);
@@ -255,6 +258,7 @@ void role_follower_begin(struct partition *p)
     struct following_log log = log_of(p);
     assert(p->role == ROLE_NONE);
     p->role = ROLE_FOLLOWER;
+    p->quiet = false;
     following_init(&p->following, &options, &log, p->high_watermark, p->proved_epoch, role_now(p));
     p->high_watermark = p->following.high_watermark;
 }
@@ -274,7 +278,7 @@ void role_follower_apply(struct partition *p, const struct image_partition *seen
     const struct following_image image = {
         .leader = seen->leader,
         .epoch = seen->leader_epoch,
-        .unclean_epoch = -1,
+        .unclean_epoch = seen->unclean_epoch,
         .in_sync = has(seen->isr, seen->isr_count, self) ||
                    has(seen->more->elr.ids, seen->more->elr.count, self),
     };
@@ -295,11 +299,20 @@ int32_t partition_leader_to_ask(const struct partition *p)
     return p->role == ROLE_FOLLOWER ? p->following.leader : -1;
 }
 
+enum following_want partition_wants(struct partition *p)
+{
+    return p->role == ROLE_FOLLOWER ? following_wants(&p->following, role_now(p))
+                                    : FOLLOWING_WANTS_NOTHING;
+}
+
+bool partition_is_hot(const struct partition *p)
+{
+    return !p->quiet;
+}
+
 bool partition_ask(struct partition *p, struct following_request *out)
 {
     bool asks = p->role == ROLE_FOLLOWER && following_next(&p->following, role_now(p), out);
-    if (!asks) {
-        role_alarm(p);
-    }
+    role_alarm(p);
     return asks;
 }

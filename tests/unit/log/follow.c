@@ -387,3 +387,93 @@ Test(follow, a_full_disk_in_the_middle)
     free((void *)batches.data);
     world_close(&w);
 }
+
+static void begin_epoch_9(void *argument)
+{
+    log_begin_epoch(((struct world *)argument)->slots[0].log, 9);
+}
+
+/* A replica was to lead, wrote nothing, and follows another, whose log goes on in an older epoch. */
+Test(follow, an_epoch_without_records_is_forgotten)
+{
+    for (unsigned life = 0; life < 2; life++) {
+        struct world w;
+        world_open(&w, 130 + life);
+        world_started(&w, 1);
+        cr_assert_eq(follow_batches(&w, 2, 0, 3, 3), 0);
+        cr_assert(world_do(&w, 0, begin_epoch_9, &w));
+        cr_assert_eq(world_status(&w, 0).leader_epoch, 9);
+        cr_assert_eq(log_last_epoch(world_log(&w, 0)), 3);
+        if (life) { /* the checkpoint of a clean stop knows it */
+            world_stop(&w);
+            world_started(&w, 1);
+        }
+        cr_assert_eq(follow_batches(&w, 1, 4, 2, 11), ERR_FENCED_LEADER_EPOCH);
+        cr_assert_eq(follow_batches(&w, 1, 4, 5, 11), 0);
+        cr_assert_eq(follow_batches(&w, 1, 6, 11, 11), 0);
+        for (unsigned again = 0; again < 2; again++) {
+            int32_t found;
+            cr_assert_eq(log_epoch_end(world_log(&w, 0), 10, &found), 6);
+            cr_assert_eq(found, 5);
+            cr_assert_eq(world_check(&w, 0), 4);
+            world_power_cut(&w);
+            world_started(&w, 1);
+        }
+        world_close(&w);
+    }
+}
+
+struct taking {
+    struct world *world;
+    struct log_follow follow;
+    int64_t taken_at, durable_at; /* ends of the log when it was told */
+    int error;
+};
+
+static void taken(struct log_follow *f)
+{
+    struct taking *t = container_of(f, struct taking, follow);
+    struct log_status s = log_status(t->world->slots[0].log);
+    t->taken_at = s.end_offset;
+    t->durable_at = s.durable_offset;
+}
+
+static void taken_done(struct log_follow *f, int error)
+{
+    struct taking *t = container_of(f, struct taking, follow);
+    t->error = error;
+}
+
+static void take_run(void *argument)
+{
+    struct taking *t = argument;
+    log_append_follower(t->world->slots[0].log, &t->follow);
+}
+
+/* The bytes are given back when the log has them, before they are durable; of what is refused they are never. */
+Test(follow, it_is_told_when_the_bytes_are_taken)
+{
+    struct world w;
+    world_open(&w, 140);
+    world_started(&w, 1);
+    world_log(&w, 0);
+    struct bytes batches = world_batches(&w, &SPEC, 3, 0, 0, 3);
+    struct taking t = {.world = &w,
+                       .follow = {.batches = batches,
+                                  .leader_epoch = 3,
+                                  .appended = taken,
+                                  .done = taken_done},
+                       .taken_at = -1,
+                       .error = 1};
+    cr_assert(world_do(&w, 0, take_run, &t));
+    world_wait_ms(&w, 100);
+    cr_assert_eq(t.error, 0);
+    cr_assert(t.taken_at == 6 && t.durable_at == 0, "%lld %lld", (long long)t.taken_at,
+              (long long)t.durable_at);
+    t.taken_at = -1;
+    cr_assert(world_do(&w, 0, take_run, &t));
+    world_wait_ms(&w, 100);
+    cr_assert(t.taken_at == -1 && t.error == ERR_OFFSET_OUT_OF_RANGE);
+    free((void *)batches.data);
+    world_close(&w);
+}

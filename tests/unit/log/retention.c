@@ -18,7 +18,9 @@ struct retaining {
 static void retain_run(void *argument)
 {
     struct retaining *r = argument;
-    log_retain(r->world->slots[0].log, r->now_ms, r->limit);
+    struct log *log = r->world->slots[0].log;
+    log_raise_watermark(log, log_status(log).durable_offset);
+    log_retain(log, r->now_ms, r->limit);
 }
 
 /* Asks for it as the owner does, now and then, until nothing moves any more. */

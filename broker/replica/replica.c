@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replica/replica_private.h"
+
+static void replica_turn(struct io_turn *turn)
+{
+    struct replica *r = container_of(turn, struct replica, turn);
+    fetchers_go(r);
+    alter_go(r);
+}
+
+struct replica *replica_new(struct io *io, const struct replica_options *options)
+{
+    struct replica *r = memory_alloc(io_memory(io), sizeof *r);
+    if (!r) {
+        return NULL;
+    }
+    r->io = io;
+    r->options = *options;
+    r->options.answer_bytes_max =
+        options->answer_bytes_max ? options->answer_bytes_max : (100 << 20) + FETCH_BYTES_MAX;
+    r->turn.turn_end = replica_turn;
+    list_init(&r->fetchers);
+    list_init(&r->proposing);
+    partition_table_need(options->partitions, &(struct partition_needs){.ask = fetchers_ask,
+                                                                        .alter = alter_ask,
+                                                                        .context = r});
+    return r;
+}
+
+void replica_apply(struct replica *r, const struct image *image)
+{
+    const struct image *old = r->image;
+    image_take(image);
+    r->image = image;
+    fetchers_apply(r);
+    if (old) {
+        image_release(old);
+    }
+}
+
+void replica_idle(struct replica *r)
+{
+    struct replica_stop *s = r->stop;
+    if (s && list_empty(&r->fetchers) && !r->altering) {
+        r->stop = NULL;
+        s->done(s);
+    }
+}
+
+void replica_stop(struct replica *r, struct replica_stop *s)
+{
+    assert(!r->stop);
+    r->stop = s;
+    fetchers_close(r);
+    replica_idle(r);
+}
+
+void replica_free(struct replica *r)
+{
+    if (!r) {
+        return;
+    }
+    assert(list_empty(&r->fetchers) && !r->altering);
+    alter_forget(r);
+    if (r->turn.link.next) {
+        list_remove(&r->turn.link);
+    }
+    if (r->image) {
+        image_release(r->image);
+    }
+    memory_free(io_memory(r->io), r);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What replica.c (nodes, images, the end), fetcher.c (followers' fetches) and alter.c (in-sync sets) share. */
+#pragma once
+
+#include "replica/replica.h"
+
+#include "base/errors.h"
+#include "net/peer.h"
+#include "wire/wire.h"
+
+enum {
+    FETCHER_MAGIC = 0x66657463,
+    FETCH_PARTS_MAX = 1000,        /* partitions of one request */
+    FETCH_BYTES_MAX = 8 << 20,     /* of one answer */
+    FETCH_PART_BYTES_MAX = 1 << 20,/* of one partition */
+    FETCH_HOT_MAX = 16,            /* requests in flight to one node */
+    FETCH_QUIET_MAX = 4,
+    FETCH_REPORT_MAX = 8,
+    FETCH_HOT_WAIT_MS = 100,
+    FETCH_QUIET_WAIT_MS = 500,
+    ALTER_PARTS_MAX = 1000, /* in-sync sets of one operation */
+};
+
+enum fetch_kind { FETCH_HOT, FETCH_QUIET, FETCH_REPORT, FETCH_KINDS };
+
+/* A node that leads what is followed here. */
+struct fetcher {
+    uint32_t magic;
+    struct replica *replica;
+    int32_t node;
+    struct list link;  /* in replica->fetchers */
+    struct peer *peer; /* NULL: its address is not known */
+    struct peer_close close;
+    bool closing;
+    struct list asking;       /* of struct partition: partition_queue() */
+    uint32_t in_flight[FETCH_KINDS];
+};
+
+struct replica {
+    struct io *io;
+    struct replica_options options;
+    const struct image *image;
+    struct list fetchers;
+    struct io_turn turn; /* something asks */
+
+    /* alter.c */
+    struct list proposing; /* of struct proposing */
+    struct meta_op op;
+    bool altering;
+    struct meta_alteration *alterations;
+    struct isr_member *members;
+    uint64_t *tickets;
+
+    struct replica_stop *stop;
+};
+
+/* replica.c */
+void replica_idle(struct replica *r); /* something has ended */
+
+/* fetcher.c */
+void fetchers_ask(void *context, struct partition *p); /* partition_needs.ask */
+void fetchers_go(struct replica *r);
+void fetchers_apply(struct replica *r);
+void fetchers_close(struct replica *r);
+
+/* alter.c */
+void alter_ask(void *context, struct partition *p); /* partition_needs.alter */
+void alter_go(struct replica *r);
+void alter_forget(struct replica *r);
