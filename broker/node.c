@@ -73,6 +73,7 @@ void node_apply_image(struct node_shard *s, const struct image *image)
     if (broker_changed) {
         partition_table_reconfigure(s->partitions);
     }
+    replica_apply(s->replica, image);
     coord_apply(s->coord, image);
     api_publish(s->api, image);
     if (old) {
@@ -202,6 +203,8 @@ static void close_shard(struct node_shard *s)
     s->api = NULL;
     coord_free(s->coord);
     s->coord = NULL;
+    replica_free(s->replica);
+    s->replica = NULL;
     partition_table_free(s->partitions);
     s->partitions = NULL;
     if (s->image) {
@@ -228,9 +231,25 @@ static void stop_coord(struct node_shard *s)
     coord_stop(s->coord, &s->coord_stop);
 }
 
-static void apis_stopped(struct node *n)
+static void replicas_stopped(struct node *n)
 {
     node_on_shards(n, stop_coord, coords_stopped);
+}
+
+static void replica_stopped(struct replica_stop *stop)
+{
+    node_step_done(container_of(stop, struct node_shard, replica_stop));
+}
+
+static void stop_replica(struct node_shard *s)
+{
+    s->replica_stop.done = replica_stopped;
+    replica_stop(s->replica, &s->replica_stop);
+}
+
+static void apis_stopped(struct node *n)
+{
+    node_on_shards(n, stop_replica, replicas_stopped);
 }
 
 static void api_stopped(struct api_stop *stop)
@@ -240,6 +259,7 @@ static void api_stopped(struct api_stop *stop)
 
 static void stop_api(struct node_shard *s)
 {
+    partition_table_let_go(s->partitions); /* or appends would wait for followers */
     s->api_stop.done = api_stopped;
     api_stop(s->api, &s->api_stop);
 }

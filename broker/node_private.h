@@ -14,6 +14,7 @@
 #include "meta/founding_run.h"
 #include "meta/meta.h"
 #include "partition/partition.h"
+#include "replica/replica.h"
 
 #include <stdatomic.h>
 
@@ -28,6 +29,7 @@ struct node_shard {
     struct io *io;
     struct log_set *logs;
     struct partition_table *partitions;
+    struct replica *replica;
     struct coord *coord;
     struct api *api;
     const struct image *image; /* applied */
@@ -43,6 +45,7 @@ struct node_shard {
 
     struct io_message stop_message;
     struct api_stop api_stop;
+    struct replica_stop replica_stop;
     struct coord_stop coord_stop;
     struct log_set_close log_close;
 };

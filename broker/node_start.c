@@ -20,6 +20,7 @@ enum {
     SESSION_PARTITION_BYTES = 1024, /* of MEMORY_PART_CLIENTS, for each partition of a session */
     TAIL_PER_LENT = 4,              /* sockets may pin a quarter of the tail (RELIABILITY 6, O4) */
     TOPICS_MAX = 100000,
+    ANSWER_BYTES = 8 << 20, /* of a follower's fetch, beside the largest batch */
 };
 
 #define MIB_BYTES ((uint64_t)1 << 20)
@@ -189,6 +190,20 @@ static bool make_partitions(struct node_shard *s)
     return s->partitions != NULL;
 }
 
+static bool make_replica(struct node_shard *s)
+{
+    const struct node *n = s->node;
+    const struct replica_options options = {
+        .node_id = n->meta_options.node_id,
+        .meta = n->meta,
+        .partitions = s->partitions,
+        .answer_bytes_max =
+            (uint32_t)config_integer(n->config, CONFIG_SOCKET_REQUEST_MAX_BYTES) + ANSWER_BYTES,
+    };
+    s->replica = replica_new(s->io, &options);
+    return s->replica != NULL;
+}
+
 /* A whole number over the shards, so that the parts make the whole. */
 static uint32_t shard_part(const struct node_shard *s, enum config_key key)
 {
@@ -286,7 +301,7 @@ static void open_shard(struct node_shard *s)
         io_file_hold(s->io, n->lock);
     }
     s->logs = log_set_open(s->io, n->recovery, &n->log_options);
-    s->failed = !s->logs || !make_partitions(s) || !make_coord(s);
+    s->failed = !s->logs || !make_partitions(s) || !make_replica(s) || !make_coord(s);
     if (!s->failed) {
         api_attach(s->api, &(struct api_rooms){n->meta, s->partitions, s->logs, s->coord});
     }
@@ -590,7 +605,7 @@ void node_start_rooms(struct node *n)
     m->endpoint_count = (uint32_t)config_listener_count(c);
     m->num_partitions = (int32_t)config_integer(c, CONFIG_NUM_PARTITIONS);
     m->default_replication_factor = (int16_t)config_integer(c, CONFIG_DEFAULT_REPLICATION_FACTOR);
-    m->replication_factor_max = 1; /* followers do not copy yet */
+    m->replication_factor_max = LEADING_REPLICAS_MAX;
     m->topics_max = TOPICS_MAX;
     m->partitions_max = (int32_t)config_integer(c, CONFIG_LIMITS_PARTITIONS);
     m->memory_by_default = config_integer(c, CONFIG_DEFAULT_DURABILITY) == TOPIC_DURABILITY_MEMORY;

@@ -22,7 +22,7 @@ static bool part_told(const struct fetch *f, struct fetch_part *part, uint32_t s
     if (!s) {
         return true;
     }
-    bool news = size > 0 || part->error || part->diverging_epoch >= 0 ||
+    bool news = size > 0 || part->error || part->diverges ||
                 s->high_watermark != part->high_watermark || s->log_start != part->log_start;
     s->high_watermark = part->error ? -1 : part->high_watermark;
     s->log_start = part->error ? -1 : part->log_start;
@@ -41,10 +41,10 @@ static int part_fill(struct fetch *f, struct fetch_part *part, uint32_t size,
     out->error_code = error_to_wire(part->error);
     out->high_watermark = part->error ? -1 : part->high_watermark;
     out->last_stable_offset = out->high_watermark;
-    out->log_start_offset = part->error ? -1 : part->log_start;
+    out->log_start_offset = part->error && f->follower < 0 ? -1 : part->log_start;
     out->aborted_transactions_count = f->q.isolation_level == 1 ? 0 : -1;
-    out->diverging_epoch.epoch = part->diverging_epoch;
-    out->diverging_epoch.end_offset = part->diverging_epoch >= 0 ? part->diverging_end : -1;
+    out->diverging_epoch.epoch = part->diverges ? part->diverging_epoch : -1;
+    out->diverging_epoch.end_offset = part->diverges ? part->diverging_end : -1;
     out->records = (struct wire_records){0};
     if (size > 0) {
         out->records.slices = fetch_part_slices(f, part);
@@ -177,7 +177,7 @@ static void fetch_decide(struct fetch *f)
     for (uint32_t i = 0; i < f->part_count; i++) {
         struct fetch_part *part = &f->parts[i];
         total += part->size;
-        error = error || part->error || part->diverging_epoch >= 0;
+        error = error || part->error || part->diverges || part->answers;
         retry = retry || part->retry;
     }
     f->hurry = f->hurry || io_now(api->io) >= f->expires_ns || !fetch_may_wait(f);
@@ -307,8 +307,7 @@ static void part_init(struct fetch *f, const struct fetch_request_partitions *as
                                 .id = id,
                                 .moved = true,
                                 .high_watermark = -1,
-                                .log_start = -1,
-                                .diverging_epoch = -1};
+                                .log_start = -1};
     list_init(&part->waiter.link);
     part->group = f->part_count == 0 ? 0 : f->parts[f->part_count - 1].group + new_group;
     f->part_count++;
@@ -398,6 +397,11 @@ void handle_fetch(struct api_request *r)
     if (!api->image) {
         api_close(r, "this node has not joined its cluster yet");
         return;
+    }
+    f->follower = api_version(r) >= 15 ? f->q.replica_state.replica_id : f->q.replica_id;
+    f->follower_epoch = f->q.replica_state.replica_epoch;
+    if (f->follower >= 0) {
+        net_overtake(&r->net);
     }
     f->request = r;
     f->deadline.due = fetch_due;

@@ -9,6 +9,10 @@
  *          '--> CROWDED             '--moved, or cancelled-- round: every share watches its
  * partitions
  *
+ * A fetch of a follower (broker/replica) reads up to the end of the log and tells what it has; what it gets, and
+ * whether it waits, the leader's core says (partition_fetch(), partition_review()). Its answer may overtake others of
+ * its connection.
+ *
  * A share that watches comes back with what it has read when one of its partitions has moved; the
  * others are then cancelled. Slices that are not sent are let go at the start of the next round.
  *
@@ -44,8 +48,12 @@ struct fetch_part {
     bool retry; /* a budget was used up: the same again a little later */
     int error;
     int64_t high_watermark, log_start; /* -1: not known */
-    int32_t diverging_epoch;           /* -1: none */
+    bool diverges;
+    int32_t diverging_epoch;
     int64_t diverging_end;
+    bool told;                   /* of a follower's: the leader has been told what it says */
+    bool answers;                /* likewise: it is answered, also without bytes */
+    struct leading_fetch follow; /* likewise */
     uint32_t size, slice_first, slice_count; /* in the share's loan */
 };
 
@@ -76,6 +84,8 @@ struct fetch {
     struct spread spread;
     struct fetch_session *session;
     bool incremental;
+    int32_t follower; /* the broker that copies; -1: a consumer reads */
+    int64_t follower_epoch;
     enum fetch_state state;
     bool hurry;      /* time is up, or the broker stops: answer with what there is */
     bool gone;       /* nobody waits for the answer */
@@ -89,6 +99,9 @@ static inline struct fetch_share *fetch_share_of(struct share *s)
 {
     return container_of(s, struct fetch_share, share);
 }
+
+/* fetch_follow.c: what a follower's fetch gets of a partition now: partition_fetch() or partition_review(). */
+void fetch_follow(struct fetch *f, struct fetch_part *part, struct partition *p);
 
 /* spread.start: the share's part of a round, on the home shard. */
 void fetch_share_start(struct share *s);

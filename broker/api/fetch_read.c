@@ -159,9 +159,45 @@ static bool part_diverges(struct fetch_part *part, const struct log *log)
     if (epoch == part->asked->last_fetched_epoch && end >= part->asked->fetch_offset) {
         return false;
     }
+    part->diverges = true;
     part->diverging_epoch = epoch;
     part->diverging_end = end;
     return true;
+}
+
+/* Up to where it is read now; -1: nothing, for its error, its divergence or what is there already say all. */
+static int64_t part_limit(struct fetch_share *fs, struct fetch_part *part, struct partition *p)
+{
+    const struct fetch_request_partitions *asked = part->asked;
+    struct log_status status = log_status(partition_log(p));
+    struct fetch *f = share_fetch(fs);
+    if (f->follower >= 0) {
+        fetch_follow(f, part, p);
+        bool reads = !part->error && !part->diverges && part->follow.records;
+        return reads && asked->fetch_offset < status.end_offset ? status.end_offset : -1;
+    }
+    part->high_watermark = partition_high_watermark(p);
+    part->log_start = status.start_offset;
+    if (asked->fetch_offset < status.start_offset || asked->fetch_offset > status.end_offset) {
+        part->error = ERR_OFFSET_OUT_OF_RANGE;
+        return -1;
+    }
+    bool nothing =
+        part_diverges(part, partition_log(p)) || asked->fetch_offset >= part->high_watermark;
+    return nothing ? -1 : part->high_watermark;
+}
+
+/* A follower is answered by the replica, whatever its role. */
+static int part_partition(struct fetch_share *fs, const struct fetch_part *part,
+                          struct partition **out)
+{
+    struct partition_table *table = fs->share.home->options.rooms.partitions;
+    if (share_fetch(fs)->follower < 0) {
+        return partition_leader(table, part->part.topic_id, part->part.partition,
+                                part->asked->current_leader_epoch, out);
+    }
+    *out = partition_find(table, part->part.topic_id, part->part.partition);
+    return *out ? 0 : ERR_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
 /* false: read_done() will come. */
@@ -171,21 +207,13 @@ static bool part_read(struct fetch_share *fs, struct fetch_part *part)
     struct partition *p;
     part->moved = part->retry = false;
     part->size = part->slice_count = 0;
-    part->diverging_epoch = -1;
-    part->error = partition_leader(fs->share.home->options.rooms.partitions, part->part.topic_id,
-                                   part->part.partition, asked->current_leader_epoch, &p);
+    part->diverges = part->answers = false;
+    part->error = part_partition(fs, part, &p);
     if (part->error) {
         return true;
     }
-    struct log *log = partition_log(p);
-    struct log_status status = log_status(log);
-    part->high_watermark = partition_high_watermark(p);
-    part->log_start = status.start_offset;
-    if (asked->fetch_offset < status.start_offset || asked->fetch_offset > status.end_offset) {
-        part->error = ERR_OFFSET_OUT_OF_RANGE;
-        return true;
-    }
-    if (part_diverges(part, log) || asked->fetch_offset >= part->high_watermark) {
+    int64_t limit = part_limit(fs, part, p);
+    if (limit < 0) {
         return true;
     }
     uint32_t bytes = asked->partition_max_bytes > 0 ? (uint32_t)asked->partition_max_bytes : 0;
@@ -195,12 +223,12 @@ static bool part_read(struct fetch_share *fs, struct fetch_part *part)
     }
     fs->read = (struct log_read){
         .offset = asked->fetch_offset,
-        .limit_offset = part->high_watermark,
+        .limit_offset = limit,
         .bytes_max = bytes ? bytes : 1,
         .first_whole = !fs->has_data, /* KIP-74 */
         .done = read_done,
     };
-    int result = log_read(log, &fs->read);
+    int result = log_read(partition_log(p), &fs->read);
     if (result == 0) {
         return false;
     }
@@ -262,6 +290,16 @@ static void watch_turn(struct io_turn *t)
     watch_stop(container_of(t, struct fetch_share, turn));
 }
 
+static bool part_has_news(struct fetch_share *fs, struct fetch_part *part, struct partition *p)
+{
+    struct fetch *f = share_fetch(fs);
+    if (f->follower < 0) {
+        return partition_high_watermark(p) != part->high_watermark;
+    }
+    fetch_follow(f, part, p);
+    return part->error || part->answers;
+}
+
 /* Waits with every partition, unless one has moved since it was read. */
 static bool watch_begin(struct fetch_share *fs)
 {
@@ -270,12 +308,13 @@ static bool watch_begin(struct fetch_share *fs)
     fs->turn.turn_end = watch_turn;
     for (struct fetch_part *part = part_first(fs); part; part = part_next(part)) {
         struct partition *p;
-        int error = partition_leader(fs->share.home->options.rooms.partitions, part->part.topic_id,
-                                     part->part.partition, part->asked->current_leader_epoch, &p);
+        int error = part_partition(fs, part, &p);
         part->waiter.woken = part_woken;
         list_init(&part->waiter.link);
-        if (error || partition_high_watermark(p) != part->high_watermark) {
+        if (error || part_has_news(fs, part, p)) {
             part->moved = news = true;
+        } else if (share_fetch(fs)->follower >= 0) {
+            partition_wait_follower(p, &part->waiter);
         } else {
             partition_wait(p, &part->waiter);
         }

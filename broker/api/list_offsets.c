@@ -123,7 +123,12 @@ static bool part_start(struct api *home, struct part *p)
         return false;
     }
     if (part->in->timestamp == TIME_LATEST) {
-        part->out->offset = partition_high_watermark(partition);
+        int error = partition_latest(partition, &part->out->offset);
+        if (error) {
+            part->out->error_code = error_to_wire(error);
+            part->out->offset = -1;
+            return true;
+        }
         part->out->leader_epoch =
             status.leader_epoch >= 0 ? status.leader_epoch : partition_epoch(partition);
     } else if (part->in->timestamp == TIME_EARLIEST || part->in->timestamp == TIME_EARLIEST_LOCAL) {

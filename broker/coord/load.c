@@ -343,25 +343,61 @@ void load_deinit(struct load *l)
     memory_free(io_memory(l->host->io), l->buffer);
 }
 
+static void may_be_ready(struct partition_waiter *w)
+{
+    struct coord_partition *p = container_of(w, struct coord_partition, ready);
+    load_next(p->load);
+}
+
 void load_add(struct load *l, struct coord_partition *p)
 {
     assert(p->state == PARTITION_LOADING);
+    p->load = l;
+    p->ready.woken = may_be_ready;
     list_append(&l->queue, &p->queue);
+}
+
+/* What was committed in front of this leader's time is there when its epoch is committed (P29); until then the
+ * partition waits in the queue for news of its log. */
+static bool load_ready(struct load *l, struct coord_partition *p, struct partition *found)
+{
+    int error = partition_latest(found, &l->end);
+    if (!error) {
+        list_remove(&p->ready.link);
+    } else if (list_empty(&p->ready.link)) {
+        partition_wait(found, &p->ready);
+    }
+    return !error;
+}
+
+/* The first of the queue that can be replayed now; its log is at *found, NULL: it has gone. NULL: none can. */
+static struct coord_partition *load_choose(struct load *l, struct partition **found)
+{
+    list_each (node, &l->queue) {
+        struct coord_partition *p = container_of(node, struct coord_partition, queue);
+        *found = partition_find(l->logs, p->topic_id, p->index);
+        if (!*found || load_ready(l, p, *found)) {
+            list_remove(&p->queue);
+            return p;
+        }
+    }
+    return NULL;
 }
 
 void load_next(struct load *l)
 {
-    while (!l->partition && !l->reading && !list_empty(&l->queue)) {
-        struct coord_partition *p =
-            container_of(list_pop(&l->queue), struct coord_partition, queue);
-        struct partition *found = partition_find(l->logs, p->topic_id, p->index);
+    while (!l->partition && !l->reading) {
+        struct partition *found;
+        struct coord_partition *p = load_choose(l, &found);
+        if (!p) {
+            return;
+        }
         if (!found) {
             p->state = PARTITION_FAILED;
             continue;
         }
         l->partition = p;
         l->next = partition_log_start(found);
-        l->end = partition_high_watermark(found);
         l->records = 0;
         l->begun_ns = io_now(l->host->io);
         if (l->next >= l->end) {
@@ -375,6 +411,7 @@ void load_next(struct load *l)
 void load_forget(struct load *l, struct coord_partition *p)
 {
     list_remove(&p->queue);
+    list_remove(&p->ready.link);
     if (l->partition == p) {
         deadline_cancel(l->host->deadlines, &l->retry);
         l->partition = NULL;

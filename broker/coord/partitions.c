@@ -50,6 +50,7 @@ struct coord_partition *coord_partitions_add(struct coord_partitions *all,
     p->state = PARTITION_LOADING;
     list_init(&p->link);
     list_init(&p->queue);
+    list_init(&p->ready.link);
     list_init(&p->groups);
     list_append(&all->all, &p->link);
     return p;
@@ -61,6 +62,7 @@ void coord_partitions_remove(struct coord_partition *p)
     map_remove_number(&p->among->by_index, (uint64_t)p->index);
     list_remove(&p->link);
     list_remove(&p->queue);
+    list_remove(&p->ready.link);
     memory_free(p->among->host->memory, p);
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "coord/group.h"
+#include "partition/partition.h"
 
 enum coord_partition_state { PARTITION_LOADING, PARTITION_ACTIVE, PARTITION_FAILED };
 
@@ -21,6 +22,8 @@ struct coord_partition {
     struct uuid topic_id;
     int32_t index, epoch;
     enum coord_partition_state state;
+    struct load *load;             /* once it is to be loaded */
+    struct partition_waiter ready; /* load.c: until all that was committed is known to be there */
     struct list groups;
 };
 
