@@ -14,7 +14,7 @@ struct proposing {
 void alter_ask(void *context, struct partition *p)
 {
     struct replica *r = context;
-    if (r->stop) {
+    if (r->stopping) {
         return;
     }
     struct proposing *q = memory_alloc(io_memory(r->io), sizeof *q);
@@ -57,7 +57,7 @@ static void altered(struct meta_op *op)
     struct isr_member *members = r->members;
     uint64_t *tickets = r->tickets;
     r->altering = false;
-    for (uint32_t i = 0; i < op->alteration_count && !r->stop; i++) {
+    for (uint32_t i = 0; i < op->alteration_count && !r->stopping; i++) {
         tell(r, &list[i], tickets[i], op->error);
     }
     memory_free(io_memory(r->io), list);
@@ -107,7 +107,7 @@ void alter_go(struct replica *r)
     uint32_t most = count_proposing(r), count = 0;
     const struct image_broker *own =
         r->image ? image_broker_by_id(r->image, r->options.node_id) : NULL;
-    if (r->altering || r->stop || most == 0 || !own) {
+    if (r->altering || r->stopping || most == 0 || !own) {
         return;
     }
     struct memory *memory = io_memory(r->io);

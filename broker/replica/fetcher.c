@@ -156,7 +156,7 @@ static void answered(struct peer_request *request, const struct peer_answer *ans
     assert(f->magic == FETCHER_MAGIC && f->in_flight[c->kind] > 0);
     f->in_flight[c->kind]--;
     int error = answer->error;
-    if (!error && !r->stop) {
+    if (!error && !r->stopping) {
         struct arena arena;
         struct fetch_response in;
         struct reader body = reader_of(answer->body.data, answer->body.size);
@@ -168,7 +168,7 @@ static void answered(struct peer_request *request, const struct peer_answer *ans
         }
         arena_deinit(&arena);
     }
-    if (!r->stop) {
+    if (!r->stopping) {
         tell_error(c, error ? error : ERR_UNKNOWN_TOPIC_OR_PARTITION); /* of what was not named */
         io_turn_end(r->io, &r->turn);
     }
@@ -274,7 +274,7 @@ void fetchers_go(struct replica *r)
 {
     list_each (node, &r->fetchers) {
         struct fetcher *f = container_of(node, struct fetcher, link);
-        if (!f->closing && !r->stop) {
+        if (!f->closing && !r->stopping) {
             if (!f->peer && r->image) {
                 fetcher_reach(f);
             }
@@ -393,7 +393,7 @@ static struct fetcher *fetcher_of(struct replica *r, int32_t node)
 void fetchers_ask(void *context, struct partition *p)
 {
     struct replica *r = context;
-    struct fetcher *f = r->stop ? NULL : fetcher_of(r, partition_leader_to_ask(p));
+    struct fetcher *f = r->stopping ? NULL : fetcher_of(r, partition_leader_to_ask(p));
     list_remove(partition_queue(p));
     if (f) { /* else it asks again when the alarm of what is in flight comes */
         list_append(&f->asking, partition_queue(p));

@@ -49,7 +49,8 @@ void replica_idle(struct replica *r)
 
 void replica_stop(struct replica *r, struct replica_stop *s)
 {
-    assert(!r->stop);
+    assert(!r->stopping);
+    r->stopping = true;
     r->stop = s;
     fetchers_close(r);
     replica_idle(r);

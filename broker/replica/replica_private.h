@@ -52,7 +52,8 @@ struct replica {
     struct isr_member *members;
     uint64_t *tickets;
 
-    struct replica_stop *stop;
+    bool stopping;
+    struct replica_stop *stop; /* until it is done */
 };
 
 /* replica.c */

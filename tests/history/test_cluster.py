@@ -1,0 +1,194 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+# timeout: 300
+"""Histories of clients of three nodes, one of which is killed (kill -9), stopped (SIGTERM) or frozen (SIGSTOP) at a time, checked
+by check.py; every partition has three replicas, two of which must be in sync. history_clients is libleat: it is to get over all of it.
+In the end all replicas are in sync, and every node's log holds the same records.
+
+    tests/history/test_cluster.py [--faults N] [--seed N] [--keep FOLDER] [--memory]
+"""
+import argparse
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "fault"))
+from node import *  # noqa: E402
+
+NODES, PARTITIONS, TOPIC = (1, 2, 3), 6, "t"
+BACK_S, ANSWERS = 60, 40  # seconds; acknowledgements in each partition
+SETTINGS = ("journal.file.bytes=2MiB", "journal.bytes.max=48MiB", "disk.reserve.bytes=1MiB")
+
+
+def free_ports(count):
+    ports = []
+    while len(ports) < count:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                ports.append(port)
+            except OSError:
+                pass
+    return ports
+
+
+class Cluster:
+    def __init__(self, seed, memory):
+        ports = dict(zip(NODES, free_ports(len(NODES))))
+        self.brokers = ",".join(f"127.0.0.1:{ports[i]}" for i in NODES)
+        self.nodes = {}
+        for i in NODES:
+            data = f"{SCRATCH}/history-cluster-{i}"
+            shutil.rmtree(data, ignore_errors=True)
+            self.nodes[i] = Leatd(data, *SETTINGS, f"node.id={i}", f"peers=[{self.brokers}]", port=ports[i])
+            open(self.nodes[i].log, "wb").close()
+        self.memory = memory
+
+    def leat(self, *words, timeout=60):
+        done = subprocess.run([f"{BUILD}/bin/leat", "-b", self.brokers, *words], capture_output=True, text=True, timeout=timeout)
+        return done.returncode, done.stdout, done.stderr
+
+    def start(self):
+        for node in self.nodes.values():
+            node.launch()
+        wait_until("all nodes serve", lambda: all("ready:" in n.said() for n in self.nodes.values()), BACK_S)
+        wait_until("three brokers", lambda: self.healthy(1), BACK_S)
+        more = ["--topic-config", "durability=memory"] if self.memory else []
+        status, _, said = self.leat("topic", "create", TOPIC, "--partitions", str(PARTITIONS), "--replicas", "3",
+                                    "--topic-config", "min.insync.replicas=2", *more)
+        check(status == 0, f"no topic: {said}")
+
+    def healthy(self, times=1):
+        return all(self.leat("cluster", "health")[0] == 0 for _ in range(times))
+
+    def partitions(self):
+        status, out, _ = self.leat("topic", "describe", TOPIC, "--output", "json")
+        return json.loads(out)[0]["partitions"] if status == 0 else []
+
+    def in_sync(self):
+        found = self.partitions()
+        return len(found) == PARTITIONS and all(len(p["in_sync"]) == len(NODES) for p in found)
+
+    def leader(self):
+        """A node that leads a partition."""
+        return random.choice([p["leader"] for p in self.partitions() if p["leader"] in NODES] or NODES)
+
+    def controller(self):
+        status, out, _ = self.leat("cluster", "quorum", "--output", "json")
+        leader = json.loads(out).get("leader") if status == 0 else None
+        return leader if leader in NODES else random.choice(NODES)
+
+
+class Clients:
+    def __init__(self, cluster, seed, folder):
+        self.cluster = cluster
+        self.process = subprocess.Popen([f"{BUILD}/tests/history_clients", cluster.brokers, TOPIC, str(PARTITIONS), str(seed)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                        env={**os.environ, "LEAT_HISTORY": folder})
+        atexit.register(self.process.kill)
+        self.acknowledged, self.changed, self.errors, self.over = [0] * PARTITIONS, threading.Condition(), [], False
+        threading.Thread(target=self.read, daemon=True).start()
+        threading.Thread(target=lambda: self.errors.extend(self.process.stderr), daemon=True).start()
+
+    def read(self):
+        for line in self.process.stdout:
+            found = re.match(r"(\d+) (\d+)$", line)
+            with self.changed:
+                if found:
+                    self.acknowledged[int(found[1])] = int(found[2])
+                self.changed.notify_all()
+        with self.changed:
+            self.over = True
+            self.changed.notify_all()
+
+    def more(self, count):
+        """Waits for so many more acknowledgements in every partition; how long it took."""
+        begun = time.monotonic()
+        with self.changed:
+            wanted = [n + count for n in self.acknowledged]
+            good = self.changed.wait_for(lambda: self.over or all(n >= w for n, w in zip(self.acknowledged, wanted)), BACK_S)
+            if not good or self.over:
+                fail(f"the clients do not go on ({self.acknowledged}): {self.errors[-5:]}\n{self.cluster.leat('topic', 'describe', TOPIC)[1]}")
+        return time.monotonic() - begun
+
+    def end(self):
+        self.process.stdin.close()
+        check(self.process.wait(180) == 0, f"the clients failed: {self.errors[-5:]}")
+
+
+def fault(cluster, clients, number):
+    kind = random.choice(("kill", "kill", "kill", "term", "freeze"))
+    victim = random.choice((cluster.leader, cluster.controller, lambda: random.choice(NODES)))()
+    node = cluster.nodes[victim]
+    if kind == "kill":
+        node.kill()
+    elif kind == "term":
+        node.stop()
+    else:  # for a while in which others may begin to lead, or not
+        node.process.send_signal(signal.SIGSTOP)
+        select.select([], [], [], random.choice((0.3, 1, 3)))
+        node.process.send_signal(signal.SIGCONT)
+    took = clients.more(ANSWERS)
+    if kind != "freeze":
+        node.start()
+    begun = time.monotonic()
+    wait_until(f"all in sync after {kind} of {victim}", cluster.in_sync, BACK_S)
+    print(f"{number}: {kind} node {victim}: everybody goes on after {took:.1f} s, in sync {time.monotonic() - begun:.1f} s "
+          f"after its return", flush=True)
+
+
+def batches(folder):
+    """The bytes of all batches in a log's segments; what was allocated ahead is zero."""
+    out = bytearray()
+    for path in sorted(Path(folder).glob("*.log")):
+        data, at = path.read_bytes(), 0
+        while at + BATCH_HEADER <= len(data):
+            size = struct.unpack_from(">i", data, at + 8)[0]
+            if size <= 0:
+                break
+            at += 12 + size
+        out += data[:at]
+    return bytes(out)
+
+
+def compare(cluster):
+    """Every replica, byte by byte, offsets and epochs included."""
+    for partition in range(PARTITIONS):
+        logs = [batches(f"{node.data}/topics/{TOPIC}-{partition}") for node in cluster.nodes.values()]
+        check(logs[0], f"nothing is in {TOPIC}-{partition}")
+        check(logs[0] == logs[1] == logs[2], f"the replicas of {TOPIC}-{partition} differ: {[len(log) for log in logs]} bytes")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--faults", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    parser.add_argument("--keep", default=SCRATCH)
+    parser.add_argument("--memory", action="store_true")
+    arguments = parser.parse_args()
+    print("seed", arguments.seed, flush=True)
+    random.seed(arguments.seed)
+    cluster = Cluster(arguments.seed, arguments.memory)
+    cluster.start()
+    clients = Clients(cluster, arguments.seed, arguments.keep)
+    clients.more(ANSWERS)
+    for number in range(arguments.faults):
+        fault(cluster, clients, number)
+    clients.end()
+    history = f"{arguments.keep}/cluster-{arguments.seed}.jsonl"
+    for node in cluster.nodes.values():
+        node.stop()
+    compare(cluster)
+    done = subprocess.run([sys.executable, str(HERE / "check.py"), history])
+    check(done.returncode == 0, f"the history {history} is not right")
+
+
+main()
