@@ -434,6 +434,7 @@ static void recover_logs(struct node *n)
         .cleaner_bytes_per_second = pace == INT64_MAX ? 0 : (uint64_t)pace / n->options.shards,
         .cleaner_backoff_ms = (uint64_t)config_integer(c, CONFIG_LOG_CLEANER_BACKOFF_MS),
         .accept_loss = n->options.accept_loss,
+        .mutants = n->options.log_mutants,
         .known = known,
         .known_context = n,
     };
@@ -614,6 +615,7 @@ void node_start_rooms(struct node *n)
     m->session_ms = (int32_t)config_integer(c, CONFIG_BROKER_SESSION_TIMEOUT_MS);
     m->heartbeat_ms = (int32_t)config_integer(c, CONFIG_BROKER_HEARTBEAT_INTERVAL_MS);
     m->accept_loss = n->options.accept_loss;
+    m->raft_mutant = n->options.raft_mutant;
     m->snapshot_bytes = n->options.metadata_snapshot_bytes;
     m->piece_bytes = n->options.metadata_piece_bytes;
     n->sync.done = meta_root_synced; /* what metadata is founded in must not go with its name */

@@ -330,7 +330,7 @@ int quorum_begin(struct meta *m, const struct quorum_history *h, const struct vo
     struct quorum *q = &m->quorum;
     struct snapshot_id last = m->last_snapshot;
     struct raft_id self = {m->identity.node_id, m->identity.directory_id};
-    struct raft_options options = {.self = self};
+    struct raft_options options = {.self = self, .mutant = m->options.raft_mutant};
     struct raft_start start = {
         .vote = {.epoch = m->vote.epoch, .voted = {m->vote.voted_id, m->vote.voted_directory_id}},
         .snapshot = {last.end_offset > 0 ? last.epoch : -1, last.end_offset},

@@ -4,7 +4,7 @@
  * topics are made and deleted, and agree in the end (cluster_world.h says on what). One seed is one run;
  * CLUSTER_SEED is the first one and CLUSTER_RUNS how many, CLUSTER_NODES how many nodes there are,
  * CLUSTER_STORY tells it. */
-#include "cluster_world.h"
+#include "sim/cluster_world.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,6 +20,20 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
     return text ? strtoull(text, NULL, 10) : otherwise;
 }
 
+static void violated(void *context, const char *line)
+{
+    cr_assert_fail("%s", line);
+}
+
+static void open_world(uint64_t seed, uint32_t count)
+{
+    world_open(&w, &(struct cluster_options){.seed = seed,
+                                             .nodes = count,
+                                             .replication_factor = 1,
+                                             .story = getenv("CLUSTER_STORY") ? stdout : NULL,
+                                             .violated = violated});
+}
+
 static void start_all(void)
 {
     for (uint32_t i = 0; i < w.count; i++) {
@@ -31,7 +45,7 @@ Test(cluster, founds_and_serves)
 {
     static const uint32_t counts[] = {1, 2, 3, 5};
     for (size_t i = 0; i < array_size(counts); i++) {
-        world_open(&w, 1, counts[i]);
+        open_world(1, counts[i]);
         start_all();
         world_settle(&w, 10000 * CLUSTER_MS);
         world_close(&w);
@@ -42,7 +56,7 @@ Test(cluster, founds_and_serves)
 Test(cluster, a_disk_is_lost)
 {
     for (uint32_t lost = 0; lost < 3; lost++) {
-        world_open(&w, 10 + lost, 3);
+        open_world(10 + lost, 3);
         start_all();
         world_settle(&w, 10000 * CLUSTER_MS);
         struct member *m = &w.members[lost];
@@ -75,7 +89,7 @@ static void expect_another_leader(const struct member *old, uint64_t ns)
 Test(cluster, a_leader_goes)
 {
     for (uint64_t how = 0; how < 5; how++) {
-        world_open(&w, 20 + how, 3);
+        open_world(20 + how, 3);
         start_all();
         world_settle(&w, 10000 * CLUSTER_MS);
         struct member *old = world_leader(&w);
@@ -98,7 +112,7 @@ Test(cluster, a_leader_goes)
 /* How long a start takes until that node serves. */
 static uint64_t time_of_start(uint32_t index)
 {
-    world_open(&w, 100, 2);
+    open_world(100, 2);
     start_all();
     while (!w.members[index].ready) {
         world_run(&w, CLUSTER_MS / 100);
@@ -111,7 +125,7 @@ static uint64_t time_of_start(uint32_t index)
 static void stop_at(uint32_t index, uint64_t time)
 {
     struct member *m = &w.members[index];
-    world_open(&w, 100, 2);
+    open_world(100, 2);
     start_all();
     world_run(&w, time);
     member_stop(m);
@@ -140,7 +154,7 @@ static void lose_a_disk(struct member *m)
 
 static void one_run(uint64_t seed, uint32_t count)
 {
-    world_open(&w, seed, count);
+    open_world(seed, count);
     if (seed % 4 != 0) {
         world_choose_faults(&w);
     }
@@ -214,7 +228,7 @@ Test(cluster, one_seed_is_one_run)
 {
     uint64_t hashes[2];
     for (int i = 0; i < 2; i++) {
-        world_open(&w, 42, 3);
+        open_world(42, 3);
         world_choose_faults(&w);
         start_all();
         for (int k = 0; k < 100; k++) {

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* cluster_world: several whole nodes in one simulated network, each with a disk and the others as peers, and an
+ * operator on a machine of its own that makes, configures and deletes topics at any of them. What is held against
+ * all of them at every step of the world:
+ *
+ *   M1   an epoch of the quorum has one leader, whoever is asked
+ *   M6   images of one offset are equal, on every node and in every life
+ *   M12  the image of a life never goes back
+ *   B1   epochs of brokers and of leaders of partitions never go back
+ *   B2   no node ends by itself
+ *   B3   one that is asked to stop ends
+ *
+ * and when the faults are over:
+ *
+ *   C1   all nodes serve, with the same leader, at the same offset, every broker registered and unfenced, every
+ *        partition led unless the disk of its replica was lost
+ *   C2   every topic whose creation was answered is there, none whose deletion was answered is
+ *   C3   a topic that the controller makes then is seen at every node */
+#pragma once
+
+#include "node_private.h"
+
+#include "base/prng.h"
+#include "sim/sim.h"
+
+enum {
+    CLUSTER_NODES_MAX = 7,
+    CLUSTER_PEERS_MAX = 5, /* that found it, and vote; the others join */
+    CLUSTER_TOPICS_MAX = 200,
+    CLUSTER_PARTITIONS = 3, /* of each topic */
+    CLUSTER_REPLICAS_MAX = 5,
+    CLUSTER_EPOCHS_MAX = 20000,
+    CLUSTER_OFFSETS_MAX = 100000,
+    CLUSTER_ASKS_MAX = 8,
+    CLUSTER_ANSWER_SIZE = 256 << 10,
+};
+
+#define CLUSTER_MS UINT64_C(1000000)
+#define CLUSTER_DISK_BYTES (UINT64_C(1) << 30)
+
+struct cluster_world;
+
+struct member {
+    struct cluster_world *world;
+    struct sim_node *machine;
+    int32_t id;
+    unsigned shards;
+    struct memory config_memory, memory;
+    struct config *config;
+    struct node *node; /* of this life */
+    struct io_message stop;
+    bool stopping;               /* it was asked to, */
+    uint64_t stop_ns;            /* at that time */
+    uint64_t disk_full_until_ns; /* 0: it has room */
+    bool ready, ended;
+    bool excused; /* it has ended because its disk failed */
+    int status;
+    char why[NODE_LINE_SIZE];
+    uint64_t restart_ns;       /* 0: it runs, or stays down */
+    const struct image *image; /* the newest that was looked at, to see when there is another */
+    int64_t offset;            /* of it; -1: none yet in this life */
+    unsigned lives;
+    struct uuid directory;   /* of its newest registration */
+    int64_t topics_lost;     /* topics that had been asked for when its disk was lost, */
+    int64_t topics_doubtful; /* and when it was registered with another */
+};
+
+enum topic_state {
+    TOPIC_ASKED,   /* nobody knows */
+    TOPIC_THERE,   /* its creation was answered */
+    TOPIC_PARTING, /* nobody knows any more */
+    TOPIC_GONE,    /* its deletion was answered */
+};
+
+struct told_topic {
+    char name[16];
+    enum topic_state state;
+    bool named;          /* it is somebody's: world_disturb() leaves it alone */
+    bool again;          /* it may be made again under its name */
+    uint64_t deleted_ns; /* when the newest deletion that was answered was asked for */
+    struct uuid id;      /* of the newest image */
+    int32_t leader_epochs[CLUSTER_PARTITIONS];
+};
+
+/* A request of the operator on a connection of its own. */
+struct ask {
+    struct cluster_world *world;
+    struct member *member;
+    int16_t key, version;
+    struct told_topic *topic; /* that is made, deleted or configured */
+    struct io_socket *socket;
+    struct io_op connect, send, receive;
+    struct iovec iovec;
+    uint8_t out[1024], in[CLUSTER_ANSWER_SIZE];
+    size_t in_size;
+    uint64_t asked_ns, deadline_ns;
+    bool active, over, answered;
+};
+
+enum cluster_fault {
+    CLUSTER_KILL,
+    CLUSTER_POWER_CUT,
+    CLUSTER_STOP,
+    CLUSTER_CRASH_IN_OPERATION,
+    CLUSTER_ALL_LOSE_POWER,
+    CLUSTER_PAUSE,
+    CLUSTER_CUT_LINK,
+    CLUSTER_ISOLATE,
+    CLUSTER_ISOLATE_ONE_WAY,
+    CLUSTER_CLOG,
+    CLUSTER_RESET,
+    CLUSTER_LOSE_DISK,
+    CLUSTER_ROLL,
+    CLUSTER_SLOW_DISK,
+    CLUSTER_FULL_DISK,
+    CLUSTER_FAILED_SYNC,
+    CLUSTER_CLOCK,
+    CLUSTER_FAULT_TOTAL,
+};
+
+struct cluster_options {
+    uint64_t seed;
+    uint32_t nodes;
+    int16_t replication_factor;       /* of topics that are made */
+    unsigned log_mutant, raft_mutant; /* rules left out, in builds of the simulator */
+    FILE *story;                      /* NULL: untold */
+    /* Something does not hold: `line` says what. Does not return. */
+    void (*violated)(void *context, const char *line);
+    void *context;
+};
+
+struct cluster_world {
+    struct cluster_options options;
+    uint64_t seed;
+    struct sim *sim;
+    struct prng random;
+    struct sim_node *client; /* the operator's */
+    uint32_t count;
+    char peers[64];
+    struct member members[CLUSTER_NODES_MAX];
+    struct told_topic topics[CLUSTER_TOPICS_MAX];
+    uint32_t topic_count;
+    struct ask asks[CLUSTER_ASKS_MAX];
+    struct memory memory; /* of requests and answers */
+    struct arena arena;
+
+    int32_t leaders[CLUSTER_EPOCHS_MAX];  /* of each epoch; 0: not told */
+    uint64_t images[CLUSTER_OFFSETS_MAX]; /* sums; 0: not seen */
+    int64_t newest;                       /* offset of an image */
+    int64_t broker_epochs[CLUSTER_NODES_MAX];
+    uint64_t answered; /* creations and deletions */
+    uint64_t configured;
+    uint64_t faults[CLUSTER_FAULT_TOTAL];
+    uint64_t failing_until_ns, slow_until_ns; /* disks are; 0: not */
+    uint64_t failing_last_ns;
+    uint32_t rolling;  /* which node is being restarted, one after the other; 0: none */
+    bool roll_stopped; /* it has been asked to stop */
+};
+
+/* Nodes 1 .. nodes, none of them started. */
+void world_open(struct cluster_world *w, const struct cluster_options *options);
+void world_close(struct cluster_world *w);
+
+/* Tells options.violated(), with the seed and the time in front. */
+_Noreturn void world_violation(const struct cluster_world *w, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+#define world_expect(w, condition, ...) ((condition) ? (void)0 : world_violation((w), __VA_ARGS__))
+
+void member_start(struct member *m);
+void member_stop(struct member *m);
+/* Nothing reaches it from other nodes, or them from it, or both. */
+void member_cut(struct member *m, bool in, bool out);
+
+/* Another, empty disk; the node is not running. */
+void member_lose_disk(struct member *m);
+bool member_runs(const struct member *m);
+
+struct told_topic *world_told(struct cluster_world *w, const char *name);
+
+/* Lets time pass; starts who is due. */
+void world_run(struct cluster_world *w, uint64_t ns);
+
+/* --- cluster_faults.c ------------------------------------------------------------------------- */
+
+/* How long things take, how often connections break and what a crash loses, until world_heal(). */
+void world_choose_faults(struct cluster_world *w);
+
+/* One fault, or a topic, or nothing. */
+void world_disturb(struct cluster_world *w);
+
+/* The same with what only matters to data: disks that are full, slow, lost or fail, clocks, rolling restarts, links
+ * to clients. */
+void world_disturb_more(struct cluster_world *w);
+
+void world_all_lose_power(struct cluster_world *w);
+
+/* For world_run(): what takes its time goes on, and ends. */
+void world_faults_go_on(struct cluster_world *w);
+
+/* Nothing is cut, slow or paused any more, and all that do not run are started. */
+void world_heal(struct cluster_world *w);
+
+/* --- cluster_settle.c ------------------------------------------------------------------------- */
+
+/* C1 within `ns`. */
+void world_await(struct cluster_world *w, uint64_t ns);
+
+/* C1 within `ns`, then C2 and C3. */
+void world_settle(struct cluster_world *w, uint64_t ns);
+
+/* C1 now; else what is missing. */
+bool world_converged(struct cluster_world *w, char why[static 200]);
+
+/* The node that leads, as all know; NULL: they do not. */
+struct member *world_leader(struct cluster_world *w);
+
+/* --- cluster_ask.c ---------------------------------------------------------------------------- */
+
+/* Asks a node to make the next topic; NULL: too much is being asked, or there are too many. */
+struct told_topic *world_create(struct cluster_world *w, struct member *m);
+
+/* The same for a topic of this name, which may be made again when it is gone. */
+struct told_topic *world_create_named(struct cluster_world *w, struct member *m, const char *name);
+bool world_create_again(struct cluster_world *w, struct member *m, struct told_topic *t);
+void world_delete(struct cluster_world *w, struct member *m, struct told_topic *t);
+
+/* Asks a node to set one key of the topic's configuration. */
+void world_configure(struct cluster_world *w, struct member *m, struct told_topic *t,
+                     const char *key, const char *value);
+
+/* For cluster_settle.c: asks, and what is answered, in the arena of the world. NULL: too much is being asked. */
+struct ask *ask_begin(struct cluster_world *w, struct member *m, int16_t key, int16_t version,
+                      const void *request);
+void *ask_answer(struct ask *a);
+void asks_sweep(struct cluster_world *w);
