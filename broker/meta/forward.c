@@ -474,7 +474,8 @@ void forward_waiting(struct meta *m)
     list_splice(&here, &m->waiting);
     while ((node = list_pop(&here))) {
         struct meta_op *op = op_of(node);
-        bool given_up = !can_be_sent(op) || now >= op->priv.arrived_ns + patience_ns;
+        bool given_up = !can_be_sent(op) || now >= op->priv.arrived_ns + patience_ns ||
+                        (m->resigned && leader == RAFT_NOBODY);
         if (given_up || (elsewhere && !forward_send(m, op, leader))) {
             meta_answer(m, op, ERR_NOT_CONTROLLER);
         } else if (!elsewhere) {

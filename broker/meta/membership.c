@@ -258,10 +258,21 @@ static void heartbeat(struct meta *m, int32_t leader)
     submit(m, leader);
 }
 
+/* Who stops is no member any more, but the requests behind what waits hold the stop up. */
+static void look_at_waiting(struct meta *m)
+{
+    if (m->state != META_CLOSING) {
+        forward_look(m);
+        meta_decide(m);
+        timer_set(m, retry_ns);
+    }
+}
+
 static void tick(struct meta *m)
 {
     struct membership *s = &m->membership;
     if (m->resigned) {
+        look_at_waiting(m);
         return;
     }
     int32_t leader = raft_status(m->quorum.raft).leader;

@@ -308,6 +308,7 @@ void meta_leave(struct meta *m)
         m->resigned = true;
         quorum_resign(m);
         serve_close(m);
+        membership_wake(m);
     }
 }
 

@@ -6,6 +6,8 @@
  * CLUSTER_STORY tells it. */
 #include "sim/cluster_world.h"
 
+#include "wire/wire.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,6 +145,26 @@ Test(cluster, asked_to_stop_at_any_time_of_a_start)
             stop_at(index, serves - ago);
         }
     }
+}
+
+/* Nobody decides what is asked of it, and requests hold up a stop until they are answered. */
+Test(cluster, stops_while_operations_wait_for_a_controller)
+{
+    open_world(101, 2);
+    start_all();
+    world_settle(&w, 10000 * CLUSTER_MS);
+    sim_node_kill(w.members[1].machine);
+    world_run(&w, 4000 * CLUSTER_MS);
+    struct init_producer_id_request q;
+    init_producer_id_request_init(&q);
+    struct member *m = &w.members[0];
+    cr_assert_not_null(ask_begin(&w, m, WIRE_INIT_PRODUCER_ID, 4, &q));
+    cr_assert_not_null(world_create(&w, m));
+    world_run(&w, 100 * CLUSTER_MS);
+    member_stop(m);
+    world_run(&w, 3000 * CLUSTER_MS);
+    cr_assert(m->ended, "it does not stop");
+    world_close(&w);
 }
 
 static void lose_a_disk(struct member *m)
