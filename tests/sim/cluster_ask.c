@@ -164,6 +164,7 @@ struct ask *ask_begin(struct cluster_world *w, struct member *m, int16_t key, in
     a->asked_ns = sim_now(w->sim);
     a->deadline_ns = a->asked_ns + 3000 * CLUSTER_MS;
     a->active = true;
+    w->asks_open++;
     a->over = a->answered = false;
     io_connect(client_io(w), &a->connect, &a->socket, sim_node_name(m->machine), 9092);
     return a;
@@ -181,6 +182,7 @@ void asks_sweep(struct cluster_world *w)
         }
         if (a->over && io_op_idle(&a->connect) && io_op_idle(&a->send) && io_op_idle(&a->receive)) {
             a->active = false;
+            w->asks_open--;
         }
     }
 }

@@ -156,7 +156,8 @@ static void fill_disk(struct member *m)
     struct cluster_world *w = m->world;
     struct disk *d = sim_node_disk(m->machine);
     struct disk_space space = disk_space(d);
-    uint64_t left = prng_below(&w->random, UINT64_C(80) << 20);
+    /* Below what topics leave; something is left, for metadata grow on. */
+    uint64_t left = (UINT64_C(2) << 20) + prng_below(&w->random, UINT64_C(80) << 20);
     m->disk_full_until_ns = sim_now(w->sim) + some_ms(w, 8000);
     if (space.free_bytes > left) {
         w->faults[CLUSTER_FULL_DISK]++;

@@ -125,6 +125,7 @@ struct cluster_options {
     int16_t replication_factor;       /* of topics that are made */
     unsigned log_mutant, raft_mutant; /* rules left out, in builds of the simulator */
     FILE *story;                      /* NULL: untold */
+    bool brief;                       /* it leaves single operations of files out */
     /* Something does not hold: `line` says what. Does not return. */
     void (*violated)(void *context, const char *line);
     void *context;
@@ -142,6 +143,7 @@ struct cluster_world {
     struct told_topic topics[CLUSTER_TOPICS_MAX];
     uint32_t topic_count;
     struct ask asks[CLUSTER_ASKS_MAX];
+    uint32_t asks_open;
     struct memory memory; /* of requests and answers */
     struct arena arena;
 
@@ -214,6 +216,23 @@ bool world_converged(struct cluster_world *w, char why[static 200]);
 
 /* The node that leads, as all know; NULL: they do not. */
 struct member *world_leader(struct cluster_world *w);
+
+/* --- cluster_replicas.c ----------------------------------------------------------------------- */
+
+/* Of the batches of a replica below `end`, byte for byte. */
+struct replica_sum {
+    int64_t end;
+    uint64_t sum;
+};
+
+/* `end` -1: its high watermark. It runs. */
+struct replica_sum world_sum(struct cluster_world *w, struct member *m, const struct told_topic *t,
+                             int32_t partition, int64_t end);
+
+/* C29: all replicas of a partition hold the same bytes below leaders->end, -1: the high watermark. The cluster has
+ * converged. *leaders: what its leader holds. */
+void world_check_replicas(struct cluster_world *w, const struct told_topic *t, int32_t partition,
+                          struct replica_sum *leaders);
 
 /* --- cluster_ask.c ---------------------------------------------------------------------------- */
 

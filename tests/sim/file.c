@@ -26,7 +26,9 @@ static void trace_name(struct sim_shard *s, const char *what, const char *path, 
     struct sim *sim = s->node->sim;
     sim_trace(sim, SIM_WHAT_NAME, s->node->index, sim_checksum(0, path, strlen(path)),
               (uint64_t)result);
-    sim_story(sim, "%s/%u %s %s = %d", s->node->name, s->io.shard, what, path, result);
+    if (!sim->options.brief) {
+        sim_story(sim, "%s/%u %s %s = %d", s->node->name, s->io.shard, what, path, result);
+    }
 }
 
 /* --- names --------------------------------------------------------------------------- */
@@ -166,7 +168,7 @@ static void begin(struct sim_op *o, struct sim_file *f, const struct sim_latency
     }
     sim_trace(sim, SIM_WHAT_SUBMIT, s->node->index * 64 + o->kind, o->position,
               o->size ^ o->checksum);
-    if (sim->options.story) {
+    if (sim->options.story && !sim->options.brief) {
         char path[SIM_LINE_MAX];
         disk_path(s->node->disk, f ? f->inode : NULL, path, sizeof path);
         sim_story(sim, "%s/%u %s%s %s %llu+%llu", s->node->name, s->io.shard, kind_names[o->kind],

@@ -195,7 +195,9 @@ static void connect_arrive(struct sim *sim, struct sim_connect *c)
     list_append(&l->backlog, &c->connection->sides[1].link);
     l->backlog_count++;
     sim_trace(sim, SIM_WHAT_NET, c->connection->number, c->from, c->to);
-    sim_story(sim, "%s connects to %s:%u", sim->nodes[c->from]->name, to->name, c->port);
+    if (!sim->options.brief) {
+        sim_story(sim, "%s connects to %s:%u", sim->nodes[c->from]->name, to->name, c->port);
+    }
     connect_answer(sim, c, 0);
     accept_try(l);
 }

@@ -46,6 +46,9 @@ struct sim_node *sim_resolve(struct sim *sim, const struct sim_node *asking, con
 void sim_link_set(struct sim *sim, unsigned from, unsigned to, enum sim_link link)
 {
     assert(from < sim->node_count && to < sim->node_count);
+    if (sim->links[from][to] == link) {
+        return;
+    }
     sim->links[from][to] = link;
     sim_story(sim, "link %s -> %s %s", sim->nodes[from]->name, sim->nodes[to]->name,
               link == SIM_LINK_UP    ? "up"
@@ -56,7 +59,12 @@ void sim_link_set(struct sim *sim, unsigned from, unsigned to, enum sim_link lin
 void sim_link_clog(struct sim *sim, unsigned from, unsigned to, uint64_t extra_ns)
 {
     assert(from < sim->node_count && to < sim->node_count);
-    sim->clogs[from][to] = extra_ns;
+    if (sim->clogs[from][to] != extra_ns) {
+        sim->clogs[from][to] = extra_ns;
+        sim_story(sim, "link %s -> %s %s: %llu ms more", sim->nodes[from]->name,
+                  sim->nodes[to]->name, extra_ns ? "is slow" : "is as fast as before",
+                  (unsigned long long)(extra_ns / 1000000));
+    }
 }
 
 uint64_t sim_link_delay(struct sim *sim, unsigned from, unsigned to)
@@ -66,6 +74,8 @@ uint64_t sim_link_delay(struct sim *sim, unsigned from, unsigned to)
 
 void sim_link_reset(struct sim *sim, unsigned a, unsigned b)
 {
+    sim_story(sim, "connections between %s and %s are reset", sim->nodes[a]->name,
+              sim->nodes[b]->name);
     list_each (node, &sim->connections) {
         struct sim_connection *c = container_of(node, struct sim_connection, link);
         unsigned from = c->sides[0].node, to = c->sides[1].node;

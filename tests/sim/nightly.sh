@@ -19,3 +19,7 @@ echo "first seed $seed"
 "$build/bin/leat-sim-raft" --seed "$seed" --every --runs 100000
 "$build/bin/leat-sim-replica" --seed "$seed" --runs "$((seconds * 200))"
 "$build/bin/leat-sim-replica" --seed "$seed" --every --runs 20000
+"$build/bin/leat-sim-cluster" --seed "$seed" --seconds "$seconds"
+"$build/bin/leat-sim-cluster" --seed "$seed" --seconds "$((seconds / 2))" --nodes 3 --minutes 6
+"$build/bin/leat-sim-cluster" --seed "$seed" --seconds "$((seconds / 8))" --clients 64
+"$build/bin/leat-sim-cluster" --seed 1 --every --runs 2000

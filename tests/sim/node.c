@@ -141,6 +141,7 @@ bool sim_enter(struct sim_shard *s, void (*function)(struct sim_shard *s))
     assert(!sim->current);
     assert(n->state == SIM_RUNNING);
     sim->current = s;
+    sim->stepped = n;
     if (sigsetjmp(sim->escape, 0) == 0) {
         function(s);
         sim->current = NULL;
@@ -346,6 +347,7 @@ void sim_node_end(struct sim_node *n, enum sim_state why)
               (unsigned long long)n->operations, n->last_line[0] ? ": " : "", n->last_line);
     n->state = why;
     n->crash_at = 0;
+    sim->stepped = n;
     for (unsigned i = 0; i < n->shard_count; i++) {
         sim_shard_clear(&n->shards[i]);
         sim_net_drop(&n->shards[i], why == SIM_POWER_CUT);

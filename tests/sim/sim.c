@@ -114,11 +114,17 @@ bool sim_step(struct sim *sim)
     assert(node->key >= sim->now_ns);
     sim->now_ns = node->key;
     sim->event_count++;
+    sim->stepped = NULL;
     heap_remove(&sim->events, node);
     struct sim_event *e = container_of(node, struct sim_event, node);
     e->fire(sim, e);
     assert(!sim->current);
     return true;
+}
+
+struct sim_node *sim_stepped(const struct sim *sim)
+{
+    return sim->stepped;
 }
 
 void sim_run(struct sim *sim, uint64_t until_ns)

@@ -60,6 +60,7 @@ struct sim_options {
     size_t memory_bytes; /* budget of a shard; 0: 256 MiB */
     uint64_t disk_bytes; /* capacity of a node's disk; 0: 1 GiB */
     FILE *story;         /* one line for what happens, lent; NULL: silent */
+    bool brief;          /* the story leaves single operations of files and connections out */
     bool catch_asserts; /* a failed assertion ends the node, not the process; one world at a time */
 };
 
@@ -79,6 +80,9 @@ struct prng sim_random(const struct sim *sim, uint64_t label);
 
 /* Handles the next event; false when there is none. */
 bool sim_step(struct sim *sim);
+
+/* The node that the last sim_step() ran code of, or ended; NULL: none. */
+struct sim_node *sim_stepped(const struct sim *sim);
 
 /* Handles all events up to `until_ns` and moves the clock there. */
 void sim_run(struct sim *sim, uint64_t until_ns);

@@ -157,6 +157,7 @@ struct sim {
     struct sim_node *nodes[SIM_NODES_MAX];
     unsigned node_count;
     struct sim_shard *current; /* whose code runs */
+    struct sim_node *stepped;  /* whose code ran, or that ended, in the last step */
     enum sim_state ending;     /* why it is left */
     sigjmp_buf escape;
     struct sim_alias *aliases;

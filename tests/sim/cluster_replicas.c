@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What a replica holds, read in its own process: a sum over all batches below an offset, as they are. */
+#include "cluster_world.h"
+
+#include <inttypes.h>
+
+enum { READ_BYTES = 1 << 20, SUM_SECONDS = 20 };
+
+struct summing {
+    struct io_message message;
+    struct cluster_world *world;
+    struct member *member;
+    unsigned shard;
+    struct uuid topic;
+    int32_t partition;
+    struct log *log;
+    struct log_read read;
+    int64_t end;
+    uint64_t sum;
+    bool over;
+    int error;
+};
+
+static void go_on(struct summing *s);
+
+static void take(struct summing *s)
+{
+    struct log_read *r = &s->read;
+    for (uint32_t i = 0; i < r->slice_count; i++) {
+        const struct slice *in = &r->slices[i];
+        for (size_t at = 0; at < in->size; at++) {
+            s->sum = (s->sum ^ in->data[at]) * UINT64_C(0x100000001b3);
+        }
+        slice_release(&r->slices[i]);
+    }
+    r->offset = r->next_offset;
+}
+
+static void read_done(struct log_read *r, int error)
+{
+    struct summing *s = container_of(r, struct summing, read);
+    if (error) {
+        s->error = error;
+        s->over = true;
+        return;
+    }
+    take(s);
+    go_on(s);
+}
+
+static void go_on(struct summing *s)
+{
+    int now = 1;
+    while (s->read.offset < s->end) {
+        s->read.slice_count = 0;
+        now = log_read(s->log, &s->read);
+        if (now <= 0) {
+            break;
+        }
+        take(s);
+    }
+    if (now < 0) {
+        s->error = now;
+    }
+    s->over = now != 0;
+}
+
+static void begin(struct io_message *message, struct io *io)
+{
+    struct summing *s = container_of(message, struct summing, message);
+    struct node_shard *shard = &s->member->node->shards[s->shard];
+    struct partition *p = partition_find(shard->partitions, s->topic, s->partition);
+    if (!p) {
+        s->error = ERR_UNKNOWN_TOPIC_OR_PARTITION;
+        s->over = true;
+        return;
+    }
+    s->log = partition_log(p);
+    if (s->end < 0) {
+        s->end = log_status(s->log).high_watermark;
+    }
+    s->read = (struct log_read){.offset = log_status(s->log).start_offset,
+                                .limit_offset = s->end,
+                                .bytes_max = READ_BYTES,
+                                .first_whole = true,
+                                .done = read_done};
+    go_on(s);
+}
+
+struct replica_sum world_sum(struct cluster_world *w, struct member *m, const struct told_topic *t,
+                             int32_t partition, int64_t end)
+{
+    struct summing s = {
+        .message.deliver = begin,
+        .world = w,
+        .member = m,
+        .shard = log_home(bytes_of_string(t->name), partition, m->shards),
+        .topic = t->id,
+        .partition = partition,
+        .end = end,
+        .sum = UINT64_C(0xcbf29ce484222325),
+    };
+    uint64_t until = sim_now(w->sim) + SUM_SECONDS * 1000 * CLUSTER_MS;
+    io_post(sim_node_shard(m->machine, s.shard), 0, &s.message);
+    while (!s.over) {
+        world_expect(w, sim_now(w->sim) < until, "node %d does not read %s-%d", (int)m->id, t->name,
+                     (int)partition);
+        world_run(w, CLUSTER_MS);
+    }
+    world_expect(w, !s.error,
+                 "C29 replica_divergence: node %d cannot read %s-%d to %" PRId64 ": %s", (int)m->id,
+                 t->name, (int)partition, s.end, error_text(s.error));
+    return (struct replica_sum){s.end, s.sum};
+}
+
+void world_check_replicas(struct cluster_world *w, const struct told_topic *t, int32_t partition,
+                          struct replica_sum *leaders)
+{
+    const struct image_topic *in =
+        image_topic_by_name(w->members[0].node->image, bytes_of_string(t->name));
+    world_expect(w, in && partition < in->partition_count, "the topic %s is not there", t->name);
+    const struct image_partition *p = &in->partitions[partition];
+    int32_t leader = p->leader, replicas[CLUSTER_REPLICAS_MAX], count = p->replica_count;
+    world_expect(w, leader > 0, "%s-%d has no leader", t->name, (int)partition);
+    memcpy(replicas, p->replicas, (size_t)count * sizeof *replicas);
+    *leaders = world_sum(w, &w->members[leader - 1], t, partition, leaders->end);
+    for (int32_t i = 0; i < count; i++) {
+        struct replica_sum sum =
+            world_sum(w, &w->members[replicas[i] - 1], t, partition, leaders->end);
+        world_expect(w, sum.sum == leaders->sum,
+                     "C29 replica_divergence: node %d holds other bytes of %s-%d below %" PRId64
+                     " than its leader, node %d",
+                     (int)replicas[i], t->name, (int)partition, leaders->end, (int)leader);
+    }
+}
