@@ -433,6 +433,30 @@ static int let_in(struct cluster *k, const struct image_broker *b, struct cluste
     return error;
 }
 
+/* It does not want to shut down any more. No change of a registration says so, hence the whole of it. */
+static int take_back(struct cluster *k, const struct image_broker *b,
+                     struct cluster_session *session)
+{
+    struct image_broker stays = *b;
+    stays.shutting_down = false;
+    const struct cluster_registration q = {
+        .broker = b->id,
+        .incarnation = b->incarnation,
+        .directory = b->directory,
+        .rack = b->rack,
+        .endpoints = b->endpoints,
+        .endpoint_count = b->endpoint_count,
+    };
+    int error = emit_registration(k, &q, &stays, b->epoch);
+    cluster_broker(k, b->id)->shutting_down = false;
+    if (!error) {
+        error = cluster_each(k, b->id, lacks_leader, cluster_settle, NULL);
+    }
+    session->handed_off = -1;
+    session->settling = k->more;
+    return error;
+}
+
 int cluster_heartbeat(struct cluster *k, const struct cluster_heartbeat *q,
                       struct cluster_heartbeat_answer *out)
 {
@@ -459,8 +483,10 @@ int cluster_heartbeat(struct cluster *k, const struct cluster_heartbeat *q,
         error = fence(k, b);
         out->fenced = true;
         out->should_shut_down = q->want_shut_down;
-    } else if (q->want_shut_down || b->shutting_down) {
+    } else if (q->want_shut_down) {
         error = hand_over(k, b, session, out);
+    } else if (b->shutting_down) {
+        error = take_back(k, b, session);
     } else if (session->settling) {
         error = let_in(k, b, session);
     }

@@ -10,6 +10,7 @@
  *       +-- cluster_unregister -------------+    wants to be fenced, or cluster_expire, cluster_fence
  *
  *     active --cluster_heartbeat, wants to shut down--> hands over --nothing left--> may go
+ *       ^--------cluster_heartbeat, wants it no more-------'
  *
  * Rules
  *   C1  A broker gets a new epoch after its older life is fenced, and what it has lost is out of

@@ -257,6 +257,57 @@ Test(cluster, controlled_shutdown)
     world_close(&w);
 }
 
+/* An operator who has drained a broker wants it back, in the same life. */
+Test(cluster, a_shutdown_is_taken_back)
+{
+    struct world w;
+    struct cluster_heartbeat_answer answer;
+    world_open(&w, 2);
+    w_topic(&w, "t", 1, nodes, 2, "1");
+    int64_t epoch = broker(&w, 1)->epoch;
+    cr_assert_eq(w_heartbeat(&w, 1, true, &answer), 0);
+    EXPECT(&w, "t", 0, "2 12/2//");
+    const int32_t both[] = {2, 1};
+    cr_assert_eq(w_alter(&w, "t", 0, both, 2), ERR_INELIGIBLE_REPLICA);
+    cr_assert_eq(w_heartbeat(&w, 2, false, &answer), 0);
+    cr_assert_eq(w_heartbeat(&w, 1, true, &answer), 0);
+    cr_assert(answer.should_shut_down);
+    cr_assert_eq(w_heartbeat(&w, 1, false, &answer), 0);
+    cr_assert(!answer.should_shut_down && !answer.fenced);
+    cr_assert_not(broker(&w, 1)->shutting_down);
+    cr_assert_eq(broker(&w, 1)->epoch, epoch);
+    cr_assert_str_eq(broker(&w, 1)->endpoints[0].host, broker(&w, 2)->endpoints[0].host);
+    cr_assert(uuid_equal(broker(&w, 1)->directory, id_of(9001)));
+    cr_assert_eq(w_alter(&w, "t", 0, both, 2), 0);
+    cr_assert_eq(w_elect(&w, "t", 0, false), 0);
+    EXPECT(&w, "t", 0, "1 12/21//");
+    uint32_t batches = w.b.batches;
+    cr_assert_eq(w_heartbeat(&w, 1, false, &answer), 0);
+    cr_assert_eq(w.b.batches, batches, "once is enough");
+    cr_assert_eq(w_heartbeat(&w, 1, true, &answer), 0);
+    cr_assert_not(answer.should_shut_down, "what was handed over then says nothing of now");
+    world_close(&w);
+}
+
+/* What had no leader because its only replica in sync wanted to go has one again. */
+Test(cluster, a_shutdown_that_is_taken_back_leads_what_nobody_leads)
+{
+    struct world w;
+    struct cluster_heartbeat_answer answer;
+    world_open(&w, 2);
+    w_topic(&w, "alone", 1, nodes, 1, "1");
+    cr_assert_eq(w_heartbeat(&w, 1, true, &answer), 0);
+    EXPECT(&w, "alone", 0, "1 1/1//");
+    cr_assert_eq(w_fence(&w, 1), 0);
+    EXPECT(&w, "alone", 0, "- 1//1/");
+    cr_assert_eq(w_heartbeat(&w, 1, false, &answer), 0);
+    cr_assert(!broker(&w, 1)->fenced && broker(&w, 1)->shutting_down);
+    EXPECT(&w, "alone", 0, "- 1//1/");
+    cr_assert_eq(w_heartbeat(&w, 1, false, &answer), 0);
+    EXPECT(&w, "alone", 0, "1 1/1//");
+    world_close(&w);
+}
+
 Test(cluster, a_broker_is_forgotten)
 {
     struct world w;

@@ -240,6 +240,8 @@ static void beat(struct model *m)
     require(m, !was_fenced || b->fenced || q.offset >= b->epoch, "C2: let in before it has read");
     require(m, !b->fenced || was_fenced || q.want_fence, "fenced, but heard");
     require(m, !q.want_fence || b->fenced, "not fenced, but it asked to be");
+    bool wants = q.want_shut_down || q.want_fence || was_fenced;
+    require(m, wants || !b->shutting_down, "it stays, and is said to go");
 }
 
 static void wait_and_expire(struct model *m)
