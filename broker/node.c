@@ -9,6 +9,7 @@
  * image. */
 #include "node_private.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -127,7 +128,7 @@ static void publish(void *context, const struct image *image)
                          (enum logger_level)api_broker_number(
                              n->config, image, n->meta_options.node_id, CONFIG_LOGGING_LEVEL));
     }
-    if (n->state == NODE_SERVING) {
+    if (n->state == NODE_SERVING || n->state == NODE_LEAVING) {
         image_take(image);
         node_apply_image(&n->shards[0], image);
         for (unsigned i = 1; i < n->options.shards; i++) {
@@ -264,6 +265,31 @@ static void stop_api(struct node_shard *s)
     api_stop(s->api, &s->api_stop);
 }
 
+static void leave(struct node *n)
+{
+    n->joining = false;
+    n->state = NODE_STOPPING;
+    meta_leave(n->meta);
+    node_on_shards(n, stop_api, apis_stopped);
+}
+
+static void retired(struct meta_retire *r)
+{
+    struct node *n = container_of(r, struct node, retire);
+    assert(n->magic == NODE_MAGIC);
+    uint64_t ms = (io_now(node_io(n)) - n->stop_asked_ns) / 1000000;
+    if (n->state != NODE_LEAVING) {
+        return; /* a second stop has overtaken it */
+    }
+    if (r->error) {
+        log_warn(io_logger(node_io(n)), "node", "stopping all the same: %s: ms=%" PRIu64, r->why,
+                 ms);
+    } else {
+        log_info(io_logger(node_io(n)), "node", "handed over ms=%" PRIu64, ms);
+    }
+    leave(n);
+}
+
 void node_stop(struct node *n)
 {
     assert(n->magic == NODE_MAGIC);
@@ -284,10 +310,12 @@ void node_stop(struct node *n)
         founding_stop(&n->founding);
     } else if (n->state == NODE_SERVING || n->joining) {
         log_info(io_logger(node_io(n)), "node", "stopping");
-        n->joining = false;
-        n->state = NODE_STOPPING;
-        meta_leave(n->meta);
-        node_on_shards(n, stop_api, apis_stopped);
+        n->retire.done = retired;
+        if (n->state == NODE_SERVING && meta_retire(n->meta, &n->retire)) {
+            n->state = NODE_LEAVING;
+        } else {
+            leave(n);
+        }
     }
 }
 

@@ -11,7 +11,8 @@
  * start:  lock, format -> what of the metadata stands here -> logs recovered -> on each shard its logs,
  *         partitions and api -> (with peers: listening, for them alone) -> metadata joined, the image
  *         applied -> listening -> ready
- * stop:   apis -> partitions -> logs of each shard -> metadata -> clean-shutdown -> stopped
+ * stop:   (in a cluster: others lead what this node led, and it is fenced, at most 5 s) ->
+ *         apis -> partitions -> logs of each shard -> metadata -> clean-shutdown -> stopped
  *
  * A struct node has no state outside itself and the memory that it is given, so several live in one
  * process, and one can be dropped at any operation. node_start() is called on every shard of an io
@@ -60,6 +61,6 @@ struct node *node_new(struct memory *memory, const struct node_options *options)
 /* Begins on this shard; `node` is a struct node (for io_group_run). */
 void node_start(struct io *io, void *node);
 
-/* Stops gracefully; the second call stops at once, as a kill would, but with status 1. While the
- * node starts, the first one waits until it has started. */
+/* Stops gracefully, after others lead what they can; the second call stops at once, as a kill would, but
+ * with status 1. While the node starts, the first one waits until it has started. */
 void node_stop(struct node *node);

@@ -20,7 +20,13 @@
 
 enum { NODE_MAGIC = 0x6e6f6465, NODE_SHARDS_MAX = 64, NODE_TEXT_SIZE = 256 };
 
-enum node_state { NODE_STARTING, NODE_SERVING, NODE_STOPPING, NODE_ENDED };
+enum node_state {
+    NODE_STARTING,
+    NODE_SERVING,
+    NODE_LEAVING, /* serves until others lead what it leads */
+    NODE_STOPPING,
+    NODE_ENDED
+};
 
 struct node;
 
@@ -95,6 +101,7 @@ struct node {
     bool finding; /* whom it belongs to; can be stopped */
     bool joining; /* nothing but the cluster is waited for: it can be stopped */
     bool joined;
+    struct meta_retire retire;
     struct meta_close meta_close;
     struct log_options log_options;
     struct log_recover recover;

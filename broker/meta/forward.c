@@ -391,7 +391,7 @@ void forward_look(struct meta *m)
     while ((node = list_pop(&here))) {
         struct forward *f = container_of(node, struct forward, link);
         bool late = io_now(m->io) >= f->answered_ns + seen_ns;
-        if (late || m->state == META_CLOSING || shown(m, f->op)) {
+        if (late || m->resigned || m->state == META_CLOSING || shown(m, f->op)) {
             end(f, 0);
         } else {
             list_append(&m->forwards.seen, node);
@@ -474,8 +474,8 @@ void forward_waiting(struct meta *m)
     list_splice(&here, &m->waiting);
     while ((node = list_pop(&here))) {
         struct meta_op *op = op_of(node);
-        bool given_up = !can_be_sent(op) || now >= op->priv.arrived_ns + patience_ns ||
-                        (m->resigned && leader == RAFT_NOBODY);
+        bool late = now >= op->priv.arrived_ns + patience_ns;
+        bool given_up = late || m->resigned || !can_be_sent(op);
         if (given_up || (elsewhere && !forward_send(m, op, leader))) {
             meta_answer(m, op, ERR_NOT_CONTROLLER);
         } else if (!elsewhere) {

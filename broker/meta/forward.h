@@ -22,7 +22,7 @@ struct forwards {
 };
 
 /* Sends what waits, as far as a leader is known; what has waited too long fails with NOT_CONTROLLER, and so
- * does at once what only a leader decides itself. */
+ * does at once what only a leader decides itself, and everything when this node is about to stop. */
 void forward_waiting(struct meta *m);
 
 /* There is a new image. */

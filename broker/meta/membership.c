@@ -9,6 +9,15 @@
 static const uint64_t retry_ns = UINT64_C(100000000);
 static const uint64_t said_every_ns = UINT64_C(10000000000);
 
+/* While a broker goes, the others wait for it to be over: all of them tell what they have read as soon as they have
+ * read it, in heartbeats that are at least so far apart. */
+static const uint64_t going_ns = UINT64_C(10000000);
+static const uint64_t silence_ns =
+    UINT64_C(2000000000); /* of the controller, until a node goes without it */
+static const uint64_t hand_over_ns =
+    UINT64_C(4000000000);                               /* until it is fenced with what is left */
+static const uint64_t retire_ns = UINT64_C(5000000000); /* the whole */
+
 struct membership_timer {
     struct io_op op;
     struct io *io;
@@ -102,6 +111,36 @@ static const struct image_broker *own(const struct meta *m)
     return b && m->membership.registered && b->epoch == m->broker_epoch ? b : NULL;
 }
 
+/* Another broker hands over, and the controller waits until this one has seen what it has not told yet. */
+static bool news_to_tell(const struct meta *m)
+{
+    if (image_offset(m->image) <= m->membership.told) {
+        return false;
+    }
+    for (uint32_t i = 0; i < image_broker_count(m->image); i++) {
+        const struct image_broker *b = image_broker_at(m->image, i);
+        if (b->shutting_down && !b->fenced && b->id != m->identity.node_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void membership_look(struct meta *m)
+{
+    if (m->membership.retire || (m->state == META_ACTIVE && news_to_tell(m))) {
+        membership_wake(m);
+    }
+}
+
+static void take_heartbeat(struct meta *m)
+{
+    struct membership *s = &m->membership;
+    s->answered_ns = io_now(m->io);
+    s->told = s->heartbeat.offset;
+    s->may_go = s->heartbeat.wants_shut_down && (s->may_go || s->heartbeat.should_shut_down);
+}
+
 static void finished(struct meta *m, int error)
 {
     struct membership *s = &m->membership;
@@ -121,8 +160,13 @@ static void finished(struct meta *m, int error)
                  registration ? "registration" : "heartbeat",
                  s->op.why[0] ? s->op.why : error_text(error));
     }
+    if (!error && !registration) {
+        take_heartbeat(m);
+    }
     if (!error && registration) {
         membership_wake(m);
+    } else {
+        membership_look(m);
     }
     meta_log_idle(m);
 }
@@ -172,6 +216,8 @@ static int encode(struct peer_request *p, struct wire_writer *w, int version)
     r.broker_id = m->identity.node_id;
     r.broker_epoch = s->op.broker_epoch;
     r.current_metadata_offset = s->heartbeat.offset;
+    r.want_fence = s->heartbeat.wants_fence;
+    r.want_shut_down = s->heartbeat.wants_shut_down;
     return broker_heartbeat_request_encode(&r, w, version);
 }
 
@@ -191,6 +237,7 @@ static int decode(struct meta *m, const struct peer_answer *a)
         struct broker_heartbeat_response r;
         error = broker_heartbeat_response_decode(&r, &in, a->version, &arena);
         error = error ? error : error_from_wire(r.error_code);
+        s->heartbeat.should_shut_down = !error && r.should_shut_down;
     }
     arena_deinit(&arena);
     return error;
@@ -246,10 +293,16 @@ static void register_broker(struct meta *m, int32_t leader)
     submit(m, leader);
 }
 
+/* One that is drained and was fenced is let in first. */
 static void heartbeat(struct meta *m, int32_t leader)
 {
     struct membership *s = &m->membership;
-    s->heartbeat = (struct meta_heartbeat){.offset = image_offset(m->image)};
+    const struct image_broker *b = own(m);
+    s->heartbeat = (struct meta_heartbeat){
+        .offset = image_offset(m->image),
+        .wants_shut_down = s->retire || (s->draining && b && !b->fenced),
+        .wants_fence = s->retire && s->may_go,
+    };
     s->op = (struct meta_op){.done = decided_here,
                              .kind = META_HEARTBEAT,
                              .broker = m->identity.node_id,
@@ -268,38 +321,132 @@ static void look_at_waiting(struct meta *m)
     }
 }
 
-static void tick(struct meta *m)
+/* --- controlled shutdown ---------------------------------------------------------------------- */
+
+static void retired(struct meta *m, int error, const char *why)
+{
+    struct meta_retire *r = m->membership.retire;
+    m->membership.retire = NULL;
+    r->error = error;
+    snprintf(r->why, sizeof r->why, "%s", why);
+    r->done(r);
+}
+
+/* A leader that has lost the others can have nobody fenced. */
+static bool is_lost(const struct meta *m, const struct image_broker *b)
+{
+    const struct membership *s = &m->membership;
+    bool knows = m->leading && io_now(m->io) <= s->looked_ns + session_ns(m) / 2;
+    return knows && !cluster_session_lives(&s->sessions, b->id, b->epoch, io_now(m->io));
+}
+
+/* Somebody to hand over to, or at least to miss this broker. */
+static bool has_company(const struct meta *m)
+{
+    for (uint32_t i = 0; i < image_broker_count(m->image); i++) {
+        const struct image_broker *b = image_broker_at(m->image, i);
+        if (b->id != m->identity.node_id && !b->fenced && !is_lost(m, b)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void retire_look(struct meta *m)
 {
     struct membership *s = &m->membership;
+    const struct image_broker *b = own(m);
+    uint64_t now = io_now(m->io);
+    if (!s->retire) {
+        return;
+    }
+    if (!b || b->fenced || !has_company(m)) {
+        retired(m, 0, "");
+    } else if (now >= s->answered_ns + silence_ns || now >= s->retire_ns + retire_ns) {
+        retired(m, ERR_TIMEOUT,
+                "no controller has taken leave of this node in time: others see that it is gone "
+                "when its session ends");
+    } else if (!s->may_go && now >= s->retire_ns + hand_over_ns) {
+        log_warn(io_logger(m->io), "meta",
+                 "not every broker has learned who leads in place of this one: it goes");
+        s->may_go = true;
+    }
+}
+
+bool meta_retire(struct meta *m, struct meta_retire *r)
+{
+    struct membership *s = &m->membership;
+    const struct image_broker *b = m->state == META_ACTIVE ? own(m) : NULL;
+    assert(!s->retire && !m->resigned && r->done);
+    if (!b || b->fenced || !has_company(m)) {
+        return false;
+    }
+    s->retire = r;
+    s->may_go = false;
+    s->retire_ns = s->answered_ns = io_now(m->io);
+    membership_wake(m);
+    return true;
+}
+
+/* --- what is due ------------------------------------------------------------------------------ */
+
+/* How far apart heartbeats are now. */
+static uint64_t beat_ns(const struct meta *m, const struct image_broker *b)
+{
+    const struct membership *s = &m->membership;
+    if (s->retire || news_to_tell(m)) {
+        return going_ns;
+    }
+    return !b || b->fenced || (s->draining && !s->may_go) ? retry_ns : heartbeat_ns(m);
+}
+
+/* Tells the controller what is due; in how long to look again. */
+static uint64_t beat(struct meta *m, int32_t leader, bool ready)
+{
+    struct membership *s = &m->membership;
+    const struct image_broker *b = own(m);
+    uint64_t now = io_now(m->io), apart = beat_ns(m, b), due = s->beaten_ns + apart;
+    if (!ready || !s->registered) {
+        if (ready && (leader != m->identity.node_id || m->state == META_ACTIVE)) {
+            register_broker(m, leader);
+        }
+        return s->retire ? going_ns : retry_ns;
+    }
+    if (now < due && b && !b->fenced) {
+        return due - now < retry_ns ? due - now : retry_ns;
+    }
+    s->beaten_ns = now;
+    heartbeat(m, leader);
+    return apart;
+}
+
+static void tick(struct meta *m)
+{
+    if (!m->resigned) {
+        retire_look(m);
+    }
     if (m->resigned) {
         look_at_waiting(m);
         return;
     }
+    struct membership *s = &m->membership;
     int32_t leader = raft_status(m->quorum.raft).leader;
     const struct image_broker *b = own(m);
     bool here = leader == m->identity.node_id;
     bool alone =
         here && m->state == META_ACTIVE && image_broker_count(m->image) <= 1 && b && !b->fenced;
-    bool ready = leader != RAFT_NOBODY && (!here || m->leading) && !s->busy;
-    uint64_t next = retry_ns;
+    bool ready = leader != RAFT_NOBODY && (!here || m->leading) && !s->busy && !alone;
     if (b && !b->fenced && m->state == META_OPENING && !here) {
         meta_member(m);
     }
-    bool due = !b || b->fenced || io_now(m->io) >= s->beaten_ns + heartbeat_ns(m);
-    if (ready && s->registered && !alone && due) {
-        s->beaten_ns = io_now(m->io);
-        heartbeat(m, leader);
-        next = b && !b->fenced ? heartbeat_ns(m) : retry_ns;
-    } else if (ready && !s->registered && (!here || m->state == META_ACTIVE)) {
-        register_broker(m, leader);
-    }
+    uint64_t next = beat(m, leader, ready);
     forward_look(m);
     meta_decide(m);
     if (m->leading && m->state == META_ACTIVE && !alone) {
         fence_silent(m);
     }
     if (!alone) { /* who is alone waits for others, not for time */
-        timer_set(m, m->leading ? retry_ns : next);
+        timer_set(m, m->leading && next > retry_ns ? retry_ns : next);
     }
 }
 
@@ -331,6 +478,7 @@ void membership_end(struct meta *m)
         return;
     }
     m->membership.timer = NULL;
+    m->membership.retire = NULL;
     t->meta = NULL;
     if (io_op_idle(&t->op)) {
         memory_free(m->memory, t);

@@ -6,6 +6,9 @@
  *     no leader known --> registering --answered--> heartbeats --image has it unfenced--> a member
  *                              ^--the epoch is not the image's any more--'
  *
+ *     a member --meta_retire--> hands over --may go, or it takes too long--> fences itself --the image shows it--> done
+ *                                   '--------------- no controller answers -------------------------------------^
+ *
  * What is asked goes to the controller as an operation, wherever it is: decided here, or sent as
  * BrokerRegistration and BrokerHeartbeat. A leader fences who was not heard for a session; it hears itself. */
 #pragma once
@@ -27,6 +30,12 @@ struct membership {
     bool registered;    /* broker_epoch is of this life, as far as is known */
     uint64_t beaten_ns; /* the last heartbeat */
     uint64_t said_ns;   /* the last line about what is waited for */
+    int64_t told;       /* offset of the image that the last heartbeat told of */
+
+    bool draining; /* the operator wants nothing to be led here */
+    bool may_go;   /* the controller's word: others lead what they can, and all know it */
+    struct meta_retire *retire;      /* NULL: the process stays */
+    uint64_t retire_ns, answered_ns; /* since when it goes, the controller's last answer since */
 
     /* A leader's. */
     struct cluster_sessions sessions;
@@ -37,6 +46,9 @@ struct membership {
 
 /* Begins: the quorum has. ERR_NO_MEMORY. */
 int membership_begin(struct meta *m) MUST_CHECK;
+
+/* There is a new image. */
+void membership_look(struct meta *m);
 
 /* Another leader, another image: something may be due at once. */
 void membership_wake(struct meta *m);

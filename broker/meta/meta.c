@@ -42,6 +42,8 @@ void meta_show(struct meta *m, struct image *next)
     forward_look(m);
     if (brokers) {
         membership_wake(m);
+    } else {
+        membership_look(m);
     }
     if (m->state == META_ACTIVE && m->options.publish) {
         m->options.publish(m->options.publish_context, next);
@@ -309,6 +311,8 @@ void meta_leave(struct meta *m)
         quorum_resign(m);
         serve_close(m);
         membership_wake(m);
+        forward_look(m);
+        meta_decide(m);
     }
 }
 

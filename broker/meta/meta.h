@@ -77,6 +77,16 @@ void meta_join(struct meta *meta);
 /* Whether others vote in the quorum, so that this node must be reachable before it can join. */
 bool meta_has_peers(const struct meta *meta);
 
+/* Controlled shutdown (KIP-841 keeps its name): what this broker leads goes to others that are in sync, and then
+ * it is fenced, so that all see that it is gone. What only it can lead does not hold it up. Serves meanwhile. */
+struct meta_retire {
+    void (*done)(struct meta_retire *r);
+    int error;     /* out: 0; ERR_TIMEOUT: no controller did it in time, */
+    char why[200]; /* out: and a sentence */
+};
+/* False: there is nobody whom it would matter to, and done() does not come. Once, on shard 0, before meta_leave(). */
+bool meta_retire(struct meta *meta, struct meta_retire *r) MUST_CHECK;
+
 /* The node is about to stop: gives up leading the quorum, and serves others no more. Before api_stop(). */
 void meta_leave(struct meta *meta);
 

@@ -8,6 +8,8 @@
 
 #include "wire/wire.h"
 
+#include "meta/meta_private.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,6 +109,147 @@ Test(cluster, a_leader_goes)
         expect_another_leader(old, 4000 * CLUSTER_MS);
         world_heal(&w);
         world_settle(&w, 20000 * CLUSTER_MS);
+        world_close(&w);
+    }
+}
+
+static bool is_fenced(const struct image *image, int32_t id)
+{
+    const struct image_broker *b = image_broker_by_id(image, id);
+    return b && b->fenced;
+}
+
+/* No partition of which it has the only copy is said to be led, by any node. */
+static void expect_leads_nothing(const struct image *image, int32_t id)
+{
+    for (uint32_t i = 0; i < image_topic_count(image); i++) {
+        const struct image_topic *t = image_topic_at(image, i);
+        for (int32_t p = 0; p < t->partition_count; p++) {
+            cr_assert_neq(t->partitions[p].leader, id, "%s-%d", t->name, (int)p);
+        }
+    }
+}
+
+/* The others know at once, not after its session, and it is let in again. */
+Test(cluster, a_node_that_stops_takes_leave)
+{
+    for (uint32_t index = 0; index < 3; index++) {
+        world_open(&w, 30 + index, 3);
+        start_all();
+        world_settle(&w, 10000 * CLUSTER_MS);
+        struct member *m = &w.members[index];
+        uint64_t asked = sim_now(w.sim);
+        member_stop(m);
+        while (!m->ended && sim_now(w.sim) < asked + 1000 * CLUSTER_MS) {
+            world_run(&w, CLUSTER_MS);
+        }
+        uint64_t took = (sim_now(w.sim) - asked) / CLUSTER_MS;
+        cr_assert(m->ended && took < 200, "node %d has stopped in %d ms", (int)m->id, (int)took);
+        world_run(&w, 100 * CLUSTER_MS); /* for who leads the quorum after it */
+        for (uint32_t i = 0; i < w.count; i++) {
+            if (i != index) {
+                const struct image *image = w.members[i].node->image;
+                cr_assert(is_fenced(image, m->id), "node %u does not know", i + 1);
+                expect_leads_nothing(image, m->id);
+            }
+        }
+        expect_another_leader(m, 300 * CLUSTER_MS);
+        member_start(m);
+        world_settle(&w, 3000 * CLUSTER_MS);
+        world_close(&w);
+    }
+}
+
+/* Whom another node takes for the leaders: 0 none is `id` any more, 1 some partition of a topic of several replicas
+ * is led by it, -1 by nobody. */
+static int who_leads(const struct image *image, int32_t id)
+{
+    int found = 0;
+    for (uint32_t i = 0; i < image_topic_count(image); i++) {
+        const struct image_topic *t = image_topic_at(image, i);
+        for (int32_t p = 0; p < t->partition_count && t->partitions[p].replica_count > 1; p++) {
+            if (t->partitions[p].leader < 0) {
+                return -1;
+            }
+            found = t->partitions[p].leader == id ? 1 : found;
+        }
+    }
+    return found;
+}
+
+/* What others can lead is never without a leader, and all know the new one before the old one serves no more. */
+Test(cluster, a_node_that_stops_hands_over)
+{
+    for (uint32_t index = 0; index < 3; index++) {
+        world_open(&w, 60 + index, 3);
+        start_all();
+        world_settle(&w, 10000 * CLUSTER_MS);
+        w.options.replication_factor = 3;
+        cr_assert_eq(world_create(&w, world_leader(&w))->state, TOPIC_ASKED);
+        world_run(&w, 500 * CLUSTER_MS);
+        struct member *m = &w.members[index], *other = &w.members[(index + 1) % 3];
+        cr_assert_eq(who_leads(other->node->image, m->id), 1, "it leads one of three");
+        uint64_t asked = sim_now(w.sim), handed = 0;
+        member_stop(m);
+        while (!m->ended) {
+            world_run(&w, CLUSTER_MS / 10);
+            bool all = true;
+            for (uint32_t i = 0; i < w.count; i++) {
+                const struct image *image = w.members[i].node->image;
+                int leads = image ? who_leads(image, m->id) : 0;
+                cr_assert_geq(leads, 0, "at %u ms nobody leads for node %u",
+                              (unsigned)((sim_now(w.sim) - asked) / CLUSTER_MS), i + 1);
+                all = all && leads == 0;
+            }
+            handed = all && !handed ? sim_now(w.sim) : handed;
+            cr_assert(all || m->node->state == NODE_LEAVING || sim_now(w.sim) < asked + CLUSTER_MS,
+                      "it stops serving first");
+        }
+        cr_assert_lt(handed - asked, 100 * CLUSTER_MS);
+        cr_assert_lt(sim_now(w.sim) - asked, 200 * CLUSTER_MS);
+        world_close(&w);
+    }
+}
+
+/* It tells nobody that it goes, and what was asked of it is not waited for. */
+Test(cluster, a_node_that_is_cut_off_stops)
+{
+    world_open(&w, 35, 3);
+    start_all();
+    world_settle(&w, 10000 * CLUSTER_MS);
+    struct member *m = world_leader(&w) == &w.members[0] ? &w.members[1] : &w.members[0];
+    member_cut(m, true, true);
+    world_run(&w, 3000 * CLUSTER_MS); /* it has lost its leader */
+    cr_assert_not_null(world_create(&w, m));
+    world_run(&w, 10 * CLUSTER_MS);
+    member_stop(m);
+    world_run(&w, 2500 * CLUSTER_MS);
+    cr_assert(m->ended, "it waits for what cannot come");
+    world_heal(&w);
+    world_settle(&w, 20000 * CLUSTER_MS);
+    world_close(&w);
+}
+
+/* Nobody is left who could decide, or be told. */
+Test(cluster, the_last_ones_stop_too)
+{
+    for (uint64_t seed = 40; seed < 50; seed++) {
+        world_open(&w, seed, 3);
+        start_all();
+        world_settle(&w, 10000 * CLUSTER_MS);
+        for (uint32_t i = 0; i < 3; i++) {
+            member_stop(&w.members[i]);
+            world_run(&w, seed % 3 * 30 * CLUSTER_MS);
+        }
+        world_run(&w, 5500 * CLUSTER_MS);
+        for (uint32_t i = 0; i < 3; i++) {
+            cr_assert(w.members[i].ended, "node %u stops never", i + 1);
+        }
+        for (uint32_t i = 0; i < 3; i++) {
+            world_run(&w, CLUSTER_MS);
+            member_start(&w.members[i]);
+        }
+        world_settle(&w, 10000 * CLUSTER_MS);
         world_close(&w);
     }
 }
@@ -238,6 +381,8 @@ Test(cluster, seeds_of_bugs)
     } bugs[] = {
         {502, 3}, /* what could not be sent was sent again at once, for ever */
         {507, 3}, /* an answer led back to the list that it was taken from, which then had no end */
+        {1144,
+         2}, /* one that was asked to stop waited for a leader for what it had been asked before */
         {5060,
          3}, /* a node whose log was truncated to nothing took it for lost and did not start */
     };
