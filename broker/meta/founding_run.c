@@ -61,6 +61,7 @@ struct founding_run {
 
     struct file_load load;
     struct file_store store;
+    struct file_sync sync;
     struct wire_writer writer;
     char path[IO_PATH_MAX], text[IDENTITY_SIZE_MAX];
     uint8_t vote[VOTE_FILE_SIZE];
@@ -601,6 +602,17 @@ static void identity_loaded(struct file_load *l, int error)
     file_load(run->io, l, run->path, VOTERS_FILE_MAX);
 }
 
+static void root_synced(struct file_sync *s, int error)
+{
+    struct founding_run *run = container_of(s, struct founding_run, sync);
+    if (error) {
+        run_fail(run, error, "%s cannot be synced: %s", run->options.root, error_text(error));
+        return;
+    }
+    run->load.done = identity_loaded;
+    file_load(run->io, &run->load, run->path, IDENTITY_SIZE_MAX);
+}
+
 /* --- public ----------------------------------------------------------------------------------- */
 
 void introduction_of_node(struct introduction *out, const struct founding_options *options,
@@ -661,8 +673,9 @@ void founding_open(struct io *io, struct founding_open *f, const struct founding
         run->options.ask_every_ns = ask_every_ns;
     }
     wire_writer_init(&run->writer, run->memory, VOTERS_FILE_MAX);
-    run->load.done = identity_loaded;
-    file_load(io, &run->load, run->path, IDENTITY_SIZE_MAX);
+    /* A life that was killed may have left names that are not durable yet: they are, before others hear of them. */
+    run->sync.done = root_synced;
+    file_sync_directory(io, &run->sync, options->root);
 }
 
 void founding_stop(struct founding_open *f)

@@ -115,6 +115,41 @@ Test(founding_run, power_cut_at_every_operation)
     }
 }
 
+/* What a killed life has left is visible and not durable yet: the next one must not tell it before it is. */
+static bool killed_and_cut(uint32_t victim, uint64_t kill, uint64_t cut)
+{
+    struct world_node *n = &w.nodes[victim];
+    grounds_open(&w, 1000 * kill + cut, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        world_start(&w.nodes[i]);
+    }
+    sim_crash_after(n->sim, kill, SIM_CRASH_KILL);
+    world_run(&w, 1000);
+    bool killed = sim_node_state(n->sim) != SIM_RUNNING;
+    if (killed) {
+        world_start(n);
+        sim_crash_after(n->sim, cut, SIM_CRASH_POWER);
+        world_run(&w, 1000);
+    }
+    sim_crash_after(n->sim, 0, SIM_CRASH_POWER);
+    cr_assert(world_settle(&w, 10000), "operations %u and %u of node %u", (unsigned)kill,
+              (unsigned)cut, victim + 1);
+    expect_voters(2);
+    grounds_close(&w);
+    return killed;
+}
+
+Test(founding_run, killed_and_then_a_power_cut)
+{
+    for (uint32_t victim = 0; victim < 2; victim++) {
+        for (uint64_t kill = 1; killed_and_cut(victim, kill, 1); kill++) {
+            for (uint64_t cut = 2; cut < 24; cut++) {
+                killed_and_cut(victim, kill, cut);
+            }
+        }
+    }
+}
+
 static void one_blow(struct prng *choices)
 {
     struct world_node *n = &w.nodes[prng_below(choices, w.count)];
