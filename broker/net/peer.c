@@ -228,6 +228,12 @@ static void peer_turn(struct io_turn *t)
         peer_stream_reset(p);
         p->state = PEER_DOWN;
     }
+    if (p->state == PEER_DOWN && p->lost && !p->closing) {
+        p->lost = false;
+        if (p->options.lost) {
+            p->options.lost(p->options.lost_context);
+        }
+    }
     if (p->state == PEER_DOWN) {
         peer_down_turn(p); /* the peer may be gone */
     } else if (p->state == PEER_GREETING || p->state == PEER_READY) {

@@ -65,6 +65,10 @@ struct peer_options {
     uint32_t output_bytes_max;   /* of one encoded request, without its slices: 1 MiB */
     uint64_t connect_timeout_ns; /* of one address, until ApiVersions is answered: 2 s */
     uint64_t request_timeout_ns; /* of requests that name none: 30 s */
+    /* NULL, or called from the loop when a connection that was ready has ended by itself. Everything of
+     * this header may be called in it; a request that is submitted connects again. */
+    void (*lost)(void *context);
+    void *lost_context;
 };
 
 /* What became of a request; lent for the call of done(). */

@@ -154,6 +154,7 @@ void peer_fail(struct peer *p, int error, const char *format, ...)
         return;
     }
     log_lost(p, error, why);
+    p->lost = true;
     p->retry_ns = io_now(p->io) + peer_pause(p, 1); /* a peer that lets go at once is not pressed */
     peer_disconnect(p, error);
 }

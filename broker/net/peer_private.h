@@ -106,6 +106,7 @@ struct peer {
     unsigned lines_left, lines_untold;
     struct peer_close *closing; /* peer_close() was called */
     bool stopping;              /* only the timer is waited for */
+    bool lost;                  /* options.lost is to be told */
     struct peer_status status;
 };
 

@@ -408,6 +408,58 @@ Test(peer, a_request_waits_until_its_end_or_fails_fast)
     peer_world_close(&w);
 }
 
+static unsigned losses;
+
+static void lost(void *context)
+{
+    struct peer_world *w = context;
+    struct item *i = &w->items[0];
+    losses++;
+    if (i->done == i->submitted) {
+        i->mark = ++w->marks;
+        i->submitted++;
+        peer_submit(w->peer, &i->request);
+    }
+}
+
+/* An owner that waits for nothing learns it too, and may ask whether anybody is there: a refusal is the answer of a
+ * machine whose broker has died. */
+Test(peer, the_end_of_a_connection_is_told)
+{
+    struct peer_world w;
+    struct peer_options options = with_addresses(1);
+    options.lost = lost;
+    options.lost_context = &w;
+    peer_world_open(&w, &options, 16);
+    struct item *i = item_new(&w);
+    i->request.fail_fast = true;
+    w.fakes[0].answers = true;
+    item_submit(i);
+    peer_world_run(&w, SECOND_NS);
+    cr_assert_eq(i->done, 1);
+    cr_assert_eq(losses, 0);
+    fake_listen(&w.fakes[0], false);
+    fake_close(fake_last(&w.fakes[0]));
+    uint64_t closed = sim_now(w.sim);
+    peer_world_run(&w, SECOND_NS);
+    cr_assert_eq(losses, 1, "once");
+    cr_assert_eq(i->done, 2);
+    cr_assert_eq(i->error, ERR_REFUSED);
+    cr_assert_lt(i->done_ns - closed, 100 * MS_NS);
+    item_submit(i);
+    peer_world_run(&w, 2 * SECOND_NS);
+    cr_assert_eq(i->error, ERR_REFUSED);
+    cr_assert_eq(losses, 1, "there was no connection");
+    fake_listen(&w.fakes[0], true);
+    item_submit(i);
+    peer_world_run(&w, 2 * SECOND_NS);
+    cr_assert_eq(i->error, 0);
+    peer_world_addresses(&w, 2);
+    peer_world_run(&w, SECOND_NS);
+    cr_assert_eq(losses, 1, "the owner has ended it");
+    peer_world_close(&w);
+}
+
 /* 50 ms doubling to 1 s, a quarter more or less; 50 ms again after a greeting. */
 Test(peer, the_pauses_between_rounds)
 {
