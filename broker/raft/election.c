@@ -8,6 +8,10 @@
  * both lost him would keep each other waiting. */
 #include "raft/raft_private.h"
 
+enum {
+    PATIENCE_PART = 4
+}; /* of the time of an election, in which followers of one leader lose him */
+
 bool raft_is_voter(const struct raft *r)
 {
     return raft_voters_have(history_voters(&r->log), r->options.self);
@@ -61,7 +65,10 @@ void become_follower(struct raft *r, int32_t leader)
     r->leader = leader;
     r->told_reads = 0;
     r->heard_ns = 0;
-    r->deadline_ns = r->now_ns + r->options.fetch_ns;
+    /* Those who have heard him at the same time must not stand at the same time: their votes would be split. */
+    r->patience_ns =
+        r->options.fetch_ns + prng_below(&r->random, r->options.election_ns / PATIENCE_PART);
+    r->deadline_ns = r->now_ns + r->patience_ns;
     effect_add(r, RAFT_FOLLOW)->leader = leader;
     fetch_now(r);
 }

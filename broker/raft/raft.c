@@ -5,7 +5,11 @@
 
 #include <string.h>
 
-enum { EFFECTS_KEPT = 24 }; /* room for what is not a message: an event makes fewer */
+enum {
+    EFFECTS_KEPT = 24, /* room for what is not a message: an event makes fewer */
+    REFUSED_PART =
+        50, /* of the time of an election: two that lose their leader at once stand one after the other */
+};
 
 bool raft_id_equal(struct raft_id a, struct raft_id b)
 {
@@ -193,7 +197,7 @@ void hear_leader(struct raft *r, const struct raft_message *m)
     }
     if (r->leader == m->from.node) {
         r->heard_ns = r->now_ns;
-        r->deadline_ns = r->now_ns + r->options.fetch_ns;
+        r->deadline_ns = r->now_ns + r->patience_ns;
     }
 }
 
@@ -208,7 +212,23 @@ void raft_heard(struct raft *r, uint64_t now_ns, struct raft_id from, int32_t ep
         leader_hears(r, from);
     } else if (r->role == RAFT_FOLLOWER && r->leader == from.node) {
         r->heard_ns = now_ns;
-        r->deadline_ns = now_ns + r->options.fetch_ns;
+        r->deadline_ns = now_ns + r->patience_ns;
+    }
+}
+
+void raft_lost(struct raft *r, uint64_t now_ns, int32_t node, bool refused)
+{
+    assert(r->magic == RAFT_MAGIC && now_ns >= r->now_ns);
+    r->now_ns = now_ns;
+    if (r->damaged || r->role != RAFT_FOLLOWER || r->leader != node) {
+        return;
+    }
+    if (refused) {
+        uint64_t soon = raft_soon(r, r->options.election_ns / REFUSED_PART);
+        r->heard_ns = 0; /* nobody is refused for its sake */
+        r->deadline_ns = soon < r->deadline_ns ? soon : r->deadline_ns;
+    } else {
+        fetch_now(r);
     }
 }
 

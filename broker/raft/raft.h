@@ -151,9 +151,10 @@ struct raft_effect {
 struct raft_options {
     struct raft_id self;
     uint64_t election_ns; /* 1 s: an election is stood for after one to two of these */
-    uint64_t fetch_ns;    /* 2 s: a leader of whom nothing is heard for so long is gone */
-    uint64_t wait_ns;     /* 500 ms: a fetch without news is answered after so long */
-    uint64_t retry_ns;    /* 1 s: a request without an answer is sent anew */
+    uint64_t
+        fetch_ns; /* 2 s: a leader of whom nothing is heard for so long, and a little more, is gone */
+    uint64_t wait_ns;  /* 500 ms: a fetch without news is answered after so long */
+    uint64_t retry_ns; /* 1 s: a request without an answer is sent anew */
     uint64_t seed;
     bool may_not_vote; /* the vote file was lost: an observer until it is a voter anew (M3) */
     unsigned mutant;   /* simulator builds: which rule is left out, 0: none */
@@ -210,6 +211,11 @@ void raft_load_failed(struct raft *r, uint64_t now_ns);
 /* A piece of a snapshot was asked for in `epoch`, or has come: the leader and who loads do not fetch and answer
  * meanwhile, and hear of each other by that. `from` is the other one; of a leader the node alone counts. */
 void raft_heard(struct raft *r, uint64_t now_ns, struct raft_id from, int32_t epoch);
+
+/* The connection to `node` has broken; or, `refused`, it had, and nobody listens there any more: the process has died,
+ * or does not tell. Who follows it asks at once, or stands for election soon, as after a long silence. Once for each
+ * connection that was there, else two that do not reach each other would try for ever. */
+void raft_lost(struct raft *r, uint64_t now_ns, int32_t node, bool refused);
 
 /* The voters after adding or removing one, for the record that raft_appended() puts in force.
  * ERR_NOT_CONTROLLER: it does not lead; ERR_BUSY: an earlier change, or the leader's first record, is not

@@ -84,6 +84,7 @@ struct raft {
     uint64_t vote_durable;    /* the newest sequence that is */
     int32_t leader;           /* of vote.epoch, or RAFT_NOBODY */
     uint64_t deadline_ns;     /* an election, an end of one, a leader that is silent */
+    uint64_t patience_ns;     /* with this leader: another of his followers has another */
     uint64_t heard_ns;        /* the last that a leader of this epoch was heard of, 0: never */
     struct raft_voters asked; /* whom it has asked for a vote, */
     uint32_t granted;         /* and a bit for each that has given it */

@@ -81,9 +81,9 @@ static void print_stats(const struct world_stats *s)
            s->partitions, s->lost, s->doubled);
     printf("%" PRIu64 " elections, %" PRIu64 " entries committed, %" PRIu64 " reads, %" PRIu64
            " changes of voters, %" PRIu64 " snapshots, %" PRIu64 " loaded, %" PRIu64
-           " truncations, %" PRIu64 " resignations\n",
+           " truncations, %" PRIu64 " resignations, %" PRIu64 " leaders taken for lost\n",
            s->elections, s->commits, s->reads, s->changes, s->snapshots, s->loads, s->truncations,
-           s->resignations);
+           s->resignations, s->losses);
 }
 
 static unsigned mutant_of(const char *name)

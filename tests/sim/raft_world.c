@@ -211,6 +211,11 @@ static void want(struct world *w)
         w->stats->resignations++;
         raft_resign(m->raft, machine_clock(w, m));
         machine_effects(w, m, NULL);
+    } else if (kind == 99) {
+        w->stats->losses++;
+        raft_lost(m->raft, machine_clock(w, m), raft_status(m->raft).leader,
+                  prng_chance(&w->client, 1, 2));
+        machine_effects(w, m, NULL);
     }
 }
 

@@ -92,7 +92,7 @@ struct machine {
 
 struct world_stats {
     uint64_t runs, steps, kills, cuts, freezes, partitions, lost, doubled, elections, commits,
-        reads, changes, snapshots, loads, truncations, resignations, virtual_ns;
+        reads, changes, snapshots, loads, truncations, resignations, losses, virtual_ns;
 };
 
 struct world_options {

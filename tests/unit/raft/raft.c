@@ -254,6 +254,59 @@ Test(raft, a_promise_is_refused_while_a_leader_is_heard)
     replica_close(&r);
 }
 
+/* Its process has died: nobody waits for its silence to be long. */
+Test(raft, a_leader_whose_machine_refuses_is_lost)
+{
+    struct replica r = replica_open(3, NULL);
+    receive(&r, from(1, RAFT_BEGIN, 1, 1));
+    vote_durable(&r);
+    r.now += 10 * MS;
+    raft_lost(r.raft, r.now, 2, true);
+    raft_lost(r.raft, r.now, 2, false);
+    keep_effects(&r);
+    cr_assert_eq(r.count, 0, "another than its leader");
+    raft_lost(r.raft, r.now, 1, false);
+    keep_effects(&r);
+    cr_assert_not_null(message(&r, RAFT_FETCH, 1), "the connection alone: it asks again at once");
+    cr_assert_gt(raft_deadline(r.raft), r.now + 500 * MS);
+    uint64_t began = r.now;
+    raft_lost(r.raft, r.now, 1, true);
+    keep_effects(&r);
+    cr_assert_eq(raft_status(r.raft).role, RAFT_FOLLOWER, "others may have lost it as well");
+    struct raft_message ask = from(2, RAFT_VOTE, 1, RAFT_NOBODY);
+    ask.pre = true;
+    receive(&r, ask);
+    cr_assert(message(&r, RAFT_VOTE_ANSWER, 2)->granted, "it refuses nobody for its sake");
+    tick_until(&r);
+    cr_assert_eq(raft_status(r.raft).role, RAFT_PROSPECTIVE);
+    cr_assert_leq(r.now, began + 40 * MS);
+    cr_assert(message(&r, RAFT_VOTE, 2)->pre);
+    replica_close(&r);
+}
+
+/* Two that have heard their leader at the same time do not stand for election at the same time. */
+Test(raft, followers_lose_their_leader_one_after_the_other)
+{
+    uint64_t losses[8];
+    struct replica r = replica_open(3, NULL);
+    for (int32_t i = 0; i < 8; i++) {
+        receive(&r, from(1, RAFT_BEGIN, i + 1, 1));
+        vote_durable(&r);
+        r.now += 100 * MS;
+        receive(&r, from(1, RAFT_BEGIN, i + 1, 1));
+        uint64_t heard = r.now;
+        while (raft_status(r.raft).role == RAFT_FOLLOWER) {
+            tick_until(&r);
+        }
+        losses[i] = r.now - heard;
+        cr_assert(losses[i] >= 2000 * MS && losses[i] < 2250 * MS);
+        for (int32_t k = 0; k < i; k++) {
+            cr_assert(losses[i] > losses[k] + MS / 10 || losses[k] > losses[i] + MS / 10);
+        }
+    }
+    replica_close(&r);
+}
+
 Test(raft, commits_by_a_majority_of_durable_ends)
 {
     struct replica r = leader_open();
