@@ -83,6 +83,28 @@ static struct cluster_session *session_of(struct cluster *k, int32_t id, int64_t
     return found;
 }
 
+static void hear(const struct cluster *k, struct cluster_session *session)
+{
+    session->heard_ns = k->now_ns;
+    session->over = false;
+}
+
+bool cluster_session_over(struct cluster_sessions *s, int32_t id, int64_t epoch)
+{
+    struct cluster_session *session = (struct cluster_session *)find_session(s, id);
+    if (!session || session->epoch != epoch || session->over) {
+        return false;
+    }
+    session->over = true;
+    return true;
+}
+
+uint64_t cluster_session_heard(const struct cluster_sessions *s, int32_t id, int64_t epoch)
+{
+    const struct cluster_session *session = find_session(s, id);
+    return session && session->epoch == epoch ? session->heard_ns : 0;
+}
+
 void cluster_sessions_begin(struct cluster_sessions *s, const struct image *image,
                             uint64_t timeout_ns, uint64_t now_ns)
 {
@@ -105,6 +127,9 @@ void cluster_sessions_begin(struct cluster_sessions *s, const struct image *imag
 
 static uint64_t session_end(const struct cluster_sessions *s, const struct cluster_session *session)
 {
+    if (session->over) {
+        return 0;
+    }
     return session->heard_ns > UINT64_MAX - s->timeout_ns ? UINT64_MAX
                                                           : session->heard_ns + s->timeout_ns;
 }
@@ -354,7 +379,7 @@ int cluster_register(struct cluster *k, const struct cluster_registration *q, in
     if (older && uuid_equal(older->incarnation, q->incarnation)) {
         error = emit_registration(k, q, older, older->epoch); /* an answer was lost: tried again */
         if (!error) {
-            session_of(k, q->broker, older->epoch)->heard_ns = k->now_ns;
+            hear(k, session_of(k, q->broker, older->epoch));
             *epoch = older->epoch;
         }
         return error;
@@ -371,7 +396,7 @@ int cluster_register(struct cluster *k, const struct cluster_registration *q, in
     int64_t next = q->next_offset + k->changed;
     error = emit_registration(k, q, NULL, next);
     if (!error) {
-        session_of(k, q->broker, next)->heard_ns = k->now_ns;
+        hear(k, session_of(k, q->broker, next));
         *epoch = next;
     }
     return error;
@@ -466,7 +491,7 @@ int cluster_heartbeat(struct cluster *k, const struct cluster_heartbeat *q,
         return error;
     }
     struct cluster_session *session = session_of(k, q->broker, b->epoch);
-    session->heard_ns = k->now_ns;
+    hear(k, session);
     session->offset = q->offset > session->offset ? q->offset : session->offset;
     *out = (struct cluster_heartbeat_answer){
         .caught_up = q->offset >= b->epoch || cluster_mutated(k, CLUSTER_MUTANT_BEHIND),

@@ -52,6 +52,7 @@ struct cluster_session {
     uint64_t heard_ns;
     int64_t offset;     /* of the metadata, that it has read */
     int64_t handed_off; /* metadata offset behind its hand-over; -1: not done */
+    bool over;          /* its process is known to be gone; what is heard of it says otherwise */
     bool settling;      /* it was let in, and partitions are left to be looked at */
 };
 
@@ -66,6 +67,10 @@ void cluster_sessions_begin(struct cluster_sessions *s, const struct image *imag
                             uint64_t timeout_ns, uint64_t now_ns);
 bool cluster_session_lives(const struct cluster_sessions *s, int32_t id, int64_t epoch,
                            uint64_t now_ns);
+/* Its process is gone: the session of this life ends now. False: it has ended, or there is none. */
+bool cluster_session_over(struct cluster_sessions *s, int32_t id, int64_t epoch);
+/* When this life was heard of the last time; 0: never. */
+uint64_t cluster_session_heard(const struct cluster_sessions *s, int32_t id, int64_t epoch);
 /* When the first session of a broker that is not fenced ends; UINT64_MAX: never. */
 uint64_t cluster_sessions_next(const struct cluster_sessions *s, const struct image *image);
 

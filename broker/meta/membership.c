@@ -103,6 +103,17 @@ static void fence_silent(struct meta *m)
     meta_submit(m, m->io, &s->expiry);
 }
 
+void membership_gone(struct meta *m, int32_t broker, int64_t epoch)
+{
+    if (cluster_session_over(&m->membership.sessions, broker, epoch)) {
+        log_warn(
+            io_logger(m->io), "meta",
+            "broker %d is gone, nobody listens where it did: it leads nothing until it is back",
+            (int)broker);
+        membership_wake(m);
+    }
+}
+
 /* --- this broker ------------------------------------------------------------------------------ */
 
 static const struct image_broker *own(const struct meta *m)
@@ -444,6 +455,7 @@ static void tick(struct meta *m)
     meta_decide(m);
     if (m->leading && m->state == META_ACTIVE && !alone) {
         fence_silent(m);
+        watches_look(m);
     }
     if (!alone) { /* who is alone waits for others, not for time */
         timer_set(m, m->leading && next > retry_ns ? retry_ns : next);

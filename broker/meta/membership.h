@@ -56,5 +56,8 @@ void membership_wake(struct meta *m);
 /* This node leads: everybody counts as heard. */
 void membership_lead(struct meta *m);
 
+/* Nobody listens any more where this life of a broker did: its session is over, unless it is heard again first. */
+void membership_gone(struct meta *m, int32_t broker, int64_t epoch);
+
 bool membership_busy(const struct meta *m);
 void membership_end(struct meta *m);

@@ -330,8 +330,10 @@ void meta_close_next(struct meta *m)
     }
     if (!m->links.closed) {
         links_close(m);
+        watches_end(m);
     }
-    if (m->links.closing > 0 || membership_busy(m) || m->forwards.count > 0) {
+    if (m->links.closing > 0 || m->watches.closing > 0 || membership_busy(m) ||
+        m->forwards.count > 0) {
         return;
     }
     m->logs_closing = true;

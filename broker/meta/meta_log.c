@@ -252,6 +252,7 @@ void meta_append(struct meta *m, struct bytes batch, struct image *after,
 void meta_deposed(struct meta *m)
 {
     m->leading = m->lead_waits = false;
+    watches_end(m);
     if (m->busy) {
         append_end(m, ERR_NOT_CONTROLLER);
     }

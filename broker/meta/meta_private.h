@@ -15,6 +15,7 @@
 #include "meta/records.h"
 #include "meta/snapshot.h"
 #include "meta/snapshot_wire.h"
+#include "meta/watch.h"
 
 enum {
     META_MAGIC = 0x6d657461,
@@ -99,6 +100,7 @@ struct meta {
     struct quorum quorum;
     struct quorum_links links;
     struct membership membership;
+    struct watches watches;
     struct forwards forwards;
     struct voters voters; /* the newest that the log has told of: for their addresses */
 

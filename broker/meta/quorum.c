@@ -422,6 +422,14 @@ void quorum_heard(struct meta *m, struct raft_id from, int32_t epoch)
     }
 }
 
+void quorum_lost(struct meta *m, int32_t node, bool refused)
+{
+    if (quorum_live(m)) {
+        raft_lost(m->quorum.raft, io_now(m->io), node, refused);
+        quorum_run(m);
+    }
+}
+
 void quorum_resign(struct meta *m)
 {
     if (quorum_live(m) && raft_status(m->quorum.raft).voters.count > 1) {

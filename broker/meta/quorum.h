@@ -86,6 +86,9 @@ void quorum_load_failed(struct meta *m);
 /* A piece of a snapshot was asked for by `from`, or has come from it (raft_heard()). */
 void quorum_heard(struct meta *m, struct raft_id from, int32_t epoch);
 
+/* The connection to a node has broken, or was there and is refused now (raft_lost()). */
+void quorum_lost(struct meta *m, int32_t node, bool refused);
+
 /* Gives up leading in favour of another voter, if there is one. */
 void quorum_resign(struct meta *m);
 

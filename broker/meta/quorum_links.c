@@ -25,6 +25,7 @@ struct quorum_link {
     uint16_t port;
     struct link_peer fetches, others;
     uint64_t complained_ns; /* the last line about what the node has refused */
+    uint64_t refused_after; /* connections for fetches; the core has been told of that refusal */
 };
 
 struct link_request {
@@ -75,6 +76,21 @@ static void take_answer(struct link_request *q, const struct peer_answer *a)
     quorum_receive(m, &answer, &fetched);
 }
 
+/* A fetch waits at its leader, so its connection tells when the leader's process ends. */
+static void take_failure(struct quorum_link *l, int error)
+{
+    struct meta *m = l->meta;
+    uint64_t connections = peer_status(l->fetches.peer).connections;
+    if (error == ERR_NETWORK_EXCEPTION) {
+        quorum_lost(m, l->node, false);
+    } else if (error == ERR_REFUSED && connections > l->refused_after) {
+        l->refused_after = connections;
+        m->watches.refused_node = l->node;
+        m->watches.refused_ns = io_now(m->io);
+        quorum_lost(m, l->node, true);
+    }
+}
+
 static int encode(struct peer_request *r, struct wire_writer *w, int version)
 {
     struct link_request *q = container_of(r, struct link_request, request);
@@ -88,6 +104,8 @@ static void answered(struct peer_request *r, const struct peer_answer *a)
     bool end = q->message.kind == RAFT_END;
     if (!a->error && m->state != META_CLOSING) {
         take_answer(q, a);
+    } else if (q->message.kind == RAFT_FETCH && m->state != META_CLOSING) {
+        take_failure(q->link, a->error);
     }
     memory_free(m->memory, q);
     if (end) {

@@ -86,6 +86,41 @@ Test(cluster, several_die_at_once)
     world_close(&w);
 }
 
+/* Whoever knows that its process is gone need not wait; what is heard of it later says otherwise. */
+Test(cluster, a_session_is_over)
+{
+    struct world w;
+    struct cluster_heartbeat_answer answer;
+    world_open(&w, 2);
+    w_topic(&w, "t", 1, nodes, 2, "1");
+    w.now += 5;
+    cr_assert_eq(w_heartbeat(&w, 1, false, &answer), 0);
+    int64_t epoch = broker(&w, 1)->epoch;
+    cr_assert_eq(cluster_session_heard(&w.sessions, 1, epoch), w.now);
+    cr_assert_eq(cluster_session_heard(&w.sessions, 1, epoch + 1), 0);
+    cr_assert_not(cluster_session_over(&w.sessions, 1, epoch - 1), "another life");
+    cr_assert_not(cluster_session_over(&w.sessions, 9, epoch));
+    cr_assert(cluster_session_lives(&w.sessions, 1, epoch, w.now));
+    cr_assert(cluster_session_over(&w.sessions, 1, epoch));
+    cr_assert_not(cluster_session_over(&w.sessions, 1, epoch), "it is already");
+    cr_assert_not(cluster_session_lives(&w.sessions, 1, epoch, w.now));
+    cr_assert_eq(cluster_sessions_next(&w.sessions, w.b.image), 0);
+    cr_assert_eq(w_heartbeat(&w, 1, false, &answer), 0);
+    cr_assert(cluster_session_lives(&w.sessions, 1, epoch, w.now), "it was heard in between");
+    cr_assert_eq(w_expire(&w), 0);
+    cr_assert_not(broker(&w, 1)->fenced);
+    cr_assert(cluster_session_over(&w.sessions, 1, epoch));
+    cr_assert_eq(w_expire(&w), 0);
+    cr_assert(broker(&w, 1)->fenced);
+    EXPECT(&w, "t", 0, "2 12/2//");
+    int64_t next;
+    struct cluster_registration q = registration_of(&w, 1, 2);
+    cr_assert_eq(w_register(&w, &q, &next), 0, "its next life need not wait either");
+    cr_assert_eq(w_heartbeat(&w, 1, false, &answer), 0);
+    cr_assert_not(broker(&w, 1)->fenced);
+    world_close(&w);
+}
+
 Test(cluster, registrations_that_are_refused)
 {
     static const struct {
