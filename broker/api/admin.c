@@ -76,6 +76,12 @@ char *admin_string(struct api_request *r, struct wire_string s)
     return text;
 }
 
+char *admin_name(struct api_request *r, struct wire_string s)
+{
+    bool none = s.size < 0 || (s.size > 0 && memchr(s.data, 0, (size_t)s.size));
+    return admin_string(r, none ? wire_string_of("") : s);
+}
+
 static void admin_seen(struct barrier *b)
 {
     struct admin *a = container_of(b, struct admin, barrier);

@@ -44,6 +44,9 @@ void admin_note_ignored(struct admin_op *op, const char *key);
 /* A copy that ends with NUL. NULL for a null string, one that holds a NUL itself, or no memory. */
 char *admin_string(struct api_request *r, struct wire_string s);
 
+/* The same for the name of a topic: what can be none is "", which no topic has. NULL: no memory. */
+char *admin_name(struct api_request *r, struct wire_string s);
+
 /* Submits all that was not refused. timeout_ms <= 0: a minute. */
 void admin_go(struct admin *a, int32_t timeout_ms);
 

@@ -58,6 +58,29 @@ static char *text(struct api_request *r, struct wire_string s)
     return s.size > 0 ? admin_string(r, s) : NULL;
 }
 
+/* Of a reason that is not known it is damaged. */
+static bool take_lost(struct broker_request *b, const struct broker_registration_request *in)
+{
+    enum { REASON_SHORT = 2 };
+    size_t count = 0;
+    for (int32_t i = 0; i < in->lost_partitions_count; i++) {
+        count += (size_t)in->lost_partitions[i].partition_indexes_count;
+    }
+    struct meta_lost *lost = api_alloc(b->request, count, sizeof *lost);
+    if (!lost) {
+        return false;
+    }
+    b->registration.lost = lost;
+    for (int32_t i = 0; i < in->lost_partitions_count; i++) {
+        const struct broker_registration_request_lost_partitions *t = &in->lost_partitions[i];
+        for (int32_t k = 0; k < t->partition_indexes_count; k++) {
+            lost[b->registration.lost_count++] =
+                (struct meta_lost){t->topic_id, t->partition_indexes[k], t->reason != REASON_SHORT};
+        }
+    }
+    return true;
+}
+
 static bool take_registration(struct broker_request *b,
                               const struct broker_registration_request *in)
 {
@@ -92,7 +115,7 @@ static bool take_registration(struct broker_request *b,
     if (in->log_dirs_count == 1) {
         b->registration.directory = in->log_dirs[0];
     }
-    return in->rack.size <= 0 || b->registration.rack;
+    return take_lost(b, in) && (in->rack.size <= 0 || b->registration.rack);
 }
 
 void handle_broker_registration(struct api_request *r)

@@ -285,7 +285,7 @@ static int check_registration(struct cluster *k, const struct cluster_registrati
 
 static int compare_lost(const void *a, const void *b)
 {
-    const struct cluster_lost *x = a, *y = b;
+    const struct meta_lost *x = a, *y = b;
     int side = memcmp(x->topic_id.bytes, y->topic_id.bytes, sizeof x->topic_id.bytes);
     if (side == 0) {
         side = (x->partition > y->partition) - (x->partition < y->partition);
@@ -293,7 +293,7 @@ static int compare_lost(const void *a, const void *b)
     return side ? side : (int)x->damaged - (int)y->damaged;
 }
 
-void cluster_lost_sort(struct cluster_lost *lost, uint32_t count)
+void cluster_lost_sort(struct meta_lost *lost, uint32_t count)
 {
     if (count) {
         qsort(lost, count, sizeof *lost, compare_lost);
@@ -303,7 +303,7 @@ void cluster_lost_sort(struct cluster_lost *lost, uint32_t count)
 static bool is_lost(const struct cluster_registration *q, struct uuid topic, int32_t partition,
                     bool damaged)
 {
-    const struct cluster_lost key = {topic, partition, damaged};
+    const struct meta_lost key = {topic, partition, damaged};
     return q->lost_count && bsearch(&key, q->lost, q->lost_count, sizeof key, compare_lost);
 }
 

@@ -94,12 +94,6 @@ struct cluster {
 void cluster_init(struct cluster *k, const struct controller *c, struct cluster_sessions *sessions,
                   uint64_t now_ns);
 
-struct cluster_lost { /* a partition of which the broker cannot answer for its data */
-    struct uuid topic_id;
-    int32_t partition;
-    bool damaged; /* else it ends before what was acknowledged */
-};
-
 struct cluster_registration {
     int32_t broker;
     const char *cluster_id;
@@ -108,12 +102,12 @@ struct cluster_registration {
     const struct image_endpoint *endpoints;
     uint32_t endpoint_count;
     int16_t metadata_version_min, metadata_version_max;
-    const struct cluster_lost *lost; /* all that are lost now, sorted: others are sound again */
+    const struct meta_lost *lost; /* all that are lost now, sorted: others are sound again */
     uint32_t lost_count;
     int64_t next_offset; /* where the next record of the metadata log will stand */
 };
 
-void cluster_lost_sort(struct cluster_lost *lost, uint32_t count);
+void cluster_lost_sort(struct meta_lost *lost, uint32_t count);
 
 /* *epoch is set when nothing more is to be done. ERR_INCONSISTENT_CLUSTER_ID,
  * ERR_INVALID_REGISTRATION, ERR_UNSUPPORTED_VERSION, ERR_DUPLICATE_BROKER_REGISTRATION. */

@@ -93,10 +93,15 @@ static int check_assignments(struct meta_op *op, const struct image *image, int3
     return 0;
 }
 
-static int check_factor(const struct controller *c, struct meta_op *op, int32_t factor)
+bool controller_keeps(const struct controller *c, int32_t factor)
 {
     int32_t most = c->limits->replication_factor_max;
-    if (most > 0 && factor > most && image_broker_count(c->image) > 1) {
+    return most <= 0 || factor <= most || image_broker_count(c->image) <= 1;
+}
+
+static int check_factor(const struct controller *c, struct meta_op *op, int32_t factor)
+{
+    if (!controller_keeps(c, factor)) {
         return controller_refuse(op, ERR_INVALID_REPLICATION_FACTOR,
                                  "Replication factor %d: this release keeps one replica of a "
                                  "partition, on one of the brokers; copies of it are not made yet.",
@@ -475,6 +480,7 @@ int controller_decide(const struct controller *c, struct meta_op *op)
 {
     op->why[0] = 0;
     op->more = false;
+    op->unclean_count = 0;
     switch (op->kind) {
     case META_CREATE_TOPIC:
         op->error = create_topic(c, op);
@@ -502,6 +508,21 @@ int controller_decide(const struct controller *c, struct meta_op *op)
         break;
     case META_ALTER_PARTITIONS:
         op->error = controller_alter_partitions(c, op);
+        break;
+    case META_ELECT_LEADERS:
+        op->error = controller_elect_leaders(c, op);
+        break;
+    case META_REASSIGN_PARTITIONS:
+        op->error = controller_reassign(c, op);
+        break;
+    case META_REPORT_REPLICAS:
+        op->error = controller_report_replicas(c, op);
+        break;
+    case META_UNREGISTER_BROKER:
+        op->error = controller_unregister_broker(c, op);
+        break;
+    case META_UPDATE_FEATURE:
+        op->error = controller_update_feature(c, op);
         break;
     }
     assert(op->error <= 0);

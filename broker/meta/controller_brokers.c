@@ -16,6 +16,7 @@ int controller_with_cluster(const struct controller *c, struct meta_op *op,
     cluster_init(k, c, c->sessions, c->now_ns);
     int error = decide(k, op);
     op->more = !error && k->more;
+    op->unclean_count = k->unclean;
     if (error && k->why[0]) {
         snprintf(op->why, sizeof op->why, "%s", k->why);
     }
@@ -26,6 +27,15 @@ int controller_with_cluster(const struct controller *c, struct meta_op *op,
 static int decide_registration(struct cluster *k, struct meta_op *op)
 {
     const struct meta_registration *in = op->registration;
+    struct memory *memory = k->c->memory;
+    struct meta_lost *lost = memory_alloc(memory, in->lost_count * sizeof *lost + 1);
+    if (!lost) {
+        return ERR_NO_MEMORY;
+    }
+    if (in->lost_count) {
+        memcpy(lost, in->lost, in->lost_count * sizeof *lost);
+    }
+    cluster_lost_sort(lost, in->lost_count);
     const struct cluster_registration q = {
         .broker = op->broker,
         .cluster_id = in->cluster_id,
@@ -36,9 +46,13 @@ static int decide_registration(struct cluster *k, struct meta_op *op)
         .endpoint_count = in->endpoint_count,
         .metadata_version_min = in->metadata_version_min,
         .metadata_version_max = in->metadata_version_max,
+        .lost = lost,
+        .lost_count = in->lost_count,
         .next_offset = k->c->next_offset,
     };
-    return cluster_register(k, &q, &op->broker_epoch);
+    int error = cluster_register(k, &q, &op->broker_epoch);
+    memory_free(memory, lost);
+    return error;
 }
 
 int controller_register_broker(const struct controller *c, struct meta_op *op)
@@ -79,4 +93,14 @@ static int decide_expiry(struct cluster *k, struct meta_op *op)
 int controller_expire_brokers(const struct controller *c, struct meta_op *op)
 {
     return controller_with_cluster(c, op, decide_expiry);
+}
+
+static int decide_unregistration(struct cluster *k, struct meta_op *op)
+{
+    return cluster_unregister(k, op->broker);
+}
+
+int controller_unregister_broker(const struct controller *c, struct meta_op *op)
+{
+    return controller_with_cluster(c, op, decide_unregistration);
 }

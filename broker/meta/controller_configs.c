@@ -135,6 +135,7 @@ static int follow_partitions(const struct controller *c, struct meta_op *op,
     assert(c->candidate);
     cluster_init(&k, c, NULL, 0);
     int error = cluster_configured(&k, target->topic);
+    op->unclean_count = k.unclean;
     if (!error && k.more) {
         error =
             controller_refuse(op, ERR_POLICY_VIOLATION,

@@ -4,6 +4,14 @@
 #include "meta/cluster.h"
 #include "meta/controller_private.h"
 
+#include <stdio.h>
+
+/* An error of one partition that is one of the whole operation. */
+static int ends_all(int error)
+{
+    return error == ERR_TOO_LARGE || error == ERR_NO_MEMORY ? error : 0;
+}
+
 /* --- AlterPartition --------------------------------------------------------------------------- */
 
 static void tell_state(struct meta_alteration *a, const struct isr_state *s)
@@ -34,12 +42,13 @@ static int alter_one(struct cluster *k, const struct meta_op *op, struct meta_al
         error = ERR_NEW_LEADER_ELECTED;
     }
     a->error = error;
-    return error == ERR_TOO_LARGE || error == ERR_NO_MEMORY ? error : 0;
+    return ends_all(error);
 }
 
 static int decide_alterations(struct cluster *k, struct meta_op *op)
 {
     int error = cluster_check_broker(k, op->broker, op->broker_epoch);
+    assert(!op->validate_only);
     for (uint32_t i = 0; i < op->alteration_count && !error; i++) {
         error = alter_one(k, op, &op->alterations[i]);
     }
@@ -49,4 +58,121 @@ static int decide_alterations(struct cluster *k, struct meta_op *op)
 int controller_alter_partitions(const struct controller *c, struct meta_op *op)
 {
     return controller_with_cluster(c, op, decide_alterations);
+}
+
+/* --- ElectLeaders ----------------------------------------------------------------------------- */
+
+static int decide_elections(struct cluster *k, struct meta_op *op)
+{
+    int error = 0;
+    for (uint32_t i = 0; i < op->election_count && !error; i++) {
+        struct meta_election *e = &op->elections[i];
+        e->error = cluster_elect(k, e->topic, e->partition, op->unclean);
+        error = ends_all(e->error);
+    }
+    return error;
+}
+
+int controller_elect_leaders(const struct controller *c, struct meta_op *op)
+{
+    assert(!op->validate_only);
+    if (op->election_count > META_ELECTIONS_MAX) {
+        return controller_refuse(op, ERR_INVALID_REQUEST, "At most %d elections are made at once.",
+                                 (int)META_ELECTIONS_MAX);
+    }
+    return controller_with_cluster(c, op, decide_elections);
+}
+
+/* --- AlterPartitionReassignments -------------------------------------------------------------- */
+
+static bool holds(const struct image_partition *p, int32_t broker)
+{
+    for (int32_t i = 0; i < p->replica_count; i++) {
+        if (p->replicas[i] == broker) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The most replicas that there are at once when these follow those that there are. */
+static int32_t replicas_at_once(const struct controller *c, const struct meta_reassignment *r)
+{
+    const struct image_topic *t =
+        image_topic_by_name(c->candidate ? c->candidate : c->image, bytes_of_string(r->topic));
+    if (!t || r->partition < 0 || r->partition >= t->partition_count) {
+        return 0; /* refused for another reason */
+    }
+    const struct image_partition *p = &t->partitions[r->partition];
+    int32_t count = p->replica_count;
+    for (int32_t i = 0; i < r->replica_count; i++) {
+        count += !holds(p, r->replicas[i]);
+    }
+    return count;
+}
+
+static int reassign_one(struct cluster *k, const struct meta_op *op, struct meta_reassignment *r)
+{
+    r->why[0] = 0;
+    if (r->replicas && !controller_keeps(k->c, replicas_at_once(k->c, r))) {
+        r->error = ERR_INVALID_REPLICATION_FACTOR;
+        snprintf(r->why, sizeof r->why,
+                 "This release keeps one replica of a partition and cannot move "
+                 "it: copies are not made yet.");
+        return 0;
+    }
+    r->error = cluster_reassign(k, r->topic, r->partition, r->replicas, r->replica_count,
+                                !op->keep_factor);
+    if (r->error) {
+        snprintf(r->why, sizeof r->why, "%.119s", k->why[0] ? k->why : error_text(r->error));
+    }
+    k->why[0] = 0;
+    return ends_all(r->error);
+}
+
+static int decide_reassignments(struct cluster *k, struct meta_op *op)
+{
+    int error = 0;
+    for (uint32_t i = 0; i < op->reassignment_count && !error; i++) {
+        error = reassign_one(k, op, &op->reassignments[i]);
+    }
+    return error;
+}
+
+int controller_reassign(const struct controller *c, struct meta_op *op)
+{
+    assert(!op->validate_only);
+    if (op->reassignment_count > META_REASSIGNMENTS_MAX) {
+        return controller_refuse(op, ERR_INVALID_REQUEST,
+                                 "At most %d partitions are given other replicas at once.",
+                                 (int)META_REASSIGNMENTS_MAX);
+    }
+    return controller_with_cluster(c, op, decide_reassignments);
+}
+
+/* --- reports of replicas ---------------------------------------------------------------------- */
+
+static int decide_reports(struct cluster *k, struct meta_op *op)
+{
+    int error = cluster_check_broker(k, op->broker, op->broker_epoch);
+    for (uint32_t i = 0; i < op->report_count && !error; i++) {
+        struct meta_replica_report *r = &op->reports[i];
+        r->error = cluster_report(k, op->broker, r->topic_id, r->partition,
+                                  r->report == META_REPLICA_DAMAGED ? CLUSTER_DAMAGED
+                                  : r->report == META_REPLICA_SHORT ? CLUSTER_SHORT
+                                                                    : CLUSTER_REPAIRED);
+        error = ends_all(r->error);
+    }
+    return error;
+}
+
+int controller_report_replicas(const struct controller *c, struct meta_op *op)
+{
+    assert(!op->validate_only);
+    if (op->report_count > META_ELECTIONS_MAX) {
+        return controller_refuse(op, ERR_INVALID_REQUEST,
+                                 "At most %d replicas are reported at once.",
+                                 (int)META_ELECTIONS_MAX);
+    }
+    return controller_with_cluster(c, op, decide_reports);
 }

@@ -32,7 +32,18 @@ struct cluster;
 int controller_with_cluster(const struct controller *c, struct meta_op *op,
                             int (*decide)(struct cluster *k, struct meta_op *op)) MUST_CHECK;
 
+int controller_unregister_broker(const struct controller *c, struct meta_op *op) MUST_CHECK;
+
 /* controller_partitions.c */
 int controller_alter_partitions(const struct controller *c, struct meta_op *op) MUST_CHECK;
+int controller_elect_leaders(const struct controller *c, struct meta_op *op) MUST_CHECK;
+int controller_reassign(const struct controller *c, struct meta_op *op) MUST_CHECK;
+int controller_report_replicas(const struct controller *c, struct meta_op *op) MUST_CHECK;
+
+/* controller_features.c */
+int controller_update_feature(const struct controller *c, struct meta_op *op) MUST_CHECK;
+
+/* Whether this release keeps so many replicas of a partition. */
+bool controller_keeps(const struct controller *c, int32_t factor);
 
 int controller_alter_configs(const struct controller *c, struct meta_op *op) MUST_CHECK;

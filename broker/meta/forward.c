@@ -35,7 +35,7 @@ static bool can_be_sent(const struct meta_op *op)
 /* Its owner sends it again by itself, and must know how often (a rejection of one copy says nothing of the other). */
 static bool is_sent_once(const struct meta_op *op)
 {
-    return op->kind == META_ALTER_PARTITIONS;
+    return op->kind == META_ALTER_PARTITIONS || op->kind == META_REPORT_REPLICAS;
 }
 
 /* --- as requests ------------------------------------------------------------------------------ */
@@ -211,46 +211,31 @@ static int encode(struct peer_request *p, struct wire_writer *w, int version)
     case META_PRODUCER_IDS:
         error = encode_producer_ids(f->meta, w, version);
         break;
-    case META_ALTER_PARTITIONS:
-        error = forward_encode_alterations(op, &arena, w, version);
-        break;
-    case META_REGISTER_BROKER:
-    case META_HEARTBEAT:
-    case META_EXPIRE_BROKERS:
-        assert(false);
+    default:
+        error = forward_encode_partitions(op, &arena, w, version);
         break;
     }
     arena_deinit(&arena);
     return error;
 }
 
-struct spoken {
-    int16_t key, version;
-};
-
-static struct spoken spoken_of(const struct meta_op *op)
+static struct forward_spoken spoken_of(const struct meta_op *op)
 {
     switch (op->kind) {
     case META_CREATE_TOPIC:
-        return (struct spoken){WIRE_CREATE_TOPICS, 7};
+        return (struct forward_spoken){WIRE_CREATE_TOPICS, 7};
     case META_DELETE_TOPIC:
-        return (struct spoken){WIRE_DELETE_TOPICS, 6};
+        return (struct forward_spoken){WIRE_DELETE_TOPICS, 6};
     case META_CREATE_PARTITIONS:
-        return (struct spoken){WIRE_CREATE_PARTITIONS, 3};
+        return (struct forward_spoken){WIRE_CREATE_PARTITIONS, 3};
     case META_ALTER_CONFIGS:
-        return op->replace_all ? (struct spoken){WIRE_ALTER_CONFIGS, 2}
-                               : (struct spoken){WIRE_INCREMENTAL_ALTER_CONFIGS, 1};
+        return op->replace_all ? (struct forward_spoken){WIRE_ALTER_CONFIGS, 2}
+                               : (struct forward_spoken){WIRE_INCREMENTAL_ALTER_CONFIGS, 1};
     case META_PRODUCER_IDS:
-        return (struct spoken){WIRE_ALLOCATE_PRODUCER_IDS, 0};
-    case META_ALTER_PARTITIONS:
-        return (struct spoken){WIRE_ALTER_PARTITION, 3};
-    case META_REGISTER_BROKER:
-    case META_HEARTBEAT:
-    case META_EXPIRE_BROKERS:
-        break;
+        return (struct forward_spoken){WIRE_ALLOCATE_PRODUCER_IDS, 0};
+    default:
+        return forward_spoken_partitions(op);
     }
-    assert(false);
-    return (struct spoken){0};
 }
 
 /* --- as answers ------------------------------------------------------------------------------- */
@@ -258,8 +243,8 @@ static struct spoken spoken_of(const struct meta_op *op)
 static int told(struct meta_op *op, int16_t code, struct wire_string why)
 {
     int error = error_from_wire(code);
-    if (error && why.size > 0) {
-        snprintf(op->why, sizeof op->why, "%.*s", (int)why.size, why.data);
+    if (error) {
+        forward_why(op, why);
     }
     return error;
 }
@@ -344,10 +329,10 @@ static int decode(struct forward *f, const struct peer_answer *a)
         error = decode_create_partitions(op, &in, a->version, &arena);
     } else if (op->kind == META_ALTER_CONFIGS) {
         error = decode_configs(op, &in, a->version, &arena);
-    } else if (op->kind == META_ALTER_PARTITIONS) {
-        error = forward_decode_alterations(op, &in, a->version, &arena);
-    } else {
+    } else if (op->kind == META_PRODUCER_IDS) {
         error = decode_producer_ids(op, &in, a->version, &arena);
+    } else {
+        error = forward_decode_partitions(op, &in, a->version, &arena);
     }
     arena_deinit(&arena);
     return error;
@@ -368,8 +353,11 @@ static bool shown(const struct meta *m, const struct meta_op *op)
         return !t;
     case META_CREATE_PARTITIONS:
         return op->validate_only || (t && t->partition_count >= op->partitions);
-    default:
+    case META_ALTER_CONFIGS:
+    case META_PRODUCER_IDS:
         return true;
+    default:
+        return forward_shown_partitions(m->image, op);
     }
 }
 
@@ -438,7 +426,7 @@ static void answered(struct peer_request *p, const struct peer_answer *a)
 
 static bool forward_send(struct meta *m, struct meta_op *op, int32_t leader)
 {
-    struct spoken spoken = spoken_of(op);
+    struct forward_spoken spoken = spoken_of(op);
     struct forward *f =
         m->forwards.count < FORWARDS_MAX ? memory_alloc(m->memory, sizeof *f) : NULL;
     if (!f) {

@@ -8,7 +8,8 @@
  *
  * An operation that succeeded is done when the image of this node shows it, as if it had been decided here. What
  * may have happened twice is not sent twice: its answer is then REQUEST_TIMED_OUT, and the client looks.
- * A leader's proposals (ALTER_PARTITIONS) wait for no image and are never sent again here: meta.h. */
+ * What a broker tells of its replicas (ALTER_PARTITIONS, REPORT_REPLICAS) waits for no image and is never sent again
+ * here: meta.h. */
 #pragma once
 
 #include "meta/meta.h"

@@ -122,6 +122,43 @@ static struct uuid fresh_topic_id(struct meta *m)
     return id;
 }
 
+struct unclean_said {
+    struct meta *meta;
+    unsigned lines;
+};
+
+enum { UNCLEAN_LINES_MAX = 20 };
+
+static void say_unclean_topic(void *context, const struct image_topic *old,
+                              const struct image_topic *new)
+{
+    struct unclean_said *said = context;
+    for (int32_t i = 0; old && new &&i < old->partition_count &&i < new->partition_count; i++) {
+        const struct image_partition *p = &new->partitions[i];
+        if (p->unclean_epoch != old->partitions[i].unclean_epoch &&
+            said->lines++ < UNCLEAN_LINES_MAX) {
+            log_warn(io_logger(said->meta->io), "meta",
+                     "unclean election: broker %d leads %s-%d from epoch %d on and may lack "
+                     "acknowledged records",
+                     (int)p->leader, new->name, (int)i, (int)p->leader_epoch);
+        }
+    }
+}
+
+/* Each election that may lose what was acknowledged is told (P26). */
+static void say_unclean(struct meta *m, const struct meta_op *op)
+{
+    struct unclean_said said = {m, 0};
+    if (op->unclean_count == 0) {
+        return;
+    }
+    image_diff(m->proposal.image, m->proposal.candidate, say_unclean_topic, &said);
+    if (said.lines > UNCLEAN_LINES_MAX) {
+        log_warn(io_logger(m->io), "meta", "unclean elections: of %u partitions more",
+                 said.lines - UNCLEAN_LINES_MAX);
+    }
+}
+
 /* Decides one operation. False when the batch is full and the operation must wait for the next. */
 static bool decide(struct meta *m, struct meta_op *op)
 {
@@ -144,6 +181,7 @@ static bool decide(struct meta *m, struct meta_op *op)
     };
     int error = controller_decide(&c, op);
     if (!error) {
+        say_unclean(m, op);
         proposal_keep(p);
         return true;
     }

@@ -106,6 +106,11 @@ enum meta_kind {
     META_HEARTBEAT,
     META_EXPIRE_BROKERS,   /* fences those that were silent for a session */
     META_ALTER_PARTITIONS, /* in-sync sets that a leader proposes (AlterPartition) */
+    META_ELECT_LEADERS,
+    META_REASSIGN_PARTITIONS,
+    META_REPORT_REPLICAS,   /* what a broker has found out of its own replicas */
+    META_UNREGISTER_BROKER, /* forgets it */
+    META_UPDATE_FEATURE,
 };
 
 enum meta_config_op {
@@ -121,6 +126,12 @@ struct meta_config_change {
     enum meta_config_op op;
 };
 
+struct meta_lost { /* a partition of which a broker cannot answer for its data */
+    struct uuid topic_id;
+    int32_t partition;
+    bool damaged; /* else it ends before what was acknowledged */
+};
+
 /* What a broker says of itself (KIP-631). */
 struct meta_registration {
     const char *cluster_id;
@@ -129,6 +140,8 @@ struct meta_registration {
     const struct image_endpoint *endpoints;
     uint32_t endpoint_count;
     int16_t metadata_version_min, metadata_version_max;
+    const struct meta_lost *lost; /* all of them, in any order: other partitions are sound */
+    uint32_t lost_count;
 };
 
 struct meta_heartbeat {
@@ -152,6 +165,43 @@ struct meta_alteration {
     int32_t isr_now_count;
 };
 
+struct meta_election {
+    const char *topic;
+    int32_t partition;
+    int error; /* out */
+};
+
+struct meta_reassignment {
+    const char *topic;
+    int32_t partition;
+    const int32_t *replicas; /* NULL: what is under way is called off */
+    int32_t replica_count;
+    int error;     /* out */
+    char why[120]; /* out: a sentence, with an error */
+};
+
+enum meta_report {                           /* a replica, and that of its broker */
+                   META_REPLICA_DAMAGED = 1, /* its data does not check */
+                   META_REPLICA_SHORT = 2,   /* it ends before what it had acknowledged */
+                   META_REPLICA_REPAIRED = 3,
+};
+
+struct meta_replica_report {
+    struct uuid topic_id;
+    int32_t partition;
+    enum meta_report report;
+    int error; /* out */
+};
+
+enum meta_feature_change { /* as UpdateFeatures' upgrade_type */
+                           META_FEATURE_UPGRADE = 1,
+                           META_FEATURE_SAFE_DOWNGRADE = 2,
+                           META_FEATURE_UNSAFE_DOWNGRADE = 3,
+};
+
+/* Of one operation, so that it fits into one batch of records: more are a reason to refuse it. */
+enum { META_ELECTIONS_MAX = 1000, META_REASSIGNMENTS_MAX = 200 };
+
 /* One operation, embedded in its owner; what it points to is lent until done(). */
 struct meta_op {
     void (*done)(struct meta_op *op); /* on the shard that submitted */
@@ -171,8 +221,8 @@ struct meta_op {
     const struct meta_config_change *changes; /* CREATE_TOPIC (SET only), ALTER_CONFIGS */
     uint32_t change_count;
     bool replace_all; /* ALTER_CONFIGS: the legacy form, what is not named is deleted */
-    /* ALTER_CONFIGS of a broker (topic NULL): node id, -1: all. REGISTER_BROKER, HEARTBEAT, ALTER_PARTITIONS: who
-     * sends it, and in which life, which REGISTER_BROKER tells. */
+    /* ALTER_CONFIGS of a broker (topic NULL): node id, -1: all. UNREGISTER_BROKER: whom. REGISTER_BROKER, HEARTBEAT,
+     * ALTER_PARTITIONS, REPORT_REPLICAS: who sends it, and in which life, which REGISTER_BROKER tells. */
     int32_t broker;
     int64_t broker_epoch;
     const struct meta_registration *registration; /* REGISTER_BROKER */
@@ -183,7 +233,20 @@ struct meta_op {
      * more: both may have happened nevertheless. */
     struct meta_alteration *alterations;
     uint32_t alteration_count;
-    bool more; /* meta's: it takes several batches, and this was not the last */
+    struct meta_election *elections;
+    uint32_t election_count;
+    bool unclean; /* ELECT_LEADERS: any live replica, where nobody leads */
+    struct meta_reassignment *reassignments; /* those that are valid happen */
+    uint32_t reassignment_count;
+    bool keep_factor; /* REASSIGN_PARTITIONS: the number of replicas may not change */
+    /* REPORT_REPLICAS: as ALTER_PARTITIONS, the sender and how it ends; META_ELECTIONS_MAX. */
+    struct meta_replica_report *reports;
+    uint32_t report_count;
+    const char *feature; /* UPDATE_FEATURE */
+    int16_t feature_level;
+    enum meta_feature_change feature_change;
+    bool more;              /* meta's: it takes several batches, and this was not the last */
+    uint32_t unclean_count; /* meta's: partitions that it has elected a leader of uncleanly */
 
     int error;                 /* out: 0 or an error */
     char why[200];             /* out: a sentence for the client */

@@ -204,7 +204,7 @@ Test(cluster, lost_partitions)
     world_open(&w, 3);
     w_topic(&w, "t", 3, nodes, 2, "2");
     struct uuid id = image_topic_by_name(w.b.image, bytes_of_string("t"))->id;
-    struct cluster_lost lost[] = {{id_of(1), 0, true}, {id, 2, false}, {id, 0, true}};
+    struct meta_lost lost[] = {{id_of(1), 0, true}, {id, 2, false}, {id, 0, true}};
     cluster_lost_sort(lost, 3);
     w.now += WORLD_TIMEOUT;
     struct cluster_registration q = registration_of(&w, 1, 2);

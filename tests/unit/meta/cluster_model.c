@@ -28,7 +28,7 @@ struct model {
     const char *event;
     bool unclean, altered, reassigned;
     int32_t told; /* the broker that has told what it lost; 0: none */
-    struct cluster_lost lost[LOST_MAX];
+    struct meta_lost lost[LOST_MAX];
     uint32_t lost_count;
     bool lost_all; /* it came from another directory */
     char why[WHY_SIZE];
@@ -181,7 +181,7 @@ static void random_losses(struct model *m)
     for (uint64_t count = below(m, 5); count > 0; count--) {
         const struct image_topic *t =
             image_topic_by_name(m->w.b.image, bytes_of_string(names[below(m, TOPICS)]));
-        m->lost[m->lost_count++] = (struct cluster_lost){
+        m->lost[m->lost_count++] = (struct meta_lost){
             t->id, (int32_t)below(m, (uint64_t)t->partition_count), below(m, 3) == 0};
     }
     cluster_lost_sort(m->lost, m->lost_count);

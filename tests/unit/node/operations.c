@@ -168,3 +168,97 @@ Test(operations, a_proposal_is_not_sent_on)
     cr_assert_eq(p.asked.op.error, ERR_NOT_CONTROLLER);
     world_close(&w);
 }
+
+/* --- what operators ask ----------------------------------------------------------------------- */
+
+Test(operations, of_an_operator_at_any_node)
+{
+    open_three(60);
+    for (uint32_t i = 0; i < w.count; i++) {
+        struct member *m = &w.members[i];
+        const char *topic = first_topic(m)->name;
+        const int32_t other[] = {m->id % 3 + 1}, nobody[] = {9};
+        struct meta_election elections[] = {{topic, 0, 1}, {"none", 0, 1}};
+        struct meta_reassignment reassignments[] = {
+            {topic, 0, other, 1, 1, ""}, {topic, 1, nobody, 1, 1, ""}, {topic, 2, NULL, 0, 1, ""}};
+        struct asked a;
+        ask_node(&a, m,
+                 (struct meta_op){
+                     .kind = META_ELECT_LEADERS, .elections = elections, .election_count = 2});
+        wait_for(&a, 1000 * CLUSTER_MS);
+        cr_assert_eq(a.op.error, 0, "%s", a.op.why);
+        cr_assert_eq(elections[0].error, ERR_ELECTION_NOT_NEEDED);
+        cr_assert_eq(elections[1].error, ERR_UNKNOWN_TOPIC_OR_PARTITION);
+        ask_node(&a, m,
+                 (struct meta_op){.kind = META_REASSIGN_PARTITIONS,
+                                  .reassignments = reassignments,
+                                  .reassignment_count = 3});
+        wait_for(&a, 1000 * CLUSTER_MS);
+        cr_assert_eq(a.op.error, 0, "%s", a.op.why);
+        cr_assert(reassignments[0].error == 0 || strstr(reassignments[0].why, "keeps one replica"),
+                  "%s", reassignments[0].why);
+        cr_assert(reassignments[1].error && reassignments[1].why[0]);
+        cr_assert_eq(reassignments[2].error, ERR_NO_REASSIGNMENT_IN_PROGRESS);
+        cr_assert(strstr(reassignments[2].why, "in progress"), "%s", reassignments[2].why);
+        ask_node(&a, m,
+                 (struct meta_op){.kind = META_UPDATE_FEATURE,
+                                  .feature = "metadata.version",
+                                  .feature_level = 15,
+                                  .feature_change = META_FEATURE_UPGRADE});
+        wait_for(&a, 1000 * CLUSTER_MS);
+        cr_assert_eq(a.op.error, ERR_INVALID_UPDATE_VERSION);
+        cr_assert(strstr(a.op.why, "14 alone"), "%s", a.op.why);
+    }
+    world_close(&w);
+}
+
+Test(operations, a_broker_that_is_gone_is_forgotten)
+{
+    struct asked a;
+    open_three(61);
+    struct member *gone = follower(0), *m = follower(1);
+    ask_node(&a, m, (struct meta_op){.kind = META_UNREGISTER_BROKER, .broker = 9});
+    wait_for(&a, 1000 * CLUSTER_MS);
+    cr_assert_eq(a.op.error, ERR_BROKER_ID_NOT_REGISTERED);
+    sim_node_kill(gone->machine);
+    world_run(&w, 3000 * CLUSTER_MS);
+    ask_node(&a, m, (struct meta_op){.kind = META_UNREGISTER_BROKER, .broker = gone->id});
+    wait_for(&a, 1000 * CLUSTER_MS);
+    cr_assert_eq(a.op.error, 0, "%s", a.op.why);
+    cr_assert_eq(image_broker_count(m->node->image), 2, "as this node sees it when it is answered");
+    member_start(gone);
+    world_settle(&w, 20000 * CLUSTER_MS);
+    const int32_t alive[] = {m->id, world_leader(&w)->id};
+    for (size_t i = 0; i < array_size(alive); i++) {
+        ask_node(&a, m, (struct meta_op){.kind = META_UNREGISTER_BROKER, .broker = alive[i]});
+        wait_for(&a, 1000 * CLUSTER_MS);
+        cr_assert_eq(a.op.error, 0, "%s", a.op.why);
+        world_settle(&w, 20000 * CLUSTER_MS); /* one that lives comes back by itself */
+    }
+    world_close(&w);
+}
+
+Test(operations, reports_reach_the_controller)
+{
+    struct asked a;
+    open_three(62);
+    struct member *m = follower(0);
+    const struct image_topic *t = first_topic(m);
+    struct meta_replica_report list[] = {{t->id, 0, META_REPLICA_REPAIRED, 1},
+                                         {t->id, 1000, META_REPLICA_SHORT, 1}};
+    struct meta_op op = {.kind = META_REPORT_REPLICAS,
+                         .broker = m->id,
+                         .broker_epoch = m->node->meta_open.broker_epoch,
+                         .reports = list,
+                         .report_count = 2};
+    ask_node(&a, m, op);
+    wait_for(&a, 1000 * CLUSTER_MS);
+    cr_assert_eq(a.op.error, 0, "%s", a.op.why);
+    cr_assert(list[0].error == 0 && list[1].error == ERR_UNKNOWN_TOPIC_OR_PARTITION);
+    op.broker_epoch--;
+    ask_node(&a, m, op);
+    wait_for(&a, 1000 * CLUSTER_MS);
+    cr_assert_eq(a.op.error, ERR_STALE_BROKER_EPOCH);
+    cr_assert(strstr(a.op.why, "registered anew"), "%s", a.op.why);
+    world_close(&w);
+}
