@@ -614,6 +614,9 @@ void node_start_rooms(struct node *n)
     m->unclean_elections = config_bool(c, CONFIG_UNCLEAN_LEADER_ELECTION_ENABLE);
     m->session_ms = (int32_t)config_integer(c, CONFIG_BROKER_SESSION_TIMEOUT_MS);
     m->heartbeat_ms = (int32_t)config_integer(c, CONFIG_BROKER_HEARTBEAT_INTERVAL_MS);
+    m->balance_s = config_bool(c, CONFIG_AUTO_LEADER_REBALANCE_ENABLE)
+                       ? (int32_t)config_integer(c, CONFIG_LEADER_IMBALANCE_CHECK_INTERVAL)
+                       : 0;
     m->accept_loss = n->options.accept_loss;
     m->raft_mutant = n->options.raft_mutant;
     m->snapshot_bytes = n->options.metadata_snapshot_bytes;

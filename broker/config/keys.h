@@ -68,6 +68,12 @@
       NULL, KEY_KAFKA, "A broker that the controller has not heard for so long leads nothing.")    \
     X(BROKER_HEARTBEAT_INTERVAL_MS, "broker.heartbeat.interval.ms", DURATION, "300ms", 10,         \
       INT32_MAX, NULL, KEY_KAFKA, "How often a broker tells the controller that it is there.")     \
+    X(AUTO_LEADER_REBALANCE_ENABLE, "auto.leader.rebalance.enable", BOOL, "true", 0, 1, NULL,      \
+      KEY_KAFKA,                                                                                   \
+      "Whether leadership goes back to the first replica of a partition once that is in sync.")    \
+    X(LEADER_IMBALANCE_CHECK_INTERVAL, "leader.imbalance.check.interval.seconds", INTEGER, "300",  \
+      1, INT32_MAX, NULL, KEY_KAFKA,                                                               \
+      "How often the controller looks for partitions whose leader is not their first replica.")    \
     X(LIMITS_CONNECTIONS, "limits.connections", INTEGER, "10000", 1, 1000000, NULL, 0,             \
       "Connections that may be open; more are closed at once.")                                    \
     X(LIMITS_REQUESTS, "limits.requests.per.connection", INTEGER, "64", 1, 10000, NULL, 0,         \

@@ -463,10 +463,10 @@ int cluster_grow(struct cluster *k)
     for (uint32_t i = 0; i < k->rules.broker_count; i++) {
         g.factor += !k->brokers[i].fenced && !k->brokers[i].shutting_down;
     }
-    if (g.factor > CLUSTER_GROWN_FACTOR) {
-        g.factor = CLUSTER_GROWN_FACTOR;
-    }
-    return cluster_each(k, -1, may_grow, grow, &g);
+    int32_t kept = k->c->limits->replication_factor_max; /* 0: as many as there are */
+    int32_t most = kept > 0 && kept < CLUSTER_GROWN_FACTOR ? kept : CLUSTER_GROWN_FACTOR;
+    g.factor = g.factor < most ? g.factor : most;
+    return g.factor <= 1 ? 0 : cluster_each(k, -1, may_grow, grow, &g);
 }
 
 /* What a configuration may change: eligible leaders, what is in motion, who is without a leader. */

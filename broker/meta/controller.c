@@ -480,7 +480,7 @@ int controller_decide(const struct controller *c, struct meta_op *op)
 {
     op->why[0] = 0;
     op->more = false;
-    op->unclean_count = 0;
+    op->changed_count = op->unclean_count = 0;
     switch (op->kind) {
     case META_CREATE_TOPIC:
         op->error = create_topic(c, op);
@@ -523,6 +523,12 @@ int controller_decide(const struct controller *c, struct meta_op *op)
         break;
     case META_UPDATE_FEATURE:
         op->error = controller_update_feature(c, op);
+        break;
+    case META_BALANCE:
+        op->error = controller_balance(c, op);
+        break;
+    case META_GROW:
+        op->error = controller_grow(c, op);
         break;
     }
     assert(op->error <= 0);

@@ -176,3 +176,25 @@ int controller_report_replicas(const struct controller *c, struct meta_op *op)
     }
     return controller_with_cluster(c, op, decide_reports);
 }
+
+/* --- by time ---------------------------------------------------------------------------------- */
+
+static int decide_balance(struct cluster *k, struct meta_op *op)
+{
+    return cluster_balance(k);
+}
+
+int controller_balance(const struct controller *c, struct meta_op *op)
+{
+    return controller_with_cluster(c, op, decide_balance);
+}
+
+static int decide_growth(struct cluster *k, struct meta_op *op)
+{
+    return cluster_grow(k);
+}
+
+int controller_grow(const struct controller *c, struct meta_op *op)
+{
+    return controller_with_cluster(c, op, decide_growth);
+}

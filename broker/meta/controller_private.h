@@ -39,6 +39,8 @@ int controller_alter_partitions(const struct controller *c, struct meta_op *op) 
 int controller_elect_leaders(const struct controller *c, struct meta_op *op) MUST_CHECK;
 int controller_reassign(const struct controller *c, struct meta_op *op) MUST_CHECK;
 int controller_report_replicas(const struct controller *c, struct meta_op *op) MUST_CHECK;
+int controller_balance(const struct controller *c, struct meta_op *op) MUST_CHECK;
+int controller_grow(const struct controller *c, struct meta_op *op) MUST_CHECK;
 
 /* controller_features.c */
 int controller_update_feature(const struct controller *c, struct meta_op *op) MUST_CHECK;

@@ -28,7 +28,7 @@ static struct meta_op *op_of(struct list *node)
 static bool can_be_sent(const struct meta_op *op)
 {
     bool own = op->kind == META_REGISTER_BROKER || op->kind == META_HEARTBEAT ||
-               op->kind == META_EXPIRE_BROKERS;
+               op->kind == META_EXPIRE_BROKERS || op->kind == META_BALANCE || op->kind == META_GROW;
     return !own && !op->here;
 }
 

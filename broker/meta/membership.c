@@ -72,6 +72,8 @@ void membership_wake(struct meta *m)
 void membership_lead(struct meta *m)
 {
     m->membership.looked_ns = 0; /* everybody has a whole session */
+    upkeep_begin(&m->membership.upkeep, (uint64_t)m->options.balance_s * UINT64_C(1000000000),
+                 io_now(m->io));
     membership_wake(m);
 }
 
@@ -111,6 +113,37 @@ void membership_gone(struct meta *m, int32_t broker, int64_t epoch)
             "broker %d is gone, nobody listens where it did: it leads nothing until it is back",
             (int)broker);
         membership_wake(m);
+    }
+}
+
+/* --- by time ---------------------------------------------------------------------------------- */
+
+static void upkept(struct meta_op *op)
+{
+    struct meta *m = container_of(op, struct meta, membership.upkeep_op);
+    if (op->error && op->error != ERR_NOT_CONTROLLER && op->error != ERR_CLOSED) {
+        log_warn(io_logger(m->io), "meta", "%s: %s",
+                 op->kind == META_GROW ? "the broker's own topics cannot grow"
+                                       : "leadership cannot go back to preferred replicas",
+                 op->why);
+    }
+    upkeep_done(&m->membership.upkeep, op->error != 0, op->changed_count, io_now(m->io));
+    meta_log_idle(m);
+}
+
+static void keep_up(struct meta *m)
+{
+    struct membership *s = &m->membership;
+    uint32_t active = 0;
+    for (uint32_t i = 0; i < image_broker_count(m->image); i++) {
+        const struct image_broker *b = image_broker_at(m->image, i);
+        active += !b->fenced && !b->shutting_down;
+    }
+    enum upkeep_work work = upkeep_next(&s->upkeep, active, io_now(m->io));
+    if (work != UPKEEP_NOTHING) {
+        s->upkeep_op = (struct meta_op){.done = upkept,
+                                        .kind = work == UPKEEP_GROW ? META_GROW : META_BALANCE};
+        meta_submit(m, m->io, &s->upkeep_op);
     }
 }
 
@@ -456,6 +489,7 @@ static void tick(struct meta *m)
     if (m->leading && m->state == META_ACTIVE && !alone) {
         fence_silent(m);
         watches_look(m);
+        keep_up(m);
     }
     if (!alone) { /* who is alone waits for others, not for time */
         timer_set(m, m->leading && next > retry_ns ? retry_ns : next);
@@ -480,7 +514,8 @@ int membership_begin(struct meta *m)
 
 bool membership_busy(const struct meta *m)
 {
-    return m->membership.busy || m->membership.expiring;
+    const struct membership *s = &m->membership;
+    return s->busy || s->expiring || s->upkeep.under_way != UPKEEP_NOTHING;
 }
 
 void membership_end(struct meta *m)

@@ -10,11 +10,13 @@
  *                                   '--------------- no controller answers -------------------------------------^
  *
  * What is asked goes to the controller as an operation, wherever it is: decided here, or sent as
- * BrokerRegistration and BrokerHeartbeat. A leader fences who was not heard for a session; it hears itself. */
+ * BrokerRegistration and BrokerHeartbeat. A leader fences who was not heard for a session; it hears itself; and it
+ * does what is due by time (upkeep.h). */
 #pragma once
 
 #include "meta/cluster.h"
 #include "meta/meta.h"
+#include "meta/upkeep.h"
 #include "net/peer.h"
 
 struct membership_timer;
@@ -41,7 +43,9 @@ struct membership {
     struct cluster_sessions sessions;
     struct meta_op expiry;
     bool expiring;
-    uint64_t looked_ns; /* for silent brokers, the last time */
+    struct upkeep upkeep;
+    struct meta_op upkeep_op; /* while upkeep.under_way */
+    uint64_t looked_ns;       /* for silent brokers, the last time */
 };
 
 /* Begins: the quorum has. ERR_NO_MEMORY. */

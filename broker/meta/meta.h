@@ -44,6 +44,7 @@ struct meta_options {
     int32_t min_isr;                    /* min.insync.replicas */
     bool unclean_elections;             /* unclean.leader.election.enable */
     int32_t session_ms, heartbeat_ms;   /* of brokers; 0: 1500 and 300 */
+    int32_t balance_s; /* between two looks for leaders that are not preferred; 0: never */
     uint64_t journal_file_bytes;        /* 1 MiB */
     uint64_t snapshot_bytes;            /* log bytes between snapshots: 16 MiB */
     uint32_t piece_bytes;               /* of a snapshot that is loaded: 1 MiB, and no more */
@@ -111,6 +112,8 @@ enum meta_kind {
     META_REPORT_REPLICAS,   /* what a broker has found out of its own replicas */
     META_UNREGISTER_BROKER, /* forgets it */
     META_UPDATE_FEATURE,
+    META_BALANCE, /* leadership back to preferred replicas that are in sync */
+    META_GROW,    /* the broker's own topics get replicas on brokers that have come */
 };
 
 enum meta_config_op {
@@ -245,8 +248,10 @@ struct meta_op {
     const char *feature; /* UPDATE_FEATURE */
     int16_t feature_level;
     enum meta_feature_change feature_change;
-    bool more;              /* meta's: it takes several batches, and this was not the last */
-    uint32_t unclean_count; /* meta's: partitions that it has elected a leader of uncleanly */
+    /* meta's: */
+    bool more;              /* it takes several batches, and this was not the last */
+    uint32_t changed_count; /* partitions, by the last batch; of them, */
+    uint32_t unclean_count; /* whose leader was elected uncleanly */
 
     int error;                 /* out: 0 or an error */
     char why[200];             /* out: a sentence for the client */
