@@ -17,9 +17,19 @@ bool raft_is_voter(const struct raft *r)
     return raft_voters_have(history_voters(&r->log), r->options.self);
 }
 
+/* Its removal is not committed, as far as it knows. It may be the only one with that record, and then nobody else can
+ * be elected by those who need its vote (Raft, dissertation, 4.2.2). */
+static bool is_leaving(const struct raft *r)
+{
+    const struct raft_voters *before = history_voters_before(&r->log);
+    return before && raft_voters_have(before, r->options.self) &&
+           history_voters_from(&r->log) >= r->high_watermark &&
+           !raft_mutated(r, RAFT_MUTANT_LEAVER_WAITS);
+}
+
 static bool may_stand(const struct raft *r)
 {
-    return raft_is_voter(r) && !r->options.may_not_vote;
+    return (raft_is_voter(r) || is_leaving(r)) && !r->options.may_not_vote;
 }
 
 /* --- roles ------------------------------------------------------------------------------------ */
@@ -36,7 +46,7 @@ void become_unattached(struct raft *r)
     if (r->role == RAFT_LEADER) {
         leader_end(r);
     }
-    bool alone = history_voters(&r->log)->count == 1;
+    bool alone = history_voters(&r->log)->count == 1 && raft_is_voter(r);
     r->role = RAFT_UNATTACHED;
     r->leader = RAFT_NOBODY;
     r->heard_ns = 0;
@@ -209,7 +219,7 @@ void receive_vote(struct raft *r, const struct raft_message *m)
 void hear_say(struct raft *r, const struct raft_message *m)
 {
     assert(r->leader == RAFT_NOBODY);
-    if (m->leader >= 0 && m->leader != r->options.self.node) {
+    if (m->leader >= 0 && m->leader != r->options.self.node && m->epoch != r->ended) {
         become_follower(r, m->leader);
     }
 }
@@ -263,7 +273,7 @@ void receive_end(struct raft *r, const struct raft_message *m)
         (r->leader != RAFT_NOBODY && r->leader != m->from.node)) {
         return;
     }
-    become_unattached(r);
+    leader_gone(r);
     if (m->preferred && may_stand(r)) {
         r->deadline_ns = r->now_ns;
     }

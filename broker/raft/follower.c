@@ -126,6 +126,10 @@ void receive_fetch_answer(struct raft *r, const struct raft_message *m)
         m->from.node != r->leader || m->epoch != r->vote.epoch) {
         return;
     }
+    if (m->error == ERR_NOT_LEADER_OR_FOLLOWER && m->leader != m->from.node) {
+        leader_gone(r);
+        return;
+    }
     r->fetching = false;
     r->told_reads = m->reads;
     if (m->error || m->end.offset != r->log.end) {

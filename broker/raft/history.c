@@ -24,6 +24,11 @@ int64_t history_voters_from(const struct raft_history *h)
     return h->sets[h->set_count - 1].from;
 }
 
+const struct raft_voters *history_voters_before(const struct raft_history *h)
+{
+    return h->set_count > 1 ? &h->sets[h->set_count - 2].voters : NULL;
+}
+
 static void epoch_begin(struct raft_history *h, int32_t epoch, int64_t start)
 {
     if (h->epoch_count == RAFT_EPOCHS_MAX) {
@@ -57,6 +62,17 @@ static bool voters_good(const struct raft_voters *v)
     return v->count > 0 && v->count <= RAFT_VOTERS_MAX;
 }
 
+/* A leader that tells where voters are reached names those that are in force: nothing changes, and the sets that a
+ * truncation may bring back stay remembered. */
+static bool voters_same(const struct raft_voters *a, const struct raft_voters *b)
+{
+    bool same = a->count == b->count;
+    for (uint32_t i = 0; same && i < a->count; i++) {
+        same = raft_id_equal(a->ids[i], b->ids[i]);
+    }
+    return same;
+}
+
 uint32_t history_append(struct raft_history *h, const struct raft_batch *batches, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -69,7 +85,7 @@ uint32_t history_append(struct raft_history *h, const struct raft_batch *batches
         if (b->epoch > last) {
             epoch_begin(h, b->epoch, b->base);
         }
-        if (b->voters) {
+        if (b->voters && !voters_same(b->voters, history_voters(h))) {
             voters_begin(h, b->base, b->voters);
         }
         h->end = b->end;

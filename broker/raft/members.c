@@ -30,7 +30,21 @@ static int add(const struct raft *r, struct raft_id id, struct raft_voters *out)
     return 0;
 }
 
-static int drop(struct raft_id id, struct raft_voters *out)
+/* Most of them fetch, or are this leader: they can commit what is appended. One that is there comes again when its
+ * fetch has waited; the sooner it is missed the better, for a change that needs a voter who is lost is never
+ * committed. */
+static bool most_are_heard(const struct raft *r, const struct raft_voters *voters)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < voters->count; i++) {
+        const struct raft_peer *p = peer_find(r, voters->ids[i]);
+        bool fetches = p && p->durable >= 0 && r->now_ns <= p->fetched_ns + 2 * r->options.wait_ns;
+        count += fetches || raft_id_equal(voters->ids[i], r->options.self);
+    }
+    return count > voters->count / 2;
+}
+
+static int drop(const struct raft *r, struct raft_id id, struct raft_voters *out)
 {
     uint32_t at = 0;
     while (at < out->count && !raft_id_equal(out->ids[at], id)) {
@@ -44,21 +58,33 @@ static int drop(struct raft_id id, struct raft_voters *out)
     }
     out->count--;
     memmove(out->ids + at, out->ids + at + 1, (out->count - at) * sizeof *out->ids);
-    return 0;
+    return most_are_heard(r, out) ? 0 : ERR_NOT_ENOUGH_REPLICAS;
 }
 
-int raft_change(const struct raft *r, uint64_t now_ns, bool adding, struct raft_id id,
-                struct raft_voters *out)
+int raft_may_change(const struct raft *r)
 {
-    assert(r->magic == RAFT_MAGIC && now_ns >= r->now_ns);
+    assert(r->magic == RAFT_MAGIC);
     if (r->role != RAFT_LEADER) {
         return ERR_NOT_CONTROLLER;
     }
     bool pending = history_voters_from(&r->log) >= r->high_watermark &&
                    !raft_mutated(r, RAFT_MUTANT_CHANGE_TWICE);
-    if (!leader_settled(r) || pending) {
-        return ERR_BUSY;
+    return !leader_settled(r) || pending ? ERR_BUSY : 0;
+}
+
+int raft_change(const struct raft *r, uint64_t now_ns, bool adding, struct raft_id id,
+                struct raft_voters *out)
+{
+    struct raft_voters next;
+    assert(r->magic == RAFT_MAGIC && now_ns >= r->now_ns);
+    int error = raft_may_change(r);
+    if (error) {
+        return error;
     }
-    *out = *history_voters(&r->log);
-    return adding ? add(r, id, out) : drop(id, out);
+    next = *history_voters(&r->log);
+    error = adding ? add(r, id, &next) : drop(r, id, &next);
+    if (!error) {
+        *out = next;
+    }
+    return error;
 }

@@ -146,6 +146,7 @@ int raft_init(struct raft *memory, const struct raft_options *options,
     r->random = prng_of(options->seed);
     r->now_ns = now_ns;
     r->vote = start->vote;
+    r->ended = -1;
     r->vote_durable = start->vote.sequence;
     r->leader = RAFT_NOBODY;
     r->high_watermark = r->leader_watermark =
@@ -189,7 +190,7 @@ void hear_leader(struct raft *r, const struct raft_message *m)
     if (m->epoch > r->vote.epoch) {
         epoch_enter(r, m->epoch);
     }
-    if (m->epoch < r->vote.epoch || m->leader != m->from.node) {
+    if (m->epoch < r->vote.epoch || m->leader != m->from.node || m->epoch == r->ended) {
         return;
     }
     if (r->leader == RAFT_NOBODY) {
@@ -199,6 +200,13 @@ void hear_leader(struct raft *r, const struct raft_message *m)
         r->heard_ns = r->now_ns;
         r->deadline_ns = r->now_ns + r->patience_ns;
     }
+}
+
+void leader_gone(struct raft *r)
+{
+    assert(r->role != RAFT_LEADER);
+    r->ended = r->vote.epoch; /* what he sent before may come now: answers, on another connection */
+    become_unattached(r);
 }
 
 void raft_heard(struct raft *r, uint64_t now_ns, struct raft_id from, int32_t epoch)

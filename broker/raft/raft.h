@@ -14,7 +14,8 @@
  *       |-----------------------------------------------------------------------------------------'
  *       '<--------a newer epoch------- FOLLOWER <---a leader of this epoch or a newer one is heard of
  *
- * Who is not among the voters never leaves UNATTACHED and FOLLOWER, and asks others for the leader.
+ * Who is not among the voters never leaves UNATTACHED and FOLLOWER, and asks others for the leader; but who was one
+ * before a change that is not committed stands for election still, for others may lack that change.
  *
  * Invariants (RELIABILITY 3.2; asserted here, checked over whole clusters by tests/sim/raft*.c)
  *   R1  One leader in an epoch. Epoch and vote are durable before a message that rests on them leaves:
@@ -220,9 +221,13 @@ void raft_lost(struct raft *r, uint64_t now_ns, int32_t node, bool refused);
 /* The voters after adding or removing one, for the record that raft_appended() puts in force.
  * ERR_NOT_CONTROLLER: it does not lead; ERR_BUSY: an earlier change, or the leader's first record, is not
  * committed; ERR_EXISTS, ERR_NOT_FOUND; ERR_TOO_LARGE: RAFT_VOTERS_MAX; ERR_REPLICA_NOT_AVAILABLE: the new
- * one has not caught up; ERR_INVALID_ARGUMENT: the last one cannot go. */
+ * one has not caught up; ERR_INVALID_ARGUMENT: the last one cannot go; ERR_NOT_ENOUGH_REPLICAS: most of those that
+ * would remain do not fetch, so that the change could not be committed. */
 int raft_change(const struct raft *r, uint64_t now_ns, bool add, struct raft_id id,
                 struct raft_voters *out) MUST_CHECK;
+
+/* Whether the voters may be changed now: 0, ERR_NOT_CONTROLLER or ERR_BUSY. */
+int raft_may_change(const struct raft *r) MUST_CHECK;
 
 /* Asks for a linearizable read: RAFT_READABLE with at least *sequence follows, or RAFT_UNREADABLE.
  * ERR_NOT_CONTROLLER: it does not lead; ERR_BUSY: nothing of its epoch is committed yet, or too many. */

@@ -24,6 +24,7 @@ enum raft_mutant {
     RAFT_MUTANT_READ_AT_ONCE,     /* R7: a read needs no fetches */
     RAFT_MUTANT_READ_ON_ARRIVAL,  /* R7: any fetch that comes later counts */
     RAFT_MUTANT_CHANGE_TWICE,     /* R8: a change does not wait for the one before */
+    RAFT_MUTANT_LEAVER_WAITS,     /* who is being removed does not stand for election */
     RAFT_MUTANT_COUNT,
 };
 
@@ -85,6 +86,7 @@ struct raft {
     int32_t leader;           /* of vote.epoch, or RAFT_NOBODY */
     uint64_t deadline_ns;     /* an election, an end of one, a leader that is silent */
     uint64_t patience_ns;     /* with this leader: another of his followers has another */
+    int32_t ended;            /* an epoch whose leader has said that it leads no more; -1: none */
     uint64_t heard_ns;        /* the last that a leader of this epoch was heard of, 0: never */
     struct raft_voters asked; /* whom it has asked for a vote, */
     uint32_t granted;         /* and a bit for each that has given it */
@@ -145,6 +147,8 @@ void raft_damage(struct raft *r, const char *why);
 void epoch_of_log(struct raft *r);
 /* From the leader of this epoch or a newer one, who says so himself. */
 void hear_leader(struct raft *r, const struct raft_message *m);
+/* The leader of this epoch has given it up, and never leads it again. */
+void leader_gone(struct raft *r);
 uint64_t raft_soon(struct raft *r, uint64_t about_ns); /* now, and one to two of it */
 
 /* --- history.c -------------------------------------------------------------------------------- */
@@ -152,6 +156,7 @@ uint64_t raft_soon(struct raft *r, uint64_t about_ns); /* now, and one to two of
 struct raft_end history_end(const struct raft_history *h);
 const struct raft_voters *history_voters(const struct raft_history *h); /* in force */
 int64_t history_voters_from(const struct raft_history *h); /* where those in force stand */
+const struct raft_voters *history_voters_before(const struct raft_history *h); /* NULL: not known */
 /* How many of the batches continue the log and have room here; they are in it then. */
 uint32_t history_append(struct raft_history *h, const struct raft_batch *batches, uint32_t count);
 void history_truncate(struct raft_history *h, int64_t offset);

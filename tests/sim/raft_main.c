@@ -26,6 +26,7 @@ static const char *const mutants[RAFT_MUTANT_COUNT] = {
     [RAFT_MUTANT_READ_AT_ONCE] = "read-at-once",
     [RAFT_MUTANT_READ_ON_ARRIVAL] = "read-on-arrival",
     [RAFT_MUTANT_CHANGE_TWICE] = "change-twice",
+    [RAFT_MUTANT_LEAVER_WAITS] = "leaver-waits",
 };
 
 /* A run over bytes, and the same without them. */

@@ -573,6 +573,93 @@ Test(raft, voters_change_one_by_one)
     replica_close(&r);
 }
 
+/* Of 0, 1 and 2 the last has not been heard of: without 1 nothing could be committed, without it all goes on. */
+Test(raft, no_voter_goes_when_those_that_remain_could_commit_nothing)
+{
+    struct replica r = leader_open();
+    struct raft_voters next = {.count = 77};
+    settle(&r);
+    cr_assert_eq(raft_change(r.raft, r.now, false, id_of(1), &next), ERR_NOT_ENOUGH_REPLICAS);
+    cr_assert_eq(next.count, 77, "nothing is told with an error");
+    cr_assert_eq(raft_change(r.raft, r.now, false, id_of(0), &next), ERR_NOT_ENOUGH_REPLICAS);
+    cr_assert_eq(raft_change(r.raft, r.now, false, id_of(2), &next), 0);
+    receive(&r, fetch_from(2, 1, (struct raft_end){1, 1}));
+    cr_assert_eq(raft_change(r.raft, r.now, false, id_of(1), &next), 0);
+    replica_close(&r);
+}
+
+/* A record with the voters in force, for their addresses, is no change: it holds up none, and what a truncation brings
+ * back is not pushed out by it. */
+Test(raft, the_same_voters_again_are_no_change)
+{
+    struct replica r = leader_open();
+    settle(&r);
+    struct raft_voters same = raft_status(r.raft).voters, next;
+    raft_appended(r.raft, r.now, 2, &same);
+    keep_effects(&r);
+    cr_assert_eq(raft_may_change(r.raft), 0);
+    cr_assert_eq(raft_change(r.raft, r.now, false, id_of(2), &next), 0);
+    raft_appended(r.raft, r.now, 3, &next);
+    keep_effects(&r);
+    cr_assert_eq(raft_may_change(r.raft), ERR_BUSY);
+    replica_close(&r);
+}
+
+Test(raft, the_same_voters_again_push_out_none_that_a_truncation_brings_back)
+{
+    struct replica r = follower_open(5);
+    struct raft_voters fewer = voters_of(2);
+    struct raft_batch batches[2 * RAFT_VOTER_SETS_MAX];
+    for (int64_t i = 0; i < (int64_t)array_size(batches); i++) {
+        batches[i] = (struct raft_batch){10 + i, 11 + i, 1, &fewer};
+    }
+    struct raft_message answer = from(1, RAFT_FETCH_ANSWER, 1, 1);
+    answer.ticket = message(&r, RAFT_FETCH, 1)->ticket;
+    answer.end = (struct raft_end){1, 10};
+    answer.batches = batches;
+    answer.batch_count = array_size(batches);
+    receive(&r, answer);
+    cr_assert_eq(effect(&r, RAFT_APPEND)->count, array_size(batches));
+    cr_assert_eq(raft_status(r.raft).voters.count, 2);
+    raft_flushed(r.raft, r.now, 10 + (int64_t)array_size(batches));
+    keep_effects(&r);
+    answer = from(1, RAFT_FETCH_ANSWER, 1, 1);
+    answer.ticket = message(&r, RAFT_FETCH, 1)->ticket;
+    answer.end = (struct raft_end){1, 10 + (int64_t)array_size(batches)};
+    answer.diverging = (struct raft_end){1, 10};
+    receive(&r, answer);
+    cr_assert_eq(effect(&r, RAFT_TRUNCATE)->offset, 10);
+    cr_assert_eq(raft_status(r.raft).voters.count, 3);
+    replica_close(&r);
+}
+
+/* EndQuorumEpoch travels on a connection of its own, and may be in front of what was said before; when it is lost, the
+ * answer to a fetch says the same. */
+Test(raft, a_leader_that_gave_up_is_not_followed_again)
+{
+    for (int how = 0; how < 2; how++) {
+        struct replica r = follower_open(5);
+        struct raft_message answer = from(1, RAFT_FETCH_ANSWER, 1, 1);
+        answer.ticket = message(&r, RAFT_FETCH, 1)->ticket;
+        answer.end = (struct raft_end){1, 10};
+        if (how == 0) {
+            receive(&r, from(1, RAFT_END, 1, RAFT_NOBODY));
+        } else {
+            answer.error = ERR_NOT_LEADER_OR_FOLLOWER;
+            answer.leader = RAFT_NOBODY;
+        }
+        receive(&r, answer);
+        cr_assert_eq(raft_status(r.raft).role, RAFT_UNATTACHED);
+        receive(&r, from(1, RAFT_BEGIN, 1, 1));
+        struct raft_message refusal = from(2, RAFT_VOTE_ANSWER, 1, 1);
+        receive(&r, refusal);
+        cr_assert_eq(raft_status(r.raft).leader, RAFT_NOBODY, "of that epoch");
+        receive(&r, from(1, RAFT_BEGIN, 2, 1));
+        cr_assert_eq(raft_status(r.raft).leader, 1, "of the next");
+        replica_close(&r);
+    }
+}
+
 Test(raft, an_observer_asks_around_for_the_leader)
 {
     struct raft_start start = {.vote.voted.node = RAFT_NOBODY, .snapshot.epoch = -1};
