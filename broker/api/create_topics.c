@@ -41,7 +41,8 @@ static int topic_tell(struct api_request *r, const struct create_topics_request_
         : in->assignments_count > 0         ? (int16_t)in->assignments[0].broker_ids_count
         : in->replication_factor > 0
             ? in->replication_factor
-            : (int16_t)config_integer(config, CONFIG_DEFAULT_REPLICATION_FACTOR);
+            : image_default_factor(
+                  image, (int16_t)config_integer(config, CONFIG_DEFAULT_REPLICATION_FACTOR));
     struct describe_configs_response_results described;
     int error = configs_of_topic(r, topic, NULL, 0, (struct configs_wanted){0}, &described);
     out->configs =

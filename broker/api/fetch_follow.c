@@ -34,6 +34,7 @@ void fetch_follow(struct fetch *f, struct fetch_part *part, struct partition *p)
     part->diverging_epoch = answer.diverging.epoch;
     part->diverging_end = answer.diverging.offset;
     part->high_watermark = answer.high_watermark;
-    part->log_start = answer.error == ERR_OFFSET_OUT_OF_RANGE || !answer.error ? answer.log_start : -1;
+    part->log_start =
+        answer.error == ERR_OFFSET_OUT_OF_RANGE || !answer.error ? answer.log_start : -1;
     part->answers = !answer.waits;
 }

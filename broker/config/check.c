@@ -340,7 +340,10 @@ void loader_check(struct loader *l)
     check_order(l, LEVEL_ERROR, CONFIG_MESSAGE_MAX_BYTES, CONFIG_LOG_SEGMENT_BYTES);
     check_order(l, LEVEL_ERROR, CONFIG_MESSAGE_MAX_BYTES, CONFIG_SOCKET_REQUEST_MAX_BYTES);
     check_order(l, LEVEL_ERROR, CONFIG_JOURNAL_FILE_BYTES, CONFIG_JOURNAL_BYTES_MAX);
-    check_order(l, LEVEL_WARNING, CONFIG_MIN_INSYNC_REPLICAS, CONFIG_DEFAULT_REPLICATION_FACTOR);
+    if (config_integer(c, CONFIG_DEFAULT_REPLICATION_FACTOR) > 0) {
+        check_order(l, LEVEL_WARNING, CONFIG_MIN_INSYNC_REPLICAS,
+                    CONFIG_DEFAULT_REPLICATION_FACTOR);
+    }
     if (config_bool(c, CONFIG_NULL_MODE)) {
         loader_report(l, LEVEL_WARNING, c->entries[CONFIG_NULL_MODE].place, NULL,
                       "null.mode: records are acknowledged and thrown away");

@@ -92,8 +92,10 @@
 #define CONFIG_KEYS_TOPICS(X)                                                                      \
     X(NUM_PARTITIONS, "num.partitions", INTEGER, "1", 1, 10000, NULL, KEY_KAFKA | KEY_DYNAMIC,     \
       "Partitions of a topic that is created without saying how many.")                            \
-    X(DEFAULT_REPLICATION_FACTOR, "default.replication.factor", INTEGER, "1", 1, INT16_MAX, NULL,  \
-      KEY_KAFKA, "Replicas of a topic that is created without saying how many.")                   \
+    X(DEFAULT_REPLICATION_FACTOR, "default.replication.factor", INTEGER, "-1", -1, 32, NULL,       \
+      KEY_KAFKA,                                                                                   \
+      "Replicas of a topic that is created without saying how many; -1: one on each "              \
+      "broker, but no more than three.")                                                           \
     X(DEFAULT_DURABILITY, "default.durability", CHOICE, "fsync", 0, 0, "fsync|memory", 0,          \
       "What acknowledged means for a topic that does not say: fsync, on stable storage; memory, "  \
       "out of the process, so that it outlives the process but not the machine.")                  \

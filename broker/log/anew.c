@@ -33,7 +33,8 @@ int log_anew(struct log *log, int64_t offset, int32_t epoch, struct list *doomed
 {
     struct memory *m = log->set->memory;
     struct epochs epochs = {0};
-    int64_t last = offset > 0 ? offset - 1 : 0; /* so that it is older than whatever begins at `offset` */
+    int64_t last =
+        offset > 0 ? offset - 1 : 0; /* so that it is older than whatever begins at `offset` */
     if (epoch >= 0 && epochs_begin(&epochs, m, epoch, last)) {
         return ERR_NO_MEMORY;
     }

@@ -67,8 +67,7 @@ static int check_place(const struct log *log, const struct log_append *a, struct
         if (a->as_leader) {
             return ERR_OFFSET_OUT_OF_RANGE;
         }
-        if (log->end_offset > 0 &&
-            x->leader_epoch < epochs_at(&log->epochs, log->end_offset - 1)) {
+        if (log->end_offset > 0 && x->leader_epoch < epochs_at(&log->epochs, log->end_offset - 1)) {
             return ERR_FENCED_LEADER_EPOCH;
         }
     }

@@ -244,14 +244,15 @@ struct log_append {
     void (*done)(struct log_append *a, int error);
 
     int64_t base_offset; /* out; of the original for a duplicate */
-    int64_t end_offset; /* out: behind what of it is in the log, or behind the original; 0: nothing */
-    bool duplicate;     /* out */
+    int64_t
+        end_offset; /* out: behind what of it is in the log, or behind the original; 0: nothing */
+    bool duplicate; /* out */
 
     struct { /* the log's */
         struct log_waiter waiter;
         struct log *log;
-        size_t rest;        /* of a follower: bytes of the batches that follow this one */
-        bool gaps;          /* of a follower: the batch may begin behind the end */
+        size_t rest; /* of a follower: bytes of the batches that follow this one */
+        bool gaps;   /* of a follower: the batch may begin behind the end */
         int error;
     } priv;
 };
@@ -260,7 +261,8 @@ void log_append(struct log *log, struct log_append *a);
 /* What a follower has fetched: batches exactly as in its leader's log, with the offsets and epochs that
  * they have there. Nothing of the bytes is believed. Embedded in its owner until done(). */
 struct log_follow {
-    struct bytes batches; /* whole v2 batches, one behind the other; lent until appended() or done() */
+    struct bytes
+        batches; /* whole v2 batches, one behind the other; lent until appended() or done() */
     int32_t leader_epoch; /* of their leader: none of them is of a newer one (P3) */
     /* Offsets may be left out in front of a batch: the leader's log is, or was, compacted. */
     bool gaps;

@@ -31,7 +31,6 @@ enum {
     CLUSTER_WHY_SIZE = 200,
     CLUSTER_BATCH_BYTES = 512 << 10, /* of partition changes */
     CLUSTER_BALANCE_MAX = 1000,      /* elections at once, as Kafka */
-    CLUSTER_GROWN_FACTOR = 3,
 };
 
 /* Builds of the simulator leave a rule out; beside enum isr_mutant. */

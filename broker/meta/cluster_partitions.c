@@ -453,7 +453,7 @@ static int grow(void *context, struct cluster *k, const struct image_topic *topi
 static bool may_grow(const struct cluster *k, const struct image_topic *topic,
                      const struct image_partition *p)
 {
-    return topic->internal && p->replica_count < CLUSTER_GROWN_FACTOR &&
+    return topic->internal && p->replica_count < IMAGE_GROWN_FACTOR &&
            p->more->adding.count + p->more->removing.count == 0;
 }
 
@@ -464,7 +464,7 @@ int cluster_grow(struct cluster *k)
         g.factor += !k->brokers[i].fenced && !k->brokers[i].shutting_down;
     }
     int32_t kept = k->c->limits->replication_factor_max; /* 0: as many as there are */
-    int32_t most = kept > 0 && kept < CLUSTER_GROWN_FACTOR ? kept : CLUSTER_GROWN_FACTOR;
+    int32_t most = kept > 0 && kept < IMAGE_GROWN_FACTOR ? kept : IMAGE_GROWN_FACTOR;
     g.factor = g.factor < most ? g.factor : most;
     return g.factor <= 1 ? 0 : cluster_each(k, -1, may_grow, grow, &g);
 }

@@ -103,9 +103,8 @@ static int check_factor(const struct controller *c, struct meta_op *op, int32_t 
 {
     if (!controller_keeps(c, factor)) {
         return controller_refuse(op, ERR_INVALID_REPLICATION_FACTOR,
-                                 "Replication factor %d: this release keeps one replica of a "
-                                 "partition, on one of the brokers; copies of it are not made yet.",
-                                 (int)factor);
+                                 "Replication factor %d: a partition has at most %d replicas.",
+                                 (int)factor, (int)c->limits->replication_factor_max);
     }
     if (factor < 1) {
         return controller_refuse(op, ERR_INVALID_REPLICATION_FACTOR,
@@ -331,8 +330,9 @@ static int place_topic(const struct controller *c, struct meta_op *op, struct pl
         return error ? error : check_room(op, c, place->count);
     }
     place->count = op->partitions == -1 ? controller_num_partitions(c) : op->partitions;
-    place->factor = op->replication_factor == -1 ? c->limits->default_replication_factor
-                                                 : op->replication_factor;
+    place->factor = op->replication_factor == -1
+                        ? image_default_factor(c->image, c->limits->default_replication_factor)
+                        : op->replication_factor;
     if (place->count < 1) {
         return controller_refuse(op, ERR_INVALID_PARTITIONS,
                                  "Number of partitions was set to an invalid non-positive value.");

@@ -116,9 +116,10 @@ static int reassign_one(struct cluster *k, const struct meta_op *op, struct meta
     r->why[0] = 0;
     if (r->replicas && !controller_keeps(k->c, replicas_at_once(k->c, r))) {
         r->error = ERR_INVALID_REPLICATION_FACTOR;
-        snprintf(r->why, sizeof r->why,
-                 "This release keeps one replica of a partition and cannot move "
-                 "it: copies are not made yet.");
+        snprintf(
+            r->why, sizeof r->why,
+            "A partition has at most %d replicas, counting those that go when others have come.",
+            (int)k->c->limits->replication_factor_max);
         return 0;
     }
     r->error = cluster_reassign(k, r->topic, r->partition, r->replicas, r->replica_count,

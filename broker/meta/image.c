@@ -560,6 +560,16 @@ const char *image_topic_config(const struct image_topic *topic, const char *key)
     return config_set_get(container_of(topic, struct topic, view)->configs, key);
 }
 
+int16_t image_default_factor(const struct image *image, int16_t configured)
+{
+    int16_t active = 0;
+    for (uint32_t i = 0; i < image_broker_count(image) && active < IMAGE_GROWN_FACTOR; i++) {
+        const struct image_broker *b = image_broker_at(image, i);
+        active += !b->fenced && !b->shutting_down;
+    }
+    return configured > 0 ? configured : active > 0 ? active : 1;
+}
+
 int32_t image_topic_min_isr(const struct image *image, const struct image_topic *topic)
 {
     static const char key[] = "min.insync.replicas";
@@ -567,8 +577,8 @@ int32_t image_topic_min_isr(const struct image *image, const struct image_topic 
                                   image_broker_config(image, -1, key)};
     for (size_t i = 0; i < array_size(values); i++) {
         int64_t number;
-        if (values[i] && config_value_number(CONFIG_MIN_INSYNC_REPLICAS,
-                                             bytes_of_string(values[i]), &number)) {
+        if (values[i] &&
+            config_value_number(CONFIG_MIN_INSYNC_REPLICAS, bytes_of_string(values[i]), &number)) {
             return (int32_t)number;
         }
     }

@@ -53,6 +53,11 @@ struct image_topic;
  * when a topic is created, and is then the topic's: leaders and controller must not differ in it. */
 int32_t image_topic_min_isr(const struct image *image, const struct image_topic *topic);
 
+/* The replicas of a topic of which nobody has said how many: as `configured`
+ * (default.replication.factor), or if that is not above 0, one on each broker that is active, but no more than IMAGE_GROWN_FACTOR. */
+enum { IMAGE_GROWN_FACTOR = 3 };
+int16_t image_default_factor(const struct image *image, int16_t configured);
+
 struct image_config { /* a key that was set; others have their default */
     const char *key, *value;
 };

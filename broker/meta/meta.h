@@ -37,7 +37,7 @@ struct meta_options {
     const struct voters *founders; /* while the log names none: whom the cluster was founded with;
                                     * NULL: this node alone. Lent until meta_open() is done */
     int32_t num_partitions;        /* for topics that name no number */
-    int16_t default_replication_factor;
+    int16_t default_replication_factor; /* not above 0: image_default_factor() */
     int16_t replication_factor_max;     /* 0: as many as there are brokers */
     int32_t topics_max, partitions_max; /* of the node: 100000, 200000 */
     bool memory_by_default;             /* default.durability: for topics that do not choose */
@@ -45,11 +45,11 @@ struct meta_options {
     bool unclean_elections;             /* unclean.leader.election.enable */
     int32_t session_ms, heartbeat_ms;   /* of brokers; 0: 1500 and 300 */
     int32_t balance_s; /* between two looks for leaders that are not preferred; 0: never */
-    uint64_t journal_file_bytes;        /* 1 MiB */
-    uint64_t snapshot_bytes;            /* log bytes between snapshots: 16 MiB */
-    uint32_t piece_bytes;               /* of a snapshot that is loaded: 1 MiB, and no more */
-    bool accept_loss;                   /* go on when damage is found: the operator has decided */
-    unsigned raft_mutant;               /* simulator builds: a rule left out, 0: none */
+    uint64_t journal_file_bytes; /* 1 MiB */
+    uint64_t snapshot_bytes;     /* log bytes between snapshots: 16 MiB */
+    uint32_t piece_bytes;        /* of a snapshot that is loaded: 1 MiB, and no more */
+    bool accept_loss;            /* go on when damage is found: the operator has decided */
+    unsigned raft_mutant;        /* simulator builds: a rule left out, 0: none */
     /* Called on shard 0 whenever a new image is to be seen: before the operations that made it are
      * done. The receiver takes its own reference. */
     void (*publish)(void *context, const struct image *image);

@@ -38,8 +38,7 @@ static void output_set_deadline(struct net_connection *c)
 static void output_overtake(struct net_connection *c, struct net_request *r)
 {
     struct list *at = c->requests.next;
-    while (at != &r->link &&
-           container_of(at, struct net_request, link)->state == REQUEST_READY) {
+    while (at != &r->link && container_of(at, struct net_request, link)->state == REQUEST_READY) {
         at = at->next;
     }
     if (at != &r->link) {

@@ -135,8 +135,7 @@ static void removal_done(struct log_control *c, int error)
     struct partition *p = container_of(c, struct partition, removal);
     assert(p->magic == PARTITION_MAGIC && p->removing);
     if (error && p->table) {
-        log_warn(io_logger(p->io), "partition", "log not removed: error=\"%s\"",
-                 error_text(error));
+        log_warn(io_logger(p->io), "partition", "log not removed: error=\"%s\"", error_text(error));
     }
     p->log_gone = true;
     list_remove(&p->link);
@@ -362,7 +361,8 @@ static void retention_due(struct deadline *d)
         }
         list_append(&t->all, node);
         struct partition *p = container_of(node, struct partition, link);
-        if (!p->removing && p->role == ROLE_LEADER) { /* a follower's log starts where its leader's does */
+        if (!p->removing &&
+            p->role == ROLE_LEADER) { /* a follower's log starts where its leader's does */
             log_retain(p->log, io_wall_ms(t->io), RETAIN_SEGMENTS);
         }
     }

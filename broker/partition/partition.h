@@ -111,7 +111,8 @@ void partition_altered(struct partition *p, const struct leading_altered *altere
  * now. */
 int32_t partition_leader_to_ask(const struct partition *p);
 enum following_want partition_wants(struct partition *p);
-bool partition_is_hot(const struct partition *p); /* the last answer brought records, or there was none yet */
+bool partition_is_hot(
+    const struct partition *p); /* the last answer brought records, or there was none yet */
 bool partition_ask(struct partition *p, struct following_request *out) MUST_CHECK;
 
 /* A link for the room above, to queue partitions that ask; taken out when the partition goes. */

@@ -34,7 +34,8 @@ struct partition {
 
     int32_t leader, epoch; /* the image's */
     enum partition_role role;
-    bool due; /* the image asks for another role, or epoch, than has begun: not before the log stands still */
+    bool
+        due; /* the image asks for another role, or epoch, than has begun: not before the log stands still */
     int64_t high_watermark;
     int32_t proved_epoch;    /* the newest that it has led or was proved in, -1: not known */
     uint32_t leadership;     /* counts ended leaderships: what is older belongs to nobody */
@@ -86,7 +87,8 @@ struct partition_table {
 
 /* partition.c */
 void partition_stir(struct partition *p, unsigned news);
-void partition_settled(struct partition *p); /* an append, a cut or a removal is over: it may be freed */
+void partition_settled(
+    struct partition *p); /* an append, a cut or a removal is over: it may be freed */
 
 /* role.c */
 void role_apply(struct partition *p, const struct image *image);

@@ -57,8 +57,8 @@ static void cut(struct partition *p, const struct following_effect *e)
              "%s: %s-%d at offset=%" PRId64 ", it had %" PRId64 " to %" PRId64
              ", leader=%d epoch=%d",
              anew ? "the log begins anew" : "the log is cut, for the leader's goes on differently",
-             p->topic->name, (int)p->index, e->offset, s.start_offset, s.end_offset,
-             (int)p->leader, (int)p->epoch);
+             p->topic->name, (int)p->index, e->offset, s.start_offset, s.end_offset, (int)p->leader,
+             (int)p->epoch);
     assert(!p->cutting);
     p->cutting = true;
     p->cut = (struct log_control){.kind = anew ? LOG_ANEW : LOG_TRUNCATE,
@@ -140,8 +140,8 @@ static void follow_done(struct log_follow *f, int error)
         p->untaken--;
         if (f->refusal && p->table && !p->removing) {
             log_warn(io_logger(p->io), "partition",
-                     "%s-%d: what leader=%d has sent is not taken: %s; error=\"%s\"", p->topic->name,
-                     (int)p->index, (int)p->leader, f->refusal, error_text(error));
+                     "%s-%d: what leader=%d has sent is not taken: %s; error=\"%s\"",
+                     p->topic->name, (int)p->index, (int)p->leader, f->refusal, error_text(error));
         }
         tell_appended(p);
     }
@@ -166,8 +166,8 @@ static uint32_t batches_of(struct bytes records, struct following_batch *out, si
     return count;
 }
 
-static void append(struct partition *p, struct follower_append *x,
-                   const struct partition_answer *a, size_t from, size_t to)
+static void append(struct partition *p, struct follower_append *x, const struct partition_answer *a,
+                   size_t from, size_t to)
 {
     x->partition = p;
     x->buffer = buffer_take(a->buffer);
@@ -223,7 +223,8 @@ static void carry(struct partition *p, const struct following_effect *e)
     const struct partition_needs *needs = &p->table->needs;
     if (e->what & FOLLOWING_DAMAGED) {
         log_error(io_logger(p->io), "partition",
-                  "%s-%d follows no more: %s; leader=%d epoch=%d. Its other replicas go on; this one is made anew "
+                  "%s-%d follows no more: %s; leader=%d epoch=%d. Its other replicas go on; this "
+                  "one is made anew "
                   "when it is assigned to another broker and back",
                   p->topic->name, (int)p->index, e->why, (int)p->leader, (int)p->epoch);
     }

@@ -168,10 +168,9 @@ static int image_of(const struct partition *p, const struct image *image,
 
 static void too_many(const struct partition *p, int error)
 {
-    log_error(io_logger(p->io), "partition", "%s-%d is not led here: %s", p->topic->name,
-              (int)p->index,
-              error == ERR_TOO_LARGE ? "it has more replicas than one leader counts"
-                                     : error_text(error));
+    log_error(
+        io_logger(p->io), "partition", "%s-%d is not led here: %s", p->topic->name, (int)p->index,
+        error == ERR_TOO_LARGE ? "it has more replicas than one leader counts" : error_text(error));
 }
 
 /* Memory for that many replicas, with what is in force moved into it. */

@@ -117,9 +117,9 @@ void alter_go(struct replica *r)
     bool room = r->alterations && r->members && r->tickets;
     for (uint32_t i = 0; i < most; i++) {
         struct proposing *q = container_of(list_pop(&r->proposing), struct proposing, link);
-        count += room && propose(r, q, &r->alterations[count],
-                                 &r->members[(size_t)count * LEADING_REPLICAS_MAX],
-                                 &r->tickets[count]);
+        count +=
+            room && propose(r, q, &r->alterations[count],
+                            &r->members[(size_t)count * LEADING_REPLICAS_MAX], &r->tickets[count]);
         memory_free(memory, q);
     }
     if (count == 0) {

@@ -179,10 +179,12 @@ static void answered(struct peer_request *request, const struct peer_answer *ans
 
 static uint32_t most_in_flight(enum fetch_kind kind)
 {
-    return kind == FETCH_HOT ? FETCH_HOT_MAX : kind == FETCH_QUIET ? FETCH_QUIET_MAX : FETCH_REPORT_MAX;
+    return kind == FETCH_HOT     ? FETCH_HOT_MAX
+           : kind == FETCH_QUIET ? FETCH_QUIET_MAX
+                                 : FETCH_REPORT_MAX;
 }
 
-static void send(struct fetcher *f, struct fetch_call *c)
+static void submit(struct fetcher *f, struct fetch_call *c)
 {
     uint64_t wait_ms = c->kind == FETCH_REPORT ? REPORT_ANSWER_MS
                        : c->kind == FETCH_HOT  ? FETCH_HOT_WAIT_MS + ANSWER_GRACE_MS
@@ -215,8 +217,8 @@ enum placed { PLACED, PLACED_NOTHING, PLACED_BLOCKED };
 static enum placed place(struct fetcher *f, struct partition *p, struct fetch_call **calls,
                          uint32_t room)
 {
-    enum following_want want = partition_leader_to_ask(p) == f->node ? partition_wants(p)
-                                                                     : FOLLOWING_WANTS_NOTHING;
+    enum following_want want =
+        partition_leader_to_ask(p) == f->node ? partition_wants(p) : FOLLOWING_WANTS_NOTHING;
     if (want == FOLLOWING_WANTS_NOTHING) {
         return PLACED_NOTHING;
     }
@@ -263,7 +265,7 @@ static void fetcher_go(struct fetcher *f)
     }
     for (unsigned kind = 0; kind < FETCH_KINDS; kind++) {
         if (calls[kind] && calls[kind]->count) {
-            send(f, calls[kind]);
+            submit(f, calls[kind]);
         } else {
             memory_free(io_memory(f->replica->io), calls[kind]);
         }
@@ -355,7 +357,8 @@ static void fetcher_reach(struct fetcher *f)
     };
     if (peer_open(&f->peer, &options) != 0) {
         f->peer = NULL;
-        log_warn(io_logger(r->io), "replica", "no memory for a connection to node=%d", (int)f->node);
+        log_warn(io_logger(r->io), "replica", "no memory for a connection to node=%d",
+                 (int)f->node);
     }
 }
 

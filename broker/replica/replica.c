@@ -21,9 +21,9 @@ struct replica *replica_new(struct io *io, const struct replica_options *options
     r->turn.turn_end = replica_turn;
     list_init(&r->fetchers);
     list_init(&r->proposing);
-    partition_table_need(options->partitions, &(struct partition_needs){.ask = fetchers_ask,
-                                                                        .alter = alter_ask,
-                                                                        .context = r});
+    partition_table_need(
+        options->partitions,
+        &(struct partition_needs){.ask = fetchers_ask, .alter = alter_ask, .context = r});
     return r;
 }
 

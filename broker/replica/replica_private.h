@@ -11,10 +11,10 @@
 
 enum {
     FETCHER_MAGIC = 0x66657463,
-    FETCH_PARTS_MAX = 1000,        /* partitions of one request */
-    FETCH_BYTES_MAX = 8 << 20,     /* of one answer */
-    FETCH_PART_BYTES_MAX = 1 << 20,/* of one partition */
-    FETCH_HOT_MAX = 16,            /* requests in flight to one node */
+    FETCH_PARTS_MAX = 1000,         /* partitions of one request */
+    FETCH_BYTES_MAX = 8 << 20,      /* of one answer */
+    FETCH_PART_BYTES_MAX = 1 << 20, /* of one partition */
+    FETCH_HOT_MAX = 16,             /* requests in flight to one node */
     FETCH_QUIET_MAX = 4,
     FETCH_REPORT_MAX = 8,
     FETCH_HOT_WAIT_MS = 100,
@@ -33,7 +33,7 @@ struct fetcher {
     struct peer *peer; /* NULL: its address is not known */
     struct peer_close close;
     bool closing;
-    struct list asking;       /* of struct partition: partition_queue() */
+    struct list asking; /* of struct partition: partition_queue() */
     uint32_t in_flight[FETCH_KINDS];
 };
 

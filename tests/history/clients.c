@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Clients of a cluster that write down a history (README.md): in each partition an idempotent producer that keeps
- * several records in flight, and a reader that follows it. They go on until standard input ends; then every partition
- * is read from its start to its end once more, and the program ends.
+/* Clients of a cluster that write down a history (README.md): in each partition an idempotent
+ * producer that keeps several records in flight, and a reader that follows it. They go on until
+ * standard input ends; then every partition is read from its start to its end once more.
  *
  *     LEAT_HISTORY=FOLDER history_clients BROKERS TOPIC PARTITIONS SEED
  *
- * A line on standard output for every 20 acknowledgements of a partition: "PARTITION N". What a broker answers in between
- * is libleat's to deal with; what it does not get over ends the program with the message. */
+ * A line on standard output for every 20 acknowledgements of a partition: "PARTITION N". What a
+ * broker answers in between is libleat's to deal with; what it does not get over ends the program. */
 #include "recorder.h"
 
 #include <leat/leat.h>
@@ -79,7 +79,8 @@ static void write_produced(int partition, const struct sent *s, const leat_repor
         snprintf(offset, sizeof offset, ",\"offset\":%lld", (long long)r->offset);
     }
     recorder_begin(history, process, "produce", s->invoke_ns, now_ns(), ok ? "ok" : "info",
-                   "\"topic\":\"%s\",\"partition\":%d,\"idempotent\":true%s", topic, partition, offset);
+                   "\"topic\":\"%s\",\"partition\":%d,\"idempotent\":true%s", topic, partition,
+                   offset);
     recorder_record(history, -1, value, size);
     recorder_end(history);
     pthread_mutex_unlock(&history_lock);
@@ -136,7 +137,8 @@ static void *produce(void *argument)
             if (reports[i].code == 0) {
                 tell_acknowledged(partition, ++delivered);
             } else {
-                fprintf(stderr, "the producer of %s-%d: %s\n", topic, partition, reports[i].message);
+                fprintf(stderr, "the producer of %s-%d: %s\n", topic, partition,
+                        reports[i].message);
             }
         }
     }

@@ -533,8 +533,8 @@ Test(load, keys_that_contradict_each_other)
                   "(1MiB)\n"
                   "    message.max.bytes: 2MiB\n"
                   "                       ^\n");
-    expect_taken("min.insync.replicas: 2\n",
-                 "leat.yaml:1:22: warning: min.insync.replicas (2) is above "
+    expect_taken("default.replication.factor: 1\nmin.insync.replicas: 2\n",
+                 "leat.yaml:2:22: warning: min.insync.replicas (2) is above "
                  "default.replication.factor (1)\n"
                  "    min.insync.replicas: 2\n"
                  "                         ^\n");

@@ -458,13 +458,11 @@ Test(follow, it_is_told_when_the_bytes_are_taken)
     world_started(&w, 1);
     world_log(&w, 0);
     struct bytes batches = world_batches(&w, &SPEC, 3, 0, 0, 3);
-    struct taking t = {.world = &w,
-                       .follow = {.batches = batches,
-                                  .leader_epoch = 3,
-                                  .appended = taken,
-                                  .done = taken_done},
-                       .taken_at = -1,
-                       .error = 1};
+    struct taking t = {
+        .world = &w,
+        .follow = {.batches = batches, .leader_epoch = 3, .appended = taken, .done = taken_done},
+        .taken_at = -1,
+        .error = 1};
     cr_assert(world_do(&w, 0, take_run, &t));
     world_wait_ms(&w, 100);
     cr_assert_eq(t.error, 0);

@@ -241,7 +241,7 @@ Test(operations, a_release_that_keeps_one_replica_moves_none)
     cr_assert_eq(w_run(&w, &op), 0);
     cr_assert_eq(list[0].error, 0);
     cr_assert_eq(list[1].error, ERR_INVALID_REPLICATION_FACTOR);
-    cr_assert(strstr(list[1].why, "keeps one replica"), "%s", list[1].why);
+    cr_assert(strstr(list[1].why, "at most 1 replica"), "%s", list[1].why);
     cr_assert_eq(list[2].error, ERR_INVALID_REPLICATION_FACTOR);
     cr_assert_eq(w.b.batches, batches, "nothing has changed");
     world_close(&w);

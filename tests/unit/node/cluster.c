@@ -4,7 +4,7 @@
  * topics are made and deleted, and agree in the end (cluster_world.h says on what). One seed is one run;
  * CLUSTER_SEED is the first one and CLUSTER_RUNS how many, CLUSTER_NODES how many nodes there are,
  * CLUSTER_STORY tells it. */
-#include "sim/cluster_world.h"
+#include "open.h"
 
 #include "wire/wire.h"
 
@@ -24,18 +24,9 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
     return text ? strtoull(text, NULL, 10) : otherwise;
 }
 
-static void violated(void *context, const char *line)
-{
-    cr_assert_fail("%s", line);
-}
-
 static void open_world(uint64_t seed, uint32_t count)
 {
-    world_open(&w, &(struct cluster_options){.seed = seed,
-                                             .nodes = count,
-                                             .replication_factor = 1,
-                                             .story = getenv("CLUSTER_STORY") ? stdout : NULL,
-                                             .violated = violated});
+    open_world_in(&w, seed, count);
 }
 
 static void start_all(void)
@@ -134,7 +125,7 @@ static void expect_leads_nothing(const struct image *image, int32_t id)
 Test(cluster, a_node_that_stops_takes_leave)
 {
     for (uint32_t index = 0; index < 3; index++) {
-        world_open(&w, 30 + index, 3);
+        open_world(30 + index, 3);
         start_all();
         world_settle(&w, 10000 * CLUSTER_MS);
         struct member *m = &w.members[index];
@@ -181,7 +172,7 @@ static int who_leads(const struct image *image, int32_t id)
 Test(cluster, a_node_that_stops_hands_over)
 {
     for (uint32_t index = 0; index < 3; index++) {
-        world_open(&w, 60 + index, 3);
+        open_world(60 + index, 3);
         start_all();
         world_settle(&w, 10000 * CLUSTER_MS);
         w.options.replication_factor = 3;
@@ -214,7 +205,7 @@ Test(cluster, a_node_that_stops_hands_over)
 /* It tells nobody that it goes, and what was asked of it is not waited for. */
 Test(cluster, a_node_that_is_cut_off_stops)
 {
-    world_open(&w, 35, 3);
+    open_world(35, 3);
     start_all();
     world_settle(&w, 10000 * CLUSTER_MS);
     struct member *m = world_leader(&w) == &w.members[0] ? &w.members[1] : &w.members[0];
@@ -254,7 +245,7 @@ Test(cluster, a_node_that_dies_is_missed)
 {
     for (uint32_t seed = 70; seed < 85; seed++) {
         bool machine = seed % 5 == 4;
-        world_open(&w, seed, 3);
+        open_world(seed, 3);
         start_all();
         world_settle(&w, 10000 * CLUSTER_MS);
         struct member *m = &w.members[seed % 3];
@@ -278,7 +269,7 @@ Test(cluster, a_node_that_dies_is_missed)
 /* A broker that is taken for dead, for connections were refused for a moment, is back by its next heartbeat. */
 Test(cluster, a_node_that_lives_is_let_in_again)
 {
-    world_open(&w, 90, 3);
+    open_world(90, 3);
     start_all();
     world_settle(&w, 10000 * CLUSTER_MS);
     const struct member *leader = world_leader(&w),
@@ -306,7 +297,7 @@ Test(cluster, a_node_that_lives_is_let_in_again)
 Test(cluster, the_last_ones_stop_too)
 {
     for (uint64_t seed = 40; seed < 50; seed++) {
-        world_open(&w, seed, 3);
+        open_world(seed, 3);
         start_all();
         world_settle(&w, 10000 * CLUSTER_MS);
         for (uint32_t i = 0; i < 3; i++) {
