@@ -49,12 +49,14 @@ int32_t image_partition_min_isr(const struct image_partition *p, int32_t configu
 
 struct image_topic;
 
-/* min.insync.replicas of a topic: its own, else that of the whole cluster, else 1. What a node's own file says counts
- * when a topic is created, and is then the topic's: leaders and controller must not differ in it. */
+/* min.insync.replicas of a topic: its own, else that of the whole cluster, else 1. What a node's
+ * own file says counts when a topic is created, and is then the topic's: leaders and controller must
+ * not differ in it. */
 int32_t image_topic_min_isr(const struct image *image, const struct image_topic *topic);
 
 /* The replicas of a topic of which nobody has said how many: as `configured`
- * (default.replication.factor), or if that is not above 0, one on each broker that is active, but no more than IMAGE_GROWN_FACTOR. */
+ * (default.replication.factor), or if that is not above 0, one on each broker that is active, but no
+ * more than IMAGE_GROWN_FACTOR. */
 enum { IMAGE_GROWN_FACTOR = 3 };
 int16_t image_default_factor(const struct image *image, int16_t configured);
 

@@ -169,6 +169,11 @@ Test(operations, a_proposal_is_not_sent_on)
     world_close(&w);
 }
 
+static const struct image_partition *first_partition(const struct member *m)
+{
+    return &first_topic(m)->partitions[0];
+}
+
 /* --- what operators ask ----------------------------------------------------------------------- */
 
 Test(operations, of_an_operator_at_any_node)
@@ -282,11 +287,6 @@ static void open_three_that_balance(uint64_t seed)
         n->meta_options.balance_s = 1;
     }
     world_settle(&w, 10000 * CLUSTER_MS);
-}
-
-static const struct image_partition *first_partition(const struct member *m)
-{
-    return &first_topic(m)->partitions[0];
 }
 
 static int reassign_first(struct member *m, const int32_t *replicas, int32_t count)
