@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 # timeout: 300
-"""Histories of clients of three nodes, one of which is killed (kill -9), stopped (SIGTERM) or frozen (SIGSTOP) at a time, checked
-by check.py; every partition has three replicas, two of which must be in sync. history_clients is libleat: it is to get over all of it.
+"""Histories of clients of three nodes, one of which is killed (kill -9), stopped (SIGTERM) or frozen (SIGSTOP) at a time, and in the
+end loses its disk, checked by check.py; every partition has three replicas, two of which must be in sync. history_clients is libleat: it is to get over all of it.
 In the end all replicas are in sync, and every node's log holds the same records.
 
     tests/history/test_cluster.py [--faults N] [--seed N] [--keep FOLDER] [--memory]
@@ -124,11 +124,10 @@ class Clients:
         check(self.process.wait(180) == 0, f"the clients failed: {self.errors[-5:]}")
 
 
-def fault(cluster, clients, number):
-    kind = random.choice(("kill", "kill", "kill", "term", "freeze"))
+def fault(cluster, clients, number, kind):
     victim = random.choice((cluster.leader, cluster.controller, lambda: random.choice(NODES)))()
     node = cluster.nodes[victim]
-    if kind == "kill":
+    if kind in ("kill", "wipe"):
         node.kill()
     elif kind == "term":
         node.stop()
@@ -137,6 +136,8 @@ def fault(cluster, clients, number):
         select.select([], [], [], random.choice((0.3, 1, 3)))
         node.process.send_signal(signal.SIGCONT)
     took = clients.more(ANSWERS)
+    if kind == "wipe":
+        shutil.rmtree(node.data)
     if kind != "freeze":
         node.start()
     begun = time.monotonic()
@@ -181,7 +182,8 @@ def main():
     clients = Clients(cluster, arguments.seed, arguments.keep)
     clients.more(ANSWERS)
     for number in range(arguments.faults):
-        fault(cluster, clients, number)
+        fault(cluster, clients, number, random.choice(("kill", "kill", "kill", "term", "freeze")))
+    fault(cluster, clients, arguments.faults, "wipe")  # the last, for a node without its disk votes no more
     clients.end()
     history = f"{arguments.keep}/cluster-{arguments.seed}.jsonl"
     for node in cluster.nodes.values():
