@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# deploy/cluster.sh [start|node N|status|stop]
+# deploy/cluster.sh [start|node N|status|stop|demo]
 #
 # Three nodes of one cluster on this machine, from the source tree.
 #
@@ -10,6 +10,7 @@
 #   node N   starts node 1, 2 or 3 again, in the foreground
 #   status   which nodes run, who leads, and what is wrong; exit status 1 if anything is
 #   stop     stops all that run
+#   demo     publishes and follows events while a node that leads is killed and comes back, and counts them
 #
 # LEAT_CLUSTER_PORT is the port of the first node (9092; the others are 100 and 200 above), LEAT_CLUSTER_DATA where
 # everything is kept (build/cluster). LEAT_BUILD names a build that is taken as it is.
@@ -23,7 +24,7 @@ nodes="1 2 3"
 [ ! -d "$data" ] || data=$(cd "$data" && pwd)
 
 usage() {
-    sed -n '4,16s/^# \{0,1\}//p' "$0"
+    sed -n '4,17s/^# \{0,1\}//p' "$0"
     exit "$1"
 }
 
@@ -131,7 +132,7 @@ start() {
     show
     cat <<EOF
 
-Partitions have one copy each so far: a node that is away takes its partitions with it until it is back.
+Topics have a replica of each partition on all three, unless they are made otherwise: any node may fail.
 Their logs are $data/N.log. Ctrl-C stops all three; in another terminal:
   deploy/cluster.sh status
   LEAT_BROKERS=$peers build/bin/leat cluster health
@@ -173,6 +174,11 @@ node)
     ;;
 status) status ;;
 stop) stop_all ;;
+demo)
+    prepare
+    export LEAT_CLUSTER_DATA=$data LEAT_CLUSTER_PORT=$port LEAT_BUILD=$build
+    "$root/deploy/cluster-demo.sh" "$build" "$data"
+    ;;
 -h | --help) usage 0 ;;
 *) usage 2 >&2 ;;
 esac
