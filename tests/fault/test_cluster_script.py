@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 # timeout: 180
-"""deploy/cluster.sh as a person uses it: three nodes are founded, and a topic is published to, partition by partition.
+"""deploy/cluster.sh as a person uses it: three nodes are founded, and two topics are published to, partition by partition: "t",
+each partition of which has one replica, and "r", made without a word about replicas, so that it has three.
 
 Each node is killed once (kill -9), the leader of the metadata quorum first: the others have a controller within 10 s,
-say what is missing, and serve their own partitions meanwhile; started again, the node brings its partitions back with
-all their records. Ctrl-C and `stop` end all of them.
+say what is missing, serve their own partitions of "t" and all of "r" meanwhile; started again, the node brings its partitions
+back with all their records. Ctrl-C and `stop` end all of them, and `demo` counts its events.
 
     tests/fault/test_cluster_script.py
 """
@@ -153,26 +154,30 @@ def asked_anywhere(cluster):
 
 def found(cluster):
     eventually("three active brokers", ELECTION_S, lambda: [b["state"] for b in cluster.json("cluster", "brokers")] == ["active"] * 3)
-    status, out, error = cluster.leat("topic", "create", "t", "-p", str(PARTITIONS))
-    check(status == 0, f"topic create: {out}{error}")
+    for words in (("t", "--replicas", "1"), ("r",)):
+        status, out, error = cluster.leat("topic", "create", *words, "-p", str(PARTITIONS))
+        check(status == 0, f"topic create: {out}{error}")
+    partitions = cluster.json("topic", "describe", "r")[0]["partitions"]
+    check(all(sorted(p["replicas"]) == [1, 2, 3] for p in partitions), f"r has not three replicas: {partitions}")
     leaders = eventually("leaders of all partitions", ELECTION_S, lambda: (f := cluster.leaders()) and min(f.values()) >= 1 and f)
     check(set(leaders.values()) == {1, 2, 3}, f"{PARTITIONS} partitions are led by {sorted(set(leaders.values()))} alone")
     for p in range(PARTITIONS):
         publish(cluster, p, 0)
+        publish(cluster, p, 0, "r")
     print(f"ok: three nodes, topic t with {PARTITIONS} partitions on all of them", flush=True)
     return leaders
 
 
-def publish(cluster, partition, round_number):
+def publish(cluster, partition, round_number, topic="t"):
     lines = "".join(f"{partition}-{round_number}-{n}\n" for n in range(RECORDS))
-    status, _, error = cluster.leat("produce", "t", "-p", str(partition), text=lines)
-    check(status == 0, f"partition {partition} takes nothing: {error}")
+    status, _, error = cluster.leat("produce", topic, "-p", str(partition), text=lines)
+    check(status == 0, f"{topic}-{partition} takes nothing: {error}")
 
 
-def read(cluster, partition, rounds):
-    status, out, error = cluster.leat("consume", "t", "-p", str(partition), "-e", "-o", "beginning")
+def read(cluster, partition, rounds, topic="t"):
+    status, out, error = cluster.leat("consume", topic, "-p", str(partition), "-e", "-o", "beginning")
     wanted = [f"{partition}-{r}-{n}" for r in rounds for n in range(RECORDS)]
-    check(status == 0 and out.split() == wanted, f"partition {partition}: {len(out.split())} records, not {len(wanted)}: {error}")
+    check(status == 0 and out.split() == wanted, f"{topic}-{partition}: {len(out.split())} records, not {len(wanted)}: {error}")
 
 
 def without(cluster, victim, leaders, rounds):
@@ -197,8 +202,11 @@ def without(cluster, victim, leaders, rounds):
     for p in sorted(set(leaders) - set(lost)):
         publish(cluster, p, rounds[-1])
         read(cluster, p, rounds)
+    for p in range(PARTITIONS):
+        publish(cluster, p, rounds[-1], "r")
+        read(cluster, p, rounds, "r")
     print(f"ok: without node {victim} (leader was {led}): controller {quorum['leader']} after {took:.1f} s, {len(lost)} partitions "
-          f"are away, {PARTITIONS - len(lost)} are served", flush=True)
+          f"of one replica are away, all of three are served", flush=True)
     return lost
 
 
@@ -209,6 +217,7 @@ def again(cluster, victim, lost, rounds):
         publish(cluster, p, rounds[-1])
     for p in range(PARTITIONS):
         read(cluster, p, rounds)
+        read(cluster, p, rounds, "r")
     check(cluster.script("status")[0] == 0, "status is not content though all is well")
     print(f"ok: node {victim} is back with all its records", flush=True)
 
@@ -237,6 +246,8 @@ def run():
         process = cluster.start()
         for p in range(PARTITIONS):
             read(cluster, p, rounds)
+        status, said = cluster.script("demo")
+        check(status == 0 and re.search(r"6000 events read: 0 lost, 0 more than once\n", said), f"demo: {status}: {said}")
         check(cluster.script("stop")[0] == 0, "stop failed")
         ended(process, 0)
         print("ok: Ctrl-C and stop end all three, and the next start has everything", flush=True)
