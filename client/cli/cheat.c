@@ -17,6 +17,9 @@ static const struct {
      "leat topic alter orders --set retention.ms=86400000\n"
      "leat topic add-partitions orders --total 8\n"
      "leat topic trim clicks -o end                      forgets all records\n"
+     "leat topic reassign orders --replicas 1            to this broker; 1,2,3: to these, in turn\n"
+     "leat topic reassign                                what is on its way\n"
+     "leat topic elect orders                            leaders where they belong\n"
      "leat topic delete clicks\n"},
     {"produce",
      "echo hello | leat produce orders                   one record for each line\n"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* leat topic list|create|delete|describe|alter|add-partitions|trim|offsets */
+/* leat topic list|create|delete|describe|alter|add-partitions|trim|offsets; topic_replicas.c has the rest */
+#include "cli/topic.h"
+
 #include "cli/offsets.h"
 #include "cli/output.h"
 #include "cli/text.h"
@@ -22,12 +24,20 @@ enum topic_flag {
     FLAG_OFFSET,
     FLAG_TIME,
     FLAG_VALIDATE,
+    FLAG_BROKERS,
+    FLAG_CANCEL,
+    FLAG_UNCLEAN,
 };
 
 static const struct cli_flag topic_flags[] = {
     {FLAG_PARTITIONS, 'p', "partitions", "N", "how many", "create"},
-    {FLAG_PARTITIONS, 'p', "partition", "N", "this one alone", "trim"},
+    {FLAG_PARTITIONS, 'p', "partition", "N", "this one alone", "trim reassign elect"},
     {FLAG_REPLICAS, 'r', "replicas", "N", "copies of each partition", "create"},
+    {FLAG_BROKERS, 'r', "replicas", "ID,ID...", "to these brokers, the preferred leader first",
+     "reassign"},
+    {FLAG_CANCEL, 0, "cancel", NULL, "call off what is under way", "reassign"},
+    {FLAG_UNCLEAN, 0, "unclean", NULL, "where nobody leads: any replica; what it lacks is lost",
+     "elect"},
     {FLAG_REPLICAS, 0, "replication-factor", "N", NULL, "create"},
     {FLAG_CONFIG, 'c', "topic-config", "KEY=VALUE", "a configuration, as often as wanted", "create",
      "@topic-config"},
@@ -54,6 +64,8 @@ enum topic_action {
     TOPIC_GROW,
     TOPIC_TRIM,
     TOPIC_OFFSETS,
+    TOPIC_REASSIGN,
+    TOPIC_ELECT,
 };
 
 static const struct cli_action topic_actions[] = {
@@ -66,26 +78,14 @@ static const struct cli_action topic_actions[] = {
     {"trim", TOPIC_TRIM, "TOPIC", "forgets the oldest records", "@topic"},
     {"offsets", TOPIC_OFFSETS, "TOPIC...",
      "first and next offset of each partition, or those of a time", "@topic"},
+    {"reassign", TOPIC_REASSIGN, "[TOPIC]", "other replicas; or what is on its way to others",
+     "@topic"},
+    {"elect", TOPIC_ELECT, "TOPIC", "leadership back to the first replicas", "@topic"},
     {"ls", TOPIC_LIST, "", NULL, NULL},
     {NULL, 0, NULL, NULL, NULL},
 };
 
-struct topic_job {
-    const char **names;
-    size_t name_count;
-    int32_t partitions, replicas, total, add;
-    leat_config *configs;
-    size_t config_count;
-    bool if_not_exists, if_exists, internal, validate;
-    const char *offset, *time;
-    json_t *done; /* what was changed, for JSON and YAML */
-};
-
-/* One thing that was done: a sentence for people, at once, or a row of the answer. */
-static void topic_done(struct cli *cli, struct topic_job *job, json_t *row, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static void topic_done(struct cli *cli, struct topic_job *job, json_t *row, const char *format, ...)
+void topic_done(struct cli *cli, struct topic_job *job, json_t *row, const char *format, ...)
 {
     if (cli->output == OUTPUT_TABLE && !cli->quiet) {
         va_list arguments;
@@ -97,8 +97,7 @@ static void topic_done(struct cli *cli, struct topic_job *job, json_t *row, cons
     json_array_append_new(job->done, row);
 }
 
-/* Tells what was done before something failed, then that. */
-static _Noreturn void topic_fail(struct cli *cli, struct topic_job *job, const leat_error *e)
+_Noreturn void topic_fail(struct cli *cli, struct topic_job *job, const leat_error *e)
 {
     if (job->done && cli->output != OUTPUT_TABLE) {
         output_value(cli, job->done);
@@ -157,6 +156,15 @@ static void topic_flag(struct args *a, struct topic_job *job, int id)
     case FLAG_VALIDATE:
         job->validate = true;
         break;
+    case FLAG_BROKERS:
+        job->brokers = a->value;
+        break;
+    case FLAG_CANCEL:
+        job->cancel = true;
+        break;
+    case FLAG_UNCLEAN:
+        job->unclean = true;
+        break;
     default:
         job->names = cli_resize(job->names, (job->name_count + 1) * sizeof *job->names);
         job->names[job->name_count++] = a->value;
@@ -164,7 +172,7 @@ static void topic_flag(struct args *a, struct topic_job *job, int id)
     }
 }
 
-static const char *topic_one(const struct topic_job *job)
+const char *topic_one(const struct topic_job *job)
 {
     if (job->name_count != 1) {
         cli_usage("name one topic");
@@ -575,10 +583,11 @@ static int topic_trim(struct cli *cli, struct topic_job *job)
 static int topic_run(struct cli *cli, struct args *a)
 {
     static int (*const runs[])(struct cli * cli, struct topic_job * job) = {
-        [TOPIC_LIST] = topic_list,     [TOPIC_CREATE] = topic_create,
-        [TOPIC_DELETE] = topic_delete, [TOPIC_DESCRIBE] = topic_describe,
-        [TOPIC_ALTER] = topic_alter,   [TOPIC_GROW] = command_grow,
-        [TOPIC_TRIM] = topic_trim,     [TOPIC_OFFSETS] = topic_offsets,
+        [TOPIC_LIST] = topic_list,         [TOPIC_CREATE] = topic_create,
+        [TOPIC_DELETE] = topic_delete,     [TOPIC_DESCRIBE] = topic_describe,
+        [TOPIC_ALTER] = topic_alter,       [TOPIC_GROW] = command_grow,
+        [TOPIC_TRIM] = topic_trim,         [TOPIC_OFFSETS] = topic_offsets,
+        [TOPIC_REASSIGN] = topic_reassign, [TOPIC_ELECT] = topic_elect,
     };
     struct topic_job job = {.partitions = -1};
     int id;

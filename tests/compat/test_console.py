@@ -63,6 +63,35 @@ def check_topics(b):
     same(leat(b, "topic", "delete", "one")[0], 0, "deleted")
 
 
+def check_replicas(b):
+    """One broker alone: what there is to move, and what is refused. A topic's name stands for all its partitions."""
+    leat(b, "topic", "create", "placed", "-p", "2")
+    same(leat(b, "topic", "reassign"), (0, "", "leat: no partition is being reassigned\n"), "nothing moves")
+    same(json.loads(leat(b, "topic", "reassign", "placed", "--output", "json")[1]), [], "nothing moves, as JSON")
+    same(leat(b, "topic", "reassign", "placed", "--replicas", "1")[:2], (0, "placed-0 goes to 1\nplaced-1 goes to 1\n"), "to where it is")
+    same(json.loads(leat(b, "topic", "reassign", "placed", "-r", "1", "-p", "1", "--output", "json")[1]),
+         [{"topic": "placed", "partition": 1, "replicas": [1]}], "one, as JSON")
+    refused(b, 1, "placed-0: The manual partition assignment includes broker 7, but no such broker is registered",
+            "topic", "reassign", "placed", "--replicas", "1,7")
+    refused(b, 1, "more than once", "topic", "reassign", "placed", "--replicas", "1,1", "-p", "1")
+    for wrong in ("", "one", "1,", "1,,2", "-1", "1 2", "99999999999"):
+        refused(b, 2, f"'{wrong}' is no list of brokers", "topic", "reassign", "placed", "--replicas=" + wrong)
+    refused(b, 2, "--replicas or --cancel?", "topic", "reassign", "placed", "--replicas", "1", "--cancel")
+    refused(b, 2, "where to?", "topic", "reassign", "placed", "-p", "1")
+    refused(b, 4, "topic placed has no partition 2", "topic", "reassign", "placed", "--replicas", "1", "-p", "2")
+    refused(b, 4, "topic none does not exist", "topic", "reassign", "none", "--replicas", "1")
+    refused(b, 4, "topic none does not exist", "topic", "reassign", "none")
+    refused(b, 0, "no partition of placed is being reassigned", "topic", "reassign", "placed", "--cancel")
+    refused(b, 1, "No partition reassignment is in progress", "topic", "reassign", "placed", "--cancel", "-p", "0")
+    same(leat(b, "topic", "elect", "placed")[:2], (0, "placed-0 is led by its preferred replica\nplaced-1 is led by its preferred replica\n"),
+         "nothing to elect")
+    same(leat(b, "topic", "elect", "placed", "-p", "1", "--unclean")[:2], (0, "placed-1 has a leader\n"), "nor uncleanly")
+    same(json.loads(leat(b, "topic", "elect", "placed", "-p", "0", "--output", "json")[1]),
+         [{"topic": "placed", "partition": 0, "elected": False}], "as JSON")
+    refused(b, 4, "topic placed has no partition 2", "topic", "elect", "placed", "-p", "2")
+    refused(b, 2, "name one topic", "topic", "elect")
+
+
 def check_fresh(b):
     """Of an empty broker, and of one thing, people read one, not \"1 things\"."""
     assert re.match(r"cluster \S+, 0 topics, 0 partitions\n", leat(b, "cluster", "info")[1])
@@ -565,6 +594,7 @@ with Broker("group.initial.rebalance.delay.ms=0") as broker:
     check_groups(broker)
     check_members(broker)
     check_topics(broker)
+    check_replicas(broker)
     check_empty_names(broker)
     check_internal(broker)
     check_output(broker)

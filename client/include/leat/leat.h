@@ -499,6 +499,39 @@ LEAT_API int leat_topic_grow(leat_client *c, const char *topic, int32_t total, l
 LEAT_API int leat_topic_trim(leat_client *c, const char *topic, int32_t partition, int64_t offset,
                              int64_t *low, leat_error *e);
 
+/* Gives a partition other replicas: these brokers, of which the first is preferred as its leader. They copy it in the
+ * background; leat_moves_get() lists it until they have. NULL and 0: what is under way is called off. The broker's
+ * refusal says which broker or number is wrong, or that nothing is under way. LEAT_ERR_UNKNOWN_TOPIC. */
+LEAT_API int leat_topic_reassign(leat_client *c, const char *topic, int32_t partition,
+                                 const int32_t *replicas, size_t count, leat_error *e);
+
+enum leat_election {
+    LEAT_ELECTION_PREFERRED = 0, /* back to the first replica, which must be in sync */
+    LEAT_ELECTION_UNCLEAN = 1    /* where nobody leads: any replica; what it lacks is lost */
+};
+
+/* Elects a leader. *elected (may be NULL): false when none was needed. LEAT_ERR_UNKNOWN_TOPIC, or the broker's
+ * refusal: no such replica is there. */
+LEAT_API int leat_topic_elect(leat_client *c, const char *topic, int32_t partition,
+                              int32_t election, bool *elected, leat_error *e);
+
+typedef struct leat_move {
+    const char *topic;
+    int32_t partition;
+    const int32_t *replicas, *adding,
+        *removing; /* all that hold it now; those that come; that go */
+    size_t replica_count, adding_count, removing_count;
+} leat_move;
+
+typedef struct leat_moves {
+    const leat_move *const *list; /* by topic and number */
+    size_t count;
+} leat_moves;
+
+/* The partitions whose replicas are changing, of one topic or of all (`topic` NULL). *out is freed by the caller. */
+LEAT_API int leat_moves_get(leat_client *c, const char *topic, leat_moves **out, leat_error *e);
+LEAT_API void leat_moves_free(leat_moves *moves);
+
 enum leat_config_source {
     LEAT_SOURCE_UNKNOWN = 0,
     LEAT_SOURCE_TOPIC = 1,

@@ -156,6 +156,10 @@ struct partition *fake_partition_find(struct fake_broker *b, struct fake_topic *
 int fake_groups_answer(struct fake_broker *b, int16_t key, struct reader *r, int version,
                        struct wire_writer *w, struct arena *arena);
 bool fake_groups_key(int16_t key);
+/* fake_moves.c: replicas that change, and elections. */
+int fake_moves_answer(int16_t key, struct reader *r, int version, struct wire_writer *w,
+                      struct arena *arena);
+bool fake_moves_key(int16_t key);
 /* Takes a batch over, whatever its base offset. */
 void fake_partition_store(struct partition *p, const void *data, const struct batch_header *h);
 

@@ -520,6 +520,13 @@ static int answer_member(struct peer *p, const struct wire_request_header *h, st
     return !error && !*wait && chance(b, b->faults.drop_group) ? ERR_CLOSED : error;
 }
 
+static int answer_other(struct fake_broker *b, int16_t key, struct reader *r, int version,
+                        struct wire_writer *w, struct arena *arena)
+{
+    return fake_moves_key(key) ? fake_moves_answer(key, r, version, w, arena)
+                               : fake_groups_answer(b, key, r, version, w, arena);
+}
+
 /* Answers one request into p->out. An error ends the connection. */
 int fake_answer(struct peer *p, const uint8_t *data, size_t size, bool *wait)
 {
@@ -577,7 +584,7 @@ int fake_answer(struct peer *p, const uint8_t *data, size_t size, bool *wait)
     case -1:
         break;
     default:
-        error = fake_groups_answer(b, h.key, &r, h.version, &p->out, &arena);
+        error = answer_other(b, h.key, &r, h.version, &p->out, &arena);
         break;
     }
     if (!error && (silent || *wait)) {
