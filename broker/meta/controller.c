@@ -480,7 +480,7 @@ int controller_decide(const struct controller *c, struct meta_op *op)
 {
     op->why[0] = 0;
     op->more = false;
-    op->changed_count = op->unclean_count = 0;
+    op->unclean_count = 0;
     switch (op->kind) {
     case META_CREATE_TOPIC:
         op->error = create_topic(c, op);

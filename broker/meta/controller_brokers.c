@@ -16,7 +16,7 @@ int controller_with_cluster(const struct controller *c, struct meta_op *op,
     cluster_init(k, c, c->sessions, c->now_ns);
     int error = decide(k, op);
     op->more = !error && k->more;
-    op->changed_count = k->changed;
+    op->changed_count += k->changed;
     op->unclean_count = k->unclean;
     if (error && k->why[0]) {
         snprintf(op->why, sizeof op->why, "%s", k->why);

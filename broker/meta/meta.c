@@ -295,6 +295,7 @@ void meta_submit(struct meta *meta, struct io *io, struct meta_op *op)
     op->error = 0;
     op->why[0] = 0;
     op->producer_id_count = 0;
+    op->changed_count = 0;
     if (op->priv.shard == 0 && meta->state == META_ACTIVE) {
         arrive(meta, op);
         return;

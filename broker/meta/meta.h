@@ -250,8 +250,8 @@ struct meta_op {
     enum meta_feature_change feature_change;
     /* meta's: */
     bool more;              /* it takes several batches, and this was not the last */
-    uint32_t changed_count; /* partitions, by the last batch; of them, */
-    uint32_t unclean_count; /* whose leader was elected uncleanly */
+    uint32_t changed_count; /* partitions, at least: what was decided and undone counts again */
+    uint32_t unclean_count; /* of the last batch: whose leader was elected uncleanly */
 
     int error;                 /* out: 0 or an error */
     char why[200];             /* out: a sentence for the client */

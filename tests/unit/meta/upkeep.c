@@ -83,6 +83,29 @@ Test(upkeep, leadership_goes_back)
     world_close(&w);
 }
 
+/* In several batches, and all that they have changed is told. */
+Test(upkeep, leadership_of_many_goes_back)
+{
+    enum { MANY = 2 * CLUSTER_BALANCE_MAX + 1 };
+    static const int32_t both[] = {2, 1};
+    struct world w;
+    struct cluster_heartbeat_answer answer;
+    world_open(&w, 2);
+    w_topic(&w, "t", MANY, nodes, 2, "1");
+    cr_assert_eq(w_fence(&w, 1), 0);
+    cr_assert_eq(w_heartbeat(&w, 1, false, &answer), 0);
+    for (int32_t i = 0; i < MANY; i++) {
+        cr_assert_eq(w_alter(&w, "t", i, both, 2), 0);
+    }
+    struct meta_op op = {.kind = META_BALANCE};
+    uint32_t batches = w.b.batches;
+    cr_assert_eq(w_run(&w, &op), 0);
+    cr_assert_eq(w.b.batches, batches + 3);
+    cr_assert_eq(op.changed_count, MANY);
+    cr_assert_eq(w_partition(&w, "t", MANY - 1)->leader, 1);
+    world_close(&w);
+}
+
 Test(upkeep, own_topics_grow_as_far_as_copies_are_made)
 {
     for (int16_t most = 0; most <= 4; most++) {
