@@ -76,6 +76,35 @@ public class Java {
         refused(UnknownTopicOrPartitionException.class, admin.deleteTopics(List.of("u")).all(), "a topic that has gone");
     }
 
+    /** Replicas, leaders, brokers and features of a cluster of one. */
+    static void cluster(Admin admin) throws Exception {
+        admin.createTopics(List.of(new NewTopic("placed", 2, (short) 1))).all().get();
+        var first = new TopicPartition("placed", 0);
+        var none = new TopicPartition("placed", 7);
+        var elected = admin.electLeaders(ElectionType.PREFERRED, Set.of(first, none)).partitions().get();
+        same(elected.get(first).get().getClass(), ElectionNotNeededException.class, "electLeaders that is not needed");
+        same(elected.get(none).get().getClass(), UnknownTopicOrPartitionException.class, "of a partition that is not there");
+        same(admin.electLeaders(ElectionType.PREFERRED, null).partitions().get(), Map.of(), "electLeaders of all");
+        same(admin.electLeaders(ElectionType.UNCLEAN, null).partitions().get(), Map.of(), "uncleanly");
+        admin.alterPartitionReassignments(Map.of(first, Optional.of(new NewPartitionReassignment(List.of(1))))).all().get();
+        same(admin.listPartitionReassignments().reassignments().get(), Map.of(), "nothing moves");
+        same(admin.listPartitionReassignments(Set.of(first)).reassignments().get(), Map.of(), "nor this one");
+        refused(InvalidReplicaAssignmentException.class, admin.alterPartitionReassignments(
+                Map.of(first, Optional.of(new NewPartitionReassignment(List.of(1, 9))))).all(), "to a broker that is not there");
+        refused(NoReassignmentInProgressException.class,
+                admin.alterPartitionReassignments(Map.of(first, Optional.empty())).all(), "called off, and nothing moves");
+        refused(UnknownTopicOrPartitionException.class, admin.alterPartitionReassignments(
+                Map.of(none, Optional.of(new NewPartitionReassignment(List.of(1))))).all(), "a partition that is not there");
+        refused(BrokerIdNotRegisteredException.class, admin.unregisterBroker(9).all(), "unregisterBroker");
+        short level = 14;
+        admin.updateFeatures(Map.of("metadata.version", new FeatureUpdate(level, FeatureUpdate.UpgradeType.UPGRADE)),
+                new UpdateFeaturesOptions()).all().get();
+        refused(InvalidUpdateVersionException.class, admin.updateFeatures(Map.of("metadata.version",
+                new FeatureUpdate((short) (level + 1), FeatureUpdate.UpgradeType.UPGRADE)),
+                new UpdateFeaturesOptions()).all(), "updateFeatures beyond what there is");
+        admin.deleteTopics(List.of("placed")).all().get();
+    }
+
     static void publish(String address, String topic, String codec) throws Exception {
         try (var producer = new KafkaProducer<>(with(address, "compression.type", codec, "linger.ms", "5"),
                 new StringSerializer(), new StringSerializer())) {
@@ -141,6 +170,7 @@ public class Java {
         String address = arguments[0];
         try (Admin admin = Admin.create(with(address))) {
             admin(admin);
+            cluster(admin);
             for (String codec : List.of("none", "gzip", "snappy", "lz4", "zstd")) {
                 admin.createTopics(List.of(new NewTopic("java-" + codec, 1, (short) 1))).all().get();
                 publish(address, "java-" + codec, codec);

@@ -3,7 +3,11 @@
 /* Requests that are about partitions and brokers that are there. */
 #include "broker.h"
 
+#include "base/prng.h"
+#include "wire/random.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 
 static struct uuid id_of_topic(int client, const char *name)
 {
@@ -329,5 +333,52 @@ Test(update_features, every_version)
         cr_assert_eq(update_error(client, version, "group.version", 1, false), 95);
     }
     client_close(client);
+    broker_stop(b);
+}
+
+/* --- whatever is asked ------------------------------------------------------------------------ */
+
+/* Well-formed requests of any content, about a topic that is there and others: each is answered or ends its
+ * connection, and the broker lives. */
+Test(partitions, requests_of_any_content, .timeout = 120)
+{
+    static const int16_t keys[] = {43, 45, 46, 56, 57, 62, 64, 10000};
+    struct broker *b = broker_start(2, NULL);
+    int good = client_open(b);
+    struct prng random = prng_of(64);
+    unsigned answered = 0;
+    topic_create(good, "t", 3, NULL);
+    int64_t epoch = broker_epoch(good);
+    struct uuid t = id_of_topic(good, "t");
+    for (int round = 0; round < 600; round++) {
+        const struct wire_api *api = wire_api_find(keys[prng_below(&random, array_size(keys))]);
+        int16_t version = (int16_t)prng_between(&random, (uint64_t)api->versions.min,
+                                                (uint64_t)api->versions.max);
+        void *request = arena_alloc(client_arena(), api->request->body->size);
+        random_message(api->request, version, request, &random, client_arena());
+        if (api->key == 56 && prng_chance(&random, 1, 2)) {
+            struct alter_partition_request *q = request; /* as far as the partitions */
+            q->broker_id = 1;
+            q->broker_epoch = epoch;
+            if (q->topics_count > 0) {
+                q->topics[0].topic_id = t;
+            }
+        } else if (api->key == 10000 && prng_chance(&random, 1, 2)) {
+            struct replica_report_request *q = request;
+            q->broker_id = 1;
+            q->broker_epoch = epoch;
+        }
+        int client = client_open(b);
+        client_send(client, api->key, version, round, request);
+        size_t size;
+        uint8_t *answer = client_receive_bytes(client, &size);
+        answered += answer != NULL;
+        free(answer);
+        client_close(client);
+    }
+    cr_assert_gt(answered, 300, "%u were answered", answered);
+    while (leader_of(good, "t") != 1) { /* brokers are forgotten now and then */
+    }
+    client_close(good);
     broker_stop(b);
 }
