@@ -89,7 +89,9 @@ static bool take_altered(struct meta_alteration *a, struct uuid topic,
     a->partition_epoch_now = p->partition_epoch;
     a->recovering_now = p->leader_recovery_state != 0;
     a->isr_now_count = p->isr_count;
-    memcpy(a->isr_now, p->isr, (size_t)p->isr_count * sizeof a->isr_now[0]);
+    for (int32_t i = 0; i < p->isr_count; i++) {
+        a->isr_now[i] = p->isr[i];
+    }
     return true;
 }
 
