@@ -152,11 +152,13 @@ struct history_counts history_counts(const struct history *h)
 /* --- values ------------------------------------------------------------------------------------ */
 
 /* Most are small, some are of several blocks. */
-static size_t padding_of(unsigned writer, uint32_t number)
+static size_t padding_of(const struct history *h, unsigned writer, uint32_t number)
 {
     uint64_t chance = prng_mix((uint64_t)writer << 32 | number);
     size_t size = chance % 200;
-    return (chance >> 20) % 64 == 0 ? size + (chance >> 32) % 30000 : size;
+    return (chance >> 20) % (h->writers[writer].options.large ? 8 : 64) == 0
+               ? size + (chance >> 32) % 30000
+               : size;
 }
 
 enum { NAME_MAX_SIZE = 64 + 10 + 1 + 8 + 1 };
@@ -195,7 +197,7 @@ static bool is_value_of(const struct history *h, unsigned writer, uint32_t numbe
 {
     char name[NAME_MAX_SIZE];
     size_t name_size = name_of(&h->writers[writer], number, name);
-    size_t padding = padding_of(writer, number);
+    size_t padding = padding_of(h, writer, number);
     return size == name_size + padding && memcmp(value, name, name_size) == 0 &&
            memcmp(value + name_size, padding_from(h, number), padding) == 0;
 }
@@ -261,7 +263,7 @@ const void *history_send(struct history *h, unsigned writer, uint64_t now_ns, ui
     *number = w->count++;
     w->sent[*number] = (struct sent){.asked_ns = now_ns, .told = -1, .seen = -1};
     h->counts.sent++;
-    size_t name_size = name_of(w, *number, h->value), padding = padding_of(writer, *number);
+    size_t name_size = name_of(w, *number, h->value), padding = padding_of(h, writer, *number);
     memcpy(h->value + name_size, padding_from(h, *number), padding);
     *size = name_size + padding;
     return h->value;

@@ -44,6 +44,7 @@ struct history_writer_options {
     int16_t acks;
     bool idempotent;
     bool lossless;
+    bool large; /* every eighth value is of several blocks, not every 64th */
 };
 unsigned history_writer(struct history *h, const struct history_writer_options *options);
 

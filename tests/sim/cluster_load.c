@@ -29,6 +29,7 @@ static unsigned writer_for(struct program *p, unsigned log)
                                            .log = l->logs[log].log,
                                            .acks = (int16_t)p->acks,
                                            .idempotent = p->idempotent,
+                                           .large = p->large,
                                            .lossless = l->world->options.replication_factor == 1,
                                        });
     }
@@ -215,6 +216,7 @@ static void open_client(struct load *l)
     program_open(l, &o);
     struct program *p = &l->programs[l->count - 1];
     p->burst = 1 + (unsigned)prng_below(r, prng_below(r, 4) ? 4 : 30);
+    p->large = prng_below(r, 4) == 0;
     choose_logs(p);
     if (p->log_count == 0) {
         p->logs[p->log_count++] = 0;

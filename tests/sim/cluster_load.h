@@ -30,6 +30,7 @@ struct program {
     bool reads;
     int32_t acks;
     bool idempotent;
+    bool large;                   /* it writes values of several blocks */
     unsigned burst;               /* records at a time, at most */
     unsigned logs[LOAD_LOGS_MAX]; /* what it writes or reads: indexes of load.logs */
     unsigned log_count;

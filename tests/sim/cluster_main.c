@@ -192,6 +192,7 @@ static void run_once(const struct arguments *a, uint64_t seed, struct run *r)
         .seed = seed,
         .nodes = nodes_of(a, seed),
         .replication_factor = (int16_t)a->replication_factor,
+        .swarm = true,
         .log_mutant = m ? m->log : 0,
         .raft_mutant = m ? m->raft : 0,
         .story = a->replay || a->detail ? stdout : NULL,

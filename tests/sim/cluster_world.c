@@ -60,14 +60,20 @@ static void ended(void *context, int status, const char *line)
 void member_start(struct member *m)
 {
     assert(!member_runs(m));
+    struct cluster_world *w = m->world;
     memory_drop(&m->memory);
     memory_init(&m->memory, 16 << 20);
+    if (w->options.swarm && prng_below(&w->extremes, 4) == 0) {
+        m->shards = 1 + (unsigned)prng_below(&w->extremes, 2);
+    }
     const struct node_options options = {
         .config = m->config,
         .shards = m->shards,
         .ready = ready,
         .ended = ended,
         .context = m,
+        .metadata_snapshot_bytes = m->world->snapshot_bytes,
+        .metadata_piece_bytes = m->world->piece_bytes,
         .log_mutants = m->world->options.log_mutant,
         .raft_mutant = m->world->options.raft_mutant,
     };
@@ -284,6 +290,17 @@ static void client_start(struct io *io, void *argument)
 {
 }
 
+static void choose_extremes(struct cluster_world *w)
+{
+    static const uint64_t snapshots[] = {0, 4 << 10, 64 << 10};
+    static const uint32_t pieces[] = {0, 500, 8 << 10};
+    w->extremes = sim_random(w->sim, 0x65787472);
+    if (w->options.swarm) {
+        w->snapshot_bytes = snapshots[prng_below(&w->extremes, array_size(snapshots))];
+        w->piece_bytes = pieces[prng_below(&w->extremes, array_size(pieces))];
+    }
+}
+
 void world_open(struct cluster_world *w, const struct cluster_options *options)
 {
     uint32_t count = options->nodes;
@@ -298,6 +315,7 @@ void world_open(struct cluster_world *w, const struct cluster_options *options)
     w->sim = sim_new(&(struct sim_options){
         .seed = seed, .catch_asserts = true, .story = options->story, .brief = options->brief});
     w->random = sim_random(w->sim, 0x636c7573);
+    choose_extremes(w);
     memory_init(&w->memory, SIZE_MAX);
     arena_init(&w->arena, &w->memory, SIZE_MAX / 2);
     for (uint32_t i = 0; i < count && i < CLUSTER_PEERS_MAX; i++) {

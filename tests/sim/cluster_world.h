@@ -123,6 +123,7 @@ struct cluster_options {
     uint64_t seed;
     uint32_t nodes;
     int16_t replication_factor;       /* of topics that are made */
+    bool swarm;                       /* each seed has extremes of its own: snapshots, shards */
     unsigned log_mutant, raft_mutant; /* rules left out, in builds of the simulator */
     FILE *story;                      /* NULL: untold */
     bool brief;                       /* it leaves single operations of files out */
@@ -136,6 +137,9 @@ struct cluster_world {
     uint64_t seed;
     struct sim *sim;
     struct prng random;
+    struct prng extremes;
+    uint64_t snapshot_bytes; /* of the metadata log between two snapshots; 0: as it is */
+    uint32_t piece_bytes;    /* of a snapshot on its way; 0: as it is */
     struct sim_node *client; /* the operator's */
     uint32_t count;
     char peers[64];
