@@ -113,6 +113,15 @@ void node_introduce(struct node *n)
     introducer_say_quorum(n->introducer, q.voters, q.status.leader, q.status.epoch);
 }
 
+void node_show_image(struct node *n)
+{
+    image_take(n->image);
+    node_apply_image(&n->shards[0], n->image);
+    for (unsigned i = 1; i < n->options.shards; i++) {
+        publish_to(n, &n->shards[i], n->image);
+    }
+}
+
 static void publish(void *context, const struct image *image)
 {
     struct node *n = context;
@@ -128,12 +137,9 @@ static void publish(void *context, const struct image *image)
                          (enum logger_level)api_broker_number(
                              n->config, image, n->meta_options.node_id, CONFIG_LOGGING_LEVEL));
     }
-    if (n->state == NODE_SERVING || n->state == NODE_LEAVING) {
-        image_take(image);
-        node_apply_image(&n->shards[0], image);
-        for (unsigned i = 1; i < n->options.shards; i++) {
-            publish_to(n, &n->shards[i], image);
-        }
+    bool starts = n->state == NODE_STARTING && n->joined;
+    if (starts || n->state == NODE_SERVING || n->state == NODE_LEAVING) {
+        node_show_image(n);
     }
 }
 

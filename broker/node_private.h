@@ -134,6 +134,9 @@ void node_introduce(struct node *n);
 /* Takes the reference: the newest image on this shard. */
 void node_apply_image(struct node_shard *s, const struct image *image);
 
+/* The newest image goes to every shard, and is applied on this one. */
+void node_show_image(struct node *n);
+
 /* node_directory.c: makes, locks and checks the directory, takes the clean mark away. */
 void node_open_directory(struct node *n, void (*done)(struct node *n));
 /* Writes the clean mark, after everything is flushed. */

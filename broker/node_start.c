@@ -318,11 +318,10 @@ static bool shards_failed(struct node *n)
     return n->step_failed;
 }
 
-/* Every api is there by now: a shard may ask another as soon as it has an image. */
-static void show_image(struct node_shard *s)
+/* Its image has come: messages of one shard to another keep their order. */
+static void see_image(struct node_shard *s)
 {
-    image_take(s->node->image);
-    node_apply_image(s, s->node->image);
+    assert(s->image);
     node_step_done(s);
 }
 
@@ -372,7 +371,9 @@ static void meta_joined(struct node *n)
 {
     n->joining = false;
     n->joined = true;
-    node_on_shards(n, show_image, images_shown);
+    /* Every api is there by now: a shard may ask another as soon as it has an image. */
+    node_show_image(n);
+    node_on_shards(n, see_image, images_shown);
 }
 
 /* --- logs ------------------------------------------------------------------------------------- */

@@ -100,6 +100,11 @@ bool world_converged(struct cluster_world *w, char why[static 200])
         if (image_offset(m->node->image) != image_offset(first->node->image)) {
             return missing(why, "a node is behind or ahead", m->id);
         }
+        for (unsigned k = 0; k < m->shards; k++) {
+            if (m->node->shards[k].image != m->node->image) {
+                return missing(why, "a shard of a node is behind it", m->id);
+            }
+        }
         if (image_controller(m->node->image) != leader->id) {
             return missing(why, "the controller of an image is another", m->id);
         }
