@@ -66,6 +66,7 @@ static const struct handler handlers[] = {
     {75, handle_describe_topic_partitions},
     {10000, handle_replica_report},
     {10001, handle_introduce},
+    {10002, handle_yield_leadership},
 };
 
 /* --- requests --------------------------------------------------------------------------------- */

@@ -154,6 +154,7 @@ void handle_sync_group(struct api_request *r);
 void handle_unregister_broker(struct api_request *r);
 void handle_update_features(struct api_request *r);
 void handle_vote(struct api_request *r);
+void handle_yield_leadership(struct api_request *r);
 
 /* quorum.c: a Fetch of the metadata log. */
 struct fetch_request;

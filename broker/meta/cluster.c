@@ -141,6 +141,20 @@ bool cluster_session_lives(const struct cluster_sessions *s, int32_t id, int64_t
     return session && session->epoch == epoch && now_ns < session_end(s, session);
 }
 
+bool cluster_sessions_have_read(const struct cluster_sessions *s, const struct image *image,
+                                int32_t id, int64_t offset)
+{
+    for (uint32_t i = 0; i < image_broker_count(image); i++) {
+        const struct image_broker *b = image_broker_at(image, i);
+        const struct cluster_session *session = b->fenced ? NULL : find_session(s, b->id);
+        if (b->id != id && session && session->epoch == b->epoch && !session->over &&
+            session->offset < offset) {
+            return false;
+        }
+    }
+    return true;
+}
+
 uint64_t cluster_sessions_next(const struct cluster_sessions *s, const struct image *image)
 {
     uint64_t next = UINT64_MAX;

@@ -70,6 +70,9 @@ bool cluster_session_lives(const struct cluster_sessions *s, int32_t id, int64_t
 bool cluster_session_over(struct cluster_sessions *s, int32_t id, int64_t epoch);
 /* When this life was heard of the last time; 0: never. */
 uint64_t cluster_session_heard(const struct cluster_sessions *s, int32_t id, int64_t epoch);
+/* All brokers that are not fenced, but for `id`, have read the metadata up to `offset`, or their sessions are over. */
+bool cluster_sessions_have_read(const struct cluster_sessions *s, const struct image *image,
+                                int32_t id, int64_t offset);
 /* When the first session of a broker that is not fenced ends; UINT64_MAX: never. */
 uint64_t cluster_sessions_next(const struct cluster_sessions *s, const struct image *image);
 

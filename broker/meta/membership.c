@@ -15,7 +15,9 @@ static const uint64_t going_ns = UINT64_C(10000000);
 static const uint64_t silence_ns =
     UINT64_C(2000000000); /* of the controller, until a node goes without it */
 static const uint64_t hand_over_ns =
-    UINT64_C(4000000000);                               /* until it is fenced with what is left */
+    UINT64_C(4000000000); /* until it is fenced with what is left */
+static const uint64_t farewell_ns =
+    UINT64_C(200000000); /* of a leader, until all have seen it fenced */
 static const uint64_t retire_ns = UINT64_C(5000000000); /* the whole */
 
 struct membership_timer {
@@ -155,15 +157,18 @@ static const struct image_broker *own(const struct meta *m)
     return b && m->membership.registered && b->epoch == m->broker_epoch ? b : NULL;
 }
 
-/* Another broker hands over, and the controller waits until this one has seen what it has not told yet. */
+/* Another broker hands over, or leads and goes, and the controller waits until this one has seen what it has not told
+ * yet. */
 static bool news_to_tell(const struct meta *m)
 {
+    int32_t leader = raft_status(m->quorum.raft).leader;
     if (image_offset(m->image) <= m->membership.told) {
         return false;
     }
     for (uint32_t i = 0; i < image_broker_count(m->image); i++) {
         const struct image_broker *b = image_broker_at(m->image, i);
-        if (b->shutting_down && !b->fenced && b->id != m->identity.node_id) {
+        bool goes = b->shutting_down && (!b->fenced || b->id == leader);
+        if (goes && b->id != m->identity.node_id) {
             return true;
         }
     }
@@ -365,6 +370,21 @@ static void look_at_waiting(struct meta *m)
     }
 }
 
+void membership_drain(struct meta *m, bool drain)
+{
+    struct membership *s = &m->membership;
+    if (drain != s->draining) {
+        log_info(io_logger(m->io), "meta", "%s",
+                 drain ? "an operator wants this broker to lead nothing that others can lead"
+                       : "this broker may lead again");
+    }
+    s->draining = drain;
+    s->yielded = false;
+    s->may_go = s->may_go && s->retire;
+    s->beaten_ns = 0;
+    membership_wake(m);
+}
+
 /* --- controlled shutdown ---------------------------------------------------------------------- */
 
 static void retired(struct meta *m, int error, const char *why)
@@ -396,12 +416,28 @@ static bool has_company(const struct meta *m)
     return false;
 }
 
+/* A leader that is fenced goes when the others know it: if they are too few to elect another, nobody else
+ * tells them. */
+static bool has_said_farewell(struct meta *m, uint64_t now)
+{
+    struct membership *s = &m->membership;
+    if (s->farewell_ns == 0) {
+        s->farewell_ns = now;
+        s->farewell = image_offset(m->image);
+    }
+    return !m->leading || now >= s->farewell_ns + farewell_ns ||
+           cluster_sessions_have_read(&s->sessions, m->image, m->identity.node_id, s->farewell);
+}
+
 static void retire_look(struct meta *m)
 {
     struct membership *s = &m->membership;
     const struct image_broker *b = own(m);
     uint64_t now = io_now(m->io);
     if (!s->retire) {
+        return;
+    }
+    if (b && b->fenced && has_company(m) && !has_said_farewell(m, now)) {
         return;
     }
     if (!b || b->fenced || !has_company(m)) {
@@ -427,6 +463,7 @@ bool meta_retire(struct meta *m, struct meta_retire *r)
     }
     s->retire = r;
     s->may_go = false;
+    s->farewell_ns = 0;
     s->retire_ns = s->answered_ns = io_now(m->io);
     membership_wake(m);
     return true;
@@ -456,7 +493,7 @@ static uint64_t beat(struct meta *m, int32_t leader, bool ready)
         }
         return s->retire ? going_ns : retry_ns;
     }
-    if (now < due && b && !b->fenced) {
+    if (now < due && (s->retire || (b && !b->fenced))) {
         return due - now < retry_ns ? due - now : retry_ns;
     }
     s->beaten_ns = now;
@@ -490,6 +527,10 @@ static void tick(struct meta *m)
         fence_silent(m);
         watches_look(m);
         keep_up(m);
+    }
+    if (m->leading && s->draining && s->may_go && !s->yielded) {
+        s->yielded = true;
+        quorum_resign(m);
     }
     if (!alone) { /* who is alone waits for others, not for time */
         timer_set(m, m->leading && next > retry_ns ? retry_ns : next);

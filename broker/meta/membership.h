@@ -35,8 +35,11 @@ struct membership {
     int64_t told;       /* offset of the image that the last heartbeat told of */
 
     bool draining; /* the operator wants nothing to be led here */
+    bool yielded;  /* the lead of the quorum, too, since then */
     bool may_go;   /* the controller's word: others lead what they can, and all know it */
     struct meta_retire *retire;      /* NULL: the process stays */
+    uint64_t farewell_ns;            /* when this node saw that it is fenced; 0: not yet */
+    int64_t farewell;                /* in the image of this offset */
     uint64_t retire_ns, answered_ns; /* since when it goes, the controller's last answer since */
 
     /* A leader's. */
@@ -59,6 +62,9 @@ void membership_wake(struct meta *m);
 
 /* This node leads: everybody counts as heard. */
 void membership_lead(struct meta *m);
+
+/* From now on nothing is to be led here that others can lead; or that is over. */
+void membership_drain(struct meta *m, bool drain);
 
 /* Nobody listens any more where this life of a broker did: its session is over, unless it is heard again first. */
 void membership_gone(struct meta *m, int32_t broker, int64_t epoch);

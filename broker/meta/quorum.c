@@ -430,12 +430,17 @@ void quorum_lost(struct meta *m, int32_t node, bool refused)
     }
 }
 
-void quorum_resign(struct meta *m)
+void quorum_yield(struct meta *m, int32_t heir)
 {
     if (quorum_live(m) && raft_status(m->quorum.raft).voters.count > 1) {
-        raft_resign(m->quorum.raft, io_now(m->io));
+        raft_yield(m->quorum.raft, io_now(m->io), heir);
         quorum_run(m);
     }
+}
+
+void quorum_resign(struct meta *m)
+{
+    quorum_yield(m, RAFT_NOBODY);
 }
 
 bool quorum_busy(const struct meta *m)

@@ -89,7 +89,8 @@ void quorum_heard(struct meta *m, struct raft_id from, int32_t epoch);
 /* The connection to a node has broken, or was there and is refused now (raft_lost()). */
 void quorum_lost(struct meta *m, int32_t node, bool refused);
 
-/* Gives up leading in favour of another voter, if there is one. */
+/* Gives up leading in favour of another voter, if there is one: of `heir`, or of any (RAFT_NOBODY). */
+void quorum_yield(struct meta *m, int32_t heir);
 void quorum_resign(struct meta *m);
 
 /* Whether an operation is in flight that meta must wait for. */

@@ -251,7 +251,25 @@ void leader_end(struct raft *r)
     r->peer_count = 0;
 }
 
+/* The voter that has most of the log, but for this one; their number: there is none. */
+static uint32_t best_heir(const struct raft *r, const struct raft_voters *voters)
+{
+    uint32_t best = voters->count;
+    for (uint32_t i = 0; i < voters->count; i++) {
+        if (!raft_id_equal(voters->ids[i], r->options.self) &&
+            (best == voters->count || held_by(r, voters->ids[i]) > held_by(r, voters->ids[best]))) {
+            best = i;
+        }
+    }
+    return best;
+}
+
 void raft_resign(struct raft *r, uint64_t now_ns)
+{
+    raft_yield(r, now_ns, RAFT_NOBODY);
+}
+
+void raft_yield(struct raft *r, uint64_t now_ns, int32_t node)
 {
     assert(r->magic == RAFT_MAGIC && now_ns >= r->now_ns);
     r->now_ns = now_ns;
@@ -259,10 +277,9 @@ void raft_resign(struct raft *r, uint64_t now_ns)
         return;
     }
     struct raft_voters voters = *history_voters(&r->log);
-    uint32_t best = voters.count;
+    uint32_t best = best_heir(r, &voters);
     for (uint32_t i = 0; i < voters.count; i++) {
-        if (!raft_id_equal(voters.ids[i], r->options.self) &&
-            (best == voters.count || held_by(r, voters.ids[i]) > held_by(r, voters.ids[best]))) {
+        if (voters.ids[i].node == node && !raft_id_equal(voters.ids[i], r->options.self)) {
             best = i;
         }
     }

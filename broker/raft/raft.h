@@ -235,6 +235,8 @@ int raft_read(struct raft *r, uint64_t now_ns, uint64_t *sequence) MUST_CHECK;
 
 /* Gives up leading, in favour of the voter that has most of the log. Nothing when it does not lead. */
 void raft_resign(struct raft *r, uint64_t now_ns);
+/* The same in favour of a voter, if `node` is another one; if its log is behind, others are elected. */
+void raft_yield(struct raft *r, uint64_t now_ns, int32_t node);
 
 struct raft_status {
     enum raft_role role;

@@ -39,6 +39,45 @@ Test(metadata, every_version)
     broker_stop(b);
 }
 
+/* leat's own: what brokers lead, and what they are asked to let go. */
+Test(metadata, what_is_led)
+{
+    struct broker *b = broker_start(2, NULL);
+    int client = client_open(b);
+    topic_create(client, "t", 3, NULL);
+    struct yield_leadership_request q;
+    yield_leadership_request_init(&q);
+    const struct yield_leadership_response *a = client_ask(client, 10002, 0, &q);
+    cr_assert_eq(a->error_code, 0);
+    cr_assert_eq(a->brokers_count, 1);
+    cr_assert(a->brokers[0].broker_id == 1 && !a->brokers[0].yields);
+    cr_assert(a->brokers[0].leads == 3 && a->brokers[0].alone == 3);
+    static const struct {
+        int32_t broker;
+        int8_t action;
+        int16_t code;
+        const char *why;
+    } refusals[] = {
+        {1, 1, 42, "there is no other broker that could lead in its place"},
+        {1, 2, 0, NULL},
+        {1, 3, 42, "only another voter of the metadata quorum can lead it (leat cluster quorum)"},
+        {1, 4, 42, "this is another broker, or there is no such action"},
+        {1, -1, 42, "this is another broker, or there is no such action"},
+        {2, 1, 42, "this is another broker, or there is no such action"},
+        {-1, 2, 42, "this is another broker, or there is no such action"},
+    };
+    for (size_t i = 0; i < array_size(refusals); i++) {
+        q.broker_id = refusals[i].broker;
+        q.action = refusals[i].action;
+        a = client_ask(client, 10002, 0, &q);
+        cr_assert_eq(a->error_code, refusals[i].code, "%zu: %d", i, a->error_code);
+        cr_assert(wire_string_equal(a->error_message, wire_string_of(refusals[i].why)));
+        cr_assert(a->brokers_count == 1 && !a->brokers[0].yields);
+    }
+    client_close(client);
+    broker_stop(b);
+}
+
 /* Trap 12: the first answer already has the leader. */
 Test(metadata, creates_topics_on_demand)
 {

@@ -9,6 +9,7 @@
 #include "wire/wire.h"
 
 #include "meta/meta_private.h"
+#include "meta/yield.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,8 +25,15 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
     return text ? strtoull(text, NULL, 10) : otherwise;
 }
 
+/* What members are asked to let go. */
+static struct yielding {
+    struct yield_op op;
+    unsigned life; /* in which it is on its way; 0: none */
+} yields[CLUSTER_NODES_MAX];
+
 static void open_world(uint64_t seed, uint32_t count)
 {
+    memset(yields, 0, sizeof yields);
     open_world_in(&w, seed, count);
 }
 
@@ -129,13 +137,14 @@ Test(cluster, a_node_that_stops_takes_leave)
         start_all();
         world_settle(&w, 10000 * CLUSTER_MS);
         struct member *m = &w.members[index];
-        uint64_t asked = sim_now(w.sim);
+        uint64_t asked = sim_now(w.sim), events = sim_events(w.sim);
         member_stop(m);
         while (!m->ended && sim_now(w.sim) < asked + 1000 * CLUSTER_MS) {
             world_run(&w, CLUSTER_MS);
         }
         uint64_t took = (sim_now(w.sim) - asked) / CLUSTER_MS;
         cr_assert(m->ended && took < 200, "node %d has stopped in %d ms", (int)m->id, (int)took);
+        cr_assert_lt(sim_events(w.sim) - events, 550u, "nobody talks without end");
         world_run(&w, 100 * CLUSTER_MS); /* for who leads the quorum after it */
         for (uint32_t i = 0; i < w.count; i++) {
             if (i != index) {
@@ -373,6 +382,110 @@ Test(cluster, stops_while_operations_wait_for_a_controller)
     world_close(&w);
 }
 
+static struct yielding *yielding_of(const struct member *m)
+{
+    return &yields[m->id - 1];
+}
+
+static void yielded(struct yield_op *op)
+{
+    cr_assert(op->error == 0 || op->error == ERR_BROKER_NOT_AVAILABLE ||
+              op->error == ERR_INVALID_REQUEST || op->error == ERR_NOT_CONTROLLER);
+    container_of(op, struct yielding, op)->life = 0;
+}
+
+static bool may_ask_to_yield(const struct member *m)
+{
+    return member_runs(m) && m->ready && !m->stopping && yielding_of(m)->life != m->lives;
+}
+
+static void ask_to_yield(struct member *m, enum yield_action action)
+{
+    struct yielding *y = yielding_of(m);
+    if (may_ask_to_yield(m)) {
+        y->op = (struct yield_op){.done = yielded, .action = action, .heir = -1};
+        y->life = m->lives;
+        meta_yield(m->node->meta, sim_node_shard(m->machine, 0), &y->op);
+    }
+}
+
+static bool goes(const struct image *image, int32_t id)
+{
+    const struct image_broker *b = image_broker_by_id(image, id);
+    return b && b->shutting_down && !b->fenced;
+}
+
+/* As for a stop, but it stays, and may lead again. */
+Test(cluster, a_node_is_drained)
+{
+    for (uint32_t index = 0; index < 3; index++) {
+        open_world(95 + index, 3);
+        start_all();
+        world_settle(&w, 10000 * CLUSTER_MS);
+        w.options.replication_factor = 3;
+        cr_assert_eq(world_create(&w, world_leader(&w))->state, TOPIC_ASKED);
+        world_run(&w, 500 * CLUSTER_MS);
+        struct member *m = &w.members[index], *other = &w.members[(index + 1) % 3];
+        cr_assert_eq(who_leads(other->node->image, m->id), 1, "it leads one of three");
+        ask_to_yield(m, YIELD_ALL);
+        world_run(&w, 300 * CLUSTER_MS);
+        for (int i = 0; i < 50; i++) {
+            world_run(&w, 100 * CLUSTER_MS);
+            cr_assert_eq(who_leads(other->node->image, m->id), 0);
+            cr_assert(goes(other->node->image, m->id) && m->node->state == NODE_SERVING);
+            cr_assert_neq(world_leader(&w), m, "it gives up the quorum");
+        }
+        ask_to_yield(m, YIELD_NOTHING);
+        world_run(&w, 50 * CLUSTER_MS);
+        cr_assert_not(goes(other->node->image, m->id));
+        ask_to_yield(m, YIELD_ALL);
+        world_run(&w, 300 * CLUSTER_MS);
+        member_stop(m);
+        world_run(&w, 300 * CLUSTER_MS);
+        cr_assert(m->ended && is_fenced(other->node->image, m->id));
+        member_start(m);
+        world_settle(&w, 10000 * CLUSTER_MS); /* no broker shuts down */
+        world_close(&w);
+    }
+}
+
+Test(cluster, the_quorum_is_handed_over)
+{
+    open_world(99, 3);
+    start_all();
+    world_settle(&w, 10000 * CLUSTER_MS);
+    struct member *old = world_leader(&w),
+                  *heir = old == &w.members[2] ? &w.members[1] : &w.members[2];
+    ask_to_yield(heir, YIELD_QUORUM);
+    world_run(&w, 100 * CLUSTER_MS);
+    cr_assert_eq(yielding_of(heir)->op.error, ERR_NOT_CONTROLLER);
+    for (int32_t wrong = 0; wrong < 2; wrong++) {
+        ask_to_yield(old, YIELD_QUORUM);
+        yielding_of(old)->op.heir = wrong ? 9 : old->id;
+        world_run(&w, 100 * CLUSTER_MS);
+        cr_assert_eq(yielding_of(old)->op.error, ERR_INVALID_REQUEST);
+        cr_assert_eq(world_leader(&w), old);
+    }
+    ask_to_yield(old, YIELD_QUORUM);
+    yielding_of(old)->op.heir = heir->id;
+    world_run(&w, 100 * CLUSTER_MS);
+    cr_assert_eq(yielding_of(old)->op.error, 0);
+    cr_assert_eq(world_leader(&w), heir);
+    world_settle(&w, 10000 * CLUSTER_MS);
+    world_close(&w);
+}
+
+static void nobody_yields(void)
+{
+    for (uint32_t i = 0; i < w.count; i++) {
+        struct member *m = &w.members[i];
+        while (member_runs(m) && yielding_of(m)->life == m->lives) {
+            world_run(&w, CLUSTER_MS);
+        }
+        ask_to_yield(m, YIELD_NOTHING);
+    }
+}
+
 static void lose_a_disk(struct member *m)
 {
     sim_node_kill(m->machine);
@@ -401,9 +514,14 @@ static void one_run(uint64_t seed, uint32_t count)
             lose_a_disk(&w.members[prng_below(&w.random, count)]);
         }
         world_disturb(&w);
+        if (seed % 7 == 1 && prng_chance(&w.random, 1, 4)) {
+            ask_to_yield(&w.members[prng_below(&w.random, count)],
+                         (enum yield_action)(YIELD_ALL + prng_below(&w.random, 3)));
+        }
         world_run(&w, (1 + prng_below(&w.random, gap_ms)) * CLUSTER_MS);
     }
     world_heal(&w);
+    nobody_yields();
     world_settle(&w, 30000 * CLUSTER_MS);
     if (getenv("CLUSTER_SEED")) {
         printf("seed %" PRIu64 " nodes %u: %.1f s, %" PRIu64 " events, offset %" PRId64 ", %" PRIu64

@@ -542,6 +542,38 @@ Test(raft, a_leader_that_nobody_fetches_from_resigns)
     replica_close(&r);
 }
 
+static int32_t preferred_of(const struct replica *r)
+{
+    for (int32_t node = 1; node <= 2; node++) {
+        const struct raft_message *m = message(r, RAFT_END, node);
+        if (m && m->preferred) {
+            return node;
+        }
+    }
+    return RAFT_NOBODY;
+}
+
+Test(raft, a_leader_yields_to_whom_it_is_told)
+{
+    static const struct {
+        int32_t heir, preferred;
+    } cases[] = {{1, 1}, {2, 2}, {RAFT_NOBODY, 2}, {0, 2}, {7, 2}};
+    for (size_t i = 0; i < array_size(cases); i++) {
+        struct replica r = leader_open();
+        receive(&r, fetch_from(2, 1, (struct raft_end){1, 1}));
+        raft_yield(r.raft, r.now, cases[i].heir);
+        keep_effects(&r);
+        cr_assert_neq(raft_status(r.raft).role, RAFT_LEADER);
+        cr_assert(message(&r, RAFT_END, 1) && message(&r, RAFT_END, 2));
+        cr_assert_eq(preferred_of(&r), cases[i].preferred, "%d: %d", (int)cases[i].heir,
+                     (int)preferred_of(&r));
+        raft_yield(r.raft, r.now, 1);
+        keep_effects(&r);
+        cr_assert_eq(r.count, 0, "it does not lead");
+        replica_close(&r);
+    }
+}
+
 Test(raft, voters_change_one_by_one)
 {
     struct replica r = leader_open();

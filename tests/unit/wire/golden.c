@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Golden bytes of ApiVersions, Metadata, Produce, Fetch, Vote, BrokerRegistration and Introduce, written
- * out by hand from the protocol's rules, version by version: a change here is a change of the wire. The
- * bytes of all other messages are compared with a second encoder by tests/wire/conformance.py. */
+/* Golden bytes of ApiVersions, Metadata, Produce, Fetch, Vote, BrokerRegistration, Introduce and
+ * YieldLeadership, written out by hand from the protocol's rules, version by version: a change here is a
+ * change of the wire. The bytes of all other messages are compared with a second encoder by
+ * tests/wire/conformance.py. */
 #include "hex.h"
 #include "wire/random.h"
 #include "wire/wire.h"
@@ -563,6 +564,27 @@ Test(golden, replica_report)
 }
 
 /* Nobody else describes leat's own messages. */
+Test(golden, yield_leadership)
+{
+    struct yield_leadership_request request;
+    yield_leadership_request_init(&request);
+    check(&yield_leadership_request_message, &request, 0, "ffffffff 00 ffffffff 00");
+    request = (struct yield_leadership_request){3, 3, 2};
+    check(&yield_leadership_request_message, &request, 0, "00000003 03 00000002 00");
+
+    struct yield_leadership_response response;
+    yield_leadership_response_init(&response);
+    response.error_message = wire_string_null();
+    check(&yield_leadership_response_message, &response, 0, "0000 00 01 00");
+    struct yield_leadership_response_brokers brokers[] = {{1, true, 7, 5}, {2, false, 0, 0}};
+    response.error_code = 42;
+    response.error_message = wire_string_of("no");
+    response.brokers = brokers;
+    response.brokers_count = 2;
+    check(&yield_leadership_response_message, &response, 0,
+          "002a 03 6e6f 03 00000001 01 00000007 00000005 00 00000002 00 00000000 00000000 00 00");
+}
+
 Test(golden, introduce)
 {
     struct introduce_request request;
