@@ -42,10 +42,14 @@ static const struct {
               "leat group lag billing                             in records and in time\n"
               "leat group reset billing --shift -2                shows what would change\n"
               "leat group delete billing\n"},
-    {"cluster", "leat cluster info\n"
-                "leat cluster health --exit-when-healthy\n"
-                "leat cluster brokers\n"
-                "leat cluster config\n"},
+    {"cluster",
+     "leat cluster info\n"
+     "leat cluster health --exit-when-healthy\n"
+     "leat cluster brokers\n"
+     "leat cluster quorum\n"
+     "leat cluster undrain 1                             a broker leads again after drain\n"
+     "leat cluster transfer-leader 1                     of the metadata quorum, to a voter\n"
+     "leat cluster config\n"},
     {"log",
      "leat log verify /var/lib/leat                      every byte of a stopped broker's data\n"
      "leat log dump /var/lib/leat/journal-0/checkpoint-0\n"},

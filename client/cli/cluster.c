@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* leat cluster info|health|brokers|quorum|config */
-#include "cli/output.h"
+/* leat cluster info|health|brokers|quorum|config; the other actions are in drain.c. */
+#include "cli/cluster.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { HEALTH_PAUSE_US = 500000 };
+enum { HEALTH_PAUSE_US = 500000, WAIT_MS = 60000 };
 
-enum cluster_flag { FLAG_SET = 1, FLAG_UNSET, FLAG_WAIT, FLAG_LOCAL };
+enum cluster_flag { FLAG_SET = 1, FLAG_UNSET, FLAG_HEALTHY, FLAG_LOCAL, FLAG_WAIT };
 
 static const struct cli_flag cluster_flags[] = {
     {FLAG_SET, 0, "set", "KEY=VALUE", "changes one key of a broker", "config"},
     {FLAG_UNSET, 0, "unset", "KEY", "back to what its file says", "config"},
-    {FLAG_WAIT, 0, "exit-when-healthy", NULL, "wait until it is", "health"},
+    {FLAG_HEALTHY, 0, "exit-when-healthy", NULL, "wait until it is", "health"},
     {FLAG_LOCAL, 0, "local", NULL,
      "whether this broker answers and knows a controller, whatever ails others", "health"},
+    {FLAG_WAIT, 0, "wait", "60s", "how long at most", "drain transfer-leader"},
     {0},
 };
 
@@ -25,7 +26,10 @@ enum cluster_action {
     CLUSTER_HEALTH,
     CLUSTER_BROKERS,
     CLUSTER_QUORUM,
-    CLUSTER_CONFIG
+    CLUSTER_CONFIG,
+    CLUSTER_DRAIN,
+    CLUSTER_UNDRAIN,
+    CLUSTER_TRANSFER,
 };
 
 static const struct cli_action cluster_actions[] = {
@@ -36,6 +40,11 @@ static const struct cli_action cluster_actions[] = {
     {"quorum", CLUSTER_QUORUM, "", "who keeps the metadata, who leads, and how far each copy is",
      NULL},
     {"config", CLUSTER_CONFIG, "[BROKER]", "a broker's configuration", NULL},
+    {"drain", CLUSTER_DRAIN, "BROKER",
+     "others lead what this broker leads, until it is undrained or starts again", NULL},
+    {"undrain", CLUSTER_UNDRAIN, "BROKER", "it may lead again", NULL},
+    {"transfer-leader", CLUSTER_TRANSFER, "[BROKER]", "another voter leads the metadata quorum",
+     NULL},
     {NULL, 0, NULL, NULL, NULL},
 };
 
@@ -44,6 +53,7 @@ struct cluster_job {
     leat_config *changes;
     size_t change_count;
     bool wait, local;
+    long long wait_ms; /* of drain and transfer-leader */
 };
 
 static const struct column broker_columns[] = {{"id", "ID", true},
@@ -97,13 +107,14 @@ enum { NAMED_MAX = 5 }; /* partitions without a leader that are named */
 struct condition {
     size_t partitions, leaderless, lagging; /* lagging: fewer replicas in sync than there are */
     json_t *first;                          /* the names of the first that have no leader */
-    json_t *fenced;                         /* numbers of brokers */
+    json_t *fenced, *draining;              /* numbers of brokers */
 };
 
 static void condition_of(struct condition *out, const leat_meta *meta,
                          const leat_brokers *registered)
 {
-    *out = (struct condition){.first = json_array(), .fenced = json_array()};
+    *out =
+        (struct condition){.first = json_array(), .fenced = json_array(), .draining = json_array()};
     for (size_t i = 0; i < meta->topic_count; i++) {
         const leat_meta_topic *t = meta->topics[i];
         for (size_t j = 0; j < t->partition_count; j++) {
@@ -126,6 +137,7 @@ static void condition_free(struct condition *c)
 {
     json_decref(c->first);
     json_decref(c->fenced);
+    json_decref(c->draining);
 }
 
 static int cluster_info(struct cli *cli, struct cluster_job *job)
@@ -215,6 +227,12 @@ static void health_print(const struct condition *c, bool healthy, bool controlle
         names_print(c->fenced, fenced);
         printf(" (leat cluster brokers)\n");
     }
+    size_t draining = json_array_size(c->draining);
+    if (draining > 0) {
+        printf("drained: %s ", draining == 1 ? "broker" : "brokers");
+        names_print(c->draining, draining);
+        printf(" (leat cluster undrain)\n");
+    }
     if (c->leaderless > 0) {
         printf("without a leader: ");
         names_print(c->first, c->leaderless);
@@ -239,6 +257,10 @@ static int cluster_health(struct cli *cli, struct cluster_job *job)
             cli_fail(cli, &e);
         }
         condition_of(&found, meta, registered);
+        if (registered) {
+            json_decref(found.draining);
+            found.draining = cluster_draining(cli);
+        }
         controller = meta->controller >= 0;
         bool whole = !error && found.leaderless == 0 && found.lagging == 0 &&
                      json_array_size(found.fenced) == 0;
@@ -251,11 +273,11 @@ static int cluster_health(struct cli *cli, struct cluster_job *job)
         condition_free(&found);
         usleep(HEALTH_PAUSE_US);
     }
-    json_t *health =
-        json_pack("{s:b,s:b,s:I,s:I,s:O,s:I,s:O}", "healthy", healthy, "controller", controller,
-                  "partitions", (json_int_t)found.partitions, "leaderless",
-                  (json_int_t)found.leaderless, "first_leaderless", found.first, "under_replicated",
-                  (json_int_t)found.lagging, "fenced_brokers", found.fenced);
+    json_t *health = json_pack("{s:b,s:b,s:I,s:I,s:O,s:I,s:O,s:O}", "healthy", healthy,
+                               "controller", controller, "partitions", (json_int_t)found.partitions,
+                               "leaderless", (json_int_t)found.leaderless, "first_leaderless",
+                               found.first, "under_replicated", (json_int_t)found.lagging,
+                               "fenced_brokers", found.fenced, "draining_brokers", found.draining);
     if (!output_value(cli, health)) {
         health_print(&found, healthy, controller);
         json_decref(health);
@@ -389,20 +411,22 @@ static void cluster_change(struct cluster_job *job, const char *text, bool unset
 
 static int cluster_run(struct cli *cli, struct args *a)
 {
-    struct cluster_job job = {0};
+    struct cluster_job job = {.wait_ms = WAIT_MS};
     int id;
     while ((id = args_next(a, cli)) != ARG_END) {
         if (id == ARG_WORD) {
             job.word = a->value;
-        } else if (id == FLAG_WAIT || id == FLAG_LOCAL) {
-            job.wait = job.wait || id == FLAG_WAIT;
+        } else if (id == FLAG_WAIT) {
+            job.wait_ms = args_duration_ms(a);
+        } else if (id == FLAG_HEALTHY || id == FLAG_LOCAL) {
+            job.wait = job.wait || id == FLAG_HEALTHY;
             job.local = job.local || id == FLAG_LOCAL;
         } else if (id == FLAG_SET || id == FLAG_UNSET) {
             cluster_change(&job, a->value, id == FLAG_UNSET);
         }
     }
     int action = args_action(a);
-    if (job.word && action != CLUSTER_CONFIG) {
+    if (job.word && action < CLUSTER_CONFIG) {
         cli_usage("cluster %s takes no '%s'", a->action->name, job.word);
     }
     cli_connect(cli);
@@ -415,6 +439,12 @@ static int cluster_run(struct cli *cli, struct args *a)
         return cluster_brokers(cli, &job);
     case CLUSTER_QUORUM:
         return cluster_quorum(cli);
+    case CLUSTER_DRAIN:
+        return cluster_drain(cli, job.word, job.wait_ms);
+    case CLUSTER_UNDRAIN:
+        return cluster_undrain(cli, job.word);
+    case CLUSTER_TRANSFER:
+        return cluster_transfer(cli, job.word, job.wait_ms);
     default:
         return cluster_config(cli, &job);
     }

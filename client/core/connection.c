@@ -122,13 +122,24 @@ static int connection_encode(struct connection *c, struct request *r, int versio
     return 0;
 }
 
+/* Where an API stands in the table; -1: it is none that a client asks. */
+static int api_place(int16_t key)
+{
+    int own = key - CONNECTION_OWN_KEYS;
+    if (key >= 0 && key < CONNECTION_KAFKA_APIS) {
+        return key;
+    }
+    return own >= 0 && own < CONNECTION_OWN_APIS ? CONNECTION_KAFKA_APIS + own : -1;
+}
+
 int connection_version(const struct connection *c, const struct request_kind *kind)
 {
-    assert(kind->key >= 0 && kind->key < CONNECTION_APIS_MAX);
+    int place = api_place(kind->key);
+    assert(place >= 0);
     if (c->state != CONNECTION_READY) {
         return -1;
     }
-    int max = c->apis[kind->key].max, min = c->apis[kind->key].min;
+    int max = c->apis[place].max, min = c->apis[place].min;
     max = max < kind->version_max ? max : kind->version_max;
     min = min > kind->version_min ? min : kind->version_min;
     return max >= min ? max : -1;
@@ -441,10 +452,10 @@ static int negotiation_read(struct connection *c, struct answer *a, bool *again)
     arena_init(&arena, c->core->memory, NEGOTIATION_ANSWER_MAX);
     int error = api_versions_response_decode(&body, &a->body, refused ? 0 : a->version, &arena);
     for (int32_t i = 0; !error && i < body.api_keys_count; i++) {
-        int16_t key = body.api_keys[i].api_key;
-        if (key >= 0 && key < CONNECTION_APIS_MAX) {
-            c->apis[key].min = body.api_keys[i].min_version;
-            c->apis[key].max = body.api_keys[i].max_version;
+        int place = api_place(body.api_keys[i].api_key);
+        if (place >= 0) {
+            c->apis[place].min = body.api_keys[i].min_version;
+            c->apis[place].max = body.api_keys[i].max_version;
         }
     }
     if (!error && refused) {
@@ -489,7 +500,7 @@ static void negotiation_done(struct request *r, struct answer *a)
 static int connection_negotiate(struct connection *c, int version)
 {
     static const struct request_kind kind = {WIRE_API_VERSIONS, 0, NEGOTIATION_VERSION};
-    for (int i = 0; i < CONNECTION_APIS_MAX; i++) {
+    for (int i = 0; i < CONNECTION_APIS; i++) {
         c->apis[i].min = 0;
         c->apis[i].max = -1;
     }

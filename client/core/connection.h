@@ -29,7 +29,10 @@ struct core;
 struct connection;
 
 enum {
-    CONNECTION_APIS_MAX = 128, /* keys 0 .. 127 */
+    CONNECTION_KAFKA_APIS = 128, /* keys 0 .. 127, */
+    CONNECTION_OWN_KEYS = 10000, /* and leat's own from here on */
+    CONNECTION_OWN_APIS = 16,
+    CONNECTION_APIS = CONNECTION_KAFKA_APIS + CONNECTION_OWN_APIS,
     CONNECTION_INBOX_SIZE = 32768,
     CONNECTION_SENDS_MAX = 16, /* requests gathered into one send */
 };
@@ -110,7 +113,7 @@ struct connection {
     struct request negotiation;
     struct {
         int16_t min, max; /* max < min: not offered */
-    } apis[CONNECTION_APIS_MAX];
+    } apis[CONNECTION_APIS];
 
     struct frame *frame; /* being received */
     size_t filled;       /* bytes of it */

@@ -281,6 +281,14 @@ def check_structured(b):
     health = answer("cluster", "health")
     same((health["healthy"], health["controller"], health["leaderless"], health["first_leaderless"], health["fenced_brokers"]),
          (True, True, 0, [], []), "health")
+    same(health["draining_brokers"], [], "nobody is drained")
+    refused(b, 1, "cannot drain broker 1: there is no other broker that could lead in its place", "cluster", "drain", "1")
+    refused(b, 1, "there is no broker 7 that is heard of", "cluster", "drain", "7")
+    refused(b, 2, "'x': a broker is a number, see leat cluster brokers", "cluster", "undrain", "x")
+    refused(b, 2, "cluster drain which broker? see leat cluster brokers", "cluster", "drain")
+    refused(b, 1, "cannot transfer the lead of the metadata quorum: only another voter of the metadata quorum can lead it", "cluster", "transfer-leader")
+    same(answer("cluster", "undrain", "1"), {"broker": 1, "drained": False}, "undrain")
+    same(answer("cluster", "transfer-leader", "1"), {"before": 1, "leader": 1, "transferred": True}, "it leads already")
     quorum = answer("cluster", "quorum")
     same((quorum["leader"], len(quorum["replicas"])), (1, 1), "a quorum of one")
     replica = quorum["replicas"][0]

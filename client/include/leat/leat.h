@@ -645,6 +645,32 @@ typedef struct leat_quorum {
 LEAT_API int leat_quorum_get(leat_client *c, leat_quorum **out, leat_error *e);
 LEAT_API void leat_quorum_free(leat_quorum *quorum);
 
+typedef struct leat_lead {
+    int32_t broker;
+    bool yields;   /* it is drained, or about to stop: it keeps what nobody else can lead */
+    int32_t leads; /* partitions */
+    int32_t alone; /* of these, partitions of which nobody else has a copy in sync */
+} leat_lead;
+
+typedef struct leat_leads {
+    const leat_lead *const *list; /* by number of the broker */
+    size_t count;
+} leat_leads;
+
+/* What each broker leads, as the one that is asked knows it. Of leatd alone (LEAT_ERR_UNSUPPORTED_VERSION),
+ * as the next two. *out is freed by the caller. */
+LEAT_API int leat_leads_get(leat_client *c, leat_leads **out, leat_error *e);
+LEAT_API void leat_leads_free(leat_leads *leads);
+
+/* From now on the broker leads nothing that others can lead, until this is taken back (`drain` false) or
+ * it starts again; leat_leads_get() tells how far that is. LEAT_ERR_BROKER_NOT_AVAILABLE, and
+ * LEAT_ERR_INVALID_REQUEST when there is no other broker. */
+LEAT_API int leat_broker_drain(leat_client *c, int32_t broker, bool drain, leat_error *e);
+
+/* The broker that leads the metadata quorum gives that up in favour of another voter, `heir`, or of any
+ * (-1). 0: it has; leat_quorum_get() tells who follows. LEAT_ERR_INVALID_REQUEST: no such voter. */
+LEAT_API int leat_quorum_transfer(leat_client *c, int32_t heir, leat_error *e);
+
 /* The offset of a partition at `when`: LEAT_EARLIEST, LEAT_LATEST (the end: one above the last
  * record) or a time in milliseconds: of the first record at or after it, *offset -1 if there is
  * none. */

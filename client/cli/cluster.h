@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* cluster: what brokers are asked to let go, apart from cluster.c. */
+#pragma once
+
+#include "cli/output.h"
+
+/* Until the broker leads nothing that others can lead, or until the time is over; the exit status. */
+int cluster_drain(struct cli *cli, const char *broker, long long wait_ms);
+int cluster_undrain(struct cli *cli, const char *broker);
+
+/* Until another broker leads the metadata quorum: this one, or any (NULL). */
+int cluster_transfer(struct cli *cli, const char *broker, long long wait_ms);
+
+/* The numbers of those that yield, as JSON; none where the cluster does not tell. */
+json_t *cluster_draining(struct cli *cli);
