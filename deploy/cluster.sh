@@ -9,7 +9,7 @@
 #            Ctrl-C stops all of them. What they keep is there at the next start (this is what happens without a word)
 #   node N   starts node 1, 2 or 3 again, in the foreground
 #   status   which nodes run, who leads, and what is wrong; exit status 1 if anything is
-#   stop     stops all that run
+#   stop     stops all that run, one after the other: each hands over what others can lead and takes leave
 #   demo     publishes and follows events while a node that leads is killed and comes back, and counts them
 #
 # LEAT_CLUSTER_PORT is the port of the first node (9092; the others are 100 and 200 above), LEAT_CLUSTER_DATA where
@@ -65,17 +65,16 @@ prepare() {
 # Of a node that may be no child of this shell: there is nothing to wait for but its process.
 await_end() {
     while [ -n "$(pid_of "$1")" ]; do
-        sleep 0.1
+        sleep 0.02
     done
 }
 
+# One after the other, so that each finds somebody to take leave of.
 stop_all() {
     local id pid
     for id in $nodes; do
         pid=$(pid_of "$id")
         [ -z "$pid" ] || kill -TERM "$pid" 2>/dev/null || true
-    done
-    for id in $nodes; do
         await_end "$id"
         rm -f "$data/$id.pid"
     done

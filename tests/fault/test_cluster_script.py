@@ -6,7 +6,8 @@ each partition of which has one replica, and "r", made without a word about repl
 
 Each node is killed once (kill -9), the leader of the metadata quorum first: the others have a controller within 10 s,
 say what is missing, serve their own partitions of "t" and all of "r" meanwhile; started again, the node brings its partitions
-back with all their records. Ctrl-C and `stop` end all of them, and `demo` counts its events.
+back with all their records. A node is drained and leads again, and the quorum is led by whom an operator names. Ctrl-C and
+`stop` end all of them, one after the other, and `demo` counts its events.
 
     tests/fault/test_cluster_script.py
 """
@@ -222,6 +223,37 @@ def again(cluster, victim, lost, rounds):
     print(f"ok: node {victim} is back with all its records", flush=True)
 
 
+def drained(cluster, leaders):
+    """What only node 2 has stays there, and is said; the quorum goes where it is wanted."""
+    alone = sum(leader == 2 for leader in leaders.values())
+    done = cluster.json("cluster", "drain", "2")
+    check(done == {"broker": 2, "drained": True, "leads": alone, "alone": alone}, f"{done}")
+    health = cluster.json("cluster", "health")
+    check(health["healthy"] and health["draining_brokers"] == [2] and cluster.leaders() == leaders, f"{health}")
+    check("drained: broker 2 " in cluster.leat("cluster", "health")[1], "a drained broker is not named")
+    check(cluster.quorum()["leader"] != 2, "a drained broker leads the quorum")
+    check(cluster.leat("cluster", "undrain", "2")[:2] == (0, "broker 2 may lead again\n"), "undrain")
+    eventually("nobody is drained", ELECTION_S, lambda: cluster.json("cluster", "health")["draining_brokers"] == [])
+    status, out, error = cluster.leat("cluster", "transfer-leader", "2")
+    check((status, out) == (0, "broker 2 leads the metadata quorum\n"), f"{status}: {out}{error}")
+    status, out, error = cluster.leat("cluster", "transfer-leader", "9")
+    check(status == 1 and "only another voter" in error, f"{status}: {out}{error}")
+    before = cluster.quorum()["leader"]
+    moved = cluster.json("cluster", "transfer-leader")
+    check(moved["transferred"] and moved["before"] == before != moved["leader"], f"{moved}")
+    print(f"ok: node 2 was drained, and keeps {alone} partitions of which it has the only copy; the quorum goes where it is told", flush=True)
+
+
+def farewells(cluster):
+    """How many of the last stops found somebody to take leave of, by node."""
+    found = []
+    for number in (1, 2, 3):
+        with open(f"{cluster.data}/{number}.log") as log:
+            last = log.read().rpartition('msg="stopping"')[2]
+        found.append("handed over" in last)
+    return found
+
+
 def ended(process, wanted):
     status = process.wait(LIMIT_S)
     check(status == wanted, f"the script ended with {status}, not {wanted}")
@@ -234,6 +266,7 @@ def run():
         leaders = found(cluster)
         asked_anywhere(cluster)
         check(cluster.script()[0] == 1, "a second start is not refused")
+        drained(cluster, leaders)
         first = cluster.quorum()["leader"]
         rounds = [0]
         for victim in [first] + [n for n in (1, 2, 3) if n != first]:
@@ -250,6 +283,7 @@ def run():
         check(status == 0 and re.search(r"6000 events read: 0 lost, 0 more than once\n", said), f"demo: {status}: {said}")
         check(cluster.script("stop")[0] == 0, "stop failed")
         ended(process, 0)
+        check(farewells(cluster) == [True, True, False], f"they did not stop one after the other: {farewells(cluster)}")
         print("ok: Ctrl-C and stop end all three, and the next start has everything", flush=True)
     finally:
         cluster.end()
