@@ -91,6 +91,7 @@ int leat_brokers_get(leat_client *c, leat_brokers **out, leat_error *e)
         .name = "list the brokers",
         .encode = brokers_encode,
         .decode = brokers_decode,
+        .repeatable = true,
     };
     struct brokers_op op = {.admin = {.client = c, .kind = &kind}};
     if (!out) {

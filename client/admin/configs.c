@@ -139,6 +139,7 @@ int leat_configs_get(leat_client *c, int32_t resource, const char *name, leat_co
         .route = config_route,
         .encode = get_encode,
         .decode = get_decode,
+        .repeatable = true,
     };
     struct config_op op = {
         .admin = {.client = c, .kind = &kind}, .resource = resource, .name = name};

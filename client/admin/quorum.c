@@ -149,6 +149,7 @@ int leat_quorum_get(leat_client *c, leat_quorum **out, leat_error *e)
         .route = quorum_route,
         .encode = quorum_encode,
         .decode = quorum_decode,
+        .repeatable = true,
     };
     struct quorum_op op = {.admin = {.client = c, .kind = &kind}, .leader = -1};
     if (!out) {

@@ -211,6 +211,7 @@ static const struct call_kind view_kind = {
     .name = "ask about the cluster",
     .encode = view_encode,
     .decode = view_decode,
+    .repeatable = true,
 };
 
 int leat_connect(leat_client *c, int timeout_ms, leat_error *e)

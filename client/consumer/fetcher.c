@@ -369,6 +369,7 @@ static void fetch_op_submit(struct fetch_op *op)
     op->request.deadline_ns = records
                                   ? core_after_ms(f->core, (int64_t)op->wait_ms + FETCH_GRACE_MS)
                                   : core_after_ms(f->core, f->core->options.request_timeout_ms);
+    op->request.wait_ms = records ? op->wait_ms : 0;
     if (records) {
         fetch_records_start(op);
     } else if (op->kind == FETCH_OFFSETS) {

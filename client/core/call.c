@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include "core/call.h"
+#include "core/silence.h"
 
 #include <stdio.h>
+
+enum { MOVES_COUNTED_MAX = 10 };
 
 static void call_attempt(struct call *c);
 
@@ -69,6 +72,23 @@ static void call_answered(struct request *r, struct answer *a)
     attempt_failed(c);
 }
 
+/* Asks somebody else, if anybody can answer, and if the silent one either has not got the request or
+ * may have got it for nothing. Where all are slow each is waited for longer than the one before. */
+static void call_silent(struct request *r)
+{
+    struct call *c = container_of(r, struct call, request);
+    struct core *core = c->core;
+    uint64_t patience = (uint64_t)core->options.silence_ms * 1000000
+                        << (c->moves < MOVES_COUNTED_MAX ? c->moves : MOVES_COUNTED_MAX);
+    bool early = c->moves > 0 && r->started && io_now(core->io) < r->submitted_ns + patience;
+    bool may = !r->started || (r->sent && c->kind->repeatable);
+    if (c->anywhere && may && !early && !c->cancelled && core_any_speaks(core) &&
+        connection_take_back(r)) {
+        c->moves++;
+        alarm_set(&core->alarms, &c->again, io_now(core->io));
+    }
+}
+
 static int call_route(struct call *c, struct connection **out)
 {
     int32_t broker = CALL_ANY;
@@ -76,9 +96,10 @@ static int call_route(struct call *c, struct connection **out)
     if (error) {
         return error;
     }
+    c->anywhere = broker == CALL_ANY || broker == CALL_CONTROLLER;
     if (broker == CALL_CONTROLLER) {
-        int32_t controller = c->core->metadata.controller;
-        broker = metadata_broker(c->core, controller) ? controller : CALL_ANY;
+        const struct broker *b = metadata_broker(c->core, c->core->metadata.controller);
+        broker = b && !core_silent(c->core, b->host, b->port) ? b->id : CALL_ANY;
     }
     *out = broker == CALL_ANY ? core_any(c->core) : core_connection(c->core, broker, c->lane);
     return *out ? 0 : ERR_LEADER_NOT_AVAILABLE;
@@ -126,6 +147,7 @@ void call_start(struct call *c, struct core *core, const struct call_kind *kind,
         .core = core, .kind = kind, .done = done, .deadline_ns = deadline_ns, .lane = lane};
     c->request.kind = &kind->request;
     c->request.encode = call_encode;
+    c->request.silent = call_silent;
     c->request.done = call_answered;
     c->again.ring = call_again;
     call_attempt(c);

@@ -22,6 +22,7 @@ struct call_kind {
     int (*encode)(struct call *c, struct wire_writer *w, int version);
     /* 0, or an error; the reason may be left in c->error, and is filled in otherwise. */
     int (*decode)(struct call *c, struct reader *body, int version);
+    bool repeatable; /* changes nothing, or nothing that matters when it is done twice */
 };
 
 struct call {
@@ -33,6 +34,8 @@ struct call {
     struct request request;
     struct alarm again;
     unsigned attempts;
+    unsigned moves; /* of them given up for the silence of whom was asked */
+    bool anywhere;  /* the latest: any broker can answer */
     bool cancelled, ended;
     char origin[ADDRESS_HOST_MAX + 8]; /* "host:port" of the broker that was asked last */
     leat_error error;

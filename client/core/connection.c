@@ -7,6 +7,7 @@
 #include "core/connection.h"
 
 #include "core/core.h"
+#include "core/silence.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@ static void connection_close(struct connection *c)
     c->state = CONNECTION_CLOSING;
     alarm_clear(&c->core->alarms, &c->retry);
     alarm_clear(&c->core->alarms, &c->timeout);
+    alarm_clear(&c->core->alarms, &c->hush);
     io_cancel(c->core->io, &c->connect_op);
     if (c->socket) {
         io_socket_close(c->core->io, c->socket);
@@ -193,6 +195,7 @@ static void connection_send(struct connection *c)
     }
     assert(count > 0);
     io_send(c->core->io, &c->send_op, c->socket, iovecs, (unsigned)count);
+    silence_watch(c);
 }
 
 static void connection_sent(struct io_op *op, int64_t result)
@@ -208,6 +211,7 @@ static void connection_sent(struct io_op *op, int64_t result)
         return;
     }
     c->sent += (size_t)result;
+    c->moved_ns = io_now(c->core->io);
     while (c->sending && c->sent >= wire_writer_total(&c->sending->writer)) {
         struct request *r = c->sending;
         c->sent -= wire_writer_total(&r->writer);
@@ -227,8 +231,7 @@ static void connection_sent(struct io_op *op, int64_t result)
 
 /* --- receiving --- */
 
-/* The request whose answer comes next. */
-static struct request *connection_oldest(struct connection *c)
+struct request *connection_oldest(struct connection *c)
 {
     list_each (node, &c->in_flight) {
         struct request *r = container_of(node, struct request, link);
@@ -368,6 +371,7 @@ static void connection_received(struct io_op *op, int64_t result)
         connection_fail(c);
         return;
     }
+    silence_heard(c);
     if (c->frame) {
         c->filled += (size_t)result;
         assert(c->filled <= c->frame->size);
@@ -417,7 +421,9 @@ static void connection_connect(struct connection *c)
     c->state = CONNECTION_CONNECTING;
     c->timeout_ns = core_after_ms(c->core, c->core->options.connect_timeout_ms);
     c->socket = NULL;
+    c->heard_ns = io_now(c->core->io);
     alarm_set(&c->core->alarms, &c->timeout, c->timeout_ns);
+    silence_watch(c);
     io_connect(c->core->io, &c->connect_op, &c->socket, c->host, c->port);
 }
 
@@ -561,6 +567,7 @@ bool connection_take_back(struct request *r)
                                       .connection = c,
                                       .correlation_id = r->correlation_id,
                                       .version = r->version,
+                                      .submitted_ns = r->submitted_ns,
                                       .started = true,
                                       .sent = true};
         list_init(&p->request.link);
@@ -705,6 +712,7 @@ int connection_open(struct connection **out, struct core *core, const char *host
     c->recv_op.done = connection_received;
     c->retry.ring = connection_retry;
     c->timeout.ring = connection_timeout;
+    c->hush.ring = silence_rang;
     c->turn.turn_end = connection_turn_end;
     list_init(&c->link);
     list_init(&c->waiting);
@@ -725,12 +733,24 @@ void connection_drop(struct connection *c)
     }
 }
 
+void connection_give_up(struct connection *c)
+{
+    assert(c->silent || c->broker_id >= 0);
+    error_set(
+        &c->reason, ERR_NETWORK_EXCEPTION,
+        "%s does not answer any more, and the cluster goes on without it: is it frozen, or cut "
+        "off from here?",
+        c->address);
+    connection_fail(c);
+}
+
 void connection_submit(struct connection *c, struct request *r)
 {
     assert(!r->connection);
     assert(!c->dropped);
     r->connection = c;
     r->started = r->sent = false;
+    r->submitted_ns = io_now(c->core->io);
     list_init(&r->link);
     list_append(&c->waiting, &r->link);
     if (c->state == CONNECTION_IDLE) {

@@ -63,8 +63,12 @@ struct request {
     int (*encode)(struct request *r, struct wire_writer *w, int version);
     void (*done)(struct request *r, struct answer *a);
     uint64_t deadline_ns;
+    int32_t wait_ms;     /* how long the broker is asked to keep the answer back, at most */
     uint32_t answer_max; /* bytes; 0: the client's response_max_bytes */
     bool unanswered;     /* done() comes when it is sent: Produce with acks 0 */
+    /* The broker has been silent for a while: its owner may take `r`, and no other, back. May be
+     * NULL; called again while the silence lasts. */
+    void (*silent)(struct request *r);
 
     /* The connection's: */
     struct list link;
@@ -72,6 +76,7 @@ struct request {
     struct wire_writer writer;
     int32_t correlation_id;
     int16_t version;
+    uint64_t submitted_ns;
     bool started; /* some of it may be on its way */
     bool sent;    /* all of it */
 };
@@ -104,6 +109,12 @@ struct connection {
     int32_t correlation_id;
     leat_error reason; /* of the latest failure */
 
+    struct alarm hush;   /* core/silence.c's, as the rest of this paragraph */
+    uint64_t heard_ns;   /* bytes came, or it began to connect */
+    uint64_t moved_ns;   /* bytes were taken from us */
+    bool silent;         /* since it was asked last nothing came */
+    uint64_t deposed_ns; /* another broker was named to lead what this one led; 0: never */
+
     struct list waiting;     /* requests, not encoded */
     struct list in_flight;   /* encoded and perhaps sent, oldest first */
     struct request *sending; /* the first that is not sent whole, or NULL */
@@ -127,6 +138,12 @@ int connection_open(struct connection **out, struct core *core, const char *host
 
 /* Fails what is submitted, ends the connection and frees it in a later turn. */
 void connection_drop(struct connection *c);
+
+/* Fails what is submitted: who is asked has been replaced. */
+void connection_give_up(struct connection *c);
+
+/* The oldest request in flight that has an answer, or NULL. */
+struct request *connection_oldest(struct connection *c);
 
 /* Takes `r` until its done(). */
 void connection_submit(struct connection *c, struct request *r);

@@ -3,8 +3,11 @@
 #include "core/core.h"
 
 #include "core/call.h"
+#include "core/silence.h"
 
 #include <string.h>
+
+enum { CANDIDATES_TRIED_MAX = 256 };
 
 int core_open(struct core *core, struct io *io, struct gate *gate, const leat_options *options,
               const struct address *bootstrap, unsigned bootstrap_count)
@@ -117,27 +120,74 @@ static struct connection *core_bootstrap(struct core *core, const struct address
     return core_connect(core, a->host, a->port, -1, 0);
 }
 
-struct connection *core_any(struct core *core)
+/* Somebody who may be asked: an address of the caller's, or a broker that is known. */
+struct candidate {
+    const struct address *address; /* NULL: `broker` */
+    const struct broker *broker;
+};
+
+static size_t core_candidates(const struct core *core)
 {
-    list_each (node, &core->connections) {
-        struct connection *c = container_of(node, struct connection, link);
-        if (!c->dropped && c->lane == 0 && c->state == CONNECTION_READY) {
+    return core->bootstrap_count + map_count(&core->metadata.brokers_by_id);
+}
+
+/* The caller's addresses come first: they are asked before anything else is known. */
+static struct candidate core_candidate(struct core *core, size_t index)
+{
+    if (index < core->bootstrap_count) {
+        return (struct candidate){.address = &core->bootstrap[index]};
+    }
+    index -= core->bootstrap_count;
+    list_each (node, &core->metadata.brokers) {
+        if (index-- == 0) {
+            return (struct candidate){.broker = container_of(node, struct broker, link)};
+        }
+    }
+    assert(false);
+    return (struct candidate){0};
+}
+
+static bool candidate_silent(struct core *core, struct candidate c)
+{
+    return c.address ? core_silent(core, c.address->host, c.address->port)
+                     : core_silent(core, c.broker->host, c.broker->port);
+}
+
+/* The next candidate that is not silent, from any_next on; without one the next. */
+static struct candidate core_next(struct core *core, bool *speaks)
+{
+    size_t count = core_candidates(core);
+    for (size_t i = 0; i < count && i < CANDIDATES_TRIED_MAX; i++) {
+        struct candidate c = core_candidate(core, (core->any_next + i) % count);
+        if (!candidate_silent(core, c)) {
+            *speaks = true;
             return c;
         }
     }
-    /* The caller's addresses come first: they are asked before anything else is known. */
-    size_t brokers = map_count(&core->metadata.brokers_by_id);
-    size_t next = core->any_next % (core->bootstrap_count + brokers);
-    if (next < core->bootstrap_count) {
-        return core_bootstrap(core, &core->bootstrap[next]);
-    }
-    next -= core->bootstrap_count;
-    list_each (node, &core->metadata.brokers) {
-        if (next-- == 0) {
-            return core_connection(core, container_of(node, struct broker, link)->id, 0);
+    *speaks = false;
+    return core_candidate(core, core->any_next % count);
+}
+
+bool core_any_speaks(struct core *core)
+{
+    bool speaks;
+    (void)core_next(core, &speaks);
+    return speaks;
+}
+
+struct connection *core_any(struct core *core)
+{
+    bool speaks;
+    list_each (node, &core->connections) {
+        struct connection *c = container_of(node, struct connection, link);
+        if (!c->dropped && c->lane == 0 && c->state == CONNECTION_READY &&
+            !core_silent(core, c->host, c->port)) {
+            return c;
         }
     }
-    return NULL;
+    struct candidate next = core_next(core, &speaks);
+    return next.address ? core_bootstrap(core, next.address)
+                        : core_connection(core, next.broker->id, 0);
 }
 
 void core_any_other(struct core *core)

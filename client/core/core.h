@@ -43,6 +43,7 @@ struct broker {
 struct topic_partition {
     int32_t leader; /* broker id, -1: none */
     int32_t leader_epoch;
+    int32_t leader_before;                /* the latest that was known, -1: none */
     int32_t replica_first, replica_count; /* in the topic's `replicas` */
 };
 
@@ -90,7 +91,8 @@ struct core {
     struct prng prng;
     struct address bootstrap[ADDRESSES_MAX];
     unsigned bootstrap_count;
-    unsigned any_next; /* which broker core_any() tries next */
+    unsigned any_next;         /* which broker core_any() tries next */
+    uint64_t bootstrap_silent; /* bit i: bootstrap[i] did not answer when it was asked last */
     uint32_t lanes;
     struct list connections;
     struct list members;
@@ -120,8 +122,11 @@ static inline uint32_t core_lane(struct core *core)
  * (metadata is then refreshed) or memory is out. */
 struct connection *core_connection(struct core *core, int32_t broker_id, uint32_t lane);
 
-/* A connection to any broker, preferably one that is up. NULL: no memory. */
+/* A connection to any broker, preferably one that is up and not silent. NULL: no memory. */
 struct connection *core_any(struct core *core);
+
+/* Whether there is a broker to ask that is not known to be silent. */
+bool core_any_speaks(struct core *core);
 
 /* The next core_any() prefers another one. */
 void core_any_other(struct core *core);

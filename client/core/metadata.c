@@ -4,6 +4,7 @@
  * those that may be created by asking, then the others, because the request has one flag for all.
  * What an answer says of a topic replaces what was known, but for a leader epoch that is older. */
 #include "core/call.h"
+#include "core/silence.h"
 
 #include <string.h>
 
@@ -222,6 +223,33 @@ static int64_t metadata_replicas(const struct metadata_response_topics *in)
     return count;
 }
 
+/* KIP-320: what is known under a newer leader epoch stands against an answer, which comes from a
+ * broker that has not heard of it. */
+static void partition_keep(const struct topic_partition *known, struct topic_partition *told)
+{
+    if (told->leader_epoch >= 0 && known->leader_epoch > told->leader_epoch) {
+        told->leader = known->leader;
+        told->leader_epoch = known->leader_epoch;
+    }
+    if (told->leader < 0) {
+        told->leader_before = known->leader_before;
+    }
+}
+
+/* Tells who does not lead any more what he led. Without epochs only another leader says so. */
+static void metadata_depose(struct core *core, const struct topic *t,
+                            const struct topic_partition *fresh, int32_t count)
+{
+    for (int32_t i = 0; i < count && i < t->partition_count; i++) {
+        const struct topic_partition *known = &t->partitions[i];
+        bool newer = fresh[i].leader_epoch < 0 ? fresh[i].leader >= 0
+                                               : fresh[i].leader_epoch > known->leader_epoch;
+        if (newer && known->leader_before >= 0 && fresh[i].leader != known->leader_before) {
+            silence_deposed(core, known->leader_before);
+        }
+    }
+}
+
 /* Fills `out` and `replicas` with the partitions of an answer, by number; ERR_MALFORMED unless each
  * is there once. */
 static int metadata_take_partitions(const struct topic *t,
@@ -240,15 +268,14 @@ static int metadata_take_partitions(const struct topic *t,
             return ERR_MALFORMED;
         }
         struct topic_partition *to = &out[p->partition_index];
-        *to = (struct topic_partition){p->error_code ? -1 : p->leader_id, p->leader_epoch, used,
-                                       p->replica_nodes_count};
+        int32_t leader = p->error_code ? -1 : p->leader_id;
+        *to =
+            (struct topic_partition){leader, p->leader_epoch, leader, used, p->replica_nodes_count};
         for (int32_t j = 0; j < p->replica_nodes_count; j++) {
             replicas[used++] = p->replica_nodes[j];
         }
-        if (same && p->partition_index < t->partition_count && p->leader_epoch >= 0 &&
-            t->partitions[p->partition_index].leader_epoch > p->leader_epoch) {
-            to->leader = t->partitions[p->partition_index].leader;
-            to->leader_epoch = t->partitions[p->partition_index].leader_epoch;
+        if (same && p->partition_index < t->partition_count) {
+            partition_keep(&t->partitions[p->partition_index], to);
         }
     }
     return 0;
@@ -280,6 +307,9 @@ static int metadata_take_topic(struct core *core, struct topic *t,
         memory_free(core->memory, fresh.partitions);
         memory_free(core->memory, fresh.replicas);
         return error;
+    }
+    if (uuid_equal(t->id, in->topic_id)) {
+        metadata_depose(core, t, fresh.partitions, in->partitions_count);
     }
     memory_free(core->memory, t->partitions);
     memory_free(core->memory, t->replicas);
@@ -347,6 +377,7 @@ static void metadata_done(struct call *c)
     if (failed) {
         metadata_refresh(core, NULL);
     } else {
+        silence_judge_all(core);
         core_connections_sweep(core);
     }
     list_each (node, &m->topics) {
@@ -368,6 +399,7 @@ static void metadata_start(struct core *core)
         .name = "learn about the cluster",
         .encode = metadata_encode,
         .decode = metadata_decode,
+        .repeatable = true,
     };
     struct metadata *m = &core->metadata;
     struct metadata_call *mc = memory_alloc(core->memory, sizeof *mc);

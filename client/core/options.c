@@ -81,6 +81,7 @@ static const struct option client_options[] = {
     MS("request.timeout.ms", request_timeout_ms, 10),
     MS("socket.timeout.ms", request_timeout_ms, 10),
     MS("socket.connection.setup.timeout.ms", connect_timeout_ms, 10),
+    MS("broker.silence.ms", silence_ms, 10),
     MS("reconnect.backoff.ms", reconnect_backoff_ms, 1),
     MS("reconnect.backoff.max.ms", reconnect_backoff_max_ms, 1),
     MS("retry.backoff.ms", retry_backoff_ms, 1),

@@ -192,6 +192,7 @@ static void sender_ask_id(struct sender *s)
         .name = "get a producer id",
         .encode = id_encode,
         .decode = id_decode,
+        .repeatable = true,
     };
     if (!call_active(&s->id_call) && !s->closing) {
         call_start(&s->id_call, s->core, &kind,

@@ -18,6 +18,9 @@
  *       batch under an id is acknowledged before the second is sent.
  *   P5  A broker remembers five batches of an id. Nothing new is sent while a batch is on its way
  *       again: so what may have been written stays among the five until it is acknowledged.
+ *   P6  A leader that is silent and has been replaced (core/silence.h) is one whose connection was
+ *       lost: P1 holds, and the same batches go to the new leader, which knows the numbers of what
+ *       the old one had replicated.
  * Without idempotence a partition has one batch in flight, so that retries keep the order (the next is
  * compressed meanwhile); a lost answer may then cause a duplicate. With acks 0 a batch is delivered
  * when it is sent. */

@@ -283,6 +283,7 @@ static void membership_submit(struct group *g, struct connection *c)
     struct request *r = &g->request;
     r->deadline_ns =
         core_after_ms(g->core, (int64_t)g->options->max_poll_interval_ms + JOIN_GRACE_MS);
+    r->wait_ms = g->options->max_poll_interval_ms;
     r->answer_max = 0;
     g->requesting = true;
     connection_submit(c, r);

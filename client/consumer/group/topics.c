@@ -308,6 +308,7 @@ void topics_run(struct group *g, uint64_t *due_ns)
         .name = "list all topics",
         .encode = catalogue_encode,
         .decode = catalogue_decode,
+        .repeatable = true,
     };
     literals_check(g);
     gate_enter(g->gate);

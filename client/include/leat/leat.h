@@ -144,12 +144,14 @@ typedef struct leat_options {
     uint32_t response_max_bytes; /* a larger answer closes the connection */
     bool allow_auto_create;      /* producers may make the broker create a topic */
     bool fail_fast;              /* blocking calls do not wait for brokers that cannot be reached */
+    int32_t silence_ms; /* broker.silence.ms: when a broker that was asked has said nothing for so
+                           long, others are asked whether the cluster goes on without it */
 } leat_options;
 
 #define LEAT_OPTIONS_INIT                                                                          \
     {                                                                                              \
         sizeof(leat_options), "libleat", "", 30000, 30000, 10000, 50, 2000, 50, 1000, 300000,      \
-            128u << 20, true, false                                                                \
+            128u << 20, true, false, 1000                                                          \
     }
 
 /* Sets one option by its name in librdkafka or the Java clients ("client.id", "linger.ms"). Each

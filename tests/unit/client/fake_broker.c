@@ -43,6 +43,12 @@ static void peer_recv(struct peer *p)
 static void peer_go(struct peer *p)
 {
     struct fake_broker *b = p->broker;
+    if (!p->closing && (b->frozen >> p->node & 1)) {
+        if (io_op_idle(&p->timer)) {
+            io_timer(b->io, &p->timer, io_now(b->io) + b->poll_ns);
+        }
+        return;
+    }
     while (!p->closing && io_op_idle(&p->send) && io_op_idle(&p->timer)) {
         size_t have = p->in_size - p->in_used;
         size_t size = have >= 4 ? get_be32(p->in + p->in_used) : 0;

@@ -123,8 +123,12 @@ struct fake_broker {
 
     const char *racks[NODES]; /* of the nodes; the first NULL: no replicas are told either */
     int32_t down;             /* a node that is in no answer; the next one leads instead; 0: none */
-    int32_t nearest;          /* where clients that name a rack are sent to read, 0: nowhere */
-    bool nearest_lags;        /* it refuses every offset as out of range */
+    int32_t deposed;          /* a node that is in the answers, but the next one leads; 0: none */
+    unsigned frozen;          /* bit of each node that takes bytes and does nothing with them */
+    int32_t behind;           /* a node that tells what held before `down` and `deposed`; 0: none */
+    uint64_t asked[NODES + 1][WIRE_METADATA + 1]; /* requests by node and by the lowest keys */
+    int32_t nearest;   /* where clients that name a rack are sent to read, 0: nowhere */
+    bool nearest_lags; /* it refuses every offset as out of range */
     uint64_t sent_away, fetched_near;
     bool coordinates; /* the coordinator answers, not fake_groups.c */
     struct coord_group coordinated[COORD_GROUPS];
@@ -162,6 +166,9 @@ int fake_moves_answer(int16_t key, struct reader *r, int version, struct wire_wr
 bool fake_moves_key(int16_t key);
 /* Takes a batch over, whatever its base offset. */
 void fake_partition_store(struct partition *p, const void *data, const struct batch_header *h);
+
+/* Who leads a partition, as `node` (0: the controller) has it. */
+int32_t fake_leader(const struct fake_broker *b, int32_t partition, int32_t node, int32_t *epoch);
 
 /* Answers one request into p->out; *wait: it has to wait for records. An error ends the connection.
  */

@@ -52,7 +52,16 @@ static int answer_api_versions(struct fake_broker *b, struct reader *r, int vers
     return api_versions_response_encode(&out, w, version);
 }
 
-static void metadata_topic(struct fake_broker *b, struct fake_topic *t,
+int32_t fake_leader(const struct fake_broker *b, int32_t partition, int32_t node, int32_t *epoch)
+{
+    int32_t leader = 1 + partition % b->nodes;
+    bool moved = leader == b->down || leader == b->deposed;
+    bool told = !node || node != b->behind;
+    *epoch = b->leader_epoch + (moved && told);
+    return moved && told ? 1 + leader % b->nodes : leader;
+}
+
+static void metadata_topic(struct fake_broker *b, struct fake_topic *t, int32_t node,
                            struct metadata_response_topics *out, struct arena *arena)
 {
     metadata_response_topics_init(out);
@@ -64,20 +73,16 @@ static void metadata_topic(struct fake_broker *b, struct fake_topic *t,
         struct metadata_response_partitions *p = &out->partitions[i];
         metadata_response_partitions_init(p);
         p->partition_index = i;
-        p->leader_id = 1 + i % b->nodes;
-        p->leader_epoch = b->leader_epoch;
+        p->leader_id = fake_leader(b, i, node, &p->leader_epoch);
         if (b->racks[0]) {
             p->replica_nodes = arena_array(arena, 1, sizeof *p->replica_nodes);
-            p->replica_nodes[0] = p->leader_id;
+            p->replica_nodes[0] = 1 + i % b->nodes;
             p->replica_nodes_count = 1;
-        }
-        if (p->leader_id == b->down) {
-            p->leader_id = 1 + p->leader_id % b->nodes;
         }
     }
 }
 
-static int answer_metadata(struct fake_broker *b, struct reader *r, int version,
+static int answer_metadata(struct fake_broker *b, int32_t node, struct reader *r, int version,
                            struct wire_writer *w, struct arena *arena)
 {
     struct metadata_request in;
@@ -92,7 +97,7 @@ static int answer_metadata(struct fake_broker *b, struct reader *r, int version,
     out.brokers_count = 0;
     for (int i = 0; i < b->nodes; i++) {
         struct metadata_response_brokers *to = &brokers[out.brokers_count];
-        if (b->listeners[i].id != b->down) {
+        if (b->listeners[i].id != b->down || node == b->behind) {
             metadata_response_brokers_init(to);
             to->node_id = b->listeners[i].id;
             to->host = wire_string_of(b->host);
@@ -111,7 +116,7 @@ static int answer_metadata(struct fake_broker *b, struct reader *r, int version,
                                                    : fake_topic_find(b, in.topics[i].name, NULL,
                                                                      in.allow_auto_topic_creation);
         if (t) {
-            metadata_topic(b, t, &out.topics[i], arena);
+            metadata_topic(b, t, node, &out.topics[i], arena);
         } else {
             metadata_response_topics_init(&out.topics[i]);
             struct wire_string name = in.topics[i].name;
@@ -210,7 +215,7 @@ static int16_t partition_append(struct fake_broker *b, struct partition *p, cons
     return 0;
 }
 
-static int answer_produce(struct fake_broker *b, struct reader *r, int version,
+static int answer_produce(struct fake_broker *b, int32_t node, struct reader *r, int version,
                           struct wire_writer *w, struct arena *arena, bool *silent)
 {
     struct produce_request in;
@@ -252,14 +257,16 @@ static int answer_produce(struct fake_broker *b, struct reader *r, int version,
             const struct produce_request_partition_data *from = &in.topic_data[i].partition_data[j];
             struct produce_response_partition_responses *answer = &to->partition_responses[j];
             struct partition *p = fake_partition_find(b, t, from->index);
+            int32_t epoch;
+            bool elsewhere = fake_leader(b, from->index, 0, &epoch) != node;
             produce_response_partition_responses_init(answer);
             answer->index = from->index;
             answer->base_offset = -1;
             answer->error_code =
-                refuse ? 6
-                : p    ? partition_append(b, p, from->records.slices[0].data,
-                                          from->records.slices[0].size, &answer->base_offset)
-                       : 3;
+                refuse || elsewhere ? 6
+                : p                 ? partition_append(b, p, from->records.slices[0].data,
+                                                       from->records.slices[0].size, &answer->base_offset)
+                                    : 3;
         }
     }
     if (chance(b, b->faults.drop_after)) {
@@ -269,12 +276,14 @@ static int answer_produce(struct fake_broker *b, struct reader *r, int version,
     return produce_response_encode(&out, w, version);
 }
 
-static void fetch_partition(struct fake_broker *b, struct fake_topic *t,
+static void fetch_partition(struct fake_broker *b, int32_t node, struct fake_topic *t,
                             const struct fetch_request_partitions *in,
                             struct fetch_response_partitions *out, struct arena *arena,
                             size_t *bytes)
 {
     struct partition *p = fake_partition_find(b, t, in->partition);
+    int32_t epoch;
+    int32_t leader = fake_leader(b, in->partition, 0, &epoch);
     fetch_response_partitions_init(out);
     out->partition_index = in->partition;
     out->aborted_transactions_count = -1;
@@ -285,7 +294,11 @@ static void fetch_partition(struct fake_broker *b, struct fake_topic *t,
     }
     out->high_watermark = out->last_stable_offset = p->end;
     out->log_start_offset = p->start;
-    if (in->current_leader_epoch >= 0 && in->current_leader_epoch < b->leader_epoch) {
+    if (leader != node && node != b->nearest) {
+        out->error_code = 6;
+        return;
+    }
+    if (in->current_leader_epoch >= 0 && in->current_leader_epoch < epoch) {
         out->error_code = 74;
         return;
     }
@@ -373,7 +386,8 @@ static int answer_fetch(struct fake_broker *b, struct reader *r, int version, st
         to->partitions =
             arena_array(arena, (size_t)to->partitions_count + 1, sizeof *to->partitions);
         for (int32_t j = 0; j < to->partitions_count; j++) {
-            fetch_partition(b, t, &in.topics[i].partitions[j], &to->partitions[j], arena, &bytes);
+            fetch_partition(b, peer->node, t, &in.topics[i].partitions[j], &to->partitions[j],
+                            arena, &bytes);
             urgent |= fetch_redirect(b, peer, &in, &to->partitions[j]);
             urgent |= to->partitions[j].error_code != 0;
         }
@@ -489,6 +503,15 @@ static void answer_noise(struct fake_broker *b, const struct wire_request_header
     (void)error;
 }
 
+static bool answer_is_noise(struct fake_broker *b, int16_t key)
+{
+    if (b->faults.hostile && (key != WIRE_API_VERSIONS || prng_chance(&b->prng, 1, 4)) &&
+        (key != WIRE_METADATA || prng_chance(&b->prng, 1, 3))) {
+        return true;
+    }
+    return b->faults.hostile_groups && fake_groups_key(key) && prng_chance(&b->prng, 1, 2);
+}
+
 /* Slices point into the arena of the answer: they are copied while it lives. */
 static void answer_flatten(struct fake_broker *b, struct wire_writer *out)
 {
@@ -543,12 +566,10 @@ int fake_answer(struct peer *p, const uint8_t *data, size_t size, bool *wait)
     if (b->faults.silent) {
         return 0;
     }
-    if (b->faults.hostile && (h.key != WIRE_API_VERSIONS || prng_chance(&b->prng, 1, 4)) &&
-        (h.key != WIRE_METADATA || prng_chance(&b->prng, 1, 3))) {
-        answer_noise(b, &h, api, &p->out);
-        return 0;
+    if (h.key <= WIRE_METADATA && p->waited_ns == 0) {
+        b->asked[p->node][h.key]++;
     }
-    if (b->faults.hostile_groups && fake_groups_key(h.key) && prng_chance(&b->prng, 1, 2)) {
+    if (answer_is_noise(b, h.key)) {
         answer_noise(b, &h, api, &p->out);
         return 0;
     }
@@ -564,13 +585,13 @@ int fake_answer(struct peer *p, const uint8_t *data, size_t size, bool *wait)
         error = answer_api_versions(b, &r, h.version, &p->out, &arena);
         break;
     case WIRE_METADATA:
-        error = answer_metadata(b, &r, h.version, &p->out, &arena);
+        error = answer_metadata(b, p->node, &r, h.version, &p->out, &arena);
         break;
     case WIRE_INIT_PRODUCER_ID:
         error = answer_producer_id(b, &r, h.version, &p->out, &arena);
         break;
     case WIRE_PRODUCE:
-        error = answer_produce(b, &r, h.version, &p->out, &arena, &silent);
+        error = answer_produce(b, p->node, &r, h.version, &p->out, &arena, &silent);
         break;
     case WIRE_FETCH:
         error = answer_fetch(b, &r, h.version, &p->out, &arena, p, wait);

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "core/silence.h"
+
+#include <string.h>
+
+static_assert(ADDRESSES_MAX <= 64, "one bit for each in core->bootstrap_silent");
+
+/* Since when nothing has come that was expected, and how long that is nothing to wonder about; false
+ * when nothing is expected. */
+static bool silence_since(struct connection *c, uint64_t *since_ns, uint64_t *patience_ns)
+{
+    uint64_t patience = (uint64_t)c->core->options.silence_ms * 1000000;
+    if (c->state == CONNECTION_CONNECTING || c->state == CONNECTION_NEGOTIATING) {
+        *since_ns = c->heard_ns;
+        *patience_ns = patience / 2;
+        return true;
+    }
+    const struct request *r = c->state == CONNECTION_READY ? connection_oldest(c) : NULL;
+    if (!r && !(c->state == CONNECTION_READY && c->sending)) {
+        return false;
+    }
+    /* A small request is taken by the machine at once, whoever sleeps behind it: what was sent later
+     * than it is no sign of life. */
+    uint64_t asked = !r || !r->sent ? c->moved_ns : r->submitted_ns;
+    asked = r && r->submitted_ns > asked ? r->submitted_ns : asked;
+    *since_ns = asked > c->heard_ns ? asked : c->heard_ns;
+    *patience_ns = patience + (r ? (uint64_t)r->wait_ms * 1000000 : 0);
+    return true;
+}
+
+void silence_watch(struct connection *c)
+{
+    uint64_t since, patience;
+    if (silence_since(c, &since, &patience) &&
+        (!alarm_is_set(&c->hush) || since + patience < c->hush.node.key)) {
+        alarm_set(&c->core->alarms, &c->hush, since + patience);
+    }
+}
+
+static void silence_mark(struct core *core, const struct connection *c, bool silent)
+{
+    for (unsigned i = 0; i < core->bootstrap_count; i++) {
+        const struct address *a = &core->bootstrap[i];
+        if (a->port == c->port && strcmp(a->host, c->host) == 0) {
+            uint64_t bit = UINT64_C(1) << i;
+            core->bootstrap_silent =
+                silent ? core->bootstrap_silent | bit : core->bootstrap_silent & ~bit;
+        }
+    }
+}
+
+void silence_heard(struct connection *c)
+{
+    c->heard_ns = io_now(c->core->io);
+    if (c->silent || c->core->bootstrap_silent) {
+        silence_mark(c->core, c, false);
+        list_each (node, &c->core->connections) {
+            struct connection *other = container_of(node, struct connection, link);
+            if (other->port == c->port && strcmp(other->host, c->host) == 0) {
+                other->silent = false;
+            }
+        }
+    }
+}
+
+bool core_silent(const struct core *core, const char *host, uint16_t port)
+{
+    for (unsigned i = 0; core->bootstrap_silent && i < core->bootstrap_count; i++) {
+        const struct address *a = &core->bootstrap[i];
+        if ((core->bootstrap_silent >> i & 1) && a->port == port && strcmp(a->host, host) == 0) {
+            return true;
+        }
+    }
+    for (const struct list *n = core->connections.next; n != &core->connections; n = n->next) {
+        const struct connection *c = container_of(n, struct connection, link);
+        if (c->silent && c->port == port && strcmp(c->host, host) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- what follows from it --- */
+
+void silence_deposed(struct core *core, int32_t broker_id)
+{
+    list_each (node, &core->connections) {
+        struct connection *c = container_of(node, struct connection, link);
+        if (c->broker_id == broker_id) {
+            c->deposed_ns = io_now(core->io);
+        }
+    }
+}
+
+/* The oldest of its requests, but for its own greeting. */
+static struct request *silence_oldest(struct connection *c)
+{
+    struct request *r = c->state == CONNECTION_READY ? connection_oldest(c) : NULL;
+    struct list *first = r ? NULL : list_first(&c->waiting);
+    return first ? container_of(first, struct request, link) : r;
+}
+
+/* S1: gives up a silent connection whose broker the cluster has replaced. */
+static void silence_judge(struct connection *c)
+{
+    struct core *core = c->core;
+    if (c->dropped || c->broker_id < 0 || c->state == CONNECTION_CLOSING || !connection_busy(c) ||
+        !core_silent(core, c->host, c->port)) {
+        return;
+    }
+    const struct request *r = silence_oldest(c);
+    bool deposed = c->deposed_ns && r && r->submitted_ns <= c->deposed_ns;
+    if (deposed || !metadata_broker(core, c->broker_id)) {
+        connection_give_up(c);
+    }
+}
+
+void silence_judge_all(struct core *core)
+{
+    /* An address of the caller's that turns out to be a broker's is judged as that. */
+    list_each (node, &core->metadata.brokers) {
+        const struct broker *b = container_of(node, struct broker, link);
+        list_each (at, &core->connections) {
+            struct connection *c = container_of(at, struct connection, link);
+            if (c->broker_id == -1 && c->port == b->port && strcmp(c->host, b->host) == 0) {
+                c->broker_id = b->id;
+            }
+        }
+    }
+    list_each (node, &core->connections) {
+        silence_judge(container_of(node, struct connection, link));
+    }
+}
+
+/* Asks others who leads what this broker led, as far as anybody here uses it. */
+static void silence_ask(struct connection *c)
+{
+    struct core *core = c->core;
+    if (!core_any_speaks(core)) {
+        return;
+    }
+    metadata_refresh(core, NULL);
+    list_each (node, &core->metadata.topics) {
+        struct topic *t = container_of(node, struct topic, link);
+        bool led = false;
+        for (int32_t i = 0; t->references && !t->error && i < t->partition_count && !led; i++) {
+            led = c->broker_id >= 0 && t->partitions[i].leader == c->broker_id;
+        }
+        if (led) {
+            metadata_refresh(core, t);
+        }
+    }
+}
+
+/* Tells the owners of its requests, who may ask somebody else instead. */
+static void silence_tell(struct connection *c, struct list *requests)
+{
+    list_each (node, requests) {
+        struct request *r = container_of(node, struct request, link);
+        if (c->state == CONNECTION_CLOSING) {
+            return;
+        }
+        if (r->silent) {
+            r->silent(r);
+        }
+    }
+}
+
+void silence_rang(struct alarm *a)
+{
+    struct connection *c = container_of(a, struct connection, hush);
+    struct core *core = c->core;
+    uint64_t now = io_now(core->io), since, patience;
+    if (!silence_since(c, &since, &patience)) {
+        return;
+    }
+    if (since + patience > now) {
+        alarm_set(&core->alarms, &c->hush, since + patience);
+        return;
+    }
+    c->silent = true;
+    silence_mark(core, c, true);
+    uint64_t again = (now - since) / 4, least = (uint64_t)core->options.silence_ms * 500000;
+    alarm_set(&core->alarms, &c->hush, now + (again > least ? again : least));
+    silence_ask(c);
+    silence_tell(c, &c->in_flight);
+    silence_tell(c, &c->waiting);
+    silence_judge(c);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* silence: brokers that say nothing, though their connections stand.
+ *
+ * A frozen process and a machine that is cut off end no connection; only time tells. Waiting for the
+ * end of a request takes its whole timeout, which is long because a broker may have good reasons to
+ * be slow. So silence is only a suspicion, and asking others is cheap:
+ *
+ *     asked, and nothing came for broker.silence.ms     the connection is silent
+ *                beyond what the request may wait         - others are asked what they know of it
+ *     still silent                                        - again, less and less often
+ *     the metadata name another leader for what it      it is given up: its requests fail and are
+ *     led, or do not name it any more                     sent again, to whom the metadata name
+ *     something came                                    it is not silent any more
+ *
+ * Half of that is enough for a connection that is not up yet: nothing was given to its broker.
+ *
+ * Invariants
+ *   S1  A request that a broker may have got fails by silence only if the metadata, as others tell
+ *       them, have taken something from that broker. A slow one that keeps its place is waited for.
+ *   S2  Whoever is to be asked anything that any broker knows is not silent while others are not.
+ *   S3  A broker's silence is known by its address, over all its connections, until it says
+ *       something. */
+#pragma once
+
+#include "core/core.h"
+
+/* Something is expected on `c` from now on. Harmless otherwise. */
+void silence_watch(struct connection *c);
+
+/* Bytes came. */
+void silence_heard(struct connection *c);
+
+/* The alarm of a connection. */
+void silence_rang(struct alarm *a);
+
+/* Whether the broker at this address is silent. */
+bool core_silent(const struct core *core, const char *host, uint16_t port);
+
+/* For metadata: a broker was replaced as leader of a partition; and an answer was taken. */
+void silence_deposed(struct core *core, int32_t broker_id);
+void silence_judge_all(struct core *core);
