@@ -437,7 +437,7 @@ static void connection_retry(struct alarm *a)
     }
 }
 
-static int negotiation_encode(struct request *r, struct wire_writer *w, int version)
+int greeting_encode(struct request *r, struct wire_writer *w, int version)
 {
     struct api_versions_request body;
     api_versions_request_init(&body);
@@ -511,7 +511,7 @@ static int connection_negotiate(struct connection *c, int version)
         c->apis[i].max = -1;
     }
     c->negotiation = (struct request){.kind = &kind,
-                                      .encode = negotiation_encode,
+                                      .encode = greeting_encode,
                                       .done = negotiation_done,
                                       .connection = c,
                                       .deadline_ns = c->timeout_ns,

@@ -142,6 +142,9 @@ void connection_drop(struct connection *c);
 /* Fails what is submitted: who is asked has been replaced. */
 void connection_give_up(struct connection *c);
 
+/* Encodes ApiVersions, which every broker answers at once. */
+int greeting_encode(struct request *r, struct wire_writer *w, int version);
+
 /* The oldest request in flight that has an answer, or NULL. */
 struct request *connection_oldest(struct connection *c);
 

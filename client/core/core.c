@@ -109,15 +109,22 @@ struct connection *core_connection(struct core *core, int32_t broker_id, uint32_
     return core_connect(core, b->host, b->port, broker_id, lane);
 }
 
-static struct connection *core_bootstrap(struct core *core, const struct address *a)
+/* Everybody's connection to an address, made if need be. */
+static struct connection *core_address(struct core *core, const char *host, uint16_t port,
+                                       int32_t broker_id)
 {
     list_each (node, &core->connections) {
         struct connection *c = container_of(node, struct connection, link);
-        if (!c->dropped && c->lane == 0 && c->port == a->port && strcmp(c->host, a->host) == 0) {
+        if (!c->dropped && c->lane == 0 && c->port == port && strcmp(c->host, host) == 0) {
             return c;
         }
     }
-    return core_connect(core, a->host, a->port, -1, 0);
+    return core_connect(core, host, port, broker_id, 0);
+}
+
+struct connection *core_beside(struct core *core, const struct connection *c)
+{
+    return core_address(core, c->host, c->port, c->broker_id);
 }
 
 /* Somebody who may be asked: an address of the caller's, or a broker that is known. */
@@ -186,7 +193,7 @@ struct connection *core_any(struct core *core)
         }
     }
     struct candidate next = core_next(core, &speaks);
-    return next.address ? core_bootstrap(core, next.address)
+    return next.address ? core_address(core, next.address->host, next.address->port, -1)
                         : core_connection(core, next.broker->id, 0);
 }
 

@@ -122,6 +122,9 @@ static inline uint32_t core_lane(struct core *core)
  * (metadata is then refreshed) or memory is out. */
 struct connection *core_connection(struct core *core, int32_t broker_id, uint32_t lane);
 
+/* Everybody's connection to where `c` leads. NULL: no memory. */
+struct connection *core_beside(struct core *core, const struct connection *c);
+
 /* A connection to any broker, preferably one that is up and not silent. NULL: no memory. */
 struct connection *core_any(struct core *core);
 

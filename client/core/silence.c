@@ -6,14 +6,24 @@
 
 static_assert(ADDRESSES_MAX <= 64, "one bit for each in core->bootstrap_silent");
 
-/* Since when nothing has come that was expected, and how long that is nothing to wonder about; false
- * when nothing is expected. */
-static bool silence_since(struct connection *c, uint64_t *since_ns, uint64_t *patience_ns)
+/* What is known of a connection that something is expected on. */
+struct expectation {
+    uint64_t since_ns;    /* nothing has come since then */
+    uint64_t patience_ns; /* which is nothing to wonder about for so long, */
+    uint64_t wait_ns;     /* beside what the request may take */
+};
+
+static uint64_t silence_patience(const struct core *core)
 {
-    uint64_t patience = (uint64_t)c->core->options.silence_ms * 1000000;
+    return (uint64_t)core->options.silence_ms * 1000000;
+}
+
+/* False when nothing is expected. */
+static bool silence_expects(struct connection *c, struct expectation *out)
+{
+    uint64_t patience = silence_patience(c->core);
     if (c->state == CONNECTION_CONNECTING || c->state == CONNECTION_NEGOTIATING) {
-        *since_ns = c->heard_ns;
-        *patience_ns = patience / 2;
+        *out = (struct expectation){c->heard_ns, patience / 2, 0};
         return true;
     }
     const struct request *r = c->state == CONNECTION_READY ? connection_oldest(c) : NULL;
@@ -24,17 +34,27 @@ static bool silence_since(struct connection *c, uint64_t *since_ns, uint64_t *pa
      * than it is no sign of life. */
     uint64_t asked = !r || !r->sent ? c->moved_ns : r->submitted_ns;
     asked = r && r->submitted_ns > asked ? r->submitted_ns : asked;
-    *since_ns = asked > c->heard_ns ? asked : c->heard_ns;
-    *patience_ns = patience + (r ? (uint64_t)r->wait_ms * 1000000 : 0);
+    asked = asked > c->heard_ns ? asked : c->heard_ns;
+    *out = (struct expectation){asked, patience, r ? (uint64_t)r->wait_ms * 1000000 : 0};
     return true;
+}
+
+/* When something is to be done about it: what may wait for long is looked after meanwhile. */
+static uint64_t silence_next(const struct expectation *x, uint64_t now)
+{
+    uint64_t end = x->since_ns + x->patience_ns + x->wait_ns;
+    uint64_t probe = (now > x->since_ns ? now : x->since_ns) + x->patience_ns;
+    return x->wait_ns > x->patience_ns && probe < end ? probe : end;
 }
 
 void silence_watch(struct connection *c)
 {
-    uint64_t since, patience;
-    if (silence_since(c, &since, &patience) &&
-        (!alarm_is_set(&c->hush) || since + patience < c->hush.node.key)) {
-        alarm_set(&c->core->alarms, &c->hush, since + patience);
+    struct expectation x;
+    if (silence_expects(c, &x)) {
+        uint64_t next = silence_next(&x, io_now(c->core->io));
+        if (!alarm_is_set(&c->hush) || next < c->hush.node.key) {
+            alarm_set(&c->core->alarms, &c->hush, next);
+        }
     }
 }
 
@@ -167,21 +187,55 @@ static void silence_tell(struct connection *c, struct list *requests)
     }
 }
 
+/* --- what may wait for long --- */
+
+struct probe {
+    struct request request;
+    struct core *core;
+};
+
+static void probe_done(struct request *r, struct answer *a)
+{
+    struct probe *p = container_of(r, struct probe, request);
+    memory_free(p->core->memory, p);
+}
+
+/* Greets the broker on everybody's connection, unless something is expected there anyway. */
+static void silence_probe(struct connection *c)
+{
+    static const struct request_kind kind = {WIRE_API_VERSIONS, 0, 3};
+    struct core *core = c->core;
+    struct connection *beside = core_beside(core, c);
+    struct probe *p = beside && beside != c && !connection_busy(beside)
+                          ? memory_alloc(core->memory, sizeof *p)
+                          : NULL;
+    if (p) {
+        p->core = core;
+        p->request = (struct request){.kind = &kind, .encode = greeting_encode, .done = probe_done};
+        p->request.deadline_ns = core_after_ms(core, core->options.request_timeout_ms);
+        connection_submit(beside, &p->request);
+    }
+}
+
 void silence_rang(struct alarm *a)
 {
     struct connection *c = container_of(a, struct connection, hush);
     struct core *core = c->core;
-    uint64_t now = io_now(core->io), since, patience;
-    if (!silence_since(c, &since, &patience)) {
+    struct expectation x;
+    uint64_t now = io_now(core->io);
+    if (!silence_expects(c, &x)) {
         return;
     }
-    if (since + patience > now) {
-        alarm_set(&core->alarms, &c->hush, since + patience);
+    if (x.since_ns + x.patience_ns + x.wait_ns > now) {
+        alarm_set(&core->alarms, &c->hush, silence_next(&x, now));
+        if (x.wait_ns > x.patience_ns && x.since_ns + x.patience_ns <= now) {
+            silence_probe(c);
+        }
         return;
     }
     c->silent = true;
     silence_mark(core, c, true);
-    uint64_t again = (now - since) / 4, least = (uint64_t)core->options.silence_ms * 500000;
+    uint64_t again = (now - x.since_ns) / 4, least = silence_patience(core) / 2;
     alarm_set(&core->alarms, &c->hush, now + (again > least ? again : least));
     silence_ask(c);
     silence_tell(c, &c->in_flight);

@@ -13,7 +13,9 @@
  *     led, or do not name it any more                     sent again, to whom the metadata name
  *     something came                                    it is not silent any more
  *
- * Half of that is enough for a connection that is not up yet: nothing was given to its broker.
+ * Half of that is enough for a connection that is not up yet: nothing was given to its broker. A
+ * request that may wait for long (JoinGroup) hides a silence: meanwhile its broker is greeted on the
+ * connection beside, which it should answer at once.
  *
  * Invariants
  *   S1  A request that a broker may have got fails by silence only if the metadata, as others tell

@@ -84,22 +84,30 @@ static int find_decode(struct call *c, struct reader *body, int version)
     return error;
 }
 
+/* There is none at the moment: looks again after a pause. */
+static void find_again(struct group *g)
+{
+    struct core *core = g->core;
+    g->coordinator = -1;
+    g->find_not_before_ns =
+        io_now(core->io) + core_backoff(core, g->find_failures++, core->options.retry_backoff_ms,
+                                        core->options.retry_backoff_max_ms);
+}
+
 static void find_done(struct call *c)
 {
     struct group *g = find_group(c);
-    struct core *core = g->core;
     g->finding = false;
     if (c->error.code) {
-        g->coordinator = -1;
-        g->find_not_before_ns = io_now(core->io) + core_backoff(core, g->find_failures++,
-                                                                core->options.retry_backoff_ms,
-                                                                core->options.retry_backoff_max_ms);
+        find_again(g);
         if (!c->error.retriable && !g->closing && g->told_code != c->error.code) {
             g->told_code = c->error.code;
             group_tell(g, &c->error);
         }
     } else {
-        g->find_failures = 0;
+        if (metadata_broker(g->core, g->coordinator)) {
+            g->find_failures = 0;
+        }
         if (g->asking) {
             call_hasten(&g->asking->call);
         }
@@ -114,6 +122,7 @@ static void group_find(struct group *g, uint64_t *due_ns)
         .name = "find the group's coordinator",
         .encode = find_encode,
         .decode = find_decode,
+        .repeatable = true,
     };
     if (g->finding || g->coordinator >= 0) {
         return;
@@ -266,7 +275,13 @@ static void group_alarm(struct alarm *a)
 
 static void group_metadata_changed(struct core_member *m)
 {
-    group_soon(container_of(m, struct group, core_member));
+    struct group *g = container_of(m, struct group, core_member);
+    /* Who is no broker any more coordinates nothing: another look-up says who does. */
+    if (g->coordinator >= 0 && !list_empty(&g->core->metadata.brokers) &&
+        !metadata_broker(g->core, g->coordinator)) {
+        find_again(g);
+    }
+    group_soon(g);
 }
 
 void group_start(struct group *g, struct core *core, struct gate *gate, struct memory *heap,

@@ -624,6 +624,7 @@ static int answer_find(struct fake_broker *b, struct reader *r, int version, str
     if (error || version < 4 || in.coordinator_keys_count != 1) {
         return error ? error : ERR_UNSUPPORTED_VERSION;
     }
+    b->group_counts.finds++;
     find_coordinator_response_init(&out);
     find_coordinator_response_coordinators_init(&found);
     found.key = in.coordinator_keys[0];

@@ -71,7 +71,7 @@ struct coord_group {
 
 /* What a client may not do, counted. */
 struct coord_counts {
-    uint64_t joins, generations, beats, commits;
+    uint64_t joins, generations, beats, commits, finds;
     uint64_t join_requests, commit_requests;
     uint64_t backwards;    /* a commit below the one before */
     uint64_t strangers;    /* a commit of what belongs to another member in that generation */
