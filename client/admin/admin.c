@@ -78,6 +78,21 @@ int admin_route_leader(struct call *c, int32_t *broker)
     return 0;
 }
 
+int admin_route_broker(struct call *c, int32_t id, int32_t *broker)
+{
+    if (metadata_broker(c->core, id)) {
+        *broker = id;
+        return 0;
+    }
+    /* Once the brokers have been asked for, and it is not among them, waiting is of no use. */
+    bool gone = c->attempts > 1 && !c->core->metadata.wanted;
+    metadata_refresh(c->core, NULL);
+    error_set(&c->error, ERR_BROKER_NOT_AVAILABLE,
+              "cannot %s: broker %d is not in the cluster any more", c->kind->name, (int)id);
+    c->error.retriable = !gone;
+    return c->error.code;
+}
+
 int admin_route_controller(struct call *c, int32_t *broker)
 {
     *broker = CALL_CONTROLLER;

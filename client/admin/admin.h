@@ -37,6 +37,10 @@ static inline struct admin_op *admin_of(struct call *c)
 /* For kinds: the leader of op->partition of op->topic. */
 int admin_route_leader(struct call *c, int32_t *broker);
 
+/* For kinds: a broker. ERR_BROKER_NOT_AVAILABLE when it is not known, retriable until it has been
+ * asked for. */
+int admin_route_broker(struct call *c, int32_t id, int32_t *broker);
+
 /* For kinds: the controller. */
 int admin_route_controller(struct call *c, int32_t *broker);
 

@@ -46,19 +46,22 @@ static const struct call_kind find_kind = {
     .name = "find the coordinator of group",
     .encode = find_encode,
     .decode = find_decode,
+    .repeatable = true,
 };
 
 int group_route(struct call *c, int32_t *broker)
 {
     const struct group_op *op = group_of(c);
-    if (!metadata_broker(c->core, op->coordinator)) {
-        metadata_refresh(c->core, NULL);
-        return error_set(&c->error, ERR_COORDINATOR_NOT_AVAILABLE,
-                         "broker %d coordinates group %.80s and is not among the cluster's brokers",
-                         (int)op->coordinator, op->group);
+    int error = admin_route_broker(c, op->coordinator, broker);
+    if (error) {
+        bool again = c->error.retriable;
+        error =
+            error_set(&c->error, again ? ERR_COORDINATOR_NOT_AVAILABLE : ERR_NOT_COORDINATOR,
+                      "broker %d coordinates group %.80s and is not among the cluster's brokers",
+                      (int)op->coordinator, op->group);
+        c->error.retriable = again; /* else it is looked up anew */
     }
-    *broker = op->coordinator;
-    return 0;
+    return error;
 }
 
 int group_error(struct call *c, int16_t wire_code, struct wire_string message)

@@ -25,8 +25,7 @@ static struct list_op *list_op(struct call *c)
 
 static int list_route(struct call *c, int32_t *broker)
 {
-    *broker = list_op(c)->broker;
-    return 0;
+    return admin_route_broker(c, list_op(c)->broker, broker);
 }
 
 static int list_encode(struct call *c, struct wire_writer *w, int version)
@@ -88,7 +87,9 @@ static int listing_compare(const void *left, const void *right)
     return strcmp(a->name, b->name);
 }
 
-int leat_group_list(leat_client *c, leat_groups **out, leat_error *e)
+/* Asks the brokers that there are now, one after the other. ERR_BROKER_NOT_AVAILABLE: one of them
+ * has left meanwhile. */
+static int list_ask(leat_client *c, struct list_result **out, leat_error *e)
 {
     static const struct call_kind kind = {
         .request = {WIRE_LIST_GROUPS, 0, 5},
@@ -98,9 +99,6 @@ int leat_group_list(leat_client *c, leat_groups **out, leat_error *e)
         .decode = list_decode,
     };
     leat_meta *meta;
-    if (!out) {
-        return error_set(e, ERR_INVALID_ARGUMENT, "leat_group_list() needs a place for the answer");
-    }
     int error = leat_metadata(c, "", &meta, e);
     if (error) {
         return error;
@@ -116,6 +114,24 @@ int leat_group_list(leat_client *c, leat_groups **out, leat_error *e)
     leat_meta_free(meta);
     if (error) {
         heap_close(result);
+        return error;
+    }
+    *out = result;
+    return 0;
+}
+
+int leat_group_list(leat_client *c, leat_groups **out, leat_error *e)
+{
+    struct list_result *result;
+    if (!out) {
+        return error_set(e, ERR_INVALID_ARGUMENT, "leat_group_list() needs a place for the answer");
+    }
+    uint64_t deadline = shell_deadline(client_check(c)->options.timeout_ms);
+    int error;
+    do {
+        error = list_ask(c, &result, e); /* what a broker that left coordinated is others' now */
+    } while (error == ERR_BROKER_NOT_AVAILABLE && shell_now() < deadline);
+    if (error) {
         return error;
     }
     if (result->count) {

@@ -25,8 +25,7 @@ static struct batch_op *batch_op(struct call *c)
 
 static int batch_route(struct call *c, int32_t *broker)
 {
-    *broker = batch_op(c)->asked[0].leader;
-    return 0;
+    return admin_route_broker(c, batch_op(c)->asked[0].leader, broker);
 }
 
 static int batch_encode(struct call *c, struct wire_writer *w, int version)
@@ -157,6 +156,7 @@ static int ask_leader(leat_client *c, struct asked *asked, size_t count, leat_er
     };
     struct batch_op op = {.admin = {.client = c, .kind = &kind}, .asked = asked, .count = count};
     int error = admin_run(&op.admin, e);
+    error = error == ERR_BROKER_NOT_AVAILABLE ? 0 : error; /* others lead by now what it led */
     for (size_t i = 0; !error && i < count; i++) {
         leat_offset_query *q = asked[i].query;
         if (!asked[i].answered || core_error_is_stale(q->code)) {

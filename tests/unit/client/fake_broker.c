@@ -39,6 +39,18 @@ static void peer_recv(struct peer *p)
     io_recv(p->broker->io, &p->recv, p->socket, p->in + p->in_size, p->in_capacity - p->in_size);
 }
 
+/* A node that does nothing with what it was asked is missed after a while. */
+static void peer_frozen(struct peer *p)
+{
+    struct fake_broker *b = p->broker;
+    pthread_mutex_lock(&b->lock);
+    if (b->fenced_after && p->in_size > p->in_used && --b->fenced_after == 0) {
+        b->down = p->node;
+        b->coordinator = b->coordinator == p->node ? 1 + p->node % b->nodes : b->coordinator;
+    }
+    pthread_mutex_unlock(&b->lock);
+}
+
 /* Answers what has arrived, one request at a time. */
 static void peer_go(struct peer *p)
 {
@@ -47,6 +59,7 @@ static void peer_go(struct peer *p)
         if (io_op_idle(&p->timer)) {
             io_timer(b->io, &p->timer, io_now(b->io) + b->poll_ns);
         }
+        peer_frozen(p);
         return;
     }
     while (!p->closing && io_op_idle(&p->send) && io_op_idle(&p->timer)) {
@@ -208,7 +221,13 @@ void fake_broker_listen(struct fake_broker *b, struct io *io)
 
 struct fake_broker *fake_broker_start(uint16_t *port, int partitions, uint64_t seed)
 {
-    struct fake_broker *b = fake_broker_new(partitions, seed, "127.0.0.1", 1);
+    return fake_broker_start_nodes(port, partitions, seed, 1);
+}
+
+struct fake_broker *fake_broker_start_nodes(uint16_t *port, int partitions, uint64_t seed,
+                                            int nodes)
+{
+    struct fake_broker *b = fake_broker_new(partitions, seed, "127.0.0.1", nodes);
     struct io_options options = {
         .backend = IO_BACKEND_EPOLL, .shards = 1, .workers = 1, .memory_bytes = (size_t)1 << 30};
     char reason[IO_REASON_SIZE];
@@ -218,7 +237,9 @@ struct fake_broker *fake_broker_start(uint16_t *port, int partitions, uint64_t s
     }
     b->io = io_group_shard(b->group, 0);
     broker_bind(b, 0);
-    *port = b->listeners[0].port;
+    for (int i = 0; i < nodes; i++) {
+        port[i] = b->listeners[i].port;
+    }
     pthread_create(&b->thread, NULL, broker_thread, b);
     return b;
 }
@@ -251,6 +272,21 @@ static void broker_do(struct fake_broker *b, void (*act)(struct fake_broker *b))
 static void act_stop(struct fake_broker *b)
 {
     io_stop(b->io);
+}
+
+static void act_freeze(struct fake_broker *b)
+{
+    pthread_mutex_lock(&b->lock);
+    b->frozen = b->freezing;
+    b->fenced_after = b->fencing;
+    pthread_mutex_unlock(&b->lock);
+}
+
+void fake_broker_freeze(struct fake_broker *b, unsigned nodes, unsigned fenced_after)
+{
+    b->freezing = nodes;
+    b->fencing = fenced_after;
+    broker_do(b, act_freeze);
 }
 
 static void act_bounce(struct fake_broker *b)

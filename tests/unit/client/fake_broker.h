@@ -36,6 +36,14 @@ struct fake_counts {
 struct fake_broker *fake_broker_start(uint16_t *port, int partitions, uint64_t seed);
 void fake_broker_stop(struct fake_broker *b);
 
+/* The same with `nodes` brokers, which have the ids 1 and up, at port[0] and on. */
+struct fake_broker *fake_broker_start_nodes(uint16_t *port, int partitions, uint64_t seed,
+                                            int nodes);
+
+/* These nodes (bit 1 << id) take bytes and do nothing with them from now on. One that was asked
+ * something is no broker any more after a while, about `fenced_after` times 5 ms; 0: never. */
+void fake_broker_freeze(struct fake_broker *b, unsigned nodes, unsigned fenced_after);
+
 void fake_broker_faults(struct fake_broker *b, const struct fake_faults *faults);
 struct fake_counts fake_broker_counts(struct fake_broker *b);
 

@@ -74,11 +74,13 @@ static int answer_find(struct fake_broker *b, struct reader *r, int version, str
     if (error) {
         return error;
     }
+    int32_t named = b->finds_behind ? 1 : b->coordinator;
+    b->finds_behind -= b->finds_behind > 0;
     find_coordinator_response_init(&out);
     if (version < 4) {
-        out.node_id = 1;
+        out.node_id = named;
         out.host = wire_string_of("127.0.0.1");
-        out.port = b->listeners[0].port;
+        out.port = b->listeners[named - 1].port;
     }
     out.coordinators =
         arena_array(arena, (size_t)in.coordinator_keys_count + 1, sizeof *out.coordinators);
@@ -86,9 +88,9 @@ static int answer_find(struct fake_broker *b, struct reader *r, int version, str
     for (int32_t i = 0; i < out.coordinators_count; i++) {
         find_coordinator_response_coordinators_init(&out.coordinators[i]);
         out.coordinators[i].key = in.coordinator_keys[i];
-        out.coordinators[i].node_id = 1;
+        out.coordinators[i].node_id = named;
         out.coordinators[i].host = wire_string_of("127.0.0.1");
-        out.coordinators[i].port = b->listeners[0].port;
+        out.coordinators[i].port = b->listeners[named - 1].port;
     }
     return find_coordinator_response_encode(&out, w, version);
 }

@@ -124,8 +124,12 @@ struct fake_broker {
     const char *racks[NODES]; /* of the nodes; the first NULL: no replicas are told either */
     int32_t down;             /* a node that is in no answer; the next one leads instead; 0: none */
     int32_t deposed;          /* a node that is in the answers, but the next one leads; 0: none */
-    unsigned frozen;          /* bit of each node that takes bytes and does nothing with them */
-    int32_t behind;           /* a node that tells what held before `down` and `deposed`; 0: none */
+    unsigned freezing, fencing;
+    unsigned frozen; /* bit of each node that takes bytes and does nothing with them */
+    unsigned
+        fenced_after; /* so many looks at what it was asked a frozen node is `down`; 0: never */
+    unsigned finds_behind; /* so many times FindCoordinator names node 1, whoever it is */
+    int32_t behind;        /* a node that tells what held before `down` and `deposed`; 0: none */
     uint64_t asked[NODES + 1][WIRE_METADATA + 1]; /* requests by node and by the lowest keys */
     int32_t nearest;   /* where clients that name a rack are sent to read, 0: nowhere */
     bool nearest_lags; /* it refuses every offset as out of range */
