@@ -110,6 +110,7 @@ bool api_from_broker(const struct api_request *r);
 bool api_may_log(struct api *api);
 
 /* One file each. */
+void handle_add_raft_voter(struct api_request *r);
 void handle_allocate_producer_ids(struct api_request *r);
 void handle_alter_configs(struct api_request *r);
 void handle_alter_partition(struct api_request *r);
@@ -149,10 +150,12 @@ void handle_offset_delete(struct api_request *r);
 void handle_offset_fetch(struct api_request *r);
 void handle_offset_for_leader_epoch(struct api_request *r);
 void handle_produce(struct api_request *r);
+void handle_remove_raft_voter(struct api_request *r);
 void handle_replica_report(struct api_request *r);
 void handle_sync_group(struct api_request *r);
 void handle_unregister_broker(struct api_request *r);
 void handle_update_features(struct api_request *r);
+void handle_update_raft_voter(struct api_request *r);
 void handle_vote(struct api_request *r);
 void handle_yield_leadership(struct api_request *r);
 

@@ -530,6 +530,11 @@ int controller_decide(const struct controller *c, struct meta_op *op)
     case META_GROW:
         op->error = controller_grow(c, op);
         break;
+    case META_ADD_VOTER:
+    case META_REMOVE_VOTER:
+    case META_UPDATE_VOTER:
+        assert(false); /* voter_changes.c */
+        break;
     }
     assert(op->error <= 0);
     if (op->error && !op->why[0]) {

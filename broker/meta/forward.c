@@ -28,7 +28,8 @@ static struct meta_op *op_of(struct list *node)
 static bool can_be_sent(const struct meta_op *op)
 {
     bool own = op->kind == META_REGISTER_BROKER || op->kind == META_HEARTBEAT ||
-               op->kind == META_EXPIRE_BROKERS || op->kind == META_BALANCE || op->kind == META_GROW;
+               op->kind == META_EXPIRE_BROKERS || op->kind == META_BALANCE ||
+               op->kind == META_GROW || op->kind == META_UPDATE_VOTER;
     return !own && !op->here;
 }
 
@@ -211,6 +212,10 @@ static int encode(struct peer_request *p, struct wire_writer *w, int version)
     case META_PRODUCER_IDS:
         error = encode_producer_ids(f->meta, w, version);
         break;
+    case META_ADD_VOTER:
+    case META_REMOVE_VOTER:
+        error = voter_change_encode(f->meta, op, w, version);
+        break;
     default:
         error = forward_encode_partitions(op, &arena, w, version);
         break;
@@ -233,6 +238,10 @@ static struct forward_spoken spoken_of(const struct meta_op *op)
                                : (struct forward_spoken){WIRE_INCREMENTAL_ALTER_CONFIGS, 1};
     case META_PRODUCER_IDS:
         return (struct forward_spoken){WIRE_ALLOCATE_PRODUCER_IDS, 0};
+    case META_ADD_VOTER:
+        return (struct forward_spoken){WIRE_ADD_RAFT_VOTER, 1};
+    case META_REMOVE_VOTER:
+        return (struct forward_spoken){WIRE_REMOVE_RAFT_VOTER, 0};
     default:
         return forward_spoken_partitions(op);
     }
@@ -329,6 +338,8 @@ static int decode(struct forward *f, const struct peer_answer *a)
         error = decode_create_partitions(op, &in, a->version, &arena);
     } else if (op->kind == META_ALTER_CONFIGS) {
         error = decode_configs(op, &in, a->version, &arena);
+    } else if (voter_change_is(op)) {
+        error = voter_change_decode(op, &in, a->version, &arena);
     } else if (op->kind == META_PRODUCER_IDS) {
         error = decode_producer_ids(op, &in, a->version, &arena);
     } else {
@@ -408,8 +419,10 @@ static void answered(struct peer_request *p, const struct peer_answer *a)
         end(f, a->error ? ERR_REQUEST_TIMED_OUT : error);
         return;
     }
-    if (m->state != META_CLOSING && !unknown && (a->error || error == ERR_NOT_CONTROLLER)) {
-        f->op->why[0] = 0;
+    bool early = voter_change_is(f->op) && error == ERR_REPLICA_NOT_AVAILABLE;
+    bool elsewhere = a->error || error == ERR_NOT_CONTROLLER;
+    if (m->state != META_CLOSING && !unknown && (elsewhere || early)) {
+        f->op->why[0] = early ? f->op->why[0] : 0;
         again(f);
         return;
     }
@@ -462,10 +475,12 @@ void forward_waiting(struct meta *m)
     list_splice(&here, &m->waiting);
     while ((node = list_pop(&here))) {
         struct meta_op *op = op_of(node);
-        bool late = now >= op->priv.arrived_ns + patience_ns;
-        bool given_up = late || m->resigned || !can_be_sent(op);
+        uint64_t until =
+            voter_change_is(op) ? voter_change_until(op) : op->priv.arrived_ns + patience_ns;
+        bool given_up = now >= until || m->resigned || !can_be_sent(op);
         if (given_up || (elsewhere && !forward_send(m, op, leader))) {
-            meta_answer(m, op, ERR_NOT_CONTROLLER);
+            /* With a sentence: the leader has said why it is too early. */
+            meta_answer(m, op, op->why[0] ? ERR_REQUEST_TIMED_OUT : ERR_NOT_CONTROLLER);
         } else if (!elsewhere) {
             list_append(&m->waiting, node);
         }

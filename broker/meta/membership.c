@@ -521,6 +521,9 @@ static void tick(struct meta *m)
         meta_member(m);
     }
     uint64_t next = beat(m, leader, ready);
+    if (m->state == META_ACTIVE) {
+        voter_tell(m, leader);
+    }
     forward_look(m);
     meta_decide(m);
     if (m->leading && m->state == META_ACTIVE && !alone) {
@@ -532,7 +535,7 @@ static void tick(struct meta *m)
         s->yielded = true;
         quorum_resign(m);
     }
-    if (!alone) { /* who is alone waits for others, not for time */
+    if (!alone || !list_empty(&m->changes.waiting)) { /* else it waits for others, not for time */
         timer_set(m, m->leading && next > retry_ns ? retry_ns : next);
     }
 }

@@ -18,24 +18,13 @@ static void check(const struct meta *m)
     assert(m && m->magic == META_MAGIC);
 }
 
-/* Those of the image are newer than what is known of them, or the same. */
-static void voters_changed(struct meta *m)
-{
-    struct voters voters;
-    struct bytes value = image_voters(m->image);
-    if (value.size > 0 && voters_decode(&voters, value, m->memory) == 0) {
-        m->voters = voters;
-        links_moved(m);
-    }
-}
-
 void meta_show(struct meta *m, struct image *next)
 {
     const struct image *before = m->image;
     image_seal(next);
     m->image = next;
     if (!before || !bytes_equal(image_voters(before), image_voters(next))) {
-        voters_changed(m);
+        voters_show(m);
     }
     bool brokers = before && image_broker_count(before) != image_broker_count(next);
     image_release(before);
@@ -204,6 +193,11 @@ static void batch_committed(struct meta *m, int error)
         log_warn(io_logger(m->io), "meta", "cannot write metadata: %s", error_text(error));
     }
     answer_all(m, &m->deciding, error);
+    meta_batch_over(m);
+}
+
+void meta_batch_over(struct meta *m)
+{
     if (m->state == META_CLOSING) {
         meta_close_next(m);
         return;
@@ -221,11 +215,15 @@ static void decide_waiting(struct meta *m)
 {
     struct bytes batch;
     unsigned count = 0;
-    if (m->busy || m->appending || m->state == META_CLOSING || list_empty(&m->waiting)) {
+    bool none = list_empty(&m->waiting) && list_empty(&m->changes.waiting);
+    if (m->busy || m->appending || m->state == META_CLOSING || none) {
         return;
     }
     if (!m->leading || m->state == META_OPENING) {
         forward_waiting(m);
+        return;
+    }
+    if (voter_changes_next(m) || list_empty(&m->waiting)) {
         return;
     }
     assert(list_empty(&m->deciding));
@@ -372,7 +370,7 @@ void meta_close_next(struct meta *m)
         watches_end(m);
     }
     if (m->links.closing > 0 || m->watches.closing > 0 || membership_busy(m) ||
-        m->forwards.count > 0) {
+        m->forwards.count > 0 || m->changes.telling) {
         return;
     }
     m->logs_closing = true;
@@ -391,6 +389,7 @@ void meta_close(struct meta *meta, struct meta_close *c)
     meta->state = META_CLOSING;
     meta->open = NULL;
     meta->close = c;
+    voter_changes_back(meta);
     answer_all(meta, &meta->waiting, ERR_CLOSED);
     forward_look(meta);
     meta_close_next(meta);

@@ -112,8 +112,11 @@ enum meta_kind {
     META_REPORT_REPLICAS,   /* what a broker has found out of its own replicas */
     META_UNREGISTER_BROKER, /* forgets it */
     META_UPDATE_FEATURE,
-    META_BALANCE, /* leadership back to preferred replicas that are in sync */
-    META_GROW,    /* the broker's own topics get replicas on brokers that have come */
+    META_BALANCE,   /* leadership back to preferred replicas that are in sync */
+    META_GROW,      /* the broker's own topics get replicas on brokers that have come */
+    META_ADD_VOTER, /* of the metadata quorum (KIP-853) */
+    META_REMOVE_VOTER,
+    META_UPDATE_VOTER, /* by itself, to the leader: it is reached elsewhere */
 };
 
 enum meta_config_op {
@@ -205,6 +208,17 @@ enum meta_feature_change { /* as UpdateFeatures' upgrade_type */
 /* Of one operation, so that it fits into one batch of records: more are a reason to refuse it. */
 enum { META_ELECTIONS_MAX = 1000, META_REASSIGNMENTS_MAX = 200 };
 
+/* A voter that comes, goes, or is reached elsewhere. */
+struct meta_voter {
+    struct raft_id id;
+    const char *name, *host; /* ADD, UPDATE: of the listener where other voters reach it */
+    uint16_t port;
+    int32_t timeout_ms; /* how long it may wait until it is possible; above 0 */
+    bool at_append;     /* ADD: done when it is in force, committed or not */
+    int32_t epoch;      /* UPDATE: of the leader that it is for */
+    int16_t kraft_version_min, kraft_version_max; /* UPDATE: what the voter reads */
+};
+
 /* One operation, embedded in its owner; what it points to is lent until done(). */
 struct meta_op {
     void (*done)(struct meta_op *op); /* on the shard that submitted */
@@ -248,6 +262,7 @@ struct meta_op {
     const char *feature; /* UPDATE_FEATURE */
     int16_t feature_level;
     enum meta_feature_change feature_change;
+    const struct meta_voter *voter; /* ADD_VOTER, REMOVE_VOTER, UPDATE_VOTER */
     /* meta's: */
     bool more;              /* it takes several batches, and this was not the last */
     uint32_t changed_count; /* partitions, at least: what was decided and undone counts again */

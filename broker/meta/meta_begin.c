@@ -257,14 +257,13 @@ static int put_leader_change(struct meta *m, struct batch_builder *b, int64_t no
                           &change, now);
 }
 
-/* Those in force with their addresses; this node's are what it advertises now. False: somebody's is not known. */
-static bool voters_now(struct meta *m, struct voters *out)
+bool voters_now(struct meta *m, struct voters *out)
 {
     struct raft_voters ids = raft_status(m->quorum.raft).voters;
     out->count = ids.count;
     for (uint32_t i = 0; i < ids.count; i++) {
         struct voter *v = &out->list[i];
-        const struct voter *known = voters_find(&m->voters, ids.ids[i].node);
+        const struct voter *known = voters_known(m, ids.ids[i].node);
         if (ids.ids[i].node == m->identity.node_id) {
             *v = meta_own_voter(m);
         } else if (known) {
@@ -374,6 +373,8 @@ void start_begin(struct meta *m)
     int error = voters_at_start(m, &m->start->voters);
     if (m->voters.count == 0) {
         m->voters = m->start->voters;
+    } else if (m->changes.before.count == 0) {
+        m->changes.before = m->start->voters;
     }
     if (error) {
         start_fail(m, error, "%s: the voters of the metadata log cannot be read: %s",

@@ -79,6 +79,7 @@ static void shown(struct meta *m)
     m->log_generation++;
     log_info(io_logger(m->io), "meta", "loaded snapshot offset=%lld epoch=%d bytes=%lld node=%d",
              (long long)at.offset, (int)at.epoch, (long long)l->size, (int)l->leader.node);
+    m->changes.told_from = -1; /* the log that told of them has gone */
     meta_show(m, next);
     quorum_loaded(m, at, &l->voters);
     meta_log_idle(m);

@@ -204,8 +204,13 @@ static void append_taken(struct log_append *a)
         follow_waiting(m);
         return;
     }
+    const struct raft_voters *voters = m->append_voters;
+    m->append_voters = NULL;
     m->append_end = a->base_offset + m->append_count;
-    quorum_appended(m, m->append_end);
+    if (voters) {
+        voter_changes_appended(m, a->base_offset);
+    }
+    quorum_appended(m, m->append_end, voters);
 }
 
 static void append_done(struct log_append *a, int error)
@@ -223,8 +228,9 @@ static void append_done(struct log_append *a, int error)
     meta_log_idle(m);
 }
 
-void meta_append(struct meta *m, struct bytes batch, struct image *after,
-                 void (*committed)(struct meta *m, int error))
+static void append_batch(struct meta *m, struct bytes batch, struct image *after,
+                         const struct raft_voters *voters,
+                         void (*committed)(struct meta *m, int error))
 {
     struct batch_header header;
     assert(!m->busy && !m->appending);
@@ -237,6 +243,7 @@ void meta_append(struct meta *m, struct bytes batch, struct image *after,
     m->append_image = after;
     m->append_generation = m->log_generation;
     m->append_committed = committed;
+    m->append_voters = voters;
     m->bytes_since_snapshot += batch.size;
     m->append = (struct log_append){
         .batch = batch,
@@ -249,10 +256,23 @@ void meta_append(struct meta *m, struct bytes batch, struct image *after,
     log_append(m->log, &m->append);
 }
 
+void meta_append(struct meta *m, struct bytes batch, struct image *after,
+                 void (*committed)(struct meta *m, int error))
+{
+    append_batch(m, batch, after, NULL, committed);
+}
+
+void meta_append_voters(struct meta *m, struct bytes batch, const struct raft_voters *voters,
+                        void (*committed)(struct meta *m, int error))
+{
+    append_batch(m, batch, NULL, voters, committed);
+}
+
 void meta_deposed(struct meta *m)
 {
     m->leading = m->lead_waits = false;
     watches_end(m);
+    voter_changes_back(m);
     if (m->busy) {
         append_end(m, ERR_NOT_CONTROLLER);
     }
@@ -409,6 +429,9 @@ void meta_follow(struct meta *m, const uint8_t *bytes, const struct raft_batch *
     memcpy(f->bytes, bytes, size);
     for (uint32_t i = 0; i < count; i++) {
         struct follow_batch *b = &f->batches[i];
+        if (batches[i].voters) {
+            voters_follow(m, f->bytes + at, sizes[i], batches[i].base);
+        }
         b->follow = f;
         b->end = batches[i].end;
         b->append = (struct log_append){
@@ -471,6 +494,7 @@ void meta_truncate(struct meta *m, int64_t offset)
         image_release(m->ahead);
         m->ahead = NULL;
     }
+    voters_truncated(m, offset);
     m->log_generation++;
     m->first_end = offset < m->first_end ? offset : m->first_end;
     if (offset == 0) {

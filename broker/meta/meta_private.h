@@ -15,6 +15,7 @@
 #include "meta/records.h"
 #include "meta/snapshot.h"
 #include "meta/snapshot_wire.h"
+#include "meta/voter_changes.h"
 #include "meta/watch.h"
 
 enum {
@@ -102,6 +103,7 @@ struct meta {
     struct membership membership;
     struct watches watches;
     struct forwards forwards;
+    struct voter_changes changes;
     struct voters voters; /* the newest that the log has told of: for their addresses */
 
     struct log_options log_options;
@@ -130,6 +132,7 @@ struct meta {
     int64_t append_end;         /* the offset behind it, once it is in the log */
     struct image *append_image; /* the draft after it; NULL: it is read */
     uint64_t append_generation;
+    const struct raft_voters *append_voters; /* that it puts in force; NULL: none */
     void (*append_committed)(struct meta *m, int error);
     uint64_t log_generation; /* grows with each truncation */
     bool append_in_log;      /* appended() has come */
@@ -172,6 +175,10 @@ struct meta {
  * time. */
 void meta_append(struct meta *m, struct bytes batch, struct image *after,
                  void (*committed)(struct meta *m, int error));
+
+/* The same for a VotersRecord; `voters` are lent until it is in the log. */
+void meta_append_voters(struct meta *m, struct bytes batch, const struct raft_voters *voters,
+                        void (*committed)(struct meta *m, int error));
 
 /* From the quorum: everything below `offset` is committed, and durable here. */
 void meta_committed(struct meta *m, int64_t offset);
@@ -217,11 +224,17 @@ void meta_activate(struct meta *m);
 /* This node, as a voter. */
 struct voter meta_own_voter(const struct meta *m);
 
+/* Those in force with their addresses; this node's are what it advertises now. False: somebody's is not known. */
+bool voters_now(struct meta *m, struct voters *out) MUST_CHECK;
+
 /* Ends an operation, whose sentence may be set already (meta.c). */
 void meta_answer(struct meta *m, struct meta_op *op, int error);
 
 /* Decides what waits (meta.c). */
 void meta_decide(struct meta *m);
+
+/* A batch of this leader is committed, or nobody knows, and its operations are answered: what is next (meta.c). */
+void meta_batch_over(struct meta *m);
 
 /* `next` takes the place of the image; takes the reference. */
 void meta_show(struct meta *m, struct image *next);

@@ -61,7 +61,7 @@ int quorum_history_add(struct meta *m, struct quorum_history *h, const void *bat
     }
     if (puts) {
         *ids = voters_ids(&voters);
-        m->voters = voters;
+        voters_take(m, &voters, header.base_offset);
     }
     h->runs[h->count++] = (struct raft_batch){
         .base = header.base_offset, .end = end, .epoch = header.leader_epoch, .voters = ids};
@@ -207,6 +207,7 @@ static void carry_out(struct meta *m, const struct raft_effect *e, struct outcom
         break;
     case RAFT_COMMITTED:
         out->committed = e->offset;
+        m->quorum.committed = out->deposed ? m->quorum.committed : e->offset;
         break;
     case RAFT_DAMAGED:
         io_fatal(m->io,
@@ -374,10 +375,10 @@ void quorum_receive(struct meta *m, const struct raft_message *message,
     q->fetched = NULL;
 }
 
-void quorum_appended(struct meta *m, int64_t end)
+void quorum_appended(struct meta *m, int64_t end, const struct raft_voters *voters)
 {
     if (quorum_live(m)) {
-        raft_appended(m->quorum.raft, io_now(m->io), end, NULL);
+        raft_appended(m->quorum.raft, io_now(m->io), end, voters);
         quorum_run(m);
     }
 }

@@ -43,6 +43,7 @@ struct quorum {
     uint64_t asked;       /* sequence of the newest vote that the core wants durable, */
     uint64_t writing;     /* of the one that is being written, */
     uint64_t voted;       /* and of the last that the core was told of */
+    int64_t committed;    /* that it has said to be, before it may have said that another leads */
     bool running;         /* effects are being carried out */
     bool storing;         /* the vote file is being written, */
     bool store_again;     /* and is behind what it should hold */
@@ -74,8 +75,9 @@ void quorum_store(struct meta *m, void (*stored)(struct meta *m));
 void quorum_receive(struct meta *m, const struct raft_message *message,
                     const struct quorum_fetched *fetched);
 
-/* News of the log: it has grown to `end`, is durable up to `end`, begins with a snapshot. */
-void quorum_appended(struct meta *m, int64_t end);
+/* News of the log: it has grown to `end` (`voters`: as raft_appended() has them), is durable up to `end`, begins with
+ * a snapshot. */
+void quorum_appended(struct meta *m, int64_t end, const struct raft_voters *voters);
 void quorum_flushed(struct meta *m, int64_t end);
 void quorum_snapshot_taken(struct meta *m, struct raft_end end);
 

@@ -159,6 +159,36 @@ static void close_peer(struct meta *m, struct link_peer *p)
     }
 }
 
+/* Of a voter, or of a broker: one that is removed leads until that is committed, or undone. */
+static struct peer_address address_of(const struct meta *m, int32_t node)
+{
+    const struct voter *v = voters_known(m, node);
+    const struct image_broker *b = v ? NULL : image_broker_by_id(m->image, node);
+    if (!v && !b && m->ahead) {
+        b = image_broker_by_id(m->ahead,
+                               node); /* what the log held at the start, committed or not */
+    }
+    if (v) {
+        return (struct peer_address){v->host, v->port};
+    }
+    return b ? (struct peer_address){b->endpoints[0].host, b->endpoints[0].port}
+             : (struct peer_address){0};
+}
+
+/* Voters come and go: a link to one that has gone makes room. */
+static bool make_room(struct meta *m)
+{
+    for (uint32_t i = 0; i < m->links.count && m->links.count == QUORUM_LINKS_MAX; i++) {
+        struct quorum_link *l = m->links.list[i];
+        if (!voters_known(m, l->node)) {
+            m->links.list[i] = m->links.list[--m->links.count];
+            close_peer(m, &l->fetches);
+            close_peer(m, &l->others);
+        }
+    }
+    return m->links.count < QUORUM_LINKS_MAX;
+}
+
 /* NULL: there is no address, no memory, or too many links. */
 static struct quorum_link *link_to(struct meta *m, int32_t node)
 {
@@ -167,14 +197,14 @@ static struct quorum_link *link_to(struct meta *m, int32_t node)
             return m->links.list[i];
         }
     }
-    const struct voter *v = voters_find(&m->voters, node);
+    struct peer_address address = address_of(m, node);
     struct quorum_link *l =
-        v && m->links.count < QUORUM_LINKS_MAX ? memory_alloc(m->memory, sizeof *l) : NULL;
+        address.host && make_room(m) ? memory_alloc(m->memory, sizeof *l) : NULL;
     if (!l) {
         return NULL;
     }
-    *l = (struct quorum_link){.meta = m, .node = node, .port = v->port};
-    snprintf(l->host, sizeof l->host, "%s", v->host);
+    *l = (struct quorum_link){.meta = m, .node = node, .port = address.port};
+    snprintf(l->host, sizeof l->host, "%s", address.host);
     if (open_peer(l, &l->fetches) || open_peer(l, &l->others)) {
         log_warn(io_logger(m->io), "meta", "no memory for a connection to node=%d", (int)node);
         if (l->fetches.peer) {

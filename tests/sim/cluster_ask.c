@@ -51,6 +51,9 @@ static int16_t answered_error(struct ask *a)
         const struct incremental_alter_configs_response *r = ask_answer(a);
         return r->responses_count == 1 ? r->responses[0].error_code : -1;
     }
+    if (a->key == WIRE_ADD_RAFT_VOTER || a->key == WIRE_REMOVE_RAFT_VOTER) {
+        return world_voter_error(a, NULL);
+    }
     return -1;
 }
 
@@ -70,6 +73,11 @@ static void ask_judge(struct ask *a)
     }
     if (a->key == WIRE_INCREMENTAL_ALTER_CONFIGS) {
         w->configured++;
+        return;
+    }
+    if (!a->topic) {
+        w->voter_changes++;
+        sim_story(w->sim, "operator: the voters are changed");
         return;
     }
     a->topic->state = creates ? TOPIC_THERE : TOPIC_GONE;

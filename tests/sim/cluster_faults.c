@@ -144,6 +144,8 @@ void world_disturb(struct cluster_world *w)
         world_all_lose_power(w);
     } else if (choice < 16) {
         links_up(w);
+    } else if (choice < 19 && w->voters_change) {
+        world_change_voters(w);
     } else {
         ask_something(w);
     }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster_world.h"
 
+#include "meta/edit.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -27,11 +29,11 @@ static void refuse_line(void *context, const char *line)
     world_violation(context, "%s", line);
 }
 
-static void configure(struct member *m)
+static void configure(struct member *m, uint16_t port)
 {
     char id[12], listener[24];
     snprintf(id, sizeof id, "%d", (int)m->id);
-    snprintf(listener, sizeof listener, "n%d:9092", (int)m->id);
+    snprintf(listener, sizeof listener, "n%d:%u", (int)m->id, (unsigned)port);
     const struct config_setting settings[] = {
         {"--data", "data.dir", "/data"},         {"--set", "node.id", id},
         {"--set", "listeners", listener},        {"--set", "security.open", "true"},
@@ -42,6 +44,14 @@ static void configure(struct member *m)
     memory_init(&m->config_memory, 16 << 20);
     int error = config_load(&m->config, &m->config_memory, &input, refuse_line, m->world);
     world_expect(m->world, !error, "node %d has no configuration", (int)m->id);
+}
+
+void member_listen(struct member *m, uint16_t port)
+{
+    assert(!member_runs(m));
+    config_free(m->config);
+    memory_drop(&m->config_memory);
+    configure(m, port);
 }
 
 static void ready(void *context, const char *line, uint16_t port)
@@ -152,6 +162,7 @@ static uint64_t image_sum(const struct image *image)
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
     sum(&hash, image_cluster_id(image), strlen(image_cluster_id(image)));
     sum_number(&hash, image_controller(image));
+    sum(&hash, image_voters(image).data, image_voters(image).size);
     for (uint32_t i = 0; i < image_broker_count(image); i++) {
         const struct image_broker *b = image_broker_at(image, i);
         sum_number(&hash, b->id);
@@ -331,7 +342,7 @@ void world_open(struct cluster_world *w, const struct cluster_options *options)
         m->shards = 1 + (unsigned)prng_below(&w->random, 2);
         m->machine = sim_node_new(w->sim, name);
         memory_init(&m->memory, 16 << 20);
-        configure(m);
+        configure(m, 9092);
     }
     w->client = sim_node_new(w->sim, "client");
     sim_node_start(w->client, 1, client_start, w);

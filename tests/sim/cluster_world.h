@@ -40,6 +40,7 @@ enum {
 #define CLUSTER_DISK_BYTES (UINT64_C(1) << 30)
 
 struct cluster_world;
+struct wire_string;
 
 struct member {
     struct cluster_world *world;
@@ -157,6 +158,10 @@ struct cluster_world {
     int64_t broker_epochs[CLUSTER_NODES_MAX];
     uint64_t answered; /* creations and deletions */
     uint64_t configured;
+    bool voters_change;       /* among the disturbances, */
+    uint64_t voters_from_ns;  /* from this time on; */
+    uint64_t voters_asked_ns; /* the last was at that */
+    uint64_t voter_changes;   /* that were answered with success */
     uint64_t faults[CLUSTER_FAULT_TOTAL];
     uint64_t failing_until_ns, slow_until_ns; /* disks are; 0: not */
     uint64_t failing_last_ns;
@@ -180,6 +185,8 @@ void member_cut(struct member *m, bool in, bool out);
 
 /* Another, empty disk; the node is not running. */
 void member_lose_disk(struct member *m);
+/* Elsewhere than on port 9092, where clients ask; the node is not running. */
+void member_listen(struct member *m, uint16_t port);
 bool member_runs(const struct member *m);
 
 struct told_topic *world_told(struct cluster_world *w, const char *name);
@@ -237,6 +244,20 @@ struct replica_sum world_sum(struct cluster_world *w, struct member *m, const st
  * converged. *leaders: what its leader holds. */
 void world_check_replicas(struct cluster_world *w, const struct told_topic *t, int32_t partition,
                           struct replica_sum *leaders);
+
+/* --- cluster_voters.c ------------------------------------------------------------------------- */
+
+/* One voter comes or goes, asked for at a node by chance. */
+void world_change_voters(struct cluster_world *w);
+struct ask *world_voter_add(struct cluster_world *w, struct member *at, struct member *who,
+                            struct raft_id id);
+struct ask *world_voter_remove(struct cluster_world *w, struct member *at, struct raft_id id);
+/* What was answered; `why` may be NULL. */
+int16_t world_voter_error(struct ask *a, struct wire_string *why);
+/* The error, and the sentence that came with it; -1: no answer within `ns`. */
+int world_voter_answer(struct cluster_world *w, struct ask *a, uint64_t ns, char why[static 200]);
+struct raft_voters member_voters(const struct member *m);
+struct raft_id member_self(const struct member *m);
 
 /* --- cluster_ask.c ---------------------------------------------------------------------------- */
 
