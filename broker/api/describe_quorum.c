@@ -94,27 +94,54 @@ static bool take_replicas(struct api_request *r, const struct meta_describe *d,
     return true;
 }
 
+/* As the broker has registered, with all its listeners; of a voter that has not, or in another directory, what the
+ * record of the voters says. False: no memory. */
+static bool take_node(struct api_request *r, const struct meta_describe *d,
+                      const struct meta_replica *replica, struct describe_quorum_response *response)
+{
+    struct describe_quorum_response_nodes *node = &response->nodes[response->nodes_count];
+    const struct image_broker *b = image_broker_by_id(api_request_image(r), replica->id.node);
+    bool registered = b && uuid_equal(b->directory, replica->id.directory);
+    const struct meta_endpoint *known = NULL;
+    for (uint32_t i = 0; i < d->endpoint_count && replica->voter; i++) {
+        known = d->endpoints[i].node == replica->id.node ? &d->endpoints[i] : known;
+    }
+    if (!registered && !known) {
+        return true;
+    }
+    uint32_t count = registered ? b->endpoint_count : 1;
+    node->node_id = replica->id.node;
+    node->listeners = api_alloc(r, count, sizeof *node->listeners);
+    node->listeners_count = (int32_t)count;
+    if (!node->listeners) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        node->listeners[i] =
+            registered
+                ? (struct describe_quorum_response_listeners){wire_string_of(b->endpoints[i].name),
+                                                              wire_string_of(b->endpoints[i].host),
+                                                              b->endpoints[i].port}
+                : (struct describe_quorum_response_listeners){
+                      wire_string_of(known->name), wire_string_of(known->host), known->port};
+    }
+    response->nodes_count++;
+    return true;
+}
+
+/* Observers too: who makes a voter of one needs to know where it is reached. */
 static bool take_nodes(struct api_request *r, const struct meta_describe *d,
                        struct describe_quorum_response *response)
 {
     if (api_version(r) < 2) {
         return true;
     }
-    struct describe_quorum_response_listeners *listeners =
-        api_alloc(r, d->endpoint_count, sizeof *listeners);
-    response->nodes = api_alloc(r, d->endpoint_count, sizeof *response->nodes);
-    if (!listeners || !response->nodes) {
-        return false;
+    response->nodes = api_alloc(r, d->replica_count, sizeof *response->nodes);
+    bool fits = response->nodes != NULL;
+    for (uint32_t i = 0; fits && i < d->replica_count; i++) {
+        fits = take_node(r, d, &d->replicas[i], response);
     }
-    for (uint32_t i = 0; i < d->endpoint_count; i++) {
-        const struct meta_endpoint *e = &d->endpoints[i];
-        listeners[i] = (struct describe_quorum_response_listeners){
-            wire_string_of(e->name), wire_string_of(e->host), e->port};
-        response->nodes[i] = (struct describe_quorum_response_nodes){
-            .node_id = e->node, .listeners = &listeners[i], .listeners_count = 1};
-    }
-    response->nodes_count = (int32_t)d->endpoint_count;
-    return true;
+    return fits;
 }
 
 static void described(struct meta_describe *d)

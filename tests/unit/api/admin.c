@@ -557,6 +557,90 @@ Test(describe, quorum_of_one)
     broker_stop(b);
 }
 
+/* All listeners of a voter are told, and what is asked for where the quorum is alone is refused with a reason. */
+Test(describe, quorum_of_a_voter_with_two_listeners)
+{
+    const char *const settings[] = {
+        "listeners=[{name: inside, address: 127.0.0.1:0}, {name: outside, address: 127.0.0.1:0, "
+        "advertised: broker.example:9999}]",
+        NULL};
+    struct broker *b = broker_start(1, settings);
+    int client = client_open(b);
+    struct describe_quorum_response *a = quorum_ask(client, 2, "__cluster_metadata", 0, 1);
+    cr_assert_eq(a->nodes_count, 1);
+    cr_assert_eq(a->nodes[0].listeners_count, 2);
+    cr_assert(wire_string_equal(a->nodes[0].listeners[0].name, wire_string_of("inside")));
+    cr_assert(wire_string_equal(a->nodes[0].listeners[1].name, wire_string_of("outside")));
+    cr_assert(wire_string_equal(a->nodes[0].listeners[1].host, wire_string_of("broker.example")));
+    cr_assert_eq(a->nodes[0].listeners[1].port, 9999);
+
+    const struct describe_quorum_response_replica_state *self =
+        &a->topics[0].partitions[0].current_voters[0];
+    struct remove_raft_voter_request q = {wire_string_null(), 1, self->replica_directory_id};
+    struct remove_raft_voter_response *removed = client_ask(client, 81, 0, &q);
+    cr_assert_eq(removed->error_code, 42);
+    cr_assert(
+        wire_string_equal(removed->error_message, wire_string_of("Node 1 is the only voter.")));
+    struct add_raft_voter_request_listeners listener = {wire_string_of("x"), wire_string_of("h"),
+                                                        1};
+    struct add_raft_voter_request add;
+    for (int16_t version = 0; version <= 1; version++) {
+        add_raft_voter_request_init(&add);
+        add.cluster_id = wire_string_null();
+        add.timeout_ms = 400;
+        add.voter_id = 2;
+        add.voter_directory_id = (struct uuid){{2}};
+        add.listeners = &listener;
+        add.listeners_count = 1;
+        struct add_raft_voter_response *added = client_ask(client, 80, version, &add);
+        cr_assert_eq(added->error_code, 7, "nobody else is there, and time goes on alone");
+        cr_assert_gt(added->error_message.size, 50);
+    }
+    client_close(client);
+    broker_stop(b);
+}
+
+static int update(int client, int32_t epoch, struct uuid directory, int16_t reads, uint16_t port)
+{
+    struct update_raft_voter_request_listeners listener = {wire_string_of("plain"),
+                                                           wire_string_of("elsewhere"), port};
+    struct update_raft_voter_request q;
+    update_raft_voter_request_init(&q);
+    q.cluster_id = wire_string_null();
+    q.current_leader_epoch = epoch;
+    q.voter_id = 1;
+    q.voter_directory_id = directory;
+    q.listeners = &listener;
+    q.listeners_count = port > 0;
+    q.kraft_version_feature.min_supported_version = reads;
+    q.kraft_version_feature.max_supported_version = reads;
+    return ((struct update_raft_voter_response *)client_ask(client, 82, 0, &q))->error_code;
+}
+
+Test(describe, a_voter_that_says_where_it_is)
+{
+    struct broker *b = broker_start(2, NULL);
+    int client = client_open(b);
+    struct describe_quorum_response *a = quorum_ask(client, 2, "__cluster_metadata", 0, 1);
+    const struct describe_quorum_response_partitions *p = a->topics[0].partitions;
+    struct uuid directory = p->current_voters[0].replica_directory_id, other = {{1}};
+    cr_assert_eq(update(client, p->leader_epoch - 1, directory, 1, 1), 74);
+    cr_assert_eq(update(client, p->leader_epoch + 1, directory, 1, 1), 75);
+    cr_assert_eq(update(client, p->leader_epoch, directory, 2, 1), 95, "it reads another form");
+    cr_assert_eq(update(client, p->leader_epoch, other, 1, 1), 127);
+    cr_assert_eq(update(client, p->leader_epoch, directory, 1, 0), 42);
+    cr_assert_eq(update(client, p->leader_epoch, directory, 1, 77), 0);
+    struct describe_quorum_response *after = quorum_ask(client, 2, "__cluster_metadata", 0, 1);
+    cr_assert_gt(after->topics[0].partitions[0].high_watermark, p->high_watermark, "a record");
+    client_close(client);
+    broker_restart(b);
+    client = client_open(b);
+    a = quorum_ask(client, 2, "__cluster_metadata", 0, 1);
+    cr_assert_eq(a->topics[0].partitions[0].current_voters_count, 1);
+    client_close(client);
+    broker_stop(b);
+}
+
 /* Nothing but the metadata log has a quorum, and it is told of once: an answer cannot be made large by asking for it
  * many times. */
 Test(describe, quorum_of_another_partition)
