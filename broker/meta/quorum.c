@@ -373,6 +373,7 @@ void quorum_receive(struct meta *m, const struct raft_message *message,
     raft_receive(q->raft, io_now(m->io), message);
     quorum_run(m);
     q->fetched = NULL;
+    voter_changes_look(m);
 }
 
 void quorum_appended(struct meta *m, int64_t end, const struct raft_voters *voters)
@@ -429,6 +430,13 @@ void quorum_lost(struct meta *m, int32_t node, bool refused)
         raft_lost(m->quorum.raft, io_now(m->io), node, refused);
         quorum_run(m);
     }
+}
+
+bool quorum_remaining(struct meta *m, struct raft_id id, uint64_t since_ns)
+{
+    bool heard = raft_remaining(m->quorum.raft, io_now(m->io), id, since_ns);
+    quorum_run(m);
+    return heard;
 }
 
 void quorum_yield(struct meta *m, int32_t heir)

@@ -91,6 +91,9 @@ void quorum_heard(struct meta *m, struct raft_id from, int32_t epoch);
 /* The connection to a node has broken, or was there and is refused now (raft_lost()). */
 void quorum_lost(struct meta *m, int32_t node, bool refused);
 
+/* raft_remaining(). */
+bool quorum_remaining(struct meta *m, struct raft_id id, uint64_t since_ns) MUST_CHECK;
+
 /* Gives up leading in favour of another voter, if there is one: of `heir`, or of any (RAFT_NOBODY). */
 void quorum_yield(struct meta *m, int32_t heir);
 void quorum_resign(struct meta *m);

@@ -8,6 +8,7 @@
 
 static const uint64_t ms = UINT64_C(1000000);
 static const uint64_t tell_again_ns = UINT64_C(1000000000);
+static const uint64_t here_ns = UINT64_C(300000000);
 
 enum { KRAFT_VERSION = 1 };
 
@@ -208,6 +209,9 @@ static int decide(struct meta *m, struct meta_op *op, bool *changed)
         return error;
     }
     bool add = op->kind == META_ADD_VOTER;
+    if (!add && !quorum_remaining(m, v->id, op->priv.arrived_ns)) {
+        return ERR_NOT_ENOUGH_REPLICAS;
+    }
     int error = raft_change(m->quorum.raft, io_now(m->io), add, v->id, &c->ids);
     if (error) {
         return error;
@@ -250,8 +254,8 @@ static void change_committed(struct meta *m, int error)
     }
     if (op && error == ERR_NOT_CONTROLLER) {
         error = refuse(op, ERR_REQUEST_TIMED_OUT,
-                       "Another node leads since the change was written: look whether it is in "
-                       "force.");
+                       "It was written, but the leader was lost before it was committed: look "
+                       "whether it is in force.");
     }
     if (op && !error) {
         tell_people(m, op);
@@ -317,7 +321,8 @@ static bool attempt(struct meta *m, struct meta_op *op, bool *keep)
     if (error && !op->why[0]) {
         error = explain(m, op, error);
     }
-    if (is_early(error) && !op->here && io_now(m->io) < voter_change_until(op)) {
+    uint64_t until = op->here ? op->priv.arrived_ns + here_ns : voter_change_until(op);
+    if (is_early(error) && io_now(m->io) < until && !m->resigned) {
         op->why[0] = 0;
         *keep = true;
         return false;
@@ -352,6 +357,7 @@ bool voter_changes_next(struct meta *m)
     struct list here, *node; /* an answer may lead here again */
     assert(m->leading && !m->busy && !m->appending);
     bool begun = false;
+    m->changes.deciding = true;
     take(m);
     list_init(&here);
     list_splice(&here, &m->changes.waiting);
@@ -366,7 +372,15 @@ bool voter_changes_next(struct meta *m)
         }
     }
     list_splice(&m->changes.waiting, &here);
+    m->changes.deciding = false;
     return begun;
+}
+
+void voter_changes_look(struct meta *m)
+{
+    if (m->leading && !m->changes.deciding && !list_empty(&m->changes.waiting)) {
+        io_turn_end(m->io, &m->turn);
+    }
 }
 
 void voter_changes_back(struct meta *m)

@@ -7,8 +7,8 @@
  *
  *   V1  One change at a time, against the voters that are committed (RELIABILITY M15): the core says when.
  *   V2  A voter that is added follows the log already, so that it can commit its own record.
- *   V3  What cannot be done now waits for its time to be over. It came from another node: that one waits, and asks
- *       again, for its connection carries heartbeats and votes behind this answer.
+ *   V3  What cannot be done now waits for its time to be over. Where it came from another node, that one waits, and asks
+ *       again: its connection carries heartbeats and votes behind this answer, and is held up for a moment only.
  *   V4  A change whose leader was deposed before it was committed is answered with REQUEST_TIMED_OUT: nobody knows
  *       what becomes of it.
  *   V5  Where voters are reached is taken from the newest record in the log, committed or not, as the voters
@@ -21,6 +21,7 @@
 
 struct voter_changes {
     struct list waiting; /* of struct meta_op: a leader's */
+    bool deciding;       /* they are being looked at */
     struct meta_op *op;  /* whose record is on its way; NULL: none, or it is answered already */
     int64_t end;         /* offset behind that record */
     struct voters next;  /* that it puts in force, */
@@ -47,6 +48,9 @@ uint64_t voter_change_until(const struct meta_op *op);
 /* This node leads, and nothing is on its way: takes over what waits, and does the first that can be done. True:
  * its record is on its way now. */
 bool voter_changes_next(struct meta *m);
+
+/* A replica was heard: what waits is looked at when the turn ends. */
+void voter_changes_look(struct meta *m);
 
 /* What waits goes back to m->waiting: this node leads no more, or ends. */
 void voter_changes_back(struct meta *m);

@@ -142,6 +142,16 @@ static void peers_answer(struct raft *r, bool all)
     }
 }
 
+void leader_asks(struct raft *r, uint64_t since_ns)
+{
+    assert(r->role == RAFT_LEADER);
+    for (uint32_t i = 0; i < r->peer_count; i++) {
+        if (r->peers[i].waiting && r->peers[i].fetched_ns < since_ns) {
+            peer_answer(r, &r->peers[i]);
+        }
+    }
+}
+
 int raft_read(struct raft *r, uint64_t now_ns, uint64_t *sequence)
 {
     assert(r->magic == RAFT_MAGIC && now_ns >= r->now_ns);

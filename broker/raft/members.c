@@ -30,15 +30,14 @@ static int add(const struct raft *r, struct raft_id id, struct raft_voters *out)
     return 0;
 }
 
-/* Most of them fetch, or are this leader: they can commit what is appended. One that is there comes again when its
- * fetch has waited; the sooner it is missed the better, for a change that needs a voter who is lost is never
- * committed. */
-static bool most_are_heard(const struct raft *r, const struct raft_voters *voters)
+/* Most of them have fetched since then, or are this leader: they can commit what is appended. */
+static bool most_are_heard(const struct raft *r, const struct raft_voters *voters,
+                           uint64_t since_ns)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < voters->count; i++) {
         const struct raft_peer *p = peer_find(r, voters->ids[i]);
-        bool fetches = p && p->durable >= 0 && r->now_ns <= p->fetched_ns + 2 * r->options.wait_ns;
+        bool fetches = p && p->durable >= 0 && p->fetched_ns >= since_ns;
         count += fetches || raft_id_equal(voters->ids[i], r->options.self);
     }
     return count > voters->count / 2;
@@ -58,7 +57,28 @@ static int drop(const struct raft *r, struct raft_id id, struct raft_voters *out
     }
     out->count--;
     memmove(out->ids + at, out->ids + at + 1, (out->count - at) * sizeof *out->ids);
-    return most_are_heard(r, out) ? 0 : ERR_NOT_ENOUGH_REPLICAS;
+    /* One that is there comes again when its fetch has waited. */
+    uint64_t patience_ns = 2 * r->options.wait_ns;
+    uint64_t since_ns = r->now_ns > patience_ns ? r->now_ns - patience_ns : 0;
+    return most_are_heard(r, out, since_ns) ? 0 : ERR_NOT_ENOUGH_REPLICAS;
+}
+
+bool raft_remaining(struct raft *r, uint64_t now_ns, struct raft_id id, uint64_t since_ns)
+{
+    assert(r->magic == RAFT_MAGIC && now_ns >= r->now_ns && since_ns <= now_ns);
+    r->now_ns = now_ns;
+    struct raft_voters others = {.count = 0};
+    const struct raft_voters *all = history_voters(&r->log);
+    for (uint32_t i = 0; r->role == RAFT_LEADER && i < all->count; i++) {
+        if (!raft_id_equal(all->ids[i], id)) {
+            others.ids[others.count++] = all->ids[i];
+        }
+    }
+    if (others.count == 0 || most_are_heard(r, &others, since_ns)) {
+        return true;
+    }
+    leader_asks(r, since_ns);
+    return false;
 }
 
 int raft_may_change(const struct raft *r)

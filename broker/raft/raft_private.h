@@ -191,6 +191,8 @@ uint64_t leader_deadline(const struct raft *r);
 void leader_appended(struct raft *r);
 void leader_flushed(struct raft *r);
 void receive_fetch(struct raft *r, const struct raft_message *m);
+/* Fetches that wait since before then are answered, so that they come again. */
+void leader_asks(struct raft *r, uint64_t since_ns);
 void leader_hears(struct raft *r, struct raft_id from); /* it is there, as if it had fetched (R6) */
 const struct raft_peer *peer_find(const struct raft *r, struct raft_id id);
 /* Something of its own epoch is committed. */

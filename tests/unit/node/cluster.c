@@ -606,6 +606,7 @@ Test(cluster, seeds_of_bugs)
         {5060,
          3},      /* a node whose log was truncated to nothing took it for lost and did not start */
         {17, 3},  /* what waited for a leader held up a node that stopped */
+        {109, 3}, /* what waited for a voter held up a node that stopped */
         {37, 3},  /* a leader that a change had removed, not committed yet, was reached nowhere */
         {40, 3},  /* only a node that was being removed could be elected, and did not stand */
         {169, 5}, /* a voter that had been away did not know where the new leader was */

@@ -615,8 +615,20 @@ Test(raft, no_voter_goes_when_those_that_remain_could_commit_nothing)
     cr_assert_eq(next.count, 77, "nothing is told with an error");
     cr_assert_eq(raft_change(r.raft, r.now, false, id_of(0), &next), ERR_NOT_ENOUGH_REPLICAS);
     cr_assert_eq(raft_change(r.raft, r.now, false, id_of(2), &next), 0);
-    receive(&r, fetch_from(2, 1, (struct raft_end){1, 1}));
+    struct raft_message fetch = fetch_from(2, 1, (struct raft_end){1, 1});
+    fetch.high_watermark = 1; /* it lacks nothing, and waits */
+    receive(&r, fetch);
     cr_assert_eq(raft_change(r.raft, r.now, false, id_of(1), &next), 0);
+    uint64_t asked = r.now += MS;
+    cr_assert_not(raft_remaining(r.raft, r.now, id_of(1), asked), "2 may have gone meanwhile");
+    keep_effects(&r);
+    cr_assert_not_null(message(&r, RAFT_FETCH_ANSWER, 2), "it is made to fetch");
+    r.now += MS;
+    receive(&r, fetch);
+    cr_assert(raft_remaining(r.raft, r.now, id_of(1), asked));
+    cr_assert_not(raft_remaining(r.raft, r.now, id_of(2), asked), "1 has not come again");
+    keep_effects(&r);
+    cr_assert_null(message(&r, RAFT_FETCH_ANSWER, 2), "once");
     replica_close(&r);
 }
 
