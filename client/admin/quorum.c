@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* leat_quorum_get(): DescribeQuorum, of any broker first and then of the leader that it names. */
-#include "admin/admin.h"
+#include "admin/quorum.h"
 
 #include <stdlib.h>
 
@@ -60,26 +60,62 @@ static size_t count_of(int32_t count)
     return count > 0 ? (size_t)count : 0;
 }
 
-static int quorum_build(struct quorum_result *out,
-                        const struct describe_quorum_response_partitions *in)
+static const struct describe_quorum_response_listeners *listener_of(
+    const struct describe_quorum_response *in, int32_t node)
 {
+    for (size_t i = 0; i < count_of(in->nodes_count); i++) {
+        if (in->nodes[i].node_id == node && in->nodes[i].listeners_count > 0) {
+            return &in->nodes[i].listeners[0];
+        }
+    }
+    return NULL;
+}
+
+/* NULL: no memory. */
+static leat_quorum_replica *replica_build(struct quorum_result *out,
+                                          const struct describe_quorum_response *in,
+                                          const struct describe_quorum_response_replica_state *from,
+                                          bool voter)
+{
+    const struct describe_quorum_response_listeners *l = listener_of(in, from->replica_id);
+    struct quorum_replica *r = memory_alloc(&out->heap, sizeof *r);
+    if (!r) {
+        return NULL;
+    }
+    *r = (struct quorum_replica){
+        .shown = {.id = from->replica_id,
+                  .voter = voter,
+                  .end = from->log_end_offset,
+                  .fetched_ms = from->last_fetch_timestamp,
+                  .caught_up_ms = from->last_caught_up_timestamp},
+        .directory = from->replica_directory_id,
+    };
+    if (!uuid_is_zero(r->directory)) {
+        uuid_text(r->directory, r->text);
+        r->shown.directory = r->text;
+    }
+    if (l && l->name.size > 0 && l->host.size > 0) {
+        r->shown.listener = memory_string(&out->heap, l->name.data, (size_t)l->name.size);
+        r->shown.host = memory_string(&out->heap, l->host.data, (size_t)l->host.size);
+        r->shown.port = l->port;
+        return r->shown.listener && r->shown.host ? &r->shown : NULL;
+    }
+    return &r->shown;
+}
+
+static int quorum_build(struct quorum_result *out, const struct describe_quorum_response *answer)
+{
+    const struct describe_quorum_response_partitions *in = answer->topics[0].partitions;
     size_t voters = count_of(in->current_voters_count);
     size_t count = voters + count_of(in->observers_count);
     leat_quorum_replica **replicas = memory_alloc(&out->heap, (count + 1) * sizeof *replicas);
     for (size_t i = 0; replicas && i < count; i++) {
         const struct describe_quorum_response_replica_state *from =
             i < voters ? &in->current_voters[i] : &in->observers[i - voters];
-        replicas[i] = memory_alloc(&out->heap, sizeof *replicas[i]);
+        replicas[i] = replica_build(out, answer, from, i < voters);
         if (!replicas[i]) {
             return ERR_NO_MEMORY;
         }
-        *replicas[i] = (leat_quorum_replica){
-            .id = from->replica_id,
-            .voter = i < voters,
-            .end = from->log_end_offset,
-            .fetched_ms = from->last_fetch_timestamp,
-            .caught_up_ms = from->last_caught_up_timestamp,
-        };
     }
     if (!replicas) {
         return ERR_NO_MEMORY;
@@ -131,7 +167,7 @@ static int quorum_decode(struct call *c, struct reader *reader, int version)
     }
     if (!error) {
         op->result = heap_open(sizeof *op->result, ADMIN_HEAP_MAX);
-        error = op->result ? quorum_build(op->result, body.topics[0].partitions) : ERR_NO_MEMORY;
+        error = op->result ? quorum_build(op->result, &body) : ERR_NO_MEMORY;
         if (error) {
             heap_close(op->result);
             op->result = NULL;

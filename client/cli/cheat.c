@@ -46,7 +46,7 @@ static const struct {
      "leat cluster info\n"
      "leat cluster health --exit-when-healthy\n"
      "leat cluster brokers\n"
-     "leat cluster quorum\n"
+     "leat cluster quorum                                who votes on the metadata\n"
      "leat cluster undrain 1                             a broker leads again after drain\n"
      "leat cluster transfer-leader 1                     of the metadata quorum, to a voter\n"
      "leat cluster config\n"},

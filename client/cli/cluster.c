@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* leat cluster info|health|brokers|quorum|config; the other actions are in drain.c. */
+/* leat cluster info|health|brokers|quorum|add|remove|config; the other actions are in drain.c. */
 #include "cli/cluster.h"
 
 #include <stdlib.h>
@@ -26,6 +26,8 @@ enum cluster_action {
     CLUSTER_HEALTH,
     CLUSTER_BROKERS,
     CLUSTER_QUORUM,
+    CLUSTER_ADD,
+    CLUSTER_REMOVE,
     CLUSTER_CONFIG,
     CLUSTER_DRAIN,
     CLUSTER_UNDRAIN,
@@ -39,6 +41,8 @@ static const struct cli_action cluster_actions[] = {
     {"brokers", CLUSTER_BROKERS, "", "the brokers", NULL},
     {"quorum", CLUSTER_QUORUM, "", "who keeps the metadata, who leads, and how far each copy is",
      NULL},
+    {"add", CLUSTER_ADD, "NODE", "makes a voter of a node that follows the metadata", "@observer"},
+    {"remove", CLUSTER_REMOVE, "NODE", "takes a node's vote; it goes on as a broker", "@voter"},
     {"config", CLUSTER_CONFIG, "[BROKER]", "a broker's configuration", NULL},
     {"drain", CLUSTER_DRAIN, "BROKER",
      "others lead what this broker leads, until it is undrained or starts again", NULL},
@@ -326,6 +330,8 @@ static json_t *replica_json(const struct cli *cli, const leat_quorum *quorum, si
     } else {
         json_object_set_new(row, "fetched_ms", time_json(r->fetched_ms));
         json_object_set_new(row, "caught_up_ms", time_json(r->caught_up_ms));
+        json_object_set_new(row, "directory",
+                            r->directory ? json_string(r->directory) : json_null());
     }
     return row;
 }
@@ -356,6 +362,26 @@ static int cluster_quorum(struct cli *cli)
         json_decref(all);
     }
     leat_quorum_free(quorum);
+    return EXIT_DONE;
+}
+
+static int cluster_voter(struct cli *cli, const struct cluster_job *job, bool add)
+{
+    leat_error e;
+    char *end = NULL;
+    long node = job->word ? strtol(job->word, &end, 10) : -1;
+    if (!job->word || !*job->word || *end || node < 0 || node > INT32_MAX) {
+        cli_usage("cluster %s: '%s' is not the number of a node (leat cluster quorum shows them)",
+                  add ? "add" : "remove", job->word ? job->word : "");
+    }
+    int error = add ? leat_voter_add(cli->client, (int32_t)node, &e)
+                    : leat_voter_remove(cli->client, (int32_t)node, &e);
+    if (error) {
+        cli_fail(cli, &e);
+    }
+    if (!output_done(cli, json_pack("{s:i,s:b}", "node", (int)node, "voter", add)) && !cli->quiet) {
+        printf(add ? "node %ld votes\n" : "node %ld does not vote any more\n", node);
+    }
     return EXIT_DONE;
 }
 
@@ -426,7 +452,8 @@ static int cluster_run(struct cli *cli, struct args *a)
         }
     }
     int action = args_action(a);
-    if (job.word && action < CLUSTER_CONFIG) {
+    bool worded = action == CLUSTER_ADD || action == CLUSTER_REMOVE || action >= CLUSTER_CONFIG;
+    if (job.word && !worded) {
         cli_usage("cluster %s takes no '%s'", a->action->name, job.word);
     }
     cli_connect(cli);
@@ -445,6 +472,9 @@ static int cluster_run(struct cli *cli, struct args *a)
         return cluster_undrain(cli, job.word);
     case CLUSTER_TRANSFER:
         return cluster_transfer(cli, job.word, job.wait_ms);
+    case CLUSTER_ADD:
+    case CLUSTER_REMOVE:
+        return cluster_voter(cli, &job, action == CLUSTER_ADD);
     default:
         return cluster_config(cli, &job);
     }

@@ -109,6 +109,23 @@ static void offer_groups(const struct completing *c)
     leat_groups_free(groups);
 }
 
+/* The nodes that vote, or that only follow the metadata. */
+static void offer_replicas(const struct completing *c, bool voters)
+{
+    leat_quorum *quorum;
+    if (leat_quorum_get(c->cli->client, &quorum, NULL)) {
+        return;
+    }
+    for (size_t i = 0; i < quorum->replica_count; i++) {
+        char number[16];
+        snprintf(number, sizeof number, "%d", (int)quorum->replicas[i]->id);
+        if (quorum->replicas[i]->voter == voters) {
+            offer(c, number);
+        }
+    }
+    leat_quorum_free(quorum);
+}
+
 /* The keys of a topic's configuration, as the broker's first topic has them. */
 static void offer_topic_configs(const struct completing *c)
 {
@@ -163,6 +180,8 @@ static void offer_values(const struct completing *c, const char *values)
             offer_topics(c);
         } else if (strcmp(values, "@topic-config") == 0) {
             offer_topic_configs(c);
+        } else if (strcmp(values, "@voter") == 0 || strcmp(values, "@observer") == 0) {
+            offer_replicas(c, values[1] == 'v');
         } else {
             offer_groups(c);
         }

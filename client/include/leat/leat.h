@@ -39,8 +39,9 @@ extern "C" {
 enum leat_code {
     LEAT_OK = 0,
     LEAT_ERR_OFFSET_OUT_OF_RANGE = -1,
-    LEAT_ERR_CORRUPT = -2,       /* a checksum or a format is wrong */
-    LEAT_ERR_UNKNOWN_TOPIC = -3, /* no such topic or partition */
+    LEAT_ERR_CORRUPT = -2,           /* a checksum or a format is wrong */
+    LEAT_ERR_UNKNOWN_TOPIC = -3,     /* no such topic or partition */
+    LEAT_ERR_REQUEST_TIMED_OUT = -7, /* the broker has given up: it may be possible later */
     LEAT_ERR_MESSAGE_TOO_LARGE = -10,
     LEAT_ERR_INVALID_TOPIC = -17,
     LEAT_ERR_GENERATION = -22,     /* the group has gone on without this member */
@@ -53,6 +54,7 @@ enum leat_code {
     LEAT_ERR_GROUP_NOT_FOUND = -69,
     LEAT_ERR_FENCED_INSTANCE = -82, /* another member has this group.instance.id */
     LEAT_ERR_FENCED = -90,
+    LEAT_ERR_VOTES = -126, /* the node is a voter already */
 
     LEAT_ERR_TIMEOUT = -1001,
     LEAT_ERR_CLOSED = -1002, /* the handle is being closed, or the connection was lost */
@@ -632,6 +634,11 @@ typedef struct leat_quorum_replica {
     int64_t end;        /* of its copy of the metadata log; -1: unknown */
     int64_t fetched_ms; /* when it asked the leader last, in milliseconds since 1970; -1: unknown */
     int64_t caught_up_ms; /* when it had all that the leader had; -1: unknown */
+    /* Which directory of that node it is, and where the node is reached by others; NULL and 0: the cluster does not
+     * say. */
+    const char *directory;
+    const char *listener, *host;
+    int32_t port;
 } leat_quorum_replica;
 
 typedef struct leat_quorum {
@@ -672,6 +679,16 @@ LEAT_API int leat_broker_drain(leat_client *c, int32_t broker, bool drain, leat_
 /* The broker that leads the metadata quorum gives that up in favour of another voter, `heir`, or of any
  * (-1). 0: it has; leat_quorum_get() tells who follows. LEAT_ERR_INVALID_REQUEST: no such voter. */
 LEAT_API int leat_quorum_transfer(leat_client *c, int32_t heir, leat_error *e);
+
+/* Makes a voter of a node that follows the metadata: that is, of its newest directory. A node that votes with a
+ * directory that was lost is removed first. LEAT_ERR_NOT_FOUND: nothing is heard of that node; LEAT_ERR_VOTES: it votes
+ * already; LEAT_ERR_REQUEST_TIMED_OUT: not yet possible, and the message says why. Another node's vote takes the place
+ * of none: a cluster should have 3 or 5 voters. */
+LEAT_API int leat_voter_add(leat_client *c, int32_t node, leat_error *e);
+
+/* Takes a node's vote. It goes on as a broker. LEAT_ERR_NOT_FOUND: it has none; LEAT_ERR_REQUEST_TIMED_OUT: not possible
+ * while most of the others are missing. */
+LEAT_API int leat_voter_remove(leat_client *c, int32_t node, leat_error *e);
 
 /* The offset of a partition at `when`: LEAT_EARLIEST, LEAT_LATEST (the end: one above the last
  * record) or a time in milliseconds: of the first record at or after it, *offset -1 if there is
