@@ -2,13 +2,14 @@
 
 /* voter_changes: who votes in the metadata quorum, changed while it runs (KIP-853). Private to meta.
  *
- *     META_ADD_VOTER, META_REMOVE_VOTER --to the leader (forward.h)--> waiting --may be done now--> VotersRecord
+ *     META_ADD_VOTER, META_REMOVE_VOTER --to the leader (forward.h)--> waiting --now--> VotersRecord
  *     META_UPDATE_VOTER (a voter, to its leader) ----------------------^              --committed--> done
  *
  *   V1  One change at a time, against the voters that are committed (RELIABILITY M15): the core says when.
  *   V2  A voter that is added follows the log already, so that it can commit its own record.
- *   V3  What cannot be done now waits for its time to be over. Where it came from another node, that one waits, and asks
- *       again: its connection carries heartbeats and votes behind this answer, and is held up for a moment only.
+ *   V3  What cannot be done now waits for its time to be over. Where it came from another node, that
+ *       one waits, and asks again: its connection carries heartbeats and votes behind this answer, and
+ *       is held up for a moment only.
  *   V4  A change whose leader was deposed before it was committed is answered with REQUEST_TIMED_OUT: nobody knows
  *       what becomes of it.
  *   V5  Where voters are reached is taken from the newest record in the log, committed or not, as the voters

@@ -226,9 +226,9 @@ void raft_lost(struct raft *r, uint64_t now_ns, int32_t node, bool refused);
 int raft_change(const struct raft *r, uint64_t now_ns, bool add, struct raft_id id,
                 struct raft_voters *out) MUST_CHECK;
 
-/* Whether most of the voters but `id` have fetched since then; if not, they are made to fetch. To be asked before `id` is
- * removed: a removal that needs one who was lost a moment ago is never committed, and never undone. True where
- * raft_change() finds another reason. */
+/* Whether most of the voters but `id` have fetched since then; if not, they are made to fetch. To be
+ * asked before `id` is removed: a removal that needs one who was lost a moment ago is never
+ * committed, and never undone. True where raft_change() finds another reason. */
 bool raft_remaining(struct raft *r, uint64_t now_ns, struct raft_id id,
                     uint64_t since_ns) MUST_CHECK;
 

@@ -686,8 +686,8 @@ LEAT_API int leat_quorum_transfer(leat_client *c, int32_t heir, leat_error *e);
  * of none: a cluster should have 3 or 5 voters. */
 LEAT_API int leat_voter_add(leat_client *c, int32_t node, leat_error *e);
 
-/* Takes a node's vote. It goes on as a broker. LEAT_ERR_NOT_FOUND: it has none; LEAT_ERR_REQUEST_TIMED_OUT: not possible
- * while most of the others are missing. */
+/* Takes a node's vote. It goes on as a broker. LEAT_ERR_NOT_FOUND: it has none;
+ * LEAT_ERR_REQUEST_TIMED_OUT: not possible while most of the others are missing. */
 LEAT_API int leat_voter_remove(leat_client *c, int32_t node, leat_error *e);
 
 /* The offset of a partition at `when`: LEAT_EARLIEST, LEAT_LATEST (the end: one above the last
