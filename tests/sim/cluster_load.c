@@ -156,6 +156,7 @@ static void program_start(struct program *p)
     p->restart_ns = 0;
     p->assigned = false;
     memset(p->writes, 0, sizeof p->writes);
+    memset(p->readings, 0, sizeof p->readings);
     client_start(p->client);
 }
 
@@ -315,7 +316,7 @@ void load_open(struct load *l, struct cluster_world *w, unsigned clients)
     memset(l, 0, sizeof *l);
     l->world = w;
     l->random = sim_random(w->sim, 0x6c6f6164);
-    l->history = history_new(violated, l);
+    l->history = history_new(w->options.replication_factor == 1, violated, l);
     make_topics(l);
     await_topics(l);
     world_await(w, 5000 * CLUSTER_MS);
