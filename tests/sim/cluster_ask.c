@@ -204,6 +204,14 @@ static bool create(struct cluster_world *w, struct member *m, struct told_topic 
     topic.name = wire_string_of(t->name);
     topic.num_partitions = CLUSTER_PARTITIONS;
     topic.replication_factor = w->options.replication_factor;
+    char least[12];
+    struct create_topics_request_configs config;
+    create_topics_request_configs_init(&config);
+    snprintf(least, sizeof least, "%d", world_min_isr(w));
+    config.name = wire_string_of("min.insync.replicas");
+    config.value = wire_string_of(least);
+    topic.configs = &config;
+    topic.configs_count = w->options.replication_factor > 1;
     q.topics = &topic;
     q.topics_count = 1;
     q.timeout_ms = 2000;

@@ -181,8 +181,8 @@ static void lose_a_disk(struct member *m)
 {
     struct cluster_world *w = m->world;
     char why[200];
-    if (w->options.replication_factor < 3 || w->faults[CLUSTER_LOSE_DISK] > 0 || !member_runs(m) ||
-        m->ended || !world_converged(w, why)) {
+    if (world_min_isr(w) < 2 || w->faults[CLUSTER_LOSE_DISK] > 0 || !member_runs(m) || m->ended ||
+        !world_converged(w, why)) {
         return;
     }
     w->faults[CLUSTER_LOSE_DISK]++;

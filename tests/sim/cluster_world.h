@@ -189,6 +189,9 @@ void member_lose_disk(struct member *m);
 void member_listen(struct member *m, uint16_t port);
 bool member_runs(const struct member *m);
 
+/* min.insync.replicas: what acks=all promises while fewer disks than that are lost (P14). */
+int world_min_isr(const struct cluster_world *w);
+
 struct told_topic *world_told(struct cluster_world *w, const char *name);
 
 /* Lets time pass; starts who is due. */
