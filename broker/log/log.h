@@ -186,6 +186,10 @@ void log_set_close(struct log_set *set, struct log_set_close *c);
 struct log *log_open(struct log_set *set, struct uuid topic_id, int32_t partition,
                      const char *topic, const struct log_config *config) MUST_CHECK;
 
+/* Removes the recovered logs that nobody has opened; before this, what the metadata knew when they were recovered
+ * may have been given up, or be other nodes' now. How many. */
+uint32_t log_set_remove_unopened(struct log_set *set);
+
 void log_configure(struct log *log, const struct log_config *config);
 
 /* Whether records without key are refused: set by log_configure(). */
@@ -359,6 +363,7 @@ struct log_control {
     struct {
         struct log_waiter waiter;
         struct log *log;
+        struct log_set *set; /* of log_set_remove_unopened(): the log goes before */
         int error;
         bool cut;   /* a truncation that cuts, not yet settled */
         bool due;   /* of a `memory` log: takes effect when it is settled */

@@ -350,6 +350,37 @@ struct log *log_open(struct log_set *set, struct uuid topic_id, int32_t partitio
     return log;
 }
 
+static void unopened_removed(struct log_control *c, int error)
+{
+    struct log_set *set = c->priv.set;
+    if (error && error != ERR_CLOSED) {
+        log_warn(io_logger(set->io), "log", "a log that is no longer wanted stays: %s",
+                 error_text(error));
+    }
+    memory_free(set->memory, c);
+}
+
+uint32_t log_set_remove_unopened(struct log_set *set)
+{
+    uint32_t count = 0;
+    list_each (node, &set->logs) {
+        struct log *log = container_of(node, struct log, link);
+        struct log_control *c =
+            log->opened || log->removing ? NULL : memory_alloc(set->memory, sizeof *c);
+        if (!c) {
+            continue;
+        }
+        log_info(io_logger(set->io), "log", "%s-%d is removed: it is not this node's any more",
+                 log->topic, (int)log->partition);
+        *c = (struct log_control){.kind = LOG_REMOVE, .done = unopened_removed};
+        log->opened = true;
+        c->priv.set = set;
+        log_control(log, c);
+        count++;
+    }
+    return count;
+}
+
 void log_configure(struct log *log, const struct log_config *config)
 {
     assert(log->magic == LOG_MAGIC);

@@ -83,6 +83,9 @@ struct image_broker_spec {
 
 int image_add_topic(struct image *draft, struct bytes name, struct uuid id) MUST_CHECK;
 int image_remove_topic(struct image *draft, struct uuid id) MUST_CHECK;
+/* From now on the draft remembers what is removed from it: image_topic_removed() finds it, NULL: it does not. */
+void image_remember_removed(struct image *draft);
+const struct image_topic *image_topic_removed(const struct image *image, struct uuid id);
 /* `partition` is the next number of the topic. */
 int image_add_partition(struct image *draft, struct uuid id, int32_t partition,
                         const struct image_partition_spec *spec) MUST_CHECK;

@@ -45,6 +45,10 @@ static void image_free(struct image *i)
     broker_set_release(i->brokers);
     node_configs_release(i->configs);
     blob_release(home, i->voters);
+    for (uint32_t k = 0; k < i->removed_count; k++) {
+        topic_release(i->removed[k]);
+    }
+    memory_free(home->memory, i->removed);
     i->magic = 0;
     home->images--;
     memory_free(home->memory, i);
@@ -210,6 +214,38 @@ int image_add_topic(struct image *draft, struct bytes name, struct uuid id)
     return error;
 }
 
+void image_remember_removed(struct image *draft)
+{
+    image_assert_draft(draft);
+    draft->remembers = true;
+}
+
+const struct image_topic *image_topic_removed(const struct image *image, struct uuid id)
+{
+    for (uint32_t i = 0; i < image->removed_count; i++) {
+        if (uuid_equal(image->removed[i]->view.id, id)) {
+            return &image->removed[i]->view;
+        }
+    }
+    return NULL;
+}
+
+static int reserve_removed(struct image *draft)
+{
+    if (!draft->remembers || draft->removed_count < draft->removed_capacity) {
+        return 0;
+    }
+    uint32_t capacity = draft->removed_capacity ? draft->removed_capacity * 2 : 8;
+    void *larger =
+        memory_resize(draft->home->memory, draft->removed, capacity * sizeof *draft->removed);
+    if (!larger) {
+        return ERR_NO_MEMORY;
+    }
+    draft->removed = larger;
+    draft->removed_capacity = capacity;
+    return 0;
+}
+
 int image_remove_topic(struct image *draft, struct uuid id)
 {
     image_assert_draft(draft);
@@ -219,10 +255,14 @@ int image_remove_topic(struct image *draft, struct uuid id)
         return ERR_MALFORMED;
     }
     int error = tree_reserve(nodes, 3);
+    error = error ? error : reserve_removed(draft);
     if (error) {
         return error;
     }
     topic_take(t);
+    if (draft->remembers) {
+        draft->removed[draft->removed_count++] = topic_take(t);
+    }
     struct bytes name = bytes_of_string(t->name);
     assert(draft->partitions >= (uint64_t)t->view.partition_count);
     draft->partitions -= (uint64_t)t->view.partition_count;

@@ -39,7 +39,10 @@ struct image {
     struct tree_node *by_name, *by_id, *by_collision;
     struct broker_set *brokers;
     struct node_configs *configs;
-    struct blob *voters; /* NULL: none */
+    struct blob *voters;    /* NULL: none */
+    struct topic **removed; /* with a reference each: image_remember_removed() */
+    uint32_t removed_count, removed_capacity;
+    bool remembers;
     struct image_feature features[IMAGE_FEATURES_MAX];
     uint32_t feature_count;
     uint64_t partitions;

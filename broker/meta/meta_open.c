@@ -139,6 +139,9 @@ static void replay_start(struct meta *m)
     m->snapshot_epoch = m->last_snapshot.epoch;
     meta_show(m, s->draft);
     s->draft = image_fork(m->image);
+    if (s->draft) {
+        image_remember_removed(s->draft); /* who knows whether that is ever committed */
+    }
     if (!s->draft) {
         start_fail(m, ERR_NO_MEMORY, "no memory for the metadata");
         return;

@@ -326,6 +326,8 @@ void partition_table_apply(struct partition_table *t, const struct image *image)
             brokers_apply(t);
         }
         image_release(old);
+    } else if (!t->incomplete) {
+        log_set_remove_unopened(t->options.logs); /* deleted, or moved, while this node was away */
     }
 }
 

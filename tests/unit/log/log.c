@@ -595,3 +595,37 @@ Test(log, a_disk_that_is_full_without_warning)
         world_close(&w);
     }
 }
+
+static uint32_t removed_unopened;
+
+static void remove_unopened(void *argument)
+{
+    removed_unopened = log_set_remove_unopened(world_set(argument, 0));
+}
+
+/* What was recovered, and nobody claims when the metadata are known, goes like any log that is removed; its name is
+ * free for another. */
+Test(log, recovered_logs_that_nobody_opens_go)
+{
+    struct world w;
+    world_open(&w, 77);
+    world_started(&w, 1);
+    world_fill(&w, 0, &SMALL, 20);
+    world_fill(&w, 1, &SMALL, 20);
+    world_power_cut(&w);
+    world_started(&w, 1);
+    cr_assert_eq(w.recover.summary.logs, 2);
+    world_log(&w, 1);
+    cr_assert(world_do(&w, 0, remove_unopened, &w));
+    cr_assert_eq(removed_unopened, 1);
+    cr_assert(world_do(&w, 0, remove_unopened, &w));
+    cr_assert_eq(removed_unopened, 0, "each once");
+    world_wait_ms(&w, 2000);
+    world_power_cut(&w);
+    world_started(&w, 1);
+    cr_assert_eq(w.recover.summary.logs, 1);
+    cr_assert_eq(w.recover.summary.set_aside, 0);
+    cr_assert_eq(world_check(&w, 1), 20);
+    cr_assert_eq(world_status(&w, 0).end_offset, 0);
+    world_close(&w);
+}

@@ -581,6 +581,39 @@ Test(image, a_change_shares_the_rest)
     cr_assert_eq(memory.used_bytes, 0);
 }
 
+/* A start reads records that may be taken back: what they remove is still known. */
+Test(image, what_is_removed_is_remembered_when_asked_for)
+{
+    struct memory memory;
+    memory_init(&memory, 1 << 20);
+    struct image_home *home = image_home_new(&memory, "c");
+    struct image *image = image_empty(home);
+    for (uint64_t i = 0; i < 40; i++) {
+        char name[32];
+        name_of((int)i, name);
+        cr_assert_eq(image_add_topic(image, bytes_of_string(name), id_of(i)), 0);
+    }
+    cr_assert_eq(image_remove_topic(image, id_of(0)), 0);
+    image_seal(image);
+    struct image *next = image_fork(image);
+    image_remember_removed(next);
+    for (uint64_t i = 1; i < 30; i++) {
+        cr_assert_eq(image_remove_topic(next, id_of(i)), 0);
+    }
+    image_release(image); /* it keeps them itself */
+    cr_assert_null(image_topic_removed(next, id_of(0)), "before it was asked");
+    cr_assert_null(image_topic_removed(next, id_of(30)), "it is there");
+    for (uint64_t i = 1; i < 30; i++) {
+        char name[32];
+        name_of((int)i, name);
+        cr_assert_str_eq(image_topic_removed(next, id_of(i))->name, name);
+        cr_assert_null(image_topic_by_id(next, id_of(i)));
+    }
+    image_release(next);
+    image_home_free(home);
+    cr_assert_eq(memory.used_bytes, 0);
+}
+
 Test(image, brokers)
 {
     struct memory memory;
