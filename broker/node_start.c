@@ -384,6 +384,12 @@ static const char *known(void *context, struct uuid topic_id, int32_t partition)
     return meta_knows(n->meta, topic_id, partition);
 }
 
+static const char *doubtful(void *context, struct uuid topic_id, int32_t partition)
+{
+    struct node *n = context;
+    return meta_knew(n->meta, topic_id, partition);
+}
+
 static void recovered(struct log_recover *r, int error)
 {
     struct node *n = container_of(r, struct node, recover);
@@ -437,6 +443,7 @@ static void recover_logs(struct node *n)
         .accept_loss = n->options.accept_loss,
         .mutants = n->options.log_mutants,
         .known = known,
+        .doubtful = doubtful,
         .known_context = n,
     };
     n->recover.done = recovered;

@@ -19,9 +19,12 @@ static void mark_next(struct recovery *r);
 static void replay_next(struct recovery *r);
 static void mapped_next(struct recovery *r);
 
-static const char *known_name(const struct recovery *r, struct uuid topic_id, int32_t partition)
+/* The topic of a directory. */
+static const char *name_of(const struct recovery *r, struct uuid topic_id, int32_t partition)
 {
-    return r->options.known(r->options.known_context, topic_id, partition);
+    const struct log_options *o = &r->options;
+    const char *name = o->known(o->known_context, topic_id, partition);
+    return name || !o->doubtful ? name : o->doubtful(o->known_context, topic_id, partition);
 }
 
 /* --- directories and checkpointed logs -------------------------------------------------------- */
@@ -55,7 +58,7 @@ int recovery_set_aside(struct recovery *r, const struct recovery_directory *d)
 static bool directory_is(const struct recovery *r, const struct recovery_directory *d)
 {
     const char *topic = d->readable && uuid_equal(d->storage_id, r->storage_id)
-                            ? known_name(r, d->topic_id, d->partition)
+                            ? name_of(r, d->topic_id, d->partition)
                             : NULL;
     char name[sizeof d->name];
     if (!topic) {
@@ -78,6 +81,14 @@ static struct recovery_directory *directory_of(const struct recovery *r, struct 
 static bool has_directory(const struct recovery *r, struct uuid topic_id, int32_t partition)
 {
     return directory_of(r, topic_id, partition) != NULL;
+}
+
+/* The topic of a log: where its partition is perhaps gone, its directory decides. */
+static const char *known_name(const struct recovery *r, struct uuid topic_id, int32_t partition)
+{
+    const struct log_options *o = &r->options;
+    return has_directory(r, topic_id, partition) ? name_of(r, topic_id, partition)
+                                                 : o->known(o->known_context, topic_id, partition);
 }
 
 static void note_found(void *context, const char *name, bool directory)
@@ -221,9 +232,8 @@ static bool checkpoints_gone(struct recovery *r)
 {
     list_each (node, &r->directories) {
         struct recovery_directory *d = container_of(node, struct recovery_directory, link);
-        const char *topic = d->readable && r->request->summary.fresh
-                                ? known_name(r, d->topic_id, d->partition)
-                                : NULL;
+        const char *topic =
+            d->readable && r->request->summary.fresh ? name_of(r, d->topic_id, d->partition) : NULL;
         char name[sizeof d->name];
         snprintf(name, sizeof name, "%s-%" PRId32, topic ? topic : "", d->partition);
         if (topic && strcmp(name, d->name) == 0) {

@@ -308,7 +308,13 @@ const char *meta_knows(const struct meta *meta, struct uuid topic_id, int32_t pa
     check(meta);
     const struct image *newest = meta->ahead ? meta->ahead : meta->image;
     const struct image_topic *t = image_topic_by_id(newest, topic_id);
-    t = t ? t : image_topic_removed(newest, topic_id);
+    return t && partition >= 0 && partition < t->partition_count ? t->name : NULL;
+}
+
+const char *meta_knew(const struct meta *meta, struct uuid topic_id, int32_t partition)
+{
+    check(meta);
+    const struct image_topic *t = meta->ahead ? image_topic_removed(meta->ahead, topic_id) : NULL;
     return t && partition >= 0 && partition < t->partition_count ? t->name : NULL;
 }
 

@@ -319,6 +319,9 @@ struct meta_quorum {
 };
 struct meta_quorum meta_quorum(const struct meta *meta);
 
-/* For log_options.known: the topic's name if the log says of this partition, committed or not, that it is there,
- * or that it is gone now, for that may be taken back; else NULL. Lent until the next image. Shard 0. */
+/* For log_options.known: the topic's name if the log has this partition, committed or not, else NULL; lent
+ * until the next image. Shard 0. */
 const char *meta_knows(const struct meta *meta, struct uuid topic_id, int32_t partition);
+
+/* For log_options.doubtful: likewise if records say that it is gone, which may be taken back. */
+const char *meta_knew(const struct meta *meta, struct uuid topic_id, int32_t partition);
