@@ -79,7 +79,8 @@ static const struct quorum_replica *find_new(const leat_quorum *quorum, int32_t 
             observer = r;
         }
     }
-    if (voter && observer) {
+    /* A directory that was lost is told of as an observer for a while, too. */
+    if (voter && observer && observer->fetched_ms > voter->fetched_ms) {
         error_set(
             e, ERR_DUPLICATE_VOTER,
             "cannot make a voter of node %d: it still votes with the directory %s, which it has no "

@@ -263,6 +263,13 @@ def check_help(b):
     refused(b, 2, "-p is not known here: see leat topic list --help", "topic", "list", "-p", "3")
     refused(b, 2, "group list, describe, lag, reset or delete? (leat group --help)", "group", "bogus")
     refused(b, 2, "cluster info takes no 'more'", "cluster", "info", "more")
+    for word in ("x", "", "-1", "1x", "99999999999"):
+        refused(b, 2, f"cluster add: '{word}' is not the number of a node (leat cluster quorum shows them)", "cluster", "add", "--", word)
+    refused(b, 2, "cluster remove: '' is not the number of a node (leat cluster quorum shows them)", "cluster", "remove")
+    refused(b, 1, "node 1 votes already", "cluster", "add", "1")
+    refused(b, 4, "nothing is heard of node 7: it must run, as a member of this cluster, to become a voter", "cluster", "add", "7")
+    refused(b, 4, "node 7 does not vote", "cluster", "remove", "7")
+    refused(b, 1, "cannot take the vote of node 1: Node 1 is the only voter.", "cluster", "remove", "1")
 
 
 def check_structured(b):
@@ -293,6 +300,7 @@ def check_structured(b):
     same((quorum["leader"], len(quorum["replicas"])), (1, 1), "a quorum of one")
     replica = quorum["replicas"][0]
     same((replica["id"], replica["role"], replica["end"], replica["behind"]), (1, "leader", quorum["high_watermark"], 0), "its leader")
+    assert re.fullmatch(r"[A-Za-z0-9_-]{22}", replica["directory"]), replica
     assert abs(replica["fetched_ms"] / 1000 - time.time()) < LIMIT_S and replica["caught_up_ms"] == replica["fetched_ms"], replica
     lines = leat(b, "cluster", "quorum")[1].splitlines()
     assert re.fullmatch(r"leader 1, epoch \d+, committed up to offset \d+", lines[0]), lines

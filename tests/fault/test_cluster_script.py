@@ -139,7 +139,7 @@ def described(port):
 def asked_anywhere(cluster):
     """Each node names the leader, which alone knows more; the console finds it from any of them."""
     quorum = cluster.quorum()
-    check([r["id"] for r in quorum["replicas"]] == [1, 2, 3] and quorum["high_watermark"] > 0, f"{quorum}")
+    check([r["id"] for r in quorum["replicas"] if r["role"] != "observer"] == [1, 2, 3] and quorum["high_watermark"] > 0, f"{quorum}")
     for number in (1, 2, 3):
         port = cluster.port + 100 * (number - 1)
         error, leader, epoch, high, voters = described(port)
@@ -151,6 +151,41 @@ def asked_anywhere(cluster):
         status, out, err = cluster.leat("-b", f"127.0.0.1:{port}", "cluster", "quorum", "--output", "json")
         check(status == 0 and json.loads(out)["leader"] == leader, f"from node {number}: {out}{err}")
     print(f"ok: every node knows that node {quorum['leader']} leads", flush=True)
+
+
+def roles(cluster):
+    """{node: role} of those that vote, or None while nobody leads."""
+    quorum = cluster.quorum()
+    return quorum and {r["id"]: r["role"] for r in quorum["replicas"] if r["role"] != "observer"}
+
+
+def voters(cluster):
+    """The leader loses its vote and gets it back, a node whose data are lost gets a new one, and none goes that is needed."""
+    leader = cluster.quorum()["leader"]
+    status, out, error = cluster.leat("cluster", "remove", str(leader))
+    check((status, out) == (0, f"node {leader} does not vote any more\n"), f"remove: {status}: {out}{error}")
+    eventually("another leader, which the old one follows", ELECTION_S, lambda: (q := cluster.quorum()) and
+               any(r["id"] == leader and r["role"] == "observer" for r in q["replicas"]))
+    status, out, error = cluster.leat("cluster", "add", str(leader))
+    check((status, out) == (0, f"node {leader} votes\n"), f"add: {status}: {out}{error}")
+    now = cluster.quorum()["leader"]
+    lost, other = (n for n in (1, 2, 3) if n != now)
+    os.kill(cluster.pid(lost), signal.SIGKILL)
+    shutil.rmtree(f"{cluster.data}/{lost}")
+    status, _, error = cluster.leat("cluster", "remove", str(other))
+    check(status == 1 and "would not be heard of" in error, f"a voter that is needed: {status}: {error}")
+    cluster.launch("node", str(lost))
+    eventually("the lost node is back", ELECTION_S, lambda: (q := cluster.quorum()) and len(q["replicas"]) == 4)
+    status, _, error = cluster.leat("cluster", "add", str(lost))
+    check(status == 1 and "remove that voter first" in error, f"its old vote stands: {status}: {error}")
+    for action in ("remove", "add"):
+        status, out, error = cluster.leat("cluster", action, str(lost))
+        check(status == 0, f"{action} {lost}: {status}: {out}{error}")
+    eventually("three voters", ELECTION_S, lambda: (r := roles(cluster)) and sorted(r) == [1, 2, 3])
+    status, _, error = cluster.leat("cluster", "add", str(lost))
+    check(status == 1 and error == f"leat: node {lost} votes already\n", f"twice: {status}: {error}")
+    eventually("health", ELECTION_S, lambda: cluster.leat("cluster", "health")[0] == 0)
+    print(f"ok: node {leader} led, did not vote, and votes again; node {lost} votes with a new directory", flush=True)
 
 
 def found(cluster):
@@ -263,6 +298,7 @@ def run():
     cluster = Cluster()
     try:
         process = cluster.start()
+        voters(cluster)
         leaders = found(cluster)
         asked_anywhere(cluster)
         check(cluster.script()[0] == 1, "a second start is not refused")

@@ -682,8 +682,7 @@ LEAT_API int leat_quorum_transfer(leat_client *c, int32_t heir, leat_error *e);
 
 /* Makes a voter of a node that follows the metadata: that is, of its newest directory. A node that votes with a
  * directory that was lost is removed first. LEAT_ERR_NOT_FOUND: nothing is heard of that node; LEAT_ERR_VOTES: it votes
- * already; LEAT_ERR_REQUEST_TIMED_OUT: not yet possible, and the message says why. Another node's vote takes the place
- * of none: a cluster should have 3 or 5 voters. */
+ * already; LEAT_ERR_REQUEST_TIMED_OUT: not yet possible, and the message says why. */
 LEAT_API int leat_voter_add(leat_client *c, int32_t node, leat_error *e);
 
 /* Takes a node's vote. It goes on as a broker. LEAT_ERR_NOT_FOUND: it has none;
