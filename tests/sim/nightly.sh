@@ -22,4 +22,5 @@ echo "first seed $seed"
 "$build/bin/leat-sim-cluster" --seed "$seed" --seconds "$seconds"
 "$build/bin/leat-sim-cluster" --seed "$seed" --seconds "$((seconds / 2))" --nodes 3 --minutes 6
 "$build/bin/leat-sim-cluster" --seed "$seed" --seconds "$((seconds / 8))" --clients 64
+"$build/bin/leat-sim-cluster" --seed "$seed" --seconds "$seconds" --replication-factor 3
 "$build/bin/leat-sim-cluster" --seed 1 --every --runs 2000
