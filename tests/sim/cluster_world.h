@@ -233,10 +233,10 @@ struct member *world_leader(struct cluster_world *w);
 
 /* --- cluster_replicas.c ----------------------------------------------------------------------- */
 
-/* Of the batches of a replica below `end`, byte for byte. */
+/* CRC-32C of the batches of a replica below `end`, all of their bytes. */
 struct replica_sum {
     int64_t end;
-    uint64_t sum;
+    uint32_t sum;
 };
 
 /* `end` -1: its high watermark. It runs. */
