@@ -82,8 +82,8 @@ static void call_silent(struct request *r)
                         << (c->moves < MOVES_COUNTED_MAX ? c->moves : MOVES_COUNTED_MAX);
     bool early = c->moves > 0 && r->started && io_now(core->io) < r->submitted_ns + patience;
     bool may = !r->started || (r->sent && c->kind->repeatable);
-    if (c->anywhere && may && !early && !c->cancelled && core_any_speaks(core) &&
-        connection_take_back(r)) {
+    if (c->anywhere && may && !early && !c->cancelled &&
+        core_another(core, r->connection->host, r->connection->port) && connection_take_back(r)) {
         c->moves++;
         alarm_set(&core->alarms, &c->again, io_now(core->io));
     }
@@ -99,7 +99,7 @@ static int call_route(struct call *c, struct connection **out)
     c->anywhere = broker == CALL_ANY || broker == CALL_CONTROLLER;
     if (broker == CALL_CONTROLLER) {
         const struct broker *b = metadata_broker(c->core, c->core->metadata.controller);
-        broker = b && !core_silent(c->core, b->host, b->port) ? b->id : CALL_ANY;
+        broker = b && !core_silent_since(c->core, b->host, b->port) ? b->id : CALL_ANY;
     }
     *out = broker == CALL_ANY ? core_any(c->core) : core_connection(c->core, broker, c->lane);
     return *out ? 0 : ERR_LEADER_NOT_AVAILABLE;

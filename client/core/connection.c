@@ -735,7 +735,7 @@ void connection_drop(struct connection *c)
 
 void connection_give_up(struct connection *c)
 {
-    assert(c->silent || c->broker_id >= 0);
+    assert(c->broker_id >= 0);
     error_set(
         &c->reason, ERR_NETWORK_EXCEPTION,
         "%s does not answer any more, and the cluster goes on without it: is it frozen, or cut "

@@ -112,7 +112,7 @@ struct connection {
     struct alarm hush;   /* core/silence.c's, as the rest of this paragraph */
     uint64_t heard_ns;   /* bytes came, or it began to connect */
     uint64_t moved_ns;   /* bytes were taken from us */
-    bool silent;         /* since it was asked last nothing came */
+    uint64_t silent_ns;  /* when its silence was noticed last; 0: it spoke since */
     uint64_t deposed_ns; /* another broker was named to lead what this one led; 0: never */
 
     struct list waiting;     /* requests, not encoded */

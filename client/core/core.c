@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { CANDIDATES_TRIED_MAX = 256 };
+enum { CANDIDATES_MAX = 256 };
 
 int core_open(struct core *core, struct io *io, struct gate *gate, const leat_options *options,
               const struct address *bootstrap, unsigned bootstrap_count)
@@ -129,72 +129,69 @@ struct connection *core_beside(struct core *core, const struct connection *c)
 
 /* Somebody who may be asked: an address of the caller's, or a broker that is known. */
 struct candidate {
-    const struct address *address; /* NULL: `broker` */
-    const struct broker *broker;
+    const char *host;
+    uint16_t port;
+    int32_t broker_id; /* -1: an address of the caller's */
 };
 
 static size_t core_candidates(const struct core *core)
 {
-    return core->bootstrap_count + map_count(&core->metadata.brokers_by_id);
+    size_t count = core->bootstrap_count + map_count(&core->metadata.brokers_by_id);
+    return count < CANDIDATES_MAX ? count : CANDIDATES_MAX;
 }
 
 /* The caller's addresses come first: they are asked before anything else is known. */
 static struct candidate core_candidate(struct core *core, size_t index)
 {
     if (index < core->bootstrap_count) {
-        return (struct candidate){.address = &core->bootstrap[index]};
+        return (struct candidate){core->bootstrap[index].host, core->bootstrap[index].port, -1};
     }
     index -= core->bootstrap_count;
     list_each (node, &core->metadata.brokers) {
         if (index-- == 0) {
-            return (struct candidate){.broker = container_of(node, struct broker, link)};
+            const struct broker *b = container_of(node, struct broker, link);
+            return (struct candidate){b->host, b->port, b->id};
         }
     }
     assert(false);
     return (struct candidate){0};
 }
 
-static bool candidate_silent(struct core *core, struct candidate c)
-{
-    return c.address ? core_silent(core, c.address->host, c.address->port)
-                     : core_silent(core, c.broker->host, c.broker->port);
-}
-
-/* The next candidate that is not silent, from any_next on; without one the next. */
-static struct candidate core_next(struct core *core, bool *speaks)
+bool core_another(struct core *core, const char *host, uint16_t port)
 {
     size_t count = core_candidates(core);
-    for (size_t i = 0; i < count && i < CANDIDATES_TRIED_MAX; i++) {
-        struct candidate c = core_candidate(core, (core->any_next + i) % count);
-        if (!candidate_silent(core, c)) {
-            *speaks = true;
-            return c;
+    for (size_t i = 0; i < count; i++) {
+        struct candidate c = core_candidate(core, i);
+        if (c.port != port || strcmp(c.host, host) != 0) {
+            return true;
         }
     }
-    *speaks = false;
-    return core_candidate(core, core->any_next % count);
-}
-
-bool core_any_speaks(struct core *core)
-{
-    bool speaks;
-    (void)core_next(core, &speaks);
-    return speaks;
+    return false;
 }
 
 struct connection *core_any(struct core *core)
 {
-    bool speaks;
     list_each (node, &core->connections) {
         struct connection *c = container_of(node, struct connection, link);
         if (!c->dropped && c->lane == 0 && c->state == CONNECTION_READY &&
-            !core_silent(core, c->host, c->port)) {
+            !core_silent_since(core, c->host, c->port)) {
             return c;
         }
     }
-    struct candidate next = core_next(core, &speaks);
-    return next.address ? core_address(core, next.address->host, next.address->port, -1)
-                        : core_connection(core, next.broker->id, 0);
+    /* In turn; who was found silent comes last, and of these who has had the most time since. */
+    size_t count = core_candidates(core);
+    struct candidate best = {0};
+    uint64_t best_ns = UINT64_MAX;
+    for (size_t i = 0; i < count && best_ns > 0; i++) {
+        struct candidate c = core_candidate(core, (core->any_next + i) % count);
+        uint64_t silent_ns = core_silent_since(core, c.host, c.port);
+        if (silent_ns < best_ns) {
+            best = c;
+            best_ns = silent_ns;
+        }
+    }
+    return best.broker_id < 0 ? core_address(core, best.host, best.port, -1)
+                              : core_connection(core, best.broker_id, 0);
 }
 
 void core_any_other(struct core *core)

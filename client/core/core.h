@@ -91,8 +91,9 @@ struct core {
     struct prng prng;
     struct address bootstrap[ADDRESSES_MAX];
     unsigned bootstrap_count;
-    unsigned any_next;         /* which broker core_any() tries next */
-    uint64_t bootstrap_silent; /* bit i: bootstrap[i] did not answer when it was asked last */
+    unsigned any_next;                           /* which broker core_any() tries next */
+    uint64_t bootstrap_silent_ns[ADDRESSES_MAX]; /* of each, as a connection's silent_ns */
+    bool silences; /* some of these, or of connections, may not be 0 */
     uint32_t lanes;
     struct list connections;
     struct list members;
@@ -128,8 +129,8 @@ struct connection *core_beside(struct core *core, const struct connection *c);
 /* A connection to any broker, preferably one that is up and not silent. NULL: no memory. */
 struct connection *core_any(struct core *core);
 
-/* Whether there is a broker to ask that is not known to be silent. */
-bool core_any_speaks(struct core *core);
+/* Whether there is a broker to ask beside the one at this address. */
+bool core_another(struct core *core, const char *host, uint16_t port);
 
 /* The next core_any() prefers another one. */
 void core_any_other(struct core *core);

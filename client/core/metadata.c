@@ -186,6 +186,9 @@ static int metadata_take_broker(struct core *core, const struct metadata_respons
         return error;
     }
     list_append(&m->brokers, &made->link);
+    if (m->answers > 1) { /* the cluster has heard of it anew */
+        silence_forget(core, made->host, made->port);
+    }
     return 0;
 }
 

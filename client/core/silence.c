@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static_assert(ADDRESSES_MAX <= 64, "one bit for each in core->bootstrap_silent");
+enum { SILENCE_REMEMBERED_MAX = 10 };
 
 /* What is known of a connection that something is expected on. */
 struct expectation {
@@ -58,47 +58,77 @@ void silence_watch(struct connection *c)
     }
 }
 
-static void silence_mark(struct core *core, const struct connection *c, bool silent)
+/* Whether nothing is noted any more. */
+static bool silence_over(const struct core *core)
 {
     for (unsigned i = 0; i < core->bootstrap_count; i++) {
-        const struct address *a = &core->bootstrap[i];
-        if (a->port == c->port && strcmp(a->host, c->host) == 0) {
-            uint64_t bit = UINT64_C(1) << i;
-            core->bootstrap_silent =
-                silent ? core->bootstrap_silent | bit : core->bootstrap_silent & ~bit;
+        if (core->bootstrap_silent_ns[i]) {
+            return false;
         }
     }
+    for (const struct list *n = core->connections.next; n != &core->connections; n = n->next) {
+        if (container_of(n, struct connection, link)->silent_ns) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool silence_at(const char *host, uint16_t port, const char *other, uint16_t other_port)
+{
+    return port == other_port && strcmp(host, other) == 0;
+}
+
+/* Notes at an address of the caller's what is known of it. */
+static void silence_note(struct core *core, const char *host, uint16_t port, uint64_t silent_ns)
+{
+    for (unsigned i = 0; i < core->bootstrap_count; i++) {
+        if (silence_at(core->bootstrap[i].host, core->bootstrap[i].port, host, port)) {
+            core->bootstrap_silent_ns[i] = silent_ns;
+        }
+    }
+}
+
+void silence_forget(struct core *core, const char *host, uint16_t port)
+{
+    silence_note(core, host, port, 0);
+    list_each (node, &core->connections) {
+        struct connection *c = container_of(node, struct connection, link);
+        if (silence_at(c->host, c->port, host, port)) {
+            c->silent_ns = 0;
+        }
+    }
+    core->silences = !silence_over(core);
 }
 
 void silence_heard(struct connection *c)
 {
     c->heard_ns = io_now(c->core->io);
-    if (c->silent || c->core->bootstrap_silent) {
-        silence_mark(c->core, c, false);
-        list_each (node, &c->core->connections) {
-            struct connection *other = container_of(node, struct connection, link);
-            if (other->port == c->port && strcmp(other->host, c->host) == 0) {
-                other->silent = false;
-            }
-        }
+    if (core_silent_since(c->core, c->host, c->port)) {
+        silence_forget(c->core, c->host, c->port);
     }
 }
 
-bool core_silent(const struct core *core, const char *host, uint16_t port)
+uint64_t core_silent_since(const struct core *core, const char *host, uint16_t port)
 {
-    for (unsigned i = 0; core->bootstrap_silent && i < core->bootstrap_count; i++) {
-        const struct address *a = &core->bootstrap[i];
-        if ((core->bootstrap_silent >> i & 1) && a->port == port && strcmp(a->host, host) == 0) {
-            return true;
+    uint64_t latest = 0;
+    if (!core->silences) {
+        return 0; /* as nearly always, and at each receive */
+    }
+    for (unsigned i = 0; i < core->bootstrap_count; i++) {
+        if (core->bootstrap_silent_ns[i] > latest &&
+            silence_at(core->bootstrap[i].host, core->bootstrap[i].port, host, port)) {
+            latest = core->bootstrap_silent_ns[i];
         }
     }
     for (const struct list *n = core->connections.next; n != &core->connections; n = n->next) {
         const struct connection *c = container_of(n, struct connection, link);
-        if (c->silent && c->port == port && strcmp(c->host, host) == 0) {
-            return true;
+        if (c->silent_ns > latest && silence_at(c->host, c->port, host, port)) {
+            latest = c->silent_ns;
         }
     }
-    return false;
+    uint64_t remembered = silence_patience(core) * SILENCE_REMEMBERED_MAX;
+    return latest && io_now(core->io) - latest < remembered ? latest : 0;
 }
 
 /* --- what follows from it --- */
@@ -126,7 +156,7 @@ static void silence_judge(struct connection *c)
 {
     struct core *core = c->core;
     if (c->dropped || c->broker_id < 0 || c->state == CONNECTION_CLOSING || !connection_busy(c) ||
-        !core_silent(core, c->host, c->port)) {
+        !core_silent_since(core, c->host, c->port)) {
         return;
     }
     const struct request *r = silence_oldest(c);
@@ -157,7 +187,7 @@ void silence_judge_all(struct core *core)
 static void silence_ask(struct connection *c)
 {
     struct core *core = c->core;
-    if (!core_any_speaks(core)) {
+    if (!core_another(core, c->host, c->port)) {
         return;
     }
     metadata_refresh(core, NULL);
@@ -233,8 +263,9 @@ void silence_rang(struct alarm *a)
         }
         return;
     }
-    c->silent = true;
-    silence_mark(core, c, true);
+    c->silent_ns = now;
+    core->silences = true;
+    silence_note(core, c->host, c->port, now);
     uint64_t again = (now - x.since_ns) / 4, least = silence_patience(core) / 2;
     alarm_set(&core->alarms, &c->hush, now + (again > least ? again : least));
     silence_ask(c);

@@ -20,9 +20,11 @@
  * Invariants
  *   S1  A request that a broker may have got fails by silence only if the metadata, as others tell
  *       them, have taken something from that broker. A slow one that keeps its place is waited for.
- *   S2  Whoever is to be asked anything that any broker knows is not silent while others are not.
- *   S3  A broker's silence is known by its address, over all its connections, until it says
- *       something. */
+ *   S2  Whoever is to be asked anything that any broker knows is not silent while others are not. If
+ *       all are, they are asked in turn.
+ *   S3  A broker's silence is known by its address, over all its connections, until it says something
+ *       there. Nobody else may have anything to ask of it: so this also ends when the metadata name
+ *       it again, or when it was not noticed for SILENCE_REMEMBERED_MAX times broker.silence.ms. */
 #pragma once
 
 #include "core/core.h"
@@ -36,8 +38,11 @@ void silence_heard(struct connection *c);
 /* The alarm of a connection. */
 void silence_rang(struct alarm *a);
 
-/* Whether the broker at this address is silent. */
-bool core_silent(const struct core *core, const char *host, uint16_t port);
+/* When the broker at this address was last noticed to be silent; 0: it is not. */
+uint64_t core_silent_since(const struct core *core, const char *host, uint16_t port);
+
+/* What was known of the broker at this address does not count any more. */
+void silence_forget(struct core *core, const char *host, uint16_t port);
 
 /* For metadata: a broker was replaced as leader of a partition; and an answer was taken. */
 void silence_deposed(struct core *core, int32_t broker_id);

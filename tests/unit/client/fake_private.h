@@ -123,7 +123,7 @@ struct fake_broker {
 
     const char *racks[NODES]; /* of the nodes; the first NULL: no replicas are told either */
     int32_t down;             /* a node that is in no answer; the next one leads instead; 0: none */
-    int32_t deposed;          /* a node that is in the answers, but the next one leads; 0: none */
+    unsigned deposed;         /* bit of each node that is in the answers and leads nothing */
     unsigned freezing, fencing;
     unsigned frozen; /* bit of each node that takes bytes and does nothing with them */
     unsigned

@@ -55,10 +55,14 @@ static int answer_api_versions(struct fake_broker *b, struct reader *r, int vers
 int32_t fake_leader(const struct fake_broker *b, int32_t partition, int32_t node, int32_t *epoch)
 {
     int32_t leader = 1 + partition % b->nodes;
-    bool moved = leader == b->down || leader == b->deposed;
     bool told = !node || node != b->behind;
-    *epoch = b->leader_epoch + (moved && told);
-    return moved && told ? 1 + leader % b->nodes : leader;
+    *epoch = b->leader_epoch;
+    for (int i = 1; told && i < b->nodes && (leader == b->down || (b->deposed >> leader & 1));
+         i++) {
+        leader = 1 + leader % b->nodes;
+        ++*epoch;
+    }
+    return leader;
 }
 
 static void metadata_topic(struct fake_broker *b, struct fake_topic *t, int32_t node,

@@ -90,7 +90,7 @@ Test(silence_groups, a_reader_goes_on_at_the_new_leader)
         w->late_ns = 0;
         w->broker->frozen = 1 << 3;
         world_run(w, 1000 * MS);
-        w->broker->deposed = 3;
+        w->broker->deposed = 1 << 3;
         world_run(w, 5000 * MS);
         cr_assert_gt(w->late_ns, 1000 * MS);
         cr_assert_lt(w->late_ns, 3500 * MS, "seed %llu: a record waited for %llu ms",
