@@ -295,6 +295,12 @@ static int metadata_take_topic(struct core *core, struct topic *t,
         t->failures++;
         return 0; /* still stale */
     }
+    if (in->partitions_count < t->partition_count && !uuid_is_zero(t->id) &&
+        uuid_equal(t->id, in->topic_id)) {
+        t->failures++; /* a topic never shrinks: told by a broker that has not heard of its growth */
+        t->stale = true;
+        return 0;
+    }
     int64_t replicas = metadata_replicas(in);
     if (in->partitions_count > CORE_PARTITIONS_MAX || replicas > CORE_REPLICAS_MAX) {
         return ERR_TOO_LARGE;

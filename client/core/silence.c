@@ -266,7 +266,7 @@ void silence_rang(struct alarm *a)
     c->silent_ns = now;
     core->silences = true;
     silence_note(core, c->host, c->port, now);
-    uint64_t again = (now - x.since_ns) / 4, least = silence_patience(core) / 2;
+    uint64_t again = (now - x.since_ns) / 8, least = silence_patience(core) / 2;
     alarm_set(&core->alarms, &c->hush, now + (again > least ? again : least));
     silence_ask(c);
     silence_tell(c, &c->in_flight);

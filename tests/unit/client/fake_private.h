@@ -130,6 +130,7 @@ struct fake_broker {
         fenced_after; /* so many looks at what it was asked a frozen node is `down`; 0: never */
     unsigned finds_behind; /* so many times FindCoordinator names node 1, whoever it is */
     int32_t behind;        /* a node that tells what held before `down` and `deposed`; 0: none */
+    int32_t behind_by;     /* so many partitions it has not heard of */
     uint64_t asked[NODES + 1][WIRE_METADATA + 1]; /* requests by node and by the lowest keys */
     int32_t nearest;   /* where clients that name a rack are sent to read, 0: nowhere */
     bool nearest_lags; /* it refuses every offset as out of range */

@@ -71,9 +71,10 @@ static void metadata_topic(struct fake_broker *b, struct fake_topic *t, int32_t 
     metadata_response_topics_init(out);
     out->name = wire_string_of(t->name);
     out->topic_id = t->id;
-    out->partitions = arena_array(arena, (size_t)b->partitions, sizeof *out->partitions);
-    out->partitions_count = b->partitions;
-    for (int32_t i = 0; i < b->partitions; i++) {
+    int32_t count = node == b->behind ? b->partitions - b->behind_by : b->partitions;
+    out->partitions = arena_array(arena, (size_t)count, sizeof *out->partitions);
+    out->partitions_count = count;
+    for (int32_t i = 0; i < count; i++) {
         struct metadata_response_partitions *p = &out->partitions[i];
         metadata_response_partitions_init(p);
         p->partition_index = i;
