@@ -118,6 +118,7 @@ int leat_leads_get(leat_client *c, leat_leads **out, leat_error *e)
         .name = "ask",
         .encode = leads_encode,
         .decode = leads_decode,
+        .repeatable = true,
     };
     struct leads_op op = {.admin = {.client = c, .kind = &kind},
                           .broker = -1,

@@ -292,6 +292,7 @@ int leat_moves_get(leat_client *c, const char *topic, leat_moves **out, leat_err
         .route = admin_route_controller,
         .encode = moves_encode,
         .decode = moves_decode,
+        .repeatable = true,
     };
     struct moves_op op = {.admin = {.client = c, .kind = &kind}, .topic = topic};
     if (!out) {
