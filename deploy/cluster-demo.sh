@@ -19,7 +19,7 @@ started=""
 
 finish() {
     local job
-    for job in $(jobs -p); do
+    for job in ${reader:-} ${writer:-}; do
         kill "$job" 2>/dev/null || true
     done
     [ -z "$started" ] || "$here/cluster.sh" stop
@@ -97,8 +97,8 @@ kill -9 "$pid"
 say "node $victim, which leads partition 0, is killed (kill -9 $pid)"
 part $((events / 3)) $((events * 2 / 3))
 say "partition 0 is led by node $(leader) now"
-"$here/cluster.sh" node "$victim" >"$work/node" 2>&1 3>&- &
-node=$!
+# In a session of its own, for it outlives this script, as the others do.
+setsid "$here/cluster.sh" node "$victim" >/dev/null 2>>"$data/$victim.log" 3>&- &
 say "node $victim is started again"
 part $((events * 2 / 3)) "$events"
 exec 3>&-
@@ -111,7 +111,6 @@ await "all of them are read" read_all
 await "all replicas in sync" in_sync
 kill "$reader"
 "$leat" topic describe "$topic" | sed -n '3,9p'
-[ -n "$started" ] || disown "$node" # the node stays, as the others do
 
 lost=$(comm -23 <(seq -f 'event %.0f' 0 $((events - 1)) | sort) <(sort -u "$work/read") | wc -l)
 twice=$(($(count) - $(sort -u "$work/read" | wc -l)))

@@ -51,6 +51,9 @@ CHANGES = {
     "--rounds 3 --log-bytes 10GiB": "--log-bytes 8MiB --only idle --rounds 1 --any-load --idle-seconds 0.2",
     "--crashes 100000": "--crashes 200",
     "--every --seconds 60": "--every --seconds 1",
+    "leat cluster drain 2": "leat -b 127.0.0.1:$LEAT_CLUSTER_PORT cluster drain 2",
+    "leat-sim-cluster --runs 100": "leat-sim-cluster --runs 5",
+    "leat-sim-cluster --every --runs 2000": "leat-sim-cluster --every --runs 2",
 }
 
 # Programs that leave the project's own tree or build alone only when they are called where they are.
@@ -75,6 +78,7 @@ NOT_RUN = {
 
 # Commands that may end otherwise than with 0 when they have less time than a person gives them.
 STATUS = {
+    "build/bin/leat-sim-cluster --every --runs 2000": [0, 1],
     "build/bin/leat-sim --every --seconds 60": [0, 1],  # 1: a rule's absence was not noticed within a second
 }
 
