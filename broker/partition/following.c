@@ -35,6 +35,13 @@ static void watermark_follow(struct following *f, struct following_effect *out)
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
+/* Where records are asked from. */
+static int64_t ask_offset(const struct following *f)
+{
+    bool empty = f->log.start == f->log.end;
+    return empty && f->ask_from > f->log.end ? f->ask_from : f->log.end;
+}
+
 /* P16: not before the log is proved in this epoch. */
 static int64_t may_tell(const struct following *f)
 {
@@ -84,13 +91,13 @@ bool following_next(struct following *f, uint64_t now_ns, struct following_reque
         return false;
     }
     struct following_ask *ask = records ? &f->records : &f->report;
-    *ask = (struct following_ask){++f->ticket, now_ns, f->log.end};
+    *ask = (struct following_ask){++f->ticket, now_ns, ask_offset(f)};
     f->told = may_tell(f);
     *out = (struct following_request){
         .ticket = ask->ticket,
         .leader = f->leader,
         .epoch = f->epoch,
-        .offset = f->log.end,
+        .offset = ask->offset,
         .last_epoch = f->log.last_epoch,
         .counted = f->told,
         .high_watermark = f->high_watermark,
@@ -143,6 +150,7 @@ void following_init(struct following *f, const struct following_options *options
         .log = *log,
         .high_watermark = high_watermark < log->counted ? high_watermark : log->counted,
         .told = -1,
+        .ask_from = -1,
     };
     f->options.answer_ns = options->answer_ns ? options->answer_ns : 2000000000;
     f->options.retry_ns = options->retry_ns ? options->retry_ns : 100000000;
@@ -312,6 +320,26 @@ static void start_follow(struct following *f, int64_t leader_start, struct follo
     }
 }
 
+/* The leader's log starts where this empty one does, inside of a batch: the whole batch comes into the log. */
+static bool begin_before(struct following *f, const struct following_answer *a,
+                         struct following_effect *out)
+{
+    bool empty = f->log.start == f->log.end && !f->appending && a->batch_count > 0;
+    if (!empty || a->batches[0].base >= f->log.end || a->batches[0].end <= f->log.end ||
+        a->batches[0].base < 0) {
+        return false;
+    }
+    f->ask_from = f->log.end;
+    f->high_watermark = a->batches[0].base;
+    f->leader_watermark = 0;
+    f->state = FOLLOWING_STATE_CUTTING;
+    f->records.ticket = f->report.ticket = 0;
+    f->told = -1;
+    out->what |= FOLLOWING_ANEW | FOLLOWING_WATERMARK;
+    out->offset = a->batches[0].base;
+    return true;
+}
+
 /* The leader's log continues this one: it has compared the end that was asked from, and that has not moved. */
 static void proceed(struct following *f, const struct following_answer *a, bool records,
                     struct following_effect *out)
@@ -334,6 +362,13 @@ static void proceed(struct following *f, const struct following_answer *a, bool 
     }
 }
 
+/* Who is to lead has not seen the image yet, and will in a moment; who is away may be so for long. */
+static uint64_t pause_after(const struct following *f, int error)
+{
+    bool soon = error == ERR_NOT_LEADER_OR_FOLLOWER || error == ERR_UNKNOWN_LEADER_EPOCH;
+    return soon ? f->options.retry_ns / 10 : f->options.retry_ns;
+}
+
 void following_answer(struct following *f, uint64_t now_ns, const struct following_answer *a,
                       struct following_effect *out)
 {
@@ -344,11 +379,11 @@ void following_answer(struct following *f, uint64_t now_ns, const struct followi
     if (!a->ticket || !ask || !asks(f)) {
         return; /* of another epoch, or given up */
     }
-    bool records = ask == &f->records, moved = ask->offset != f->log.end;
+    bool records = ask == &f->records, moved = ask->offset != ask_offset(f);
     ask->ticket = 0;
     if (a->error && a->error != ERR_OFFSET_OUT_OF_RANGE) {
         f->told = -1; /* what was told may not have arrived */
-        f->ask_ns = now_ns + f->options.retry_ns;
+        f->ask_ns = now_ns + pause_after(f, a->error);
     } else if ((a->error || a->diverges) && (moved || f->appending)) {
         f->ask_ns = now_ns; /* it speaks of a log that is another by now: asked again */
     } else if (a->error) {
@@ -356,7 +391,9 @@ void following_answer(struct following *f, uint64_t now_ns, const struct followi
     } else if (a->diverges) {
         cut_back(f, a, out);
     } else {
-        proceed(f, a, records && !moved, out);
+        if (!records || moved || !begin_before(f, a, out)) {
+            proceed(f, a, records && !moved, out);
+        }
     }
     ask_if_due(f, out);
 }

@@ -25,7 +25,8 @@
  *        proved: DAMAGED instead.
  *   P30  The high watermark never passes the own counted end.
  *   P34  The log begins anew at the leader's start only outside of the in-sync set, when it ends before it; or
- *        when nothing goes that the leader has: its log starts where this one ends, or in newer epochs alone.
+ *        when nothing goes that the leader has: its log starts where this one ends, or in newer epochs alone; or
+ *        this one is empty, and the leader's starts inside of a batch, with which it has to begin.
  *
  * A struct following belongs to one thread and is the caller's memory. Nothing allocates. */
 #pragma once
@@ -106,6 +107,8 @@ struct following {
     struct following_ask records, report;
     int64_t told;            /* counted end as last told in this epoch, -1: not yet */
     uint64_t ticket, ask_ns; /* not before */
+    int64_t
+        ask_from; /* of an empty log that ends before it: the leader's log starts inside of a batch */
 };
 
 /* The log as recovered or as it was led, with what it knew of the high watermark; alone until

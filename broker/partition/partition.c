@@ -60,7 +60,11 @@ static void log_moved_here(struct log_watch *w, struct log *log)
     if (!p->table || p->removing) {
         return;
     }
-    partition_stir(p, NEWS_READERS); /* also where the log starts */
+    int64_t start = log_status(log).start_offset;
+    if (start != p->log_start) {
+        p->log_start = start;
+        partition_stir(p, NEWS_READERS);
+    }
     if (p->role == ROLE_LEADER) {
         role_leader_moved(p);
     } else if (p->role == ROLE_FOLLOWER) {

@@ -55,6 +55,7 @@ struct partition {
     struct deadline alarm;
     uint64_t alarm_ns;
     unsigned news;
+    int64_t log_start;     /* that readers know of */
     struct list link;      /* in table->all */
     struct list moved;     /* in table->moved, or alone */
     struct list waiters;   /* of struct partition_waiter: readers */

@@ -232,7 +232,7 @@ static void carry(struct partition *p, const struct following_effect *e)
     if (e->what & FOLLOWING_WATERMARK) {
         bool risen = p->following.high_watermark > p->high_watermark;
         p->high_watermark = p->following.high_watermark;
-        if (risen) {
+        if (risen && !(e->what & FOLLOWING_ANEW)) { /* else with the log itself */
             log_raise_watermark(p->log, p->high_watermark);
         }
         partition_stir(p, NEWS_READERS);

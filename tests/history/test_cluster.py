@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "fault"))
 from node import *  # noqa: E402
 
-NODES, PARTITIONS, TOPIC = (1, 2, 3), 6, "t"
+NODES, PARTITIONS, TOPIC, TRIMMED = (1, 2, 3), 6, "t", "trimmed"
 BACK_S, ANSWERS = 60, 40  # seconds; acknowledgements in each partition
 SETTINGS = ("journal.file.bytes=2MiB", "journal.bytes.max=48MiB", "disk.reserve.bytes=1MiB")
 
@@ -52,8 +52,9 @@ class Cluster:
             open(self.nodes[i].log, "wb").close()
         self.memory = memory
 
-    def leat(self, *words, timeout=60):
-        done = subprocess.run([f"{BUILD}/bin/leat", "-b", self.brokers, *words], capture_output=True, text=True, timeout=timeout)
+    def leat(self, *words, text="", timeout=60):
+        done = subprocess.run([f"{BUILD}/bin/leat", "-b", self.brokers, *words], input=text, capture_output=True, text=True,
+                              timeout=timeout)
         return done.returncode, done.stdout, done.stderr
 
     def start(self):
@@ -65,17 +66,27 @@ class Cluster:
         status, _, said = self.leat("topic", "create", TOPIC, "--partitions", str(PARTITIONS), "--replicas", "3",
                                     "--topic-config", "min.insync.replicas=2", *more)
         check(status == 0, f"no topic: {said}")
+        self.trim()
 
     def healthy(self, times=1):
         return all(self.leat("cluster", "health")[0] == 0 for _ in range(times))
 
-    def partitions(self):
-        status, out, _ = self.leat("topic", "describe", TOPIC, "--output", "json")
+    def partitions(self, topic=TOPIC):
+        status, out, _ = self.leat("topic", "describe", topic, "--output", "json")
         return json.loads(out)[0]["partitions"] if status == 0 else []
 
     def in_sync(self):
-        found = self.partitions()
-        return len(found) == PARTITIONS and all(len(p["in_sync"]) == len(NODES) for p in found)
+        found = self.partitions() + self.partitions(TRIMMED)
+        return len(found) == PARTITIONS + 1 and all(len(p["in_sync"]) == len(NODES) for p in found)
+
+    def trim(self):
+        """A topic whose log begins behind 0: who has nothing of it has to begin there."""
+        status, _, said = self.leat("topic", "create", TRIMMED, "--partitions", "1", "--replicas", "3")
+        check(status == 0, f"no topic: {said}")
+        status, _, said = self.leat("produce", TRIMMED, text="".join(f"{n}\n" for n in range(100)))
+        check(status == 0, f"nothing published: {said}")
+        status, _, said = self.leat("topic", "trim", TRIMMED, "--offset", "50")
+        check(status == 0, f"not trimmed: {said}")
 
     def leader(self):
         """A node that leads a partition."""

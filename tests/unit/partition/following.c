@@ -393,3 +393,55 @@ Test(following, what_is_lost_is_asked_again)
     cr_assert_eq(r.effect.what, FOLLOWING_DAMAGED);
     cr_assert_eq(following_deadline(&r.following), UINT64_MAX);
 }
+
+static void cut_to(struct replica *r, int64_t offset)
+{
+    r->log = (struct following_log){offset, offset, offset, -1};
+    r->epoch_count = 0;
+    following_cut(&r->following, r->now, &r->log, &r->effect);
+    cr_assert(r->effect.what & FOLLOWING_ASK);
+}
+
+/* Records were deleted up to the middle of a batch: a new replica gets all of it, and forgets the same. */
+Test(following, begins_with_the_batch_in_which_the_leaders_log_starts)
+{
+    static const struct following_batch whole[] = {{10, 110, 5}};
+    struct replica r;
+    replica_open(&r);
+    r.image.in_sync = false;
+    r.log = (struct following_log){0, 0, 0, -1};
+    r.epoch_count = 0;
+    struct following_options options = {.node = 1, .epoch_end = epoch_end, .log = &r};
+    following_init(&r.following, &options, &r.log, 0, -1, r.now);
+    apply(&r);
+    answer(&r, (struct following_answer){
+                   .ticket = ask(&r).ticket, .error = ERR_OFFSET_OUT_OF_RANGE, .log_start = 50});
+    cr_assert((r.effect.what & FOLLOWING_ANEW) && r.effect.offset == 50);
+    cut_to(&r, 50);
+    struct following_request q = ask(&r);
+    cr_assert_eq(q.offset, 50);
+    answer(&r, (struct following_answer){.ticket = q.ticket,
+                                         .high_watermark = 110,
+                                         .log_start = 50,
+                                         .batches = whole,
+                                         .batch_count = 1});
+    cr_assert((r.effect.what & FOLLOWING_ANEW) && r.effect.offset == 10);
+    cr_assert(!(r.effect.what & FOLLOWING_APPEND));
+    cut_to(&r, 10);
+    q = ask(&r);
+    cr_assert(q.offset == 50 && q.last_epoch == -1, "the leader has nothing in front of it");
+    answer(&r, (struct following_answer){.ticket = q.ticket,
+                                         .high_watermark = 110,
+                                         .log_start = 50,
+                                         .batches = whole,
+                                         .batch_count = 1});
+    cr_assert((r.effect.what & FOLLOWING_APPEND) && r.effect.count == 1);
+    appended(&r, 110, 5);
+    q = ask(&r);
+    cr_assert_eq(q.offset, 110, "and goes on behind it");
+    flushed(&r, 110);
+    cr_assert_eq(r.following.high_watermark, 110);
+    answer(&r,
+           (struct following_answer){.ticket = q.ticket, .high_watermark = 110, .log_start = 50});
+    cr_assert((r.effect.what & FOLLOWING_START) && r.effect.start == 50);
+}
