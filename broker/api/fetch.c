@@ -7,6 +7,7 @@
  * for at most max_wait; an error of a partition is answered at once. */
 #include "api/fetch.h"
 
+#include "api/leaders.h"
 #include "meta/quorum_wire.h"
 
 static const uint64_t ms_ns = 1000000, retry_ns = 10 * 1000000;
@@ -45,6 +46,12 @@ static int part_fill(struct fetch *f, struct fetch_part *part, uint32_t size,
     out->aborted_transactions_count = f->q.isolation_level == 1 ? 0 : -1;
     out->diverging_epoch.epoch = part->diverges ? part->diverging_epoch : -1;
     out->diverging_epoch.end_offset = part->diverges ? part->diverging_end : -1;
+    if (f->follower < 0 && !part->refused && api_version(f->request) >= 12 &&
+        leader_is_news(part->error)) {
+        const struct leader_told told =
+            leader_now(f->request->api->image, part->part.topic_id, part->part.partition);
+        out->current_leader = (struct fetch_response_current_leader){told.id, told.epoch};
+    }
     out->records = (struct wire_records){0};
     if (size > 0) {
         out->records.slices = fetch_part_slices(f, part);
@@ -55,6 +62,26 @@ static int part_fill(struct fetch *f, struct fetch_part *part, uint32_t size,
         out->records.size = size;
     }
     return 0;
+}
+
+/* Where the leaders that are named can be reached. */
+static void name_leaders(struct fetch *f, struct fetch_response *out)
+{
+    struct leaders_told told = {0};
+    for (int32_t i = 0; i < out->responses_count && api_version(f->request) >= 16; i++) {
+        for (int32_t j = 0; j < out->responses[i].partitions_count; j++) {
+            leaders_add(&told, out->responses[i].partitions[j].current_leader.leader_id);
+        }
+    }
+    out->node_endpoints =
+        told.count ? api_alloc(f->request, told.count, sizeof *out->node_endpoints) : NULL;
+    for (uint32_t i = 0; out->node_endpoints && i < told.count; i++) {
+        struct leader_endpoint e;
+        if (leader_endpoint(f->request, told.ids[i], &e)) {
+            out->node_endpoints[out->node_endpoints_count++] =
+                (struct fetch_response_node_endpoints){told.ids[i], e.host, e.port, e.rack};
+        }
+    }
 }
 
 static int fetch_fill(struct fetch *f, struct fetch_response *out)
@@ -92,6 +119,7 @@ static int fetch_fill(struct fetch *f, struct fetch_response *out)
         partitions++;
         total += size;
     }
+    name_leaders(f, out);
     f->request->api->status.fetched_bytes += total;
     return 0;
 }

@@ -15,6 +15,7 @@
  * is begun, for it might overtake this one.
  *
  * LogAppendTime is the one case in which a batch's checked bytes change (DESIGN 1.3). */
+#include "api/leaders.h"
 #include "api/produce_keys.h"
 #include "api/request.h"
 
@@ -115,10 +116,6 @@ static int check_partition(struct produce *p, const struct topic_view *view, int
     if (error) {
         return error;
     }
-    if (p->q.acks == -1 && view->topic->partitions[in->index].isr_count <
-                               topic_config_number(&view->config, TOPIC_MIN_INSYNC_REPLICAS)) {
-        return ERR_NOT_ENOUGH_REPLICAS;
-    }
     const struct slice *s = &in->records.slices[0];
     if (topic_config_number(&view->config, TOPIC_CLEANUP_POLICY) != TOPIC_CLEANUP_DELETE) {
         if (batch_codec(&part->header) != CODEC_NONE) {
@@ -159,6 +156,11 @@ static void part_refuse(struct api_request *r, struct produce_part *part, int er
 {
     part->out->error_code = error_to_wire(error);
     part->out->base_offset = -1;
+    if (api_version(r) >= 10 && part->part.share && leader_is_news(error)) {
+        const struct leader_told told =
+            leader_now(r->api->image, part->part.topic_id, part->part.partition);
+        part->out->current_leader = (struct produce_response_current_leader){told.id, told.epoch};
+    }
     if (api_version(r) >= 8) {
         part->out->error_message = wire_string_of(part->why ? part->why : error_text(error));
         if (part->record >= 0) {
@@ -189,6 +191,25 @@ static void part_collect(struct produce *p, struct produce_part *part)
     }
 }
 
+/* Where the leaders that are named can be reached. */
+static void name_leaders(struct produce *p, const struct produce_part *parts, int32_t count)
+{
+    struct api_request *r = p->request;
+    struct leaders_told told = {0};
+    for (int32_t i = 0; i < count; i++) {
+        leaders_add(&told, parts[i].out ? parts[i].out->current_leader.leader_id : -1);
+    }
+    p->response.node_endpoints =
+        told.count ? api_alloc(r, told.count, sizeof *p->response.node_endpoints) : NULL;
+    for (uint32_t i = 0; p->response.node_endpoints && i < told.count; i++) {
+        struct leader_endpoint e;
+        if (leader_endpoint(r, told.ids[i], &e)) {
+            p->response.node_endpoints[p->response.node_endpoints_count++] =
+                (struct produce_response_node_endpoints){told.ids[i], e.host, e.port, e.rack};
+        }
+    }
+}
+
 static void produce_answer(struct produce *p, struct produce_part *parts)
 {
     struct api_request *r = p->request;
@@ -196,6 +217,7 @@ static void produce_answer(struct produce *p, struct produce_part *parts)
     p->answered = true;
     deadline_cancel(&r->api->deadlines, &p->deadline);
     bool failed = false;
+    const struct produce_part *first = parts;
     for (int32_t i = 0; i < p->response.responses_count; i++) {
         struct produce_response_responses *topic = &p->response.responses[i];
         for (int32_t j = 0; j < topic->partition_responses_count; j++) {
@@ -208,6 +230,9 @@ static void produce_answer(struct produce *p, struct produce_part *parts)
     } else if (p->q.acks == 0) {
         api_drop(r);
     } else {
+        if (failed) {
+            name_leaders(p, first, (int32_t)(parts - first));
+        }
         api_respond_begin(r);
         api_respond_end(r, produce_response_encode(&p->response, &r->net.response, api_version(r)));
     }
