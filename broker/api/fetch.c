@@ -23,7 +23,7 @@ static bool part_told(const struct fetch *f, struct fetch_part *part, uint32_t s
     if (!s) {
         return true;
     }
-    bool news = size > 0 || part->error || part->diverges ||
+    bool news = size > 0 || part->error || part->diverges || part->nearest >= 0 ||
                 s->high_watermark != part->high_watermark || s->log_start != part->log_start;
     s->high_watermark = part->error ? -1 : part->high_watermark;
     s->log_start = part->error ? -1 : part->log_start;
@@ -43,6 +43,7 @@ static int part_fill(struct fetch *f, struct fetch_part *part, uint32_t size,
     out->high_watermark = part->error ? -1 : part->high_watermark;
     out->last_stable_offset = out->high_watermark;
     out->log_start_offset = part->error && f->follower < 0 ? -1 : part->log_start;
+    out->preferred_read_replica = part->error ? -1 : part->nearest;
     out->aborted_transactions_count = f->q.isolation_level == 1 ? 0 : -1;
     out->diverging_epoch.epoch = part->diverges ? part->diverging_epoch : -1;
     out->diverging_epoch.end_offset = part->diverges ? part->diverging_end : -1;
@@ -335,7 +336,8 @@ static void part_init(struct fetch *f, const struct fetch_request_partitions *as
                                 .id = id,
                                 .moved = true,
                                 .high_watermark = -1,
-                                .log_start = -1};
+                                .log_start = -1,
+                                .nearest = -1};
     list_init(&part->waiter.link);
     part->group = f->part_count == 0 ? 0 : f->parts[f->part_count - 1].group + new_group;
     f->part_count++;

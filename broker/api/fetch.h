@@ -51,6 +51,7 @@ struct fetch_part {
     bool diverges;
     int32_t diverging_epoch;
     int64_t diverging_end;
+    int32_t nearest;             /* the replica that the consumer should read instead; -1: none */
     bool told;                   /* of a follower's: the leader has been told what it says */
     bool answers;                /* likewise: it is answered, also without bytes */
     struct leading_fetch follow; /* likewise */
@@ -99,6 +100,10 @@ static inline struct fetch_share *fetch_share_of(struct share *s)
 {
     return container_of(s, struct fetch_share, share);
 }
+
+/* fetch_nearest.c: the replica in the consumer's rack that it should read in place of this leader (KIP-392); -1: it is
+ * in the right place. */
+int32_t fetch_nearest(const struct fetch *f, const struct fetch_part *part, const struct api *home);
 
 /* fetch_follow.c: what a follower's fetch gets of a partition now: partition_fetch() or partition_review(). */
 void fetch_follow(struct fetch *f, struct fetch_part *part, struct partition *p);

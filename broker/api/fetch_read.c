@@ -179,7 +179,14 @@ static int64_t part_limit(struct fetch_share *fs, struct fetch_part *part, struc
     part->high_watermark = partition_high_watermark(p);
     part->log_start = status.start_offset;
     if (asked->fetch_offset < status.start_offset || asked->fetch_offset > status.end_offset) {
-        part->error = ERR_OFFSET_OUT_OF_RANGE;
+        /* A follower may be behind what its leader has told the consumer. */
+        bool behind = asked->fetch_offset > status.end_offset && !partition_leads(p);
+        part->error = behind ? ERR_OFFSET_NOT_AVAILABLE : ERR_OFFSET_OUT_OF_RANGE;
+        return -1;
+    }
+    part->nearest = partition_leads(p) ? fetch_nearest(f, part, fs->share.home) : -1;
+    if (part->nearest >= 0) {
+        part->answers = true;
         return -1;
     }
     bool nothing =
@@ -187,14 +194,14 @@ static int64_t part_limit(struct fetch_share *fs, struct fetch_part *part, struc
     return nothing ? -1 : part->high_watermark;
 }
 
-/* A follower is answered by the replica, whatever its role. */
+/* A follower is answered by the replica, whatever its role; a consumer by one that may be read. */
 static int part_partition(struct fetch_share *fs, const struct fetch_part *part,
                           struct partition **out)
 {
     struct partition_table *table = fs->share.home->options.rooms.partitions;
     if (share_fetch(fs)->follower < 0) {
-        return partition_leader(table, part->part.topic_id, part->part.partition,
-                                part->asked->current_leader_epoch, out);
+        return partition_readable(table, part->part.topic_id, part->part.partition,
+                                  part->asked->current_leader_epoch, out);
     }
     *out = partition_find(table, part->part.topic_id, part->part.partition);
     return *out ? 0 : ERR_UNKNOWN_TOPIC_OR_PARTITION;
@@ -208,6 +215,7 @@ static bool part_read(struct fetch_share *fs, struct fetch_part *part)
     part->moved = part->retry = false;
     part->size = part->slice_count = 0;
     part->diverges = part->answers = false;
+    part->nearest = -1;
     part->error = part_partition(fs, part, &p);
     if (part->error) {
         return true;

@@ -467,8 +467,14 @@ void partition_table_free(struct partition_table *t)
 
 /* --- serving ---------------------------------------------------------------------------------- */
 
-int partition_leader(struct partition_table *t, struct uuid topic_id, int32_t partition,
-                     int32_t current_epoch, struct partition **out)
+static bool is_proved(const struct partition *p)
+{
+    return p->role == ROLE_FOLLOWER && p->following.state == FOLLOWING_STATE_FOLLOWING &&
+           p->following.epoch == p->epoch;
+}
+
+static int find_in_epoch(struct partition_table *t, struct uuid topic_id, int32_t partition,
+                         int32_t current_epoch, struct partition **out)
 {
     struct partition *p = partition_find(t, topic_id, partition);
     if (!p) {
@@ -481,11 +487,28 @@ int partition_leader(struct partition_table *t, struct uuid topic_id, int32_t pa
     if (current_epoch > p->epoch) {
         return ERR_UNKNOWN_LEADER_EPOCH;
     }
-    if (p->role != ROLE_LEADER) {
-        return ERR_NOT_LEADER_OR_FOLLOWER;
-    }
     *out = p;
     return 0;
+}
+
+int partition_leader(struct partition_table *t, struct uuid topic_id, int32_t partition,
+                     int32_t current_epoch, struct partition **out)
+{
+    int error = find_in_epoch(t, topic_id, partition, current_epoch, out);
+    return error || (*out)->role == ROLE_LEADER ? error : ERR_NOT_LEADER_OR_FOLLOWER;
+}
+
+int partition_readable(struct partition_table *t, struct uuid topic_id, int32_t partition,
+                       int32_t current_epoch, struct partition **out)
+{
+    int error = find_in_epoch(t, topic_id, partition, current_epoch, out);
+    bool readable = !error && ((*out)->role == ROLE_LEADER || is_proved(*out));
+    return error || readable ? error : ERR_NOT_LEADER_OR_FOLLOWER;
+}
+
+bool partition_leads(const struct partition *p)
+{
+    return p->role == ROLE_LEADER;
 }
 
 struct log *partition_log(struct partition *p)

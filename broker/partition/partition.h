@@ -63,6 +63,13 @@ uint32_t partition_count(const struct partition_table *t);
 int partition_leader(struct partition_table *t, struct uuid topic_id, int32_t partition,
                      int32_t current_epoch, struct partition **out) MUST_CHECK;
 
+/* As above, of a follower as well if its log is proved in this epoch: it may be read up to its own high watermark
+ * (KIP-392). */
+int partition_readable(struct partition_table *t, struct uuid topic_id, int32_t partition,
+                       int32_t current_epoch, struct partition **out) MUST_CHECK;
+
+bool partition_leads(const struct partition *p);
+
 /* The partition if it is here, whoever leads it; NULL otherwise. */
 struct partition *partition_find(struct partition_table *t, struct uuid topic_id,
                                  int32_t partition);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Clients of a cluster that write down a history (README.md): in each partition an idempotent
- * producer that keeps several records in flight, and a reader that follows it. They go on until
+ * producer that keeps several records in flight, and a reader that follows it, most of them at the
+ * replica of a rack. They go on until
  * standard input ends; then every partition is read from its start to its end once more.
  *
  *     LEAT_HISTORY=FOLDER history_clients BROKERS TOPIC PARTITIONS SEED
@@ -43,11 +44,14 @@ static void die(const char *who, int partition, const leat_error *e)
     exit(1);
 }
 
-static leat_client *connect_client(void)
+/* With a rack it reads from replicas there. */
+static leat_client *connect_client(const char *rack)
 {
     leat_client *c;
     leat_error e;
-    if (leat_open(&c, brokers, NULL, &e)) {
+    leat_options options = LEAT_OPTIONS_INIT;
+    snprintf(options.rack, sizeof options.rack, "%s", rack);
+    if (leat_open(&c, brokers, &options, &e)) {
         die("a client", -1, &e);
     }
     return c;
@@ -98,7 +102,7 @@ static void tell_acknowledged(int partition, unsigned long count)
 static void *produce(void *argument)
 {
     int partition = (int)(intptr_t)argument;
-    leat_client *client = connect_client();
+    leat_client *client = connect_client("");
     leat_producer *producer;
     leat_producer_options options = LEAT_PRODUCER_OPTIONS_INIT;
     leat_error e;
@@ -197,9 +201,11 @@ static void read_partition(leat_client *client, const char *process, int partiti
 static void *follow(void *argument)
 {
     int partition = (int)(intptr_t)argument;
-    char process[32];
-    leat_client *client = connect_client();
+    char process[32], rack[16];
     snprintf(process, sizeof process, "reader-%d", partition);
+    snprintf(rack, sizeof rack, "rack-%d",
+             partition % 4); /* rack-0 is nowhere: it reads from leaders */
+    leat_client *client = connect_client(rack);
     read_partition(client, process, partition, -1, NULL);
     leat_close(client);
     return NULL;
@@ -207,7 +213,7 @@ static void *follow(void *argument)
 
 static void read_all(void)
 {
-    leat_client *client = connect_client();
+    leat_client *client = connect_client("");
     for (int i = 0; i < partitions; i++) {
         leat_error e;
         int64_t end = -1;

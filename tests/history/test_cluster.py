@@ -8,6 +8,7 @@ In the end all replicas are in sync, and every node's log holds the same records
     tests/history/test_cluster.py [--faults N] [--seed N] [--keep FOLDER] [--memory]
 """
 import argparse
+import base64
 import json
 import random
 import shutil
@@ -48,7 +49,7 @@ class Cluster:
         for i in NODES:
             data = f"{SCRATCH}/history-cluster-{i}"
             shutil.rmtree(data, ignore_errors=True)
-            self.nodes[i] = Leatd(data, *SETTINGS, f"node.id={i}", f"peers=[{self.brokers}]", port=ports[i])
+            self.nodes[i] = Leatd(data, *SETTINGS, f"node.id={i}", f"broker.rack=rack-{i}", f"peers=[{self.brokers}]", port=ports[i])
             open(self.nodes[i].log, "wb").close()
         self.memory = memory
 
@@ -96,6 +97,30 @@ class Cluster:
         status, out, _ = self.leat("cluster", "quorum", "--output", "json")
         leader = json.loads(out).get("leader") if status == 0 else None
         return leader if leader in NODES else random.choice(NODES)
+
+
+def fetched(port, identity, rack):
+    """(error, high watermark, preferred replica, size of the answer) of a Fetch 16 of partition 0 from offset 60."""
+    part = struct.pack(">iiqiqi", 0, -1, 60, -1, -1, 100000) + b"\0"
+    body = struct.pack(">hhihB", 1, 16, 5, -1, 0) + struct.pack(">iiibii", 0, 1, 100000, 0, 0, -1)
+    body += b"\2" + identity + b"\2" + part + b"\0" + b"\1" + bytes([len(rack) + 1]) + rack.encode() + b"\0"
+    with socket.create_connection(("127.0.0.1", port), 10) as s, s.makefile("rb") as answers:
+        s.sendall(struct.pack(">i", len(body)) + body)
+        answer = answers.read(struct.unpack(">i", answers.read(4))[0])
+    at = answer.index(identity) + 17
+    error, high = struct.unpack_from(">hq", answer, at + 4)
+    return error, high, struct.unpack_from(">i", answer, at + 31)[0], len(answer)
+
+
+def nearest(cluster):
+    """A leader sends a consumer to the in-sync replica of its rack, and that one serves it (KIP-392)."""
+    topic = json.loads(cluster.leat("topic", "describe", TRIMMED, "--output", "json")[1])[0]
+    identity, leader = base64.urlsafe_b64decode(topic["id"] + "=="), topic["partitions"][0]["leader"]
+    port = {i: cluster.nodes[i].wanted for i in NODES}
+    for i in NODES:
+        preferred = fetched(port[leader], identity, f"rack-{i}")[2]
+        check(preferred == (-1 if i == leader else i), f"{preferred} is preferred in rack-{i}, which {leader} leads")
+        wait_until(f"node {i} serves a consumer", lambda: fetched(port[i], identity, f"rack-{i}")[:3] == (0, 100, -1), 10)
 
 
 class Clients:
@@ -190,6 +215,7 @@ def main():
     random.seed(arguments.seed)
     cluster = Cluster(arguments.seed, arguments.memory)
     cluster.start()
+    nearest(cluster)
     clients = Clients(cluster, arguments.seed, arguments.keep)
     clients.more(ANSWERS)
     for number in range(arguments.faults):
