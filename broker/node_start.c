@@ -183,6 +183,7 @@ static bool make_partitions(struct node_shard *s)
         .logs = s->logs,
         .configure = configure_log,
         .context = s,
+        .lag_ns = (uint64_t)config_integer(n->config, CONFIG_REPLICA_LAG_TIME_MAX_MS) * 1000000,
         .retention_check_ms =
             (uint64_t)config_integer(n->config, CONFIG_LOG_RETENTION_CHECK_INTERVAL_MS),
     };

@@ -125,7 +125,9 @@ static bool part_start(struct api *home, struct part *p)
     if (part->in->timestamp == TIME_LATEST) {
         int error = partition_latest(partition, &part->out->offset);
         if (error) {
-            part->out->error_code = error_to_wire(error);
+            bool old = api_version(p->share->spread->request) < 5 &&
+                       error == ERR_OFFSET_NOT_AVAILABLE; /* KIP-207 */
+            part->out->error_code = error_to_wire(old ? ERR_LEADER_NOT_AVAILABLE : error);
             part->out->offset = -1;
             return true;
         }

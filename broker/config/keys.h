@@ -68,6 +68,8 @@
       NULL, KEY_KAFKA, "A broker that the controller has not heard for so long leads nothing.")    \
     X(BROKER_HEARTBEAT_INTERVAL_MS, "broker.heartbeat.interval.ms", DURATION, "300ms", 10,         \
       INT32_MAX, NULL, KEY_KAFKA, "How often a broker tells the controller that it is there.")     \
+    X(REPLICA_LAG_TIME_MAX_MS, "replica.lag.time.max.ms", DURATION, "30s", 2000, INT32_MAX, NULL,  \
+      KEY_KAFKA, "A replica that makes no progress for so long is not waited for any more.")       \
     X(AUTO_LEADER_REBALANCE_ENABLE, "auto.leader.rebalance.enable", BOOL, "true", 0, 1, NULL,      \
       KEY_KAFKA,                                                                                   \
       "Whether leadership goes back to the first replica of a partition once that is in sync.")    \

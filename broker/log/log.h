@@ -185,7 +185,8 @@ struct log_set_close {
 void log_set_close(struct log_set *set, struct log_set_close *c);
 
 /* Gives a partition its log: the recovered one, or an empty one (no file before its first append).
- * The handle lives until log_remove() is done or the set is closed. NULL: out of memory. */
+ * The handle lives until log_remove() is done or the set is closed. NULL: out of memory, or the
+ * removal of the same partition still waits. */
 struct log *log_open(struct log_set *set, struct uuid topic_id, int32_t partition,
                      const char *topic, const struct log_config *config) MUST_CHECK;
 

@@ -336,6 +336,9 @@ struct log *log_open(struct log_set *set, struct uuid topic_id, int32_t partitio
                      const char *topic, const struct log_config *config)
 {
     struct log *log = log_find(set, topic_id, partition);
+    if (log && !list_empty(&log->removal)) {
+        return NULL; /* the one that was here before is still on its way out */
+    }
     if (!log) {
         log = log_new(set, topic_id, partition, topic, strlen(topic));
         if (!log) {

@@ -61,7 +61,7 @@ struct net_connection {
     struct list link;         /* in net->connections */
     struct list credit;       /* in net->waiting: for request memory */
     struct list sending;      /* in net->sending: by age of the oldest answer */
-    struct list requests;     /* by arrival, until their answer has left */
+    struct list requests;     /* in the order of their answers, until these have left */
     uint8_t *buffer;          /* `small`, or a block */
     uint32_t start, end;      /* bytes of `buffer` not yet taken */
     struct net_request *body; /* the request whose body is coming in, the last of `requests` */

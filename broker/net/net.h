@@ -5,8 +5,8 @@
  * It knows sizes and order, and nothing of what the bytes mean. A frame that has come whole goes up
  * as a struct net_request; the upper room fills the request's writer and calls net_respond(), at
  * once or later, in any order: answers leave each connection in the order of its requests
- * (PROTOCOL 9, trap 8). All answers that are finished in one turn of the loop leave a connection by
- * one send.
+ * (PROTOCOL 9, trap 8), but for those that may overtake. All answers that are finished in one turn of
+ * the loop leave a connection by one send.
  *
  * Memory is reserved before it is filled: the bytes of a body are taken from the shard's request
  * pool before the body is read, first come first served; without credit the connection is not read,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What goes out: at the end of a turn all answers that are ready, in the order of their requests,
- * leave by one send. Slices of the log are released when their answer has left. When sockets hold
+/* What goes out: at the end of a turn all answers that are ready, in the order of their requests
+ * (N1), leave by one send. Slices of the log are released when their answer has left. When sockets hold
  * too much of the log's memory, the answers of a connection that takes nothing are copied to own
  * memory; if even that is too much, the connection is closed. */
 #include "net/connection.h"

@@ -283,6 +283,15 @@ void following_cut(struct following *f, uint64_t now_ns, const struct following_
     ask_if_due(f, out);
 }
 
+void following_uncut(struct following *f, uint64_t now_ns, struct following_effect *out)
+{
+    enter(f, now_ns, out);
+    if (f->state == FOLLOWING_STATE_CUTTING) {
+        f->ask_ns = now_ns + f->options.retry_ns;
+        f->state = f->leader < 0 ? FOLLOWING_STATE_ALONE : FOLLOWING_STATE_PROVING;
+    }
+}
+
 /* --- answers ---------------------------------------------------------------------------------- */
 
 /* The batches behind the log's end that follow each other (P3). A leader's first batch may begin before what
@@ -379,6 +388,7 @@ void following_answer(struct following *f, uint64_t now_ns, const struct followi
     if (!a->ticket || !ask || !asks(f)) {
         return; /* of another epoch, or given up */
     }
+    uint64_t soonest = ask->sent_ns + f->options.retry_ns / 10;
     bool records = ask == &f->records, moved = ask->offset != ask_offset(f);
     ask->ticket = 0;
     if (a->error && a->error != ERR_OFFSET_OUT_OF_RANGE) {
@@ -394,6 +404,10 @@ void following_answer(struct following *f, uint64_t now_ns, const struct followi
         if (!records || moved || !begin_before(f, a, out)) {
             proceed(f, a, records && !moved, out);
         }
+        if (records && out->what == 0 && now_ns < soonest) {
+            f->ask_ns =
+                soonest; /* the leader is short of something: it has not waited, and says nothing new */
+        }
     }
     ask_if_due(f, out);
 }
@@ -402,13 +416,16 @@ void following_appended(struct following *f, uint64_t now_ns, const struct follo
                         struct following_effect *out)
 {
     enter(f, now_ns, out);
-    assert(f->appending && log->end >= f->log.end && log->last_epoch >= f->log.last_epoch);
+    bool none = log->end == f->log.end;
+    assert(f->appending && log->end >= f->log.end);
+    assert(none || log->last_epoch >= f->log.last_epoch);
     f->appending = false;
-    if (log->end == f->log.end) {
-        f->ask_ns = now_ns + f->options.retry_ns; /* none of them could be taken */
+    if (none) { /* and a log that is empty meanwhile keeps the epoch in which its end was proved */
+        f->ask_ns = now_ns + f->options.retry_ns;
+    } else {
+        f->log.last_epoch = log->last_epoch;
     }
     f->log.end = log->end;
-    f->log.last_epoch = log->last_epoch;
     f->log.counted = log->counted > f->log.counted ? log->counted : f->log.counted;
     watermark_follow(f, out);
     ask_if_due(f, out);

@@ -171,5 +171,8 @@ void following_flushed(struct following *f, uint64_t now_ns, int64_t counted,
 void following_cut(struct following *f, uint64_t now_ns, const struct following_log *log,
                    struct following_effect *out);
 
+/* There was no room for the cut now, and nothing has gone: it is asked again a little later. */
+void following_uncut(struct following *f, uint64_t now_ns, struct following_effect *out);
+
 /* A storage error (P35). */
 void following_fail(struct following *f, struct following_effect *out);

@@ -391,8 +391,9 @@ void leading_review(const struct leading *l, const struct leading_fetch *fetch,
     }
     const struct leading_follower *f = follower_find(l, fetch->node);
     bool newest = fetch->arrival == f->arrival;
-    bool news = fetch->high_watermark < l->high_watermark &&
-                !replication_mutated(l, REPLICATION_MUTANT_TELL_LATE);
+    bool proves = fetch->counted < 0; /* nothing of it counts before it knows that it continues */
+    bool news = proves || (fetch->high_watermark < l->high_watermark &&
+                           !replication_mutated(l, REPLICATION_MUTANT_TELL_LATE));
     answer->waits = newest && fetch->offset >= l->log.end && !news;
 }
 

@@ -167,6 +167,7 @@ static void partition_remove(struct partition *p)
     p->due = false;
     deadline_cancel(&t->clock->deadlines, &p->alarm);
     list_remove(&p->queue);
+    list_remove(&p->proposing);
     list_remove(&p->moved);
     waiters_leave(&p->waiters);
     waiters_leave(&p->followers);
@@ -214,6 +215,7 @@ static int partition_add(struct partition_table *t, const struct image *image,
     list_init(&p->followers);
     list_init(&p->pending);
     list_init(&p->queue);
+    list_init(&p->proposing);
     int error = map_add(&t->by_key, bytes_of(p->key, PARTITION_KEY_SIZE), p);
     if (error) {
         goto free_partition;
@@ -301,6 +303,15 @@ static void brokers_apply(struct partition_table *t)
     }
 }
 
+/* What was deleted, or moved, while this node was away goes when all that is here is known. */
+static void tidy(struct partition_table *t)
+{
+    if (!t->tidied && !t->incomplete) {
+        t->tidied = true;
+        log_set_remove_unopened(t->options.logs);
+    }
+}
+
 /* Unchanged topics are the same object in both images; both walk in the order of names. */
 void partition_table_apply(struct partition_table *t, const struct image *image)
 {
@@ -330,13 +341,13 @@ void partition_table_apply(struct partition_table *t, const struct image *image)
             brokers_apply(t);
         }
         image_release(old);
-    } else if (!t->incomplete) {
-        log_set_remove_unopened(t->options.logs); /* deleted, or moved, while this node was away */
     }
+    tidy(t);
 }
 
 void partition_table_reconfigure(struct partition_table *t)
 {
+    t->incomplete = false;
     for (uint32_t i = 0; t->image && i < image_topic_count(t->image); i++) {
         topic_apply(t, t->image, image_topic_at(t->image, i));
     }
@@ -355,6 +366,10 @@ static void retention_due(struct deadline *d)
     struct partition_clock *clock = container_of(d, struct partition_clock, retention);
     struct partition_table *t = clock->table;
     uint64_t tick = retention_tick_ns(t);
+    if (t->incomplete) {
+        partition_table_reconfigure(t);
+        tidy(t);
+    }
     size_t count = map_count(&t->by_key);
     size_t visits = (size_t)((double)count * (double)tick / (double)ms_ns /
                              (double)t->options.retention_check_ms) +
@@ -444,6 +459,7 @@ void partition_table_free(struct partition_table *t)
         assert(list_empty(&p->waiters) && list_empty(&p->followers));
         list_remove(&p->moved);
         list_remove(&p->queue);
+        list_remove(&p->proposing);
         deadline_cancel(&t->clock->deadlines, &p->alarm);
         if (!p->removing) {
             assert(list_empty(&p->pending));
@@ -544,6 +560,16 @@ struct list *partition_queue(struct partition *p)
 struct partition *partition_queued(struct list *link)
 {
     return container_of(link, struct partition, queue);
+}
+
+struct list *partition_proposing(struct partition *p)
+{
+    return &p->proposing;
+}
+
+struct partition *partition_that_proposes(struct list *link)
+{
+    return container_of(link, struct partition, proposing);
 }
 
 int64_t partition_log_start(const struct partition *p)

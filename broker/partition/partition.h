@@ -114,17 +114,19 @@ void partition_review(const struct partition *p, const struct leading_fetch *fet
 bool partition_proposal(const struct partition *p, struct leading_proposal *out) MUST_CHECK;
 void partition_altered(struct partition *p, const struct leading_altered *altered);
 
-/* Of a follower: whom it asks, -1: nobody; whether it would ask now, and what for; and the request, false: none
- * now. */
+/* Of a follower that is not queued: whom it asks, -1: nobody; whether it would ask now, and what for;
+ * and the request, false: none now. */
 int32_t partition_leader_to_ask(const struct partition *p);
 enum following_want partition_wants(struct partition *p);
 bool partition_is_hot(
     const struct partition *p); /* the last answer brought records, or there was none yet */
 bool partition_ask(struct partition *p, struct following_request *out) MUST_CHECK;
 
-/* A link for the room above, to queue partitions that ask; taken out when the partition goes. */
+/* Links for the room above, to queue partitions that ask, and that propose; taken out when the partition goes. */
 struct list *partition_queue(struct partition *p);
 struct partition *partition_queued(struct list *link);
+struct list *partition_proposing(struct partition *p);
+struct partition *partition_that_proposes(struct list *link);
 
 /* The answer, or what came in its way. */
 struct partition_answer {

@@ -61,6 +61,7 @@ struct partition {
     struct list waiters;   /* of struct partition_waiter: readers */
     struct list followers; /* the same, of followers' fetches */
     struct list queue;     /* partition_queue() */
+    struct list proposing; /* partition_proposing() */
     bool removing, log_gone;
     struct log_control removal;
 };
@@ -84,6 +85,7 @@ struct partition_table {
     struct partition_clock *clock;
     bool incomplete; /* the last image was not applied whole: no memory */
     bool letting_go; /* partition_table_let_go() */
+    bool tidied;     /* what was recovered and is not here any more has gone */
 };
 
 /* partition.c */

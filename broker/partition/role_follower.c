@@ -38,7 +38,9 @@ static void cut_done(struct log_control *c, int error)
     }
     struct following_effect e = {0};
     if (p->table && !p->removing && p->role == ROLE_FOLLOWER) {
-        if (error) {
+        if (error == ERR_BUSY || error == ERR_NO_MEMORY) {
+            following_uncut(&p->following, role_now(p), &e);
+        } else if (error) {
             following_fail(&p->following, &e);
         } else {
             struct following_log log = log_of(p);
@@ -284,6 +286,7 @@ void role_follower_apply(struct partition *p, const struct image_partition *seen
                    has(seen->more->elr.ids, seen->more->elr.count, self),
     };
     struct following_effect e;
+    p->quiet = p->quiet && seen->leader_epoch == p->following.epoch;
     following_apply(&p->following, role_now(p), &image, &e);
     carry(p, &e);
 }
@@ -302,8 +305,13 @@ int32_t partition_leader_to_ask(const struct partition *p)
 
 enum following_want partition_wants(struct partition *p)
 {
-    return p->role == ROLE_FOLLOWER ? following_wants(&p->following, role_now(p))
-                                    : FOLLOWING_WANTS_NOTHING;
+    enum following_want want = p->role == ROLE_FOLLOWER
+                                   ? following_wants(&p->following, role_now(p))
+                                   : FOLLOWING_WANTS_NOTHING;
+    if (want == FOLLOWING_WANTS_NOTHING) {
+        role_alarm(p); /* there was none while it was queued */
+    }
+    return want;
 }
 
 bool partition_is_hot(const struct partition *p)

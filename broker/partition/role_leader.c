@@ -5,6 +5,8 @@
  * waits for that stands in `pending`, in the order of the log. */
 #include "partition/partition_private.h"
 
+enum { LEADING_ROOM = 8 };
+
 static struct leading_log log_of(const struct partition *p)
 {
     struct log_status s = log_status(p->log);
@@ -173,18 +175,25 @@ static void too_many(const struct partition *p, int error)
         error == ERR_TOO_LARGE ? "it has more replicas than one leader counts" : error_text(error));
 }
 
+/* With some to spare, so that a reassignment finds it. */
+static uint32_t leading_room(uint32_t replicas)
+{
+    return replicas > 1 && replicas < LEADING_ROOM ? LEADING_ROOM : replicas;
+}
+
 /* Memory for that many replicas, with what is in force moved into it. */
 static int reserve(struct partition *p, uint32_t replicas, bool move)
 {
     if (p->leading && leading_capacity(p->leading) >= replicas) {
         return 0;
     }
-    struct leading *larger = memory_alloc(io_memory(p->io), leading_size(replicas));
+    uint32_t room = leading_room(replicas);
+    struct leading *larger = memory_alloc(io_memory(p->io), leading_size(room));
     if (!larger) {
         return ERR_NO_MEMORY;
     }
     if (move) {
-        leading_move(larger, replicas, p->leading);
+        leading_move(larger, room, p->leading);
     }
     memory_free(io_memory(p->io), p->leading);
     p->leading = larger;
@@ -216,7 +225,7 @@ int role_leader_begin(struct partition *p, const struct image *image)
     p->role = ROLE_LEADER;
     struct leading_log log = log_of(p);
     int64_t known = p->high_watermark < log.counted ? p->high_watermark : log.counted;
-    uint32_t capacity = fresh ? seen.replica_count : leading_capacity(p->leading);
+    uint32_t capacity = fresh ? leading_room(seen.replica_count) : leading_capacity(p->leading);
     carry(p, leading_init(p->leading, capacity, &options, &seen, &log, known, role_now(p)) |
                  LEADING_WATERMARK);
     return 0;
@@ -228,6 +237,12 @@ int role_leader_apply(struct partition *p, const struct image *image)
     struct leading_image seen;
     int error = image_of(p, image, replicas, &seen);
     error = error ? error : reserve(p, seen.replica_count, true);
+    if (error == ERR_NO_MEMORY && seen.epoch == leading_status(p->leading).epoch) {
+        /* An epoch is not led twice (P19): it goes on with the replicas that it knows until the next image. */
+        log_warn(io_logger(p->io), "partition", "%s-%d: no memory for more replicas",
+                 p->topic->name, (int)p->index);
+        return 0;
+    }
     if (error) {
         too_many(p, error);
         return error;

@@ -1,37 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* In-sync sets on their way to the controller. Every proposal that stands at the end of a turn goes into one
- * operation; those that come while it is away go into the next. A partition asks again by itself when it has heard
- * nothing, so that what is lost, or finds no memory, is lost for a moment only. */
+ * operation; those that come while it is away go into the next. A partition proposes again by itself when it has heard
+ * nothing, so that what is lost is lost for a moment only; without memory it waits in the queue for another's. */
 #include "replica/replica_private.h"
-
-struct proposing {
-    struct list link;
-    struct uuid topic_id;
-    int32_t partition;
-};
 
 void alter_ask(void *context, struct partition *p)
 {
     struct replica *r = context;
-    if (r->stopping) {
-        return;
-    }
-    struct proposing *q = memory_alloc(io_memory(r->io), sizeof *q);
-    if (q) {
-        q->topic_id = partition_topic_id(p);
-        q->partition = partition_index(p);
-        list_init(&q->link);
-        list_append(&r->proposing, &q->link);
+    if (!r->stopping && list_empty(partition_proposing(p))) {
+        list_append(&r->proposing, partition_proposing(p));
         io_turn_end(r->io, &r->turn);
-    }
-}
-
-void alter_forget(struct replica *r)
-{
-    struct list *node;
-    while ((node = list_pop(&r->proposing))) {
-        memory_free(io_memory(r->io), container_of(node, struct proposing, link));
     }
 }
 
@@ -78,20 +57,19 @@ static uint32_t count_proposing(const struct replica *r)
 }
 
 /* The proposal of the partition as it is now; false: it has none any more. */
-static bool propose(struct replica *r, const struct proposing *q, struct meta_alteration *out,
+static bool propose(const struct partition *p, struct meta_alteration *out,
                     struct isr_member *members, uint64_t *ticket)
 {
     struct leading_proposal proposal;
-    struct partition *p = partition_find(r->options.partitions, q->topic_id, q->partition);
-    if (!p || !partition_proposal(p, &proposal)) {
+    if (!partition_proposal(p, &proposal)) {
         return false;
     }
     for (uint32_t i = 0; i < proposal.isr_count; i++) {
         members[i] = (struct isr_member){proposal.nodes[i], proposal.broker_epochs[i]};
     }
     *ticket = proposal.ticket;
-    *out = (struct meta_alteration){.topic_id = q->topic_id,
-                                    .partition = q->partition,
+    *out = (struct meta_alteration){.topic_id = partition_topic_id(p),
+                                    .partition = partition_index(p),
                                     .leader_epoch = proposal.epoch,
                                     .partition_epoch = proposal.partition_epoch,
                                     .members = members,
@@ -115,17 +93,18 @@ void alter_go(struct replica *r)
     r->members = memory_alloc(memory, (size_t)most * LEADING_REPLICAS_MAX * sizeof *r->members);
     r->tickets = memory_alloc(memory, most * sizeof *r->tickets);
     bool room = r->alterations && r->members && r->tickets;
-    for (uint32_t i = 0; i < most; i++) {
-        struct proposing *q = container_of(list_pop(&r->proposing), struct proposing, link);
-        count +=
-            room && propose(r, q, &r->alterations[count],
-                            &r->members[(size_t)count * LEADING_REPLICAS_MAX], &r->tickets[count]);
-        memory_free(memory, q);
+    for (uint32_t i = 0; i < most && room; i++) {
+        const struct partition *p = partition_that_proposes(list_pop(&r->proposing));
+        count += propose(p, &r->alterations[count],
+                         &r->members[(size_t)count * LEADING_REPLICAS_MAX], &r->tickets[count]);
     }
     if (count == 0) {
         memory_free(memory, r->alterations);
         memory_free(memory, r->members);
         memory_free(memory, r->tickets);
+        if (room && !list_empty(&r->proposing)) {
+            io_turn_end(r->io, &r->turn);
+        }
         return;
     }
     r->op = (struct meta_op){.done = altered,

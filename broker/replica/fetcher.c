@@ -115,14 +115,15 @@ static void tell_part(struct fetch_call *c, const struct fetch_ask *ask,
     tell(c->fetcher, ask, &a);
 }
 
-/* The answer names partitions in any order, and perhaps some that nobody asked for: each ask is told once. */
+/* The answer names partitions in any order, and perhaps some that nobody asked for: each ask is told once, and no more
+ * is looked at than was asked. */
 static void tell_all(struct fetch_call *c, const struct fetch_response *in, struct buffer *buffer)
 {
     const struct fetch_response_partitions *found;
-    uint32_t next = 0;
-    for (int32_t t = 0; t < in->responses_count; t++) {
+    uint32_t next = 0, told = 0;
+    for (int32_t t = 0; t < in->responses_count && told < c->count; t++) {
         const struct fetch_response_responses *topic = &in->responses[t];
-        for (int32_t i = 0; i < topic->partitions_count; i++) {
+        for (int32_t i = 0; i < topic->partitions_count && told < c->count; i++, told++) {
             found = &topic->partitions[i];
             for (uint32_t k = 0; k < c->count; k++) {
                 struct fetch_ask *ask = &c->asks[(next + k) % c->count];
@@ -211,15 +212,23 @@ static struct fetch_call *call_new(struct fetcher *f, enum fetch_kind kind, uint
     return c;
 }
 
-enum placed { PLACED, PLACED_NOTHING, PLACED_BLOCKED };
+enum placed {
+    PLACED,
+    PLACED_NOTHING,
+    PLACED_BLOCKED, /* until something comes back */
+    PLACED_NEXT,    /* the request is full, and another may go */
+};
 
 /* One request of a partition into one of the calls. */
 static enum placed place(struct fetcher *f, struct partition *p, struct fetch_call **calls,
                          uint32_t room)
 {
-    enum following_want want =
-        partition_leader_to_ask(p) == f->node ? partition_wants(p) : FOLLOWING_WANTS_NOTHING;
+    enum following_want want = partition_wants(p);
     if (want == FOLLOWING_WANTS_NOTHING) {
+        return PLACED_NOTHING;
+    }
+    if (partition_leader_to_ask(p) != f->node) {
+        fetchers_ask(f->replica, p); /* it has another leader since */
         return PLACED_NOTHING;
     }
     enum fetch_kind kind = want == FOLLOWING_WANTS_REPORT ? FETCH_REPORT
@@ -227,7 +236,7 @@ static enum placed place(struct fetcher *f, struct partition *p, struct fetch_ca
                                                           : FETCH_QUIET;
     struct fetch_call **c = &calls[kind];
     if (f->in_flight[kind] >= most_in_flight(kind) || (*c && (*c)->count == room)) {
-        return PLACED_BLOCKED;
+        return f->in_flight[kind] + 1 < most_in_flight(kind) ? PLACED_NEXT : PLACED_BLOCKED;
     }
     struct fetch_ask ask = {.topic_id = partition_topic_id(p), .partition = partition_index(p)};
     bool asks = partition_ask(p, &ask.request);
@@ -259,8 +268,11 @@ static void fetcher_go(struct fetcher *f)
         while (placed == PLACED) {
             placed = place(f, partition_queued(node), calls, room);
         }
-        if (placed == PLACED_BLOCKED && list_empty(node)) {
+        if (placed != PLACED_NOTHING && list_empty(node)) {
             list_append(&f->asking, node);
+        }
+        if (placed == PLACED_NEXT) {
+            io_turn_end(f->replica->io, &f->replica->turn);
         }
     }
     for (unsigned kind = 0; kind < FETCH_KINDS; kind++) {

@@ -62,7 +62,8 @@ void replica_free(struct replica *r)
         return;
     }
     assert(list_empty(&r->fetchers) && !r->altering);
-    alter_forget(r);
+    while (list_pop(&r->proposing)) {
+    }
     if (r->turn.link.next) {
         list_remove(&r->turn.link);
     }

@@ -45,7 +45,7 @@ struct replica {
     struct io_turn turn; /* something asks */
 
     /* alter.c */
-    struct list proposing; /* of struct proposing */
+    struct list proposing; /* of struct partition: partition_proposing() */
     struct meta_op op;
     bool altering;
     struct meta_alteration *alterations;
@@ -68,4 +68,3 @@ void fetchers_close(struct replica *r);
 /* alter.c */
 void alter_ask(void *context, struct partition *p); /* partition_needs.alter */
 void alter_go(struct replica *r);
-void alter_forget(struct replica *r);

@@ -3,6 +3,8 @@
 /* The log as its users see it: append, read, roll, stop, crash, start again. */
 #include "world.h"
 
+#include "log/log_private.h"
+
 #include <criterion/criterion.h>
 
 #include <stdlib.h>
@@ -603,6 +605,15 @@ static void remove_unopened(void *argument)
     removed_unopened = log_set_remove_unopened(world_set(argument, 0));
 }
 
+/* Until its removal is in the journal it cannot come back. */
+static void open_removed(void *argument)
+{
+    struct world *w = argument;
+    struct world_slot *s = &w->slots[0];
+    struct log *dying = log_find(world_set(w, 0), s->id, 0);
+    cr_assert(!dying || !log_open(world_set(w, 0), s->id, 0, s->topic, &s->config));
+}
+
 /* What was recovered, and nobody claims when the metadata are known, goes like any log that is removed; its name is
  * free for another. */
 Test(log, recovered_logs_that_nobody_opens_go)
@@ -620,6 +631,7 @@ Test(log, recovered_logs_that_nobody_opens_go)
     cr_assert_eq(removed_unopened, 1);
     cr_assert(world_do(&w, 0, remove_unopened, &w));
     cr_assert_eq(removed_unopened, 0, "each once");
+    cr_assert(world_do(&w, 0, open_removed, &w));
     world_wait_ms(&w, 2000);
     world_power_cut(&w);
     world_started(&w, 1);

@@ -445,3 +445,60 @@ Test(following, begins_with_the_batch_in_which_the_leaders_log_starts)
            (struct following_answer){.ticket = q.ticket, .high_watermark = 110, .log_start = 50});
     cr_assert((r.effect.what & FOLLOWING_START) && r.effect.start == 50);
 }
+
+/* The leader's log has lost its beginning, up to the end of this one, while bytes that do not fit were on their way. */
+Test(following, an_emptied_log_that_takes_nothing_keeps_its_epoch)
+{
+    static const struct following_batch more[] = {{100, 110, 5}};
+    struct replica r;
+    replica_open(&r);
+    prove(&r);
+    answer(&r, (struct following_answer){.ticket = ask(&r).ticket,
+                                         .high_watermark = 100,
+                                         .log_start = 100,
+                                         .batches = more,
+                                         .batch_count = 1});
+    cr_assert((r.effect.what & FOLLOWING_START) && r.effect.start == 100);
+    cr_assert(r.effect.what & FOLLOWING_APPEND);
+    r.log = (struct following_log){100, 100, 100, -1};
+    following_appended(&r.following, r.now, &r.log, &r.effect);
+    cr_assert_not(r.effect.what & FOLLOWING_ASK, "not at once");
+    r.now += 1000 * MS;
+    struct following_request q = ask(&r);
+    cr_assert(q.offset == 100 && q.last_epoch == 4);
+}
+
+/* Who is short of memory answers at once, and is not asked without end. */
+Test(following, an_answer_that_says_nothing_is_not_followed_by_the_next_at_once)
+{
+    struct replica r;
+    replica_open(&r);
+    prove(&r);
+    answer(&r, (struct following_answer){.ticket = ask(&r).ticket, .high_watermark = 80});
+    cr_assert_not(r.effect.what & FOLLOWING_ASK);
+    cr_assert(!asks_more(&r));
+    r.now += 10 * MS;
+    cr_assert(asks_more(&r));
+    r.now += 500 * MS;
+    answer(&r,
+           (struct following_answer){.ticket = r.following.records.ticket, .high_watermark = 80});
+    cr_assert(r.effect.what & FOLLOWING_ASK, "that one has waited");
+}
+
+/* There was no room for the cut: it is tried again, and nothing is damaged. */
+Test(following, a_cut_that_found_no_room_is_tried_again)
+{
+    struct replica r;
+    replica_open(&r);
+    apply(&r);
+    struct following_answer diverges = {
+        .ticket = ask(&r).ticket, .diverges = true, .diverging = {4, 90}};
+    answer(&r, diverges);
+    cr_assert((r.effect.what & FOLLOWING_TRUNCATE) && r.effect.offset == 90);
+    following_uncut(&r.following, r.now, &r.effect);
+    cr_assert(!asks_more(&r));
+    r.now += 1000 * MS;
+    diverges.ticket = ask(&r).ticket;
+    answer(&r, diverges);
+    cr_assert((r.effect.what & FOLLOWING_TRUNCATE) && r.effect.offset == 90);
+}
