@@ -71,8 +71,8 @@ struct log_options {
     /* The topic's name if the metadata knows this partition, else NULL (L8): what it does not know
      * is set aside. Lent until log_recover() is done. */
     const char *(*known)(void *context, struct uuid topic_id, int32_t partition);
-    /* NULL, or likewise of a partition that the metadata says is gone, where that may be taken back: it is kept if
-     * its directory is there. log_set_remove_unopened() decides. */
+    /* NULL, or likewise of a partition that the metadata says is gone, where that may be taken back: it
+     * is kept for log_set_remove_unopened(). */
     const char *(*doubtful)(void *context, struct uuid topic_id, int32_t partition);
     void *known_context;
     /* NULL, or told of each REPLACE before it can take effect (tests). */

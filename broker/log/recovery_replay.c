@@ -83,12 +83,34 @@ static bool has_directory(const struct recovery *r, struct uuid topic_id, int32_
     return directory_of(r, topic_id, partition) != NULL;
 }
 
-/* The topic of a log: where its partition is perhaps gone, its directory decides. */
+/* Whether a log of another topic has the directory that this name stands for. */
+static bool has_successor(const struct recovery *r, const char *topic, struct uuid topic_id,
+                          int32_t partition)
+{
+    char name[sizeof((struct recovery_directory *)0)->name];
+    snprintf(name, sizeof name, "%s-%" PRId32, topic, partition);
+    for (const struct list *n = r->directories.next; n != &r->directories; n = n->next) {
+        const struct recovery_directory *d = container_of(n, struct recovery_directory, link);
+        if (d->readable && strcmp(d->name, name) == 0 && !uuid_equal(d->topic_id, topic_id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The topic of a log. Of one that is perhaps gone all is kept, also where its directory was not durable yet; if it
+ * was removed, its REMOVE follows in the journal, unless a successor of its name shows that it has gone. */
 static const char *known_name(const struct recovery *r, struct uuid topic_id, int32_t partition)
 {
     const struct log_options *o = &r->options;
-    return has_directory(r, topic_id, partition) ? name_of(r, topic_id, partition)
-                                                 : o->known(o->known_context, topic_id, partition);
+    const char *name = o->known(o->known_context, topic_id, partition);
+    if (name || !o->doubtful) {
+        return name;
+    }
+    name = o->doubtful(o->known_context, topic_id, partition);
+    bool kept = name && (has_directory(r, topic_id, partition) ||
+                         !has_successor(r, name, topic_id, partition));
+    return kept ? name : NULL;
 }
 
 static void note_found(void *context, const char *name, bool directory)
