@@ -70,7 +70,13 @@ class Cluster:
         return self.told("topic", "describe", TOPIC)[0]["partitions"]
 
     def in_sync(self):
-        return all(len(p["in_sync"]) == len(NODES) for p in self.partitions())
+        """As each node knows it: one that was frozen may still tell, and serve, what was so before."""
+        views = []
+        for node in self.nodes.values():
+            status, out, _ = self.leat("-b", f"127.0.0.1:{node.wanted}", "topic", "describe", TOPIC, "--output", "json")
+            found = json.loads(out)[0]["partitions"] if status == 0 else []
+            views.append([(p["leader"], p["epoch"], p["in_sync"]) for p in found])
+        return views[0] and all(v == views[0] for v in views) and all(len(isr) == len(NODES) for _, _, isr in views[0])
 
     def victims(self):
         """Whose silence hurts: who leads a partition, the group, the cluster."""

@@ -72,13 +72,19 @@ class Cluster:
     def healthy(self, times=1):
         return all(self.leat("cluster", "health")[0] == 0 for _ in range(times))
 
-    def partitions(self, topic=TOPIC):
-        status, out, _ = self.leat("topic", "describe", topic, "--output", "json")
+    def partitions(self, topic=TOPIC, node=None):
+        where = ("-b", f"127.0.0.1:{node.wanted}") if node else ()
+        status, out, _ = self.leat(*where, "topic", "describe", topic, "--output", "json")
         return json.loads(out)[0]["partitions"] if status == 0 else []
 
     def in_sync(self):
-        found = self.partitions() + self.partitions(TRIMMED)
-        return len(found) == PARTITIONS + 1 and all(len(p["in_sync"]) == len(NODES) for p in found)
+        """As each node knows it: one that was frozen may still tell, and serve, what was so before."""
+        views = []
+        for node in self.nodes.values():
+            found = self.partitions(TOPIC, node) + self.partitions(TRIMMED, node)
+            views.append([(p["leader"], p["epoch"], p["in_sync"]) for p in found])
+        return len(views[0]) == PARTITIONS + 1 and all(v == views[0] for v in views) and \
+            all(len(isr) == len(NODES) for _, _, isr in views[0])
 
     def trim(self):
         """A topic whose log begins behind 0: who has nothing of it has to begin there."""
@@ -121,6 +127,22 @@ def nearest(cluster):
         preferred = fetched(port[leader], identity, f"rack-{i}")[2]
         check(preferred == (-1 if i == leader else i), f"{preferred} is preferred in rack-{i}, which {leader} leads")
         wait_until(f"node {i} serves a consumer", lambda: fetched(port[i], identity, f"rack-{i}")[:3] == (0, 100, -1), 10)
+
+
+def names_the_leader(cluster):
+    """A replica that does not lead a partition says who does, and where (KIP-951): Produce 10, whose answer is looked through."""
+    found = cluster.partitions(TRIMMED)[0]
+    asked = next(i for i in NODES if i != found["leader"])
+    records, name = batch([b"x"]), TRIMMED.encode()
+    body = struct.pack(">hhihB", 0, 10, 5, -1, 0) + b"\0" + struct.pack(">hi", -1, 1000) + b"\2" + bytes([len(name) + 1]) + name
+    body += b"\2" + struct.pack(">i", 0) + bytes([len(records) + 1]) + records + b"\0\0\0"
+    with socket.create_connection(("127.0.0.1", cluster.nodes[asked].wanted), 10) as s, s.makefile("rb") as answers:
+        s.sendall(struct.pack(">i", len(body)) + body)
+        answer = answers.read(struct.unpack(">i", answers.read(4))[0])
+    (error,) = struct.unpack_from(">h", answer, answer.index(name) + len(name) + 1 + 4)
+    leader = struct.pack(">ii", found["leader"], found["epoch"])
+    where = struct.pack(">i", found["leader"]) + b"\x0a127.0.0.1" + struct.pack(">i", cluster.nodes[found["leader"]].wanted)
+    check(error == 6 and leader in answer and where in answer, f"error {error}, {found}: {answer}")
 
 
 class Clients:
@@ -216,6 +238,7 @@ def main():
     cluster = Cluster(arguments.seed, arguments.memory)
     cluster.start()
     nearest(cluster)
+    names_the_leader(cluster)
     clients = Clients(cluster, arguments.seed, arguments.keep)
     clients.more(ANSWERS)
     for number in range(arguments.faults):
