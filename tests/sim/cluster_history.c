@@ -233,7 +233,7 @@ static bool value_says(const char *value, size_t size, uint64_t *writer, uint64_
 static struct sent *value_read(struct history *h, const struct log_of *l, int64_t offset,
                                const void *value, size_t size, struct slot *slot)
 {
-    uint64_t writer, number;
+    uint64_t writer = 0, number = 0;
     if (!value || !value_says(value, size, &writer, &number) || writer >= h->writer_count ||
         number >= h->writers[writer].count) {
         violation(h, "C28 corrupt_served: %s-%d offset %" PRId64 ": nobody has sent \"%.*s\"",
