@@ -388,7 +388,6 @@ void following_answer(struct following *f, uint64_t now_ns, const struct followi
     if (!a->ticket || !ask || !asks(f)) {
         return; /* of another epoch, or given up */
     }
-    uint64_t soonest = ask->sent_ns + f->options.retry_ns / 10;
     bool records = ask == &f->records, moved = ask->offset != ask_offset(f);
     ask->ticket = 0;
     if (a->error && a->error != ERR_OFFSET_OUT_OF_RANGE) {
@@ -403,10 +402,6 @@ void following_answer(struct following *f, uint64_t now_ns, const struct followi
     } else {
         if (!records || moved || !begin_before(f, a, out)) {
             proceed(f, a, records && !moved, out);
-        }
-        if (records && out->what == 0 && now_ns < soonest) {
-            f->ask_ns =
-                soonest; /* the leader is short of something: it has not waited, and says nothing new */
         }
     }
     ask_if_due(f, out);

@@ -468,23 +468,6 @@ Test(following, an_emptied_log_that_takes_nothing_keeps_its_epoch)
     cr_assert(q.offset == 100 && q.last_epoch == 4);
 }
 
-/* Who is short of memory answers at once, and is not asked without end. */
-Test(following, an_answer_that_says_nothing_is_not_followed_by_the_next_at_once)
-{
-    struct replica r;
-    replica_open(&r);
-    prove(&r);
-    answer(&r, (struct following_answer){.ticket = ask(&r).ticket, .high_watermark = 80});
-    cr_assert_not(r.effect.what & FOLLOWING_ASK);
-    cr_assert(!asks_more(&r));
-    r.now += 10 * MS;
-    cr_assert(asks_more(&r));
-    r.now += 500 * MS;
-    answer(&r,
-           (struct following_answer){.ticket = r.following.records.ticket, .high_watermark = 80});
-    cr_assert(r.effect.what & FOLLOWING_ASK, "that one has waited");
-}
-
 /* There was no room for the cut: it is tried again, and nothing is damaged. */
 Test(following, a_cut_that_found_no_room_is_tried_again)
 {
