@@ -17,10 +17,8 @@ int32_t fetch_nearest(const struct fetch *f, const struct fetch_part *part, cons
     if (rack.size <= 0 || !image || is_in_rack(image_broker_by_id(image, self), rack)) {
         return -1;
     }
-    const struct image_topic *t = image_topic_by_id(image, part->part.topic_id);
-    const struct image_partition *p = t && part->part.partition < t->partition_count
-                                          ? &t->partitions[part->part.partition]
-                                          : NULL;
+    const struct image_partition *p =
+        image_topic_partition(image_topic_by_id(image, part->part.topic_id), part->part.partition);
     for (int32_t i = 0; p && i < p->isr_count; i++) {
         const struct image_broker *b = image_broker_by_id(image, p->isr[i]);
         if (p->isr[i] != self && is_in_rack(b, rack) && !b->fenced && !b->shutting_down) {

@@ -11,11 +11,8 @@ bool leader_is_news(int error)
 struct leader_told leader_now(const struct image *image, struct uuid topic_id, int32_t partition)
 {
     const struct image_topic *t = image ? image_topic_by_id(image, topic_id) : NULL;
-    if (!t || partition < 0 || partition >= t->partition_count) {
-        return (struct leader_told){-1, -1};
-    }
-    const struct image_partition *p = &t->partitions[partition];
-    return (struct leader_told){p->leader, p->leader_epoch};
+    const struct image_partition *p = image_topic_partition(t, partition);
+    return p ? (struct leader_told){p->leader, p->leader_epoch} : (struct leader_told){-1, -1};
 }
 
 void leaders_add(struct leaders_told *told, int32_t id)

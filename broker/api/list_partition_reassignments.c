@@ -12,8 +12,7 @@ struct listing {
 
 static void list_one(struct listing *l, const struct image_topic *t, int32_t partition)
 {
-    const struct image_partition *p =
-        partition >= 0 && partition < t->partition_count ? &t->partitions[partition] : NULL;
+    const struct image_partition *p = image_topic_partition(t, partition);
     if (!p || p->more->adding.count + p->more->removing.count == 0) {
         return;
     }

@@ -29,13 +29,8 @@ struct counting {
 
 static bool is_fenced(const struct image *image, int32_t broker)
 {
-    for (uint32_t i = 0; i < image_broker_count(image); i++) {
-        const struct image_broker *b = image_broker_at(image, i);
-        if (b->id == broker) {
-            return b->fenced;
-        }
-    }
-    return true;
+    const struct image_broker *b = image_broker_by_id(image, broker);
+    return !b || b->fenced;
 }
 
 /* Nobody else is in sync. */

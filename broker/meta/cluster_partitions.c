@@ -91,16 +91,6 @@ struct walk {
     bool stopped;
 };
 
-static bool holds(const struct image_partition *p, int32_t broker)
-{
-    for (int32_t i = 0; i < p->replica_count; i++) {
-        if (p->replicas[i] == broker) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool walk_topic(void *context, const struct image_topic *t)
 {
     struct walk *w = context;
@@ -112,7 +102,7 @@ static bool walk_topic(void *context, const struct image_topic *t)
         const struct image_partition *p = &t->partitions[i];
         if (w->broker >= 0 && p->replicas != last) {
             last = p->replicas;
-            last_holds = holds(p, w->broker);
+            last_holds = image_partition_holds(p, w->broker);
         }
         if (!last_holds || (w->concerns && !w->concerns(k, t, p))) {
             continue;
@@ -170,12 +160,13 @@ int cluster_settle(void *context, struct cluster *k, const struct image_topic *t
 static int find(struct cluster *k, const struct image_topic *t, int32_t partition, int unknown,
                 struct isr_state *s)
 {
-    if (!t || partition < 0 || partition >= t->partition_count) {
+    const struct image_partition *p = image_topic_partition(t, partition);
+    if (!p) {
         return cluster_refuse(k, t ? ERR_UNKNOWN_TOPIC_OR_PARTITION : unknown,
                               t ? "There is no such partition." : "There is no such topic.");
     }
     cluster_rules_of(k, t);
-    isr_read(s, &t->partitions[partition]);
+    isr_read(s, p);
     return 0;
 }
 

@@ -85,28 +85,15 @@ int controller_elect_leaders(const struct controller *c, struct meta_op *op)
 
 /* --- AlterPartitionReassignments -------------------------------------------------------------- */
 
-static bool holds(const struct image_partition *p, int32_t broker)
-{
-    for (int32_t i = 0; i < p->replica_count; i++) {
-        if (p->replicas[i] == broker) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* The most replicas that there are at once when these follow those that there are. */
 static int32_t replicas_at_once(const struct controller *c, const struct meta_reassignment *r)
 {
     const struct image_topic *t =
         image_topic_by_name(c->candidate ? c->candidate : c->image, bytes_of_string(r->topic));
-    if (!t || r->partition < 0 || r->partition >= t->partition_count) {
-        return 0; /* refused for another reason */
-    }
-    const struct image_partition *p = &t->partitions[r->partition];
-    int32_t count = p->replica_count;
-    for (int32_t i = 0; i < r->replica_count; i++) {
-        count += !holds(p, r->replicas[i]);
+    const struct image_partition *p = image_topic_partition(t, r->partition);
+    int32_t count = p ? p->replica_count : 0; /* refused for another reason */
+    for (int32_t i = 0; p && i < r->replica_count; i++) {
+        count += !image_partition_holds(p, r->replicas[i]);
     }
     return count;
 }

@@ -401,8 +401,7 @@ int forward_decode_partitions(struct meta_op *op, struct reader *in, int version
 static const struct image_partition *partition_of(const struct image *image, const char *topic,
                                                   int32_t partition)
 {
-    const struct image_topic *t = image_topic_by_name(image, bytes_of_string(topic));
-    return t && partition >= 0 && partition < t->partition_count ? &t->partitions[partition] : NULL;
+    return image_topic_partition(image_topic_by_name(image, bytes_of_string(topic)), partition);
 }
 
 static bool election_shown(const struct image *image, const struct meta_op *op,

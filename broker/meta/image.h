@@ -21,6 +21,8 @@ struct image_nodes {
     int32_t count;
 };
 
+bool image_nodes_have(struct image_nodes nodes, int32_t id);
+
 /* What most partitions have nothing of. */
 struct image_more {
     struct image_nodes elr;            /* eligible leaders outside of the ISR (KIP-966) */
@@ -48,6 +50,12 @@ struct image_partition {
 int32_t image_partition_min_isr(const struct image_partition *p, int32_t configured);
 
 struct image_topic;
+
+/* NULL: there is no such partition, or no topic (NULL). */
+const struct image_partition *image_topic_partition(const struct image_topic *topic, int32_t index);
+
+/* Whether a replica is placed on that broker. */
+bool image_partition_holds(const struct image_partition *p, int32_t broker);
 
 /* min.insync.replicas of a topic: its own, else that of the whole cluster, else 1. What a node's
  * own file says counts when a topic is created, and is then the topic's: leaders and controller must

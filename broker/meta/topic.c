@@ -160,10 +160,10 @@ void partition_release(const struct image_partition *p)
     }
 }
 
-static bool named(struct image_nodes in, int32_t id)
+bool image_nodes_have(struct image_nodes nodes, int32_t id)
 {
-    for (int32_t i = 0; i < in.count; i++) {
-        if (in.ids[i] == id) {
+    for (int32_t i = 0; i < nodes.count; i++) {
+        if (nodes.ids[i] == id) {
             return true;
         }
     }
@@ -173,7 +173,7 @@ static bool named(struct image_nodes in, int32_t id)
 static bool apart(struct image_nodes a, struct image_nodes b)
 {
     for (int32_t i = 0; i < a.count; i++) {
-        if (named(b, a.ids[i])) {
+        if (image_nodes_have(b, a.ids[i])) {
             return false;
         }
     }
@@ -184,7 +184,7 @@ static bool among(struct image_nodes part, struct image_nodes whole)
 {
     for (int32_t i = 0; i < part.count; i++) {
         struct image_nodes before = {part.ids, i};
-        if (!named(whole, part.ids[i]) || named(before, part.ids[i])) {
+        if (!image_nodes_have(whole, part.ids[i]) || image_nodes_have(before, part.ids[i])) {
             return false;
         }
     }
@@ -206,8 +206,20 @@ bool partition_is_sound(const struct image_partition *p)
     return apart(isr, m->elr) && apart(isr, m->last_known_elr) &&
            apart(m->elr, m->last_known_elr) && apart(m->adding, m->removing) &&
            apart(m->damaged, isr) && apart(m->damaged, m->elr) &&
-           (p->leader == -1 || named(isr, p->leader)) && (!p->recovering || p->isr_count <= 1) &&
-           p->unclean_epoch >= -1 && p->unclean_epoch <= p->leader_epoch;
+           (p->leader == -1 || image_nodes_have(isr, p->leader)) &&
+           (!p->recovering || p->isr_count <= 1) && p->unclean_epoch >= -1 &&
+           p->unclean_epoch <= p->leader_epoch;
+}
+
+const struct image_partition *image_topic_partition(const struct image_topic *topic, int32_t index)
+{
+    bool known = topic && index >= 0 && index < topic->partition_count;
+    return known ? &topic->partitions[index] : NULL;
+}
+
+bool image_partition_holds(const struct image_partition *p, int32_t broker)
+{
+    return image_nodes_have((struct image_nodes){p->replicas, p->replica_count}, broker);
 }
 
 int32_t image_partition_min_isr(const struct image_partition *p, int32_t configured)

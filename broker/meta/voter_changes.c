@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meta/voter_changes.h"
 
+#include "meta/forward_wire.h"
 #include "meta/meta_start.h"
 
 #include <stdarg.h>
@@ -477,8 +478,8 @@ int voter_change_encode(const struct meta *m, const struct meta_op *op, struct w
 
 static int judge(struct meta_op *op, int16_t code, struct wire_string why)
 {
-    if (code && why.size > 0) {
-        snprintf(op->why, sizeof op->why, "%.*s", (int)why.size, why.data);
+    if (code) {
+        forward_why(op, why);
     }
     return error_from_wire(code);
 }

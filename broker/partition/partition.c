@@ -12,9 +12,10 @@
  *
  * Invariants
  *   T1  A partition is in the map if and only if the applied image places a replica here and its
- * home is this shard, unless there was no memory for it (said in the log, tried with the next
- * image). T2  Leader epochs never fall (P2). T3  Waiters are woken from a turn's end only, once for
- * all that moved in the turn. */
+ *       home is this shard, unless there was no memory for it (said in the log, tried again by the
+ *       clock and with the next image).
+ *   T2  Leader epochs never fall (P2).
+ *   T3  Waiters are woken from a turn's end only, once for all that moved in the turn. */
 #include "partition/partition_private.h"
 
 enum {
@@ -183,13 +184,7 @@ static bool placed_here(const struct partition_table *t, const struct image_topi
     if (log_home(name, index, io_shard_count(t->io)) != io_shard(t->io)) {
         return false;
     }
-    const struct image_partition *seen = &topic->partitions[index];
-    for (int32_t i = 0; i < seen->replica_count; i++) {
-        if (seen->replicas[i] == t->options.node_id) {
-            return true;
-        }
-    }
-    return false;
+    return image_partition_holds(&topic->partitions[index], t->options.node_id);
 }
 
 static int partition_add(struct partition_table *t, const struct image *image,

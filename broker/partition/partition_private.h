@@ -97,7 +97,6 @@ void partition_settled(
 void role_apply(struct partition *p, const struct image *image);
 void role_begin_due(struct partition *p);
 void role_alarm(struct partition *p);
-bool role_stands_still(const struct partition *p);
 int64_t role_epoch_end(const void *context, int32_t epoch, int32_t *found);
 uint64_t role_now(const struct partition *p);
 

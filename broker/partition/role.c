@@ -17,7 +17,7 @@ uint64_t role_now(const struct partition *p)
     return io_now(p->io);
 }
 
-bool role_stands_still(const struct partition *p)
+static bool stands_still(const struct partition *p)
 {
     return p->untaken == 0 && !p->cutting;
 }
@@ -37,7 +37,7 @@ static const struct image_partition *shown(const struct partition *p)
 
 static uint64_t next_ns(const struct partition *p)
 {
-    if (p->due && role_stands_still(p)) {
+    if (p->due && stands_still(p)) {
         return role_now(p) + again_ns; /* there was no memory for it */
     }
     if (p->role == ROLE_LEADER) {
@@ -87,7 +87,7 @@ void role_alarm(struct partition *p)
 
 void role_begin_due(struct partition *p)
 {
-    if (!p->due || p->removing || !p->table || !role_stands_still(p)) {
+    if (!p->due || p->removing || !p->table || !stands_still(p)) {
         return;
     }
     const struct image_partition *seen = shown(p);

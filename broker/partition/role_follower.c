@@ -266,24 +266,15 @@ void role_follower_begin(struct partition *p)
     p->high_watermark = p->following.high_watermark;
 }
 
-static bool has(const int32_t *ids, int32_t count, int32_t id)
-{
-    bool found = false;
-    for (int32_t i = 0; i < count; i++) {
-        found = found || ids[i] == id;
-    }
-    return found;
-}
-
 void role_follower_apply(struct partition *p, const struct image_partition *seen)
 {
     int32_t self = p->table->options.node_id;
+    const struct image_nodes isr = {seen->isr, seen->isr_count};
     const struct following_image image = {
         .leader = seen->leader,
         .epoch = seen->leader_epoch,
         .unclean_epoch = seen->unclean_epoch,
-        .in_sync = has(seen->isr, seen->isr_count, self) ||
-                   has(seen->more->elr.ids, seen->more->elr.count, self),
+        .in_sync = image_nodes_have(isr, self) || image_nodes_have(seen->more->elr, self),
     };
     struct following_effect e;
     p->quiet = p->quiet && seen->leader_epoch == p->following.epoch;

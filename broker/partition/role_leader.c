@@ -128,15 +128,6 @@ static void carry(struct partition *p, unsigned effects)
 
 /* --- images ----------------------------------------------------------------------------------- */
 
-static bool among(struct image_nodes nodes, int32_t id)
-{
-    bool found = false;
-    for (int32_t i = 0; i < nodes.count; i++) {
-        found = found || nodes.ids[i] == id;
-    }
-    return found;
-}
-
 /* `replicas` has room for LEADING_REPLICAS_MAX. */
 static int image_of(const struct partition *p, const struct image *image,
                     struct leading_replica *replicas, struct leading_image *out)
@@ -151,7 +142,7 @@ static int image_of(const struct partition *p, const struct image *image,
             .node = seen->replicas[i],
             .broker_epoch = b ? b->epoch : -1,
             .eligible = b && !b->fenced && !b->shutting_down &&
-                        !among(seen->more->damaged, seen->replicas[i]),
+                        !image_nodes_have(seen->more->damaged, seen->replicas[i]),
         };
     }
     *out = (struct leading_image){

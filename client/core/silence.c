@@ -173,7 +173,7 @@ void silence_judge_all(struct core *core)
         const struct broker *b = container_of(node, struct broker, link);
         list_each (at, &core->connections) {
             struct connection *c = container_of(at, struct connection, link);
-            if (c->broker_id == -1 && c->port == b->port && strcmp(c->host, b->host) == 0) {
+            if (c->broker_id == -1 && silence_at(c->host, c->port, b->host, b->port)) {
                 c->broker_id = b->id;
             }
         }
