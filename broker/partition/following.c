@@ -20,6 +20,18 @@ static void damaged(struct following *f, const char *why, struct following_effec
     out->why = why;
 }
 
+/* The watermark lies within the log, which may have become another. */
+static void watermark_clip(struct following *f, struct following_effect *out)
+{
+    const struct following_log *log = &f->log;
+    int64_t within = f->high_watermark < log->counted ? f->high_watermark : log->counted;
+    within = within > log->start ? within : log->start;
+    if (within != f->high_watermark) {
+        f->high_watermark = within;
+        out->what |= FOLLOWING_WATERMARK;
+    }
+}
+
 /* P30. */
 static void watermark_follow(struct following *f, struct following_effect *out)
 {
@@ -148,15 +160,13 @@ void following_init(struct following *f, const struct following_options *options
         .unclean_epoch = -1,
         .proved_epoch = proved_epoch > log->last_epoch ? proved_epoch : log->last_epoch,
         .log = *log,
-        .high_watermark = high_watermark < log->counted ? high_watermark : log->counted,
+        .high_watermark = high_watermark,
         .told = -1,
         .ask_from = -1,
     };
     f->options.answer_ns = options->answer_ns ? options->answer_ns : 2000000000;
     f->options.retry_ns = options->retry_ns ? options->retry_ns : 100000000;
-    if (f->high_watermark < log->start) {
-        f->high_watermark = log->start;
-    }
+    watermark_clip(f, &(struct following_effect){0});
 }
 
 void following_apply(struct following *f, uint64_t now_ns, const struct following_image *image,
@@ -202,6 +212,17 @@ static bool was_given_up(const struct following *f)
     return f->unclean_epoch > f->proved_epoch;
 }
 
+static void begin_cut(struct following *f, unsigned how, int64_t offset,
+                      struct following_effect *out)
+{
+    f->leader_watermark = 0;
+    f->state = FOLLOWING_STATE_CUTTING;
+    f->records.ticket = f->report.ticket = 0;
+    f->told = -1;
+    out->what |= how;
+    out->offset = offset;
+}
+
 /* What lies at `from` or behind it goes. */
 static void cut(struct following *f, int64_t from, unsigned how, int64_t offset,
                 struct following_effect *out)
@@ -211,16 +232,11 @@ static void cut(struct following *f, int64_t from, unsigned how, int64_t offset,
         damaged(f, "the leader's log contradicts what is committed here", out);
         return;
     }
-    if (committed || how == FOLLOWING_ANEW) {
+    if (committed) {
         f->high_watermark = offset;
         out->what |= FOLLOWING_WATERMARK;
     }
-    f->leader_watermark = 0;
-    f->state = FOLLOWING_STATE_CUTTING;
-    f->records.ticket = f->report.ticket = 0;
-    f->told = -1;
-    out->what |= how;
-    out->offset = offset;
+    begin_cut(f, how, offset, out);
 }
 
 /* P34. The leader's log does not reach back to the end of this one; or it ends before this one begins. Who is in
@@ -277,16 +293,20 @@ void following_cut(struct following *f, uint64_t now_ns, const struct following_
         damaged(f, "the log is cut below what is committed", out);
         return;
     }
-    f->high_watermark = f->high_watermark < log->end ? f->high_watermark : log->end;
+    watermark_clip(f, out);
     f->ask_ns = now_ns;
     f->state = f->leader < 0 ? FOLLOWING_STATE_ALONE : FOLLOWING_STATE_PROVING;
     ask_if_due(f, out);
 }
 
-void following_uncut(struct following *f, uint64_t now_ns, struct following_effect *out)
+void following_uncut(struct following *f, uint64_t now_ns, int64_t counted,
+                     struct following_effect *out)
 {
     enter(f, now_ns, out);
     if (f->state == FOLLOWING_STATE_CUTTING) {
+        assert(counted >= f->log.counted && counted <= f->log.end);
+        f->log.counted = counted;
+        watermark_clip(f, out);
         f->ask_ns = now_ns + f->options.retry_ns;
         f->state = f->leader < 0 ? FOLLOWING_STATE_ALONE : FOLLOWING_STATE_PROVING;
     }
@@ -340,12 +360,7 @@ static bool begin_before(struct following *f, const struct following_answer *a,
     }
     f->ask_from = f->log.end;
     f->high_watermark = a->batches[0].base;
-    f->leader_watermark = 0;
-    f->state = FOLLOWING_STATE_CUTTING;
-    f->records.ticket = f->report.ticket = 0;
-    f->told = -1;
-    out->what |= FOLLOWING_ANEW | FOLLOWING_WATERMARK;
-    out->offset = a->batches[0].base;
+    begin_cut(f, FOLLOWING_ANEW | FOLLOWING_WATERMARK, a->batches[0].base, out);
     return true;
 }
 
@@ -399,10 +414,8 @@ void following_answer(struct following *f, uint64_t now_ns, const struct followi
         begin_anew(f, a->log_start, out);
     } else if (a->diverges) {
         cut_back(f, a, out);
-    } else {
-        if (!records || moved || !begin_before(f, a, out)) {
-            proceed(f, a, records && !moved, out);
-        }
+    } else if (!records || moved || !begin_before(f, a, out)) {
+        proceed(f, a, records && !moved, out);
     }
     ask_if_due(f, out);
 }

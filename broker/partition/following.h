@@ -42,7 +42,7 @@ enum following_effects {
     FOLLOWING_TRUNCATE =
         1 << 2,              /* the log ends at `offset`, or before; when durable following_cut() */
     FOLLOWING_ANEW = 1 << 3, /* the log is empty and begins at `offset`; as above */
-    FOLLOWING_WATERMARK = 1 << 4, /* it has moved; downwards only with a cut of an unclean epoch */
+    FOLLOWING_WATERMARK = 1 << 4, /* it has moved; downwards only with a cut */
     FOLLOWING_START = 1 << 5,     /* nothing below `start` is readable any more */
     FOLLOWING_DAMAGED = 1 << 6,   /* `why`; this replica does nothing more and is to be reported */
 };
@@ -171,8 +171,10 @@ void following_flushed(struct following *f, uint64_t now_ns, int64_t counted,
 void following_cut(struct following *f, uint64_t now_ns, const struct following_log *log,
                    struct following_effect *out);
 
-/* There was no room for the cut now, and nothing has gone: it is asked again a little later. */
-void following_uncut(struct following *f, uint64_t now_ns, struct following_effect *out);
+/* There was no room for the cut now, and nothing has gone: it is asked again a little later. counted: as in
+ * following_flushed(), which does not tell during a cut. */
+void following_uncut(struct following *f, uint64_t now_ns, int64_t counted,
+                     struct following_effect *out);
 
 /* A storage error (P35). */
 void following_fail(struct following *f, struct following_effect *out);

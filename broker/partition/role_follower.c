@@ -39,7 +39,7 @@ static void cut_done(struct log_control *c, int error)
     struct following_effect e = {0};
     if (p->table && !p->removing && p->role == ROLE_FOLLOWER) {
         if (error == ERR_BUSY || error == ERR_NO_MEMORY) {
-            following_uncut(&p->following, role_now(p), &e);
+            following_uncut(&p->following, role_now(p), log_status(p->log).durable_offset, &e);
         } else if (error) {
             following_fail(&p->following, &e);
         } else {

@@ -67,28 +67,24 @@ void disk_flush_begin(struct world *w, struct machine *m)
     }
 }
 
-static bool take(struct machine *m, uint32_t count)
+static void take(struct machine *m, uint32_t count)
 {
-    bool cut = false;
     for (uint32_t i = 0; i < count; i++) {
         operation_apply(&m->durable, &m->operations[i]);
-        cut |=
-            m->operations[i].kind == OPERATION_TRUNCATE || m->operations[i].kind == OPERATION_ANEW;
     }
     m->operation_count -= count;
     memmove(m->operations, m->operations + count, m->operation_count * sizeof *m->operations);
-    return cut;
 }
 
 void disk_flush_end(struct world *w, struct machine *m)
 {
     uint32_t count = m->flushing;
     m->flush_ns = 0;
-    bool cut = take(m, count);
+    take(m, count);
     m->saved_watermark = m->flushing_watermark;
     m->saved_proved = m->flushing_proved;
     disk_flush_begin(w, m);
-    machine_flushed(w, m, cut);
+    machine_flushed(w, m);
 }
 
 void disk_crash(struct world *w, struct machine *m, bool power_cut)
@@ -97,7 +93,7 @@ void disk_crash(struct world *w, struct machine *m, bool power_cut)
     bool all = !power_cut && (w->memory || prng_below(&w->disk, 2));
     uint32_t landed =
         all ? m->operation_count : (uint32_t)prng_between(&w->disk, 0, m->operation_count);
-    (void)take(m, landed);
+    take(m, landed);
     m->operation_count = 0;
     m->flush_ns = 0;
     assert(m->durable.end >= counted || (w->memory && power_cut));

@@ -162,6 +162,12 @@ static void follow_append(struct world *w, struct machine *m)
 static void follow_cut(struct world *w, struct machine *m, const struct following_effect *e)
 {
     bool anew = e->what & FOLLOWING_ANEW;
+    m->cut_refused = !w->calm && prng_below(&w->disk, 6) == 0;
+    if (m->cut_refused) {
+        world_tell(w, (int)m->index, "has no room for a cut at %" PRId64, e->offset);
+        m->cut_ns = w->now_ns + 1 + prng_below(&w->disk, 50 * ms_ns);
+        return;
+    }
     world_tell(w, (int)m->index, "%s at %" PRId64 ", its end is %" PRId64,
                anew ? "begins anew" : "truncates", e->offset, m->log.end);
     *(anew ? &w->stats->anew : &w->stats->truncations) += 1;
@@ -208,7 +214,12 @@ static void cut_done(struct world *w, struct machine *m)
     struct following_log log = following_log_of(w, m);
     struct following_effect e;
     m->cut_ns = 0;
-    following_cut(&m->following, machine_clock(w, m), &log, &e);
+    if (m->cut_refused) {
+        m->cut_refused = false;
+        following_uncut(&m->following, machine_clock(w, m), log.counted, &e);
+    } else {
+        following_cut(&m->following, machine_clock(w, m), &log, &e);
+    }
     follow_carry(w, m, &e);
 }
 
@@ -389,15 +400,14 @@ void machine_stop(struct world *w, struct machine *m, bool power_cut)
     m->role = ROLE_NONE;
 }
 
-void machine_flushed(struct world *w, struct machine *m, bool cut)
+void machine_flushed(struct world *w, struct machine *m)
 {
-    (void)cut;
     if (m->role == ROLE_LEADER) {
         struct leading_log log = leading_log_of(w, m);
         leading_carry(w, m, leading_moved(m->leading, machine_clock(w, m), &log));
         acks_review(w, m); /* acks=1 */
     } else if (cutting(m)) {
-        if (!w->memory && !cut_pending(m)) {
+        if (!w->memory && !m->cut_refused && !cut_pending(m)) {
             cut_done(w, m);
         }
     } else if (m->role == ROLE_FOLLOWER) {

@@ -51,6 +51,9 @@ void world_send(struct world *w, struct packet *p)
     assert(p == &w->packets[w->packet_count]);
     bool plain = p->kind == PACKET_FETCH || p->kind == PACKET_FETCHED || p->kind == PACKET_IMAGE;
     p->due_ns = w->now_ns + ms_ns / 10 + prng_below(&w->net, w->delay_ns);
+    if (p->kind == PACKET_IMAGE) { /* what the controller answers may overtake it */
+        p->due_ns += w->image_late_ns[p->to];
+    }
     if (p->kind == PACKET_ALTER && !w->calm && prng_below(&w->net, 6) == 0) {
         p->due_ns += prng_below(&w->net, 2 * second_ns); /* other copies overtake it */
         if (p->alter.isr_count > 1) {
@@ -139,6 +142,13 @@ static void weather(struct world *w)
     if (prng_below(&w->fault, 3) == 0) {
         w->flush_ns[slow] = ms_ns * prng_between(&w->fault, 20, 2 * w->lag_ns / ms_ns);
         world_tell(w, (int)slow, "its disk takes up to %" PRIu64 " ms", w->flush_ns[slow] / ms_ns);
+    }
+    memset(w->image_late_ns, 0, sizeof w->image_late_ns);
+    if (prng_below(&w->fault, 3) == 0) {
+        unsigned late = (unsigned)prng_below(&w->fault, w->machine_count);
+        w->image_late_ns[late] = ms_ns * prng_between(&w->fault, 20, 1000);
+        world_tell(w, (int)late, "its images come %" PRIu64 " ms late",
+                   w->image_late_ns[late] / ms_ns);
     }
 }
 
@@ -396,6 +406,7 @@ static void heal(struct world *w)
     w->calm = true;
     memset(w->cut, 0, sizeof w->cut);
     w->loss = w->doubling = 0;
+    memset(w->image_late_ns, 0, sizeof w->image_late_ns);
     w->delay_ns = 5 * ms_ns;
     for (unsigned i = 0; i < w->machine_count; i++) {
         if (w->machines[i].failed) {

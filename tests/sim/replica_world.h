@@ -161,6 +161,7 @@ struct machine {
     struct following following;
     struct packet arrived; /* an answer whose records are on their way into the log */
     uint64_t append_ns, cut_ns;
+    bool cut_refused;
     uint32_t append_first, append_count;
     struct world_wait waits[WORLD_WAITS_MAX];
     uint32_t wait_count;
@@ -196,6 +197,7 @@ struct world {
     bool cut[WORLD_MACHINES_MAX + 1][WORLD_MACHINES_MAX + 1]; /* from, to */
     unsigned loss, doubling;                                  /* in a thousand */
     uint64_t delay_ns, flush_ns[WORLD_MACHINES_MAX];          /* at most */
+    uint64_t image_late_ns[WORLD_MACHINES_MAX];               /* beside the delay of any message */
     uint32_t packet_records;
     struct packet *packets;
     uint32_t packet_count;
@@ -284,7 +286,7 @@ void machine_read(struct world *w, struct machine *m);
 void machine_delete(struct world *w, struct machine *m);
 /* A checksum is wrong (P35). */
 void machine_fail(struct world *w, struct machine *m);
-void machine_flushed(struct world *w, struct machine *m, bool cut);
+void machine_flushed(struct world *w, struct machine *m);
 
 /* --- replica_controller.c --------------------------------------------------------------------- */
 

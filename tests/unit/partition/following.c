@@ -90,6 +90,14 @@ static void flushed(struct replica *r, int64_t counted)
     following_flushed(&r->following, r->now, counted, &r->effect);
 }
 
+static void cut_to(struct replica *r, int64_t offset)
+{
+    r->log = (struct following_log){offset, offset, offset, -1};
+    r->epoch_count = 0;
+    following_cut(&r->following, r->now, &r->log, &r->effect);
+    cr_assert(r->effect.what & FOLLOWING_ASK);
+}
+
 /* P16. */
 Test(following, proves_its_log_before_it_tells_what_is_durable)
 {
@@ -190,7 +198,7 @@ Test(following, cuts_where_the_logs_part)
         {4, 69, 70, 5, FOLLOWING_TRUNCATE | FOLLOWING_WATERMARK, 69},
         {4, 69, 70, 4, FOLLOWING_DAMAGED, 0}, /* it was proved in that epoch already */
         {4, 100, 70, -1, 0, 0},               /* that is no divergence: asked again later */
-        {-1, 80, 70, -1, FOLLOWING_ANEW | FOLLOWING_WATERMARK, 80},
+        {-1, 80, 70, -1, FOLLOWING_ANEW, 80},
         {-1, 60, 70, -1, FOLLOWING_DAMAGED, 0},
         {-1, 60, 70, 5, FOLLOWING_ANEW | FOLLOWING_WATERMARK, 60},
         {1, 40, 0, -1, FOLLOWING_TRUNCATE, 0},
@@ -282,6 +290,7 @@ Test(following, begins_anew_where_nothing_is_lost)
         cr_assert_eq(r.effect.what & FOLLOWING_DAMAGED, 0, "case %u", i);
         if (cases[i].anew) {
             cr_assert_eq(r.effect.offset, cases[i].leader_start, "case %u", i);
+            cut_to(&r, cases[i].leader_start);
             cr_assert_eq(r.following.high_watermark, cases[i].leader_start, "case %u", i);
         }
     }
@@ -394,14 +403,6 @@ Test(following, what_is_lost_is_asked_again)
     cr_assert_eq(following_deadline(&r.following), UINT64_MAX);
 }
 
-static void cut_to(struct replica *r, int64_t offset)
-{
-    r->log = (struct following_log){offset, offset, offset, -1};
-    r->epoch_count = 0;
-    following_cut(&r->following, r->now, &r->log, &r->effect);
-    cr_assert(r->effect.what & FOLLOWING_ASK);
-}
-
 /* Records were deleted up to the middle of a batch: a new replica gets all of it, and forgets the same. */
 Test(following, begins_with_the_batch_in_which_the_leaders_log_starts)
 {
@@ -478,10 +479,48 @@ Test(following, a_cut_that_found_no_room_is_tried_again)
         .ticket = ask(&r).ticket, .diverges = true, .diverging = {4, 90}};
     answer(&r, diverges);
     cr_assert((r.effect.what & FOLLOWING_TRUNCATE) && r.effect.offset == 90);
-    following_uncut(&r.following, r.now, &r.effect);
+    following_uncut(&r.following, r.now, r.log.counted, &r.effect);
     cr_assert(!asks_more(&r));
     r.now += 1000 * MS;
     diverges.ticket = ask(&r).ticket;
     answer(&r, diverges);
+    cr_assert((r.effect.what & FOLLOWING_TRUNCATE) && r.effect.offset == 90);
+}
+
+/* The log was flushed while it waited for the cut, which no other flush will tell. */
+Test(following, a_cut_that_found_no_room_leaves_what_is_durable)
+{
+    struct replica r;
+    replica_open(&r);
+    r.following.log.counted = 80;
+    apply(&r);
+    answer(&r, (struct following_answer){
+                   .ticket = ask(&r).ticket, .diverges = true, .diverging = {4, 90}});
+    flushed(&r, 100);
+    following_uncut(&r.following, r.now, r.log.counted, &r.effect);
+    r.image.leader = 3;
+    r.image.epoch = 6;
+    prove(&r);
+    cr_assert_eq(ask(&r).counted, 100);
+}
+
+/* Another leader contradicts records that were never committed: the beginning at 150 that was not made did not
+ * commit them. */
+Test(following, a_beginning_that_found_no_room_commits_nothing)
+{
+    struct replica r;
+    replica_open(&r);
+    r.image.in_sync = false;
+    apply(&r);
+    answer(&r, (struct following_answer){
+                   .ticket = ask(&r).ticket, .error = ERR_OFFSET_OUT_OF_RANGE, .log_start = 150});
+    cr_assert(r.effect.what & FOLLOWING_ANEW);
+    following_uncut(&r.following, r.now, r.log.counted, &r.effect);
+    cr_assert_eq(r.following.high_watermark, 70);
+    r.image.leader = 3;
+    r.image.epoch = 6;
+    apply(&r);
+    answer(&r, (struct following_answer){
+                   .ticket = ask(&r).ticket, .diverges = true, .diverging = {4, 90}});
     cr_assert((r.effect.what & FOLLOWING_TRUNCATE) && r.effect.offset == 90);
 }
