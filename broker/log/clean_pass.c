@@ -11,8 +11,8 @@
  * pace that is configured, while the next is read ahead. So foreground reads and writes wait for two pieces
  * at most; and where the processor is scarce, the work stands behind everybody else's.
  *
- *     pass_next -> piece_there -> worked -+-> (COPY) group_emit -> written, ... -+-> pass_next
- *                                        `--------------------------------------'
+ *     pass_next -> piece_there -> worked -+-> (COPY) rewrite_put -> group_put -+-> pass_next
+ *                                        `------------------------------------'
  *
  * Groups are replaced in the order of their offsets: when a crash comes between two, what an older group
  * has lost is still superseded by what stands in the younger.
@@ -51,7 +51,6 @@ static void pass_free(struct cleaning *p)
     memory_free(m, p->in[0]);
     memory_free(m, p->in[1]);
     memory_free(m, p->out);
-    memory_free(m, p->block);
     memory_free(m, p->kept_last);
     memory_free(m, p->epoch_starts);
     memory_free(m, p);
@@ -93,9 +92,8 @@ void pass_end(struct cleaning *p, int error)
     }
     error = p->yielding && error == ERR_CLOSED ? ERR_DISK_FULL : error;
     bool nothing_done = p->groups == 0;
-    group_drop(p);
+    rewrite_drop(&p->group);
     source_drop(p);
-    io_file_close(set->io, p->directory);
     pass_say(p, error);
     p->log->cleaning = NULL;
     set->cleaning = NULL;
@@ -119,6 +117,9 @@ static void pass_refuse(struct cleaning *p, uint32_t position, int error, const 
         "%s at position %u: %s; the partition is not compacted until it is configured anew or "
         "the broker starts again",
         path, position, what);
+    if (error == ERR_DAMAGED) {
+        segment_is_damaged(p->source);
+    }
     pass_end(p, error);
 }
 
@@ -128,8 +129,8 @@ bool pass_given_up(const struct cleaning *p)
     if (log->removing || log->set->closing || !log->config.compact || p->yielding) {
         return true;
     }
-    if (p->group.fresh) {
-        return !replacement_holds(&p->group);
+    if (p->group.run.fresh) {
+        return !replacement_holds(&p->group.run);
     }
     return p->source && (p->source->removed || p->source->state != SEGMENT_SEALED ||
                          segment_end_offset(p->source) <= log->start_offset);
@@ -325,7 +326,7 @@ static bool source_end(struct cleaning *p)
         return false;
     }
     source_drop(p);
-    if (p->copying && s != p->group.last) {
+    if (p->copying && s != p->group.run.last) {
         source_take(p, segment_after(s));
     }
     return true;
@@ -346,7 +347,7 @@ static int choose_source(struct cleaning *p)
         p->work.walk = CLEAN_COPY;
         p->at = first ? container_of(first, struct segment, link)->base_offset : 0;
     }
-    if (p->group.fresh) {
+    if (p->group.run.fresh) {
         return 2;
     }
     if (!group_choose(p)) {
@@ -379,7 +380,7 @@ void pass_next(struct cleaning *p)
     if (verdict == 1) {
         piece_begin(p);
     } else if (verdict == 2) {
-        group_finish(p);
+        rewrite_finish(&p->group);
     } else {
         pass_end(p, verdict);
     }
@@ -467,7 +468,7 @@ static void worked(struct io_op *op, int64_t result)
     } else if (w->error) {
         pass_refuse(p, p->position, w->error, w->what);
     } else if (p->copying) {
-        group_emit(p);
+        rewrite_put(&p->group, p->out, p->work.out_size);
     } else {
         worked_off(p);
     }
@@ -508,7 +509,7 @@ void clean_pass_hurry(struct log_set *set)
 bool clean_pass_yield(struct log_set *set)
 {
     struct cleaning *p = set->cleaning;
-    if (!p || !p->group.fresh || p->group.fresh->allocated == 0) {
+    if (!p || !p->group.run.fresh || p->group.run.fresh->allocated == 0) {
         return false;
     }
     p->yielding = true;
@@ -553,7 +554,7 @@ int clean_pass_begin(struct log *log, int64_t limit_offset, int64_t now_ms)
     p->in[1] = memory_alloc_aligned(m, 2 * piece, IO_BLOCK_SIZE);
     p->ahead.op.done = ahead_done;
     p->out = memory_alloc_aligned(m, piece, IO_BLOCK_SIZE);
-    p->block = memory_alloc_aligned(m, CLEAN_BLOCK_BYTES, IO_BLOCK_SIZE);
+    p->group = (struct rewrite){.run = {.log = log}, .given_up = group_given_up, .put = group_put};
     struct segment *first = segment_at(log, 0);
     int64_t from = first->base_offset > log->clean_offset ? first->base_offset : log->clean_offset;
     from = from < limit_offset ? from : limit_offset;
@@ -570,7 +571,7 @@ int clean_pass_begin(struct log *log, int64_t limit_offset, int64_t now_ms)
         .keep_no_empty = log_mutant(set, LOG_MUTANT_NO_EMPTY_BATCH),
         .keep_no_tombstone = log_mutant(set, LOG_MUTANT_TOMBSTONE_EARLY),
     };
-    if (!p->in[0] || !p->in[1] || !p->out || !p->block || make_map(p)) {
+    if (!p->in[0] || !p->in[1] || !p->out || make_map(p)) {
         pass_free(p);
         return ERR_NO_MEMORY;
     }

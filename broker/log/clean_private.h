@@ -5,9 +5,7 @@
 #pragma once
 
 #include "log/clean_batch.h"
-#include "log/log_private.h"
-
-enum { CLEAN_BLOCK_BYTES = 262144 }; /* written at once */
+#include "log/rewrite.h"
 
 struct cleaning {
     struct log *log;
@@ -38,20 +36,12 @@ struct cleaning {
     int64_t at;    /* the offset at which the next segment or group begins */
 
     bool copying;
-    struct replacement group; /* fresh is NULL between two groups */
-    struct log_control control;
+    struct rewrite group; /* what it writes */
     uint8_t *out;
-    size_t out_done;
-    uint8_t *block;
-    size_t block_filled;
-    bool finishing; /* the group's last block */
-    struct iovec iovec;
-    uint64_t taken; /* of the disk, by the allocation in flight */
-    struct io_file *directory;
     int64_t *kept_last, *epoch_starts;
 
     uint64_t started_ns, moved_bytes; /* read and written */
-    uint64_t group_bytes, before_bytes, after_bytes;
+    uint64_t before_bytes, after_bytes;
     unsigned groups;
 };
 
@@ -80,9 +70,6 @@ struct segment *segment_at(const struct log *log, int64_t base_offset);
 bool group_choose(struct cleaning *p);
 /* Opens its new segment and the first segment of the run. */
 int group_begin(struct cleaning *p) MUST_CHECK;
-/* Gives up the new segment, if there is one. */
-void group_drop(struct cleaning *p);
-/* What was copied goes to the index, the block and the file; then worked_off(). */
-void group_emit(struct cleaning *p);
-/* The run is copied: the new segment takes its place; then pass_next(). */
-void group_finish(struct cleaning *p);
+/* struct rewrite's. */
+bool group_given_up(struct rewrite *w);
+void group_put(struct rewrite *w, int error);

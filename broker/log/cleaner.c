@@ -103,7 +103,7 @@ static bool lacks_checkpoint(const struct log *log, int64_t now_ms)
 static bool may_clean(const struct log *log)
 {
     return log->config.compact && log->opened && !log->removing && !log->uncleanable &&
-           (log->clean_asked || !log->set->options.cleaner_off);
+           !log->mending && (log->clean_asked || !log->set->options.cleaner_off);
 }
 
 void cleaner_look(struct log_set *set)

@@ -719,7 +719,7 @@ static bool release_run(struct release *r)
         return doomed_remove(&r->doomed);
     }
     if (!segments_idle(&log->segments) || log->space.stage != SPACE_IDLE || log->controls ||
-        log->releases > 1 || log->searches || log->retaining || log->cleaning) {
+        log->releases > 1 || log->searches || log->retaining || log->cleaning || log->mending) {
         return false;
     }
     struct log_set *set = log->set;

@@ -211,6 +211,7 @@ struct log_status {
     uint64_t size_bytes;    /* of the segments between */
     int32_t leader_epoch;   /* of the newest batch or started epoch, -1: none */
     int64_t max_timestamp;  /* largest seen in the log as far as is known, -1: none */
+    bool damaged;           /* something of it fails its checks: log_mend_begin() */
 };
 struct log_status log_status(const struct log *log);
 
@@ -218,7 +219,8 @@ struct log_status log_status(const struct log *log);
  * log keeps what a truncation may need. What is lower than before changes nothing. */
 void log_raise_watermark(struct log *log, int64_t offset);
 
-/* Called (from the loop) when durable_offset has grown or start_offset has moved; one listener. */
+/* Called (from the loop) when durable_offset has grown, start_offset has moved, or damage was found or mended; one
+ * listener. */
 struct log_watch {
     void (*moved)(struct log_watch *w, struct log *log);
 };
@@ -383,6 +385,32 @@ void log_control(struct log *log, struct log_control *c);
  * rolled first when all of it is too old. Called now and then by the owner of the log. `now_ms` is
  * wall clock. Nothing at or above the high watermark goes. */
 void log_retain(struct log *log, int64_t now_ms, unsigned limit);
+
+/* --- mending ---------------------------------------------------------------------------------- */
+
+/* A segment that fails its checks is written anew from another replica's batches. What is damaged stays until the
+ * new one is durable. Embedded in its owner, who may drop it at any time; without that the log is not freed. */
+struct log_mend {
+    /* Out: what is wanted next, of all up to end_offset. */
+    int64_t next_offset, end_offset;
+    /* What was put is taken; with next_offset == end_offset the segment is mended, and this is over. Or an error,
+     * after which it is over: ERR_CORRUPT_MESSAGE (the batches do not belong there; said in the log), ERR_TOO_LARGE,
+     * ERR_DISK_FULL, ERR_CLOSED (the segment is another by now). Perhaps from inside log_mend_put(). */
+    void (*done)(struct log_mend *m, int error);
+    struct {
+        struct mending *mending;
+    } priv;
+};
+/* Begins with the first damaged segment. ERR_NOT_FOUND: nothing is damaged; ERR_BUSY: not yet (a checkpoint, the high
+ * watermark, the cleaner come first; what is lacking is under way): try again later; ERR_NO_MEMORY, ERR_CLOSED. */
+int log_mend_begin(struct log *log, struct log_mend *m) MUST_CHECK;
+/* Batches as another replica serves them from next_offset on, of which the last may be cut; nothing of the bytes is
+ * believed. Lent until done(). */
+void log_mend_put(struct log_mend *m, struct bytes batches);
+/* Nothing of what is wanted in front of `offset` (below end_offset) is to be had: the logs begin later now. */
+void log_mend_skip(struct log_mend *m, int64_t offset);
+/* done() is not called any more. Harmless when it is over. */
+void log_mend_drop(struct log_mend *m);
 
 /* --- what a shard tells about itself ---------------------------------------------------------- */
 

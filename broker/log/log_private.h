@@ -88,6 +88,7 @@ struct segment {
     uint32_t missing_from; /* recovery: what should lie from here on is not in the file; an entry
                             * yet to be replayed has deleted it, or it is damage. Nothing is
                             * written. UINT32_MAX: it is whole */
+    bool damaged;          /* something of it fails its checks */
     bool unwritten;        /* recovery: the journal had bytes for it, but it is missing */
 };
 
@@ -138,6 +139,8 @@ struct log {
     struct cleaning *cleaning; /* a pass of the cleaner over it */
     bool uncleanable;          /* the last one met what it must not touch */
     bool clean_asked;          /* log_clean() */
+    struct mending *mending;   /* a segment of it is written anew */
+    bool damaged;              /* a segment is, perhaps below the start by now */
     unsigned cuts;             /* truncations that are not settled; */
     int64_t cut_offset;        /* nothing above it becomes durable before they are */
     struct log_control retain; /* the log's own, of retention */
@@ -393,6 +396,9 @@ void segment_look(struct segment *s);
 struct segment *segment_for_offset(const struct log *log, int64_t offset);
 int64_t segment_end_offset(const struct segment *s);
 
+/* The active segment is sealed, and an empty one follows it. False: not now. */
+bool log_roll(struct log *log) MUST_CHECK;
+
 /* --- segment_index.c -------------------------------------------------------------------------- */
 /* Copies what goes to the end of the segment, and continues its sums in the same pass. */
 void segment_sums_copy(struct segment *s, uint8_t *to, const uint8_t *from, size_t size);
@@ -475,6 +481,11 @@ void clean_pass_hurry(struct log_set *set);
 void clean_pass_abandon(struct log *log);
 /* An append lacks space: a pass gives back what it has taken. True: it has some. */
 bool clean_pass_yield(struct log_set *set);
+
+/* --- mend.c ----------------------------------------------------------------------------------- */
+/* A read or a walk has found it. */
+void segment_is_damaged(struct segment *s);
+bool log_damaged(const struct log *log);
 
 /* --- trash.c ---------------------------------------------------------------------------------- */
 /* Renames `path` into <root>/trash and removes it in the background. 0 or an error. */

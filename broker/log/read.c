@@ -41,12 +41,13 @@ static bool batch_header_in_tail(const struct segment *s, uint32_t position, str
     return true;
 }
 
-static void say_damage(const struct segment *s, uint32_t position, const char *what)
+static void say_damage(struct segment *s, uint32_t position, const char *what)
 {
     char path[IO_PATH_MAX];
     segment_path(s, path, ".log");
     log_error(io_logger(s->log->set->io), "log", "%s at position %u: %s; it is not served", path,
               position, what);
+    segment_is_damaged(s);
 }
 
 /* Collects whole batches from `position`, which is a batch boundary in the tail. 1, or ERR_DAMAGED:

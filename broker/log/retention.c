@@ -52,10 +52,9 @@ void log_retain(struct log *log, int64_t now_ms, unsigned limit)
             break;
         }
         if (s->state == SEGMENT_ACTIVE) {
-            if (!old || s->size == 0 || log->ends_in_gap || !segment_new(log, log->end_offset)) {
+            if (!old || !log_roll(log)) {
                 break;
             }
-            segment_seal(s);
         }
         bytes -= s->size;
         start = segment_end_offset(s);

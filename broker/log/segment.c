@@ -372,6 +372,17 @@ void segment_seal(struct segment *s)
     segment_write_behind(s, true);
 }
 
+bool log_roll(struct log *log)
+{
+    struct segment *s = log_active(log);
+    if (!s || s->state != SEGMENT_ACTIVE || s->size == 0 || log->ends_in_gap ||
+        !segment_new(log, log->end_offset)) {
+        return false;
+    }
+    segment_seal(s);
+    return true;
+}
+
 bool segment_settled_on_disk(const struct segment *s, uint32_t size)
 {
     if (s->state == SEGMENT_ACTIVE) {

@@ -284,6 +284,9 @@ static void scan_done(struct cold_scan *scan, int error)
         job_void(job);
         return;
     }
+    if (error == ERR_DAMAGED || job->damaged) {
+        segment_is_damaged(s);
+    }
     error = error ? error : join_indexes(job);
     if (error) {
         log_warn(io_logger(s->log->set->io), "log", "%s-%d: segment %lld has no index: %s",

@@ -416,6 +416,7 @@ struct log_status log_status(const struct log *log)
         .size_bytes = log->size_bytes,
         .leader_epoch = epochs_latest(&log->epochs),
         .max_timestamp = log->max_timestamp,
+        .damaged = log_damaged(log),
     };
 }
 

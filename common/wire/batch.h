@@ -98,6 +98,9 @@ int batch_check_rules(const struct batch_header *h, enum batch_origin origin) MU
 int batch_check(struct batch_header *out, const void *data, size_t size,
                 enum batch_origin origin) MUST_CHECK;
 
+/* The header of the h->size bytes at `data`, whose records stand there already; h->crc is not looked at. */
+void batch_header_write(const struct batch_header *h, uint8_t *data);
+
 /* Changes in place. The first two lie outside the checksum; the others compute it anew. */
 void batch_set_base_offset(void *data, int64_t base_offset);
 void batch_set_leader_epoch(void *data, int32_t leader_epoch);

@@ -124,26 +124,43 @@ no_memory:
     return ERR_NO_MEMORY;
 }
 
+void batch_header_write(const struct batch_header *h, uint8_t *data)
+{
+    struct writer w = writer_of(data, BATCH_HEADER_SIZE);
+    assert(h->size >= BATCH_HEADER_SIZE);
+    writer_be64(&w, (uint64_t)h->base_offset);
+    writer_be32(&w, h->size - BATCH_LENGTH_FROM);
+    writer_be32(&w, (uint32_t)h->leader_epoch);
+    writer_u8(&w, BATCH_MAGIC);
+    uint8_t *crc = writer_room(&w, 4);
+    writer_be16(&w, h->attributes);
+    writer_be32(&w, (uint32_t)h->last_offset_delta);
+    writer_be64(&w, (uint64_t)h->base_timestamp);
+    writer_be64(&w, (uint64_t)h->max_timestamp);
+    writer_be64(&w, (uint64_t)h->producer_id);
+    writer_be16(&w, (uint16_t)h->producer_epoch);
+    writer_be32(&w, (uint32_t)h->base_sequence);
+    writer_be32(&w, (uint32_t)h->record_count);
+    assert(!w.failed && w.size == BATCH_HEADER_SIZE);
+    put_be32(crc, crc32c(0, data + BATCH_CRC_FROM, h->size - BATCH_CRC_FROM));
+}
+
 static void header_write(const struct batch_builder *b, const struct batch_options *o,
                          enum codec codec, uint8_t *data, size_t size)
 {
     assert((o->attributes & ~(BATCH_TRANSACTIONAL | BATCH_CONTROL)) == 0);
-    struct writer w = writer_of(data, BATCH_HEADER_SIZE);
-    writer_be64(&w, (uint64_t)o->base_offset);
-    writer_be32(&w, (uint32_t)(size - BATCH_LENGTH_FROM));
-    writer_be32(&w, (uint32_t)o->leader_epoch);
-    writer_u8(&w, BATCH_MAGIC);
-    uint8_t *crc = writer_room(&w, 4);
-    writer_be16(&w, (uint16_t)(o->attributes | codec));
-    writer_be32(&w, (uint32_t)(b->record_count - 1));
-    writer_be64(&w, (uint64_t)b->base_timestamp);
-    writer_be64(&w, (uint64_t)b->max_timestamp);
-    writer_be64(&w, (uint64_t)o->producer_id);
-    writer_be16(&w, (uint16_t)o->producer_epoch);
-    writer_be32(&w, (uint32_t)o->base_sequence);
-    writer_be32(&w, (uint32_t)b->record_count);
-    assert(!w.failed && w.size == BATCH_HEADER_SIZE);
-    put_be32(crc, crc32c(0, data + BATCH_CRC_FROM, size - BATCH_CRC_FROM));
+    const struct batch_header h = {.base_offset = o->base_offset,
+                                   .size = (uint32_t)size,
+                                   .leader_epoch = o->leader_epoch,
+                                   .attributes = (uint16_t)(o->attributes | codec),
+                                   .last_offset_delta = b->record_count - 1,
+                                   .base_timestamp = b->base_timestamp,
+                                   .max_timestamp = b->max_timestamp,
+                                   .producer_id = o->producer_id,
+                                   .producer_epoch = o->producer_epoch,
+                                   .base_sequence = o->base_sequence,
+                                   .record_count = b->record_count};
+    batch_header_write(&h, data);
 }
 
 int batch_finish(struct batch_builder *b, const struct batch_options *options, struct bytes *out)

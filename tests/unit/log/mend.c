@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Mending, from the log's outside: a damaged segment gets another replica's bytes, and nothing else. */
+#include "world.h"
+
+#include "log/log_private.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+static const struct batch_spec LARGE = {.records = 4, .value_bytes = 2000};
+
+enum { BATCHES = 20, RECORDS = 4, DAMAGED_BASE = 24 };
+static const char damaged_file[] = "topics/t0-0/00000000000000000024.log";
+
+/* What another replica has. */
+struct copy {
+    struct wire_writer bytes;
+};
+
+static void copy_take(struct world *w, struct copy *c)
+{
+    int64_t end = world_status(w, 0).end_offset;
+    wire_writer_init(&c->bytes, &w->memory, 4 << 20);
+    for (int64_t at = 0; at < end;) {
+        struct log_read r = {
+            .offset = at, .limit_offset = end, .bytes_max = 100000, .first_whole = true};
+        cr_assert_eq(world_read(w, 0, &r, &c->bytes), 0);
+        at = r.next_offset;
+    }
+}
+
+/* From the batch that holds `offset` on, at most `most` bytes: perhaps with the last one cut. */
+static struct bytes copy_from(const struct copy *c, int64_t offset, size_t most)
+{
+    struct batch_header h;
+    size_t at = 0;
+    while (at < c->bytes.size) {
+        cr_assert_eq(batch_header_read(&h, c->bytes.data + at, c->bytes.size - at), 0);
+        if (batch_last_offset(&h) >= offset) {
+            break;
+        }
+        at += h.size;
+    }
+    size_t left = c->bytes.size - at;
+    return bytes_of(c->bytes.data + at, left < most ? left : most);
+}
+
+struct mender {
+    struct world *world;
+    struct log_mend mend;
+    struct bytes given;
+    int begun, error;
+    bool done;
+};
+
+static void mend_done(struct log_mend *m, int error)
+{
+    struct mender *x = container_of(m, struct mender, mend);
+    x->error = error;
+    x->done = true;
+}
+
+static void begin_run(void *argument)
+{
+    struct mender *x = argument;
+    x->mend = (struct log_mend){.done = mend_done};
+    x->begun = log_mend_begin(x->world->slots[0].log, &x->mend);
+}
+
+static void put_run(void *argument)
+{
+    struct mender *x = argument;
+    x->done = false;
+    log_mend_put(&x->mend, x->given);
+}
+
+static void drop_run(void *argument)
+{
+    log_mend_drop(&((struct mender *)argument)->mend);
+}
+
+static int begin(struct world *w, struct mender *x)
+{
+    *x = (struct mender){.world = w};
+    world_log(w, 0);
+    for (unsigned i = 0; i < 50; i++) {
+        cr_assert(world_do(w, 0, begin_run, x));
+        if (x->begun != ERR_BUSY) {
+            break;
+        }
+        world_wait_ms(w, 100);
+    }
+    return x->begun;
+}
+
+static int put(struct mender *x, struct bytes batches)
+{
+    x->given = batches;
+    cr_assert(world_do(x->world, 0, put_run, x));
+    cr_assert(world_until(x->world, &x->done));
+    return x->error;
+}
+
+/* Until the segment is whole again, in answers of `most` bytes. */
+static int mend(struct world *w, const struct copy *c, size_t most)
+{
+    struct mender x;
+    int error = begin(w, &x);
+    while (!error && x.mend.next_offset < x.mend.end_offset) {
+        error = put(&x, copy_from(c, x.mend.next_offset, most));
+    }
+    return error;
+}
+
+static void raise_run(void *argument)
+{
+    struct log *log = ((struct world *)argument)->slots[0].log;
+    log_raise_watermark(log, log_status(log).durable_offset);
+}
+
+static void raise(struct world *w)
+{
+    world_log(w, 0);
+    cr_assert(world_do(w, 0, raise_run, w));
+}
+
+static int read_at(struct world *w, int64_t offset)
+{
+    struct log_read r = {
+        .offset = offset, .limit_offset = offset + 4, .bytes_max = 50000, .first_whole = true};
+    return world_read(w, 0, &r, NULL);
+}
+
+/* Segments of three batches, the one from offset 24 on with a flipped bit in its second batch. */
+static void open_damaged(struct world *w, uint64_t seed, struct copy *c)
+{
+    world_open(w, seed);
+    w->slots[0].config.segment_bytes = 25000;
+    world_started(w, 1);
+    world_fill(w, 0, &LARGE, BATCHES);
+    copy_take(w, c);
+    raise(w);
+    world_stop(w);
+    world_flip(w, damaged_file, 11000, 2);
+    world_started(w, 1);
+    cr_assert_not(world_status(w, 0).damaged, "nobody has looked yet");
+    cr_assert_eq(read_at(w, 28), ERR_DAMAGED);
+    cr_assert(world_status(w, 0).damaged);
+    cr_assert_eq(read_at(w, 48), 0, "what is not damaged is served");
+}
+
+static void close_damaged(struct world *w, struct copy *c)
+{
+    wire_writer_deinit(&c->bytes);
+    world_close(w);
+}
+
+Test(mend, the_segment_is_whole_again_and_stays_so)
+{
+    for (unsigned kind = 0; kind < 3; kind++) {
+        struct world w;
+        struct copy c;
+        open_damaged(&w, 1 + kind, &c);
+        cr_assert_eq(mend(&w, &c, kind == 0 ? 100000 : 9000), 0);
+        cr_assert_not(world_status(&w, 0).damaged);
+        cr_assert_eq(world_check(&w, 0), BATCHES);
+        if (kind == 0) {
+            world_stop(&w);
+        } else if (kind == 1) {
+            world_kill(&w);
+        } else {
+            world_power_cut(&w);
+        }
+        world_started(&w, 1);
+        cr_assert_eq(world_check(&w, 0), BATCHES);
+        world_wait_ms(&w, 3000);
+        cr_assert_eq(world_file_size(&w, damaged_file), 0, "the damaged file is kept");
+        world_fill(&w, 0, &LARGE, 2);
+        cr_assert_eq(world_check(&w, 0), BATCHES + 2);
+        struct mender x;
+        cr_assert_eq(begin(&w, &x), ERR_NOT_FOUND);
+        close_damaged(&w, &c);
+    }
+}
+
+/* The newest segment gets a successor first. */
+Test(mend, the_newest_segment)
+{
+    struct world w;
+    struct copy c;
+    world_open(&w, 5);
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, 6);
+    copy_take(&w, &c);
+    raise(&w);
+    world_stop(&w);
+    world_flip(&w, "topics/t0-0/00000000000000000000.log", 30000, 2);
+    world_started(&w, 1);
+    cr_assert_eq(read_at(&w, 12), ERR_DAMAGED);
+    cr_assert_eq(mend(&w, &c, 100000), 0);
+    cr_assert_eq(world_check(&w, 0), 6);
+    world_fill(&w, 0, &LARGE, 1);
+    world_kill(&w);
+    world_started(&w, 1);
+    cr_assert_eq(world_check(&w, 0), 7);
+    close_damaged(&w, &c);
+}
+
+/* What is not committed may be another's tomorrow. */
+Test(mend, what_is_above_the_watermark_waits)
+{
+    struct world w;
+    struct copy c;
+    world_open(&w, 6);
+    w.slots[0].config.segment_bytes = 25000;
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, BATCHES);
+    copy_take(&w, &c);
+    world_stop(&w);
+    world_flip(&w, damaged_file, 11000, 2);
+    world_started(&w, 1);
+    cr_assert_eq(read_at(&w, 28), ERR_DAMAGED);
+    struct mender x;
+    cr_assert_eq(begin(&w, &x), ERR_BUSY);
+    raise(&w);
+    cr_assert_eq(mend(&w, &c, 100000), 0);
+    cr_assert_eq(world_check(&w, 0), BATCHES);
+    close_damaged(&w, &c);
+}
+
+/* Bytes that do not belong there change nothing, and the right ones are taken afterwards. */
+Test(mend, foreign_bytes_are_refused)
+{
+    struct world w;
+    struct copy c;
+    open_damaged(&w, 7, &c);
+    for (unsigned kind = 0; kind < 5; kind++) {
+        struct mender x;
+        cr_assert_eq(begin(&w, &x), 0);
+        struct bytes good = copy_from(&c, x.mend.next_offset, 100000);
+        uint8_t *bad = malloc(good.size);
+        memcpy(bad, good.data, good.size);
+        switch (kind) {
+        case 0: /* one bit of a record */
+            bad[9000] ^= 4;
+            break;
+        case 1: /* another epoch: outside of the checksum */
+            batch_set_leader_epoch(bad, 9);
+            break;
+        case 2: /* begins in front of the segment, and reaches into it */
+            batch_set_base_offset(bad, DAMAGED_BASE - 2);
+            break;
+        case 3: /* reaches behind it */
+            batch_set_base_offset(bad, DAMAGED_BASE + 3 * RECORDS - 2);
+            break;
+        case 4: /* the second stands where the first does */
+            batch_set_base_offset(bad + batch_size_peek(bad), DAMAGED_BASE + 1);
+            break;
+        }
+        cr_assert_eq(put(&x, bytes_of(bad, good.size)), ERR_CORRUPT_MESSAGE, "case %u", kind);
+        free(bad);
+        cr_assert_eq(read_at(&w, 28), ERR_DAMAGED);
+        cr_assert(world_status(&w, 0).damaged);
+    }
+    cr_assert_eq(mend(&w, &c, 100000), 0);
+    cr_assert_eq(world_check(&w, 0), BATCHES);
+    close_damaged(&w, &c);
+}
+
+/* Another replica's log was compacted further: nothing of the segment is left there, or a part. */
+Test(mend, a_leader_that_has_less)
+{
+    for (unsigned left = 0; left < 3; left++) {
+        struct world w;
+        struct copy c;
+        open_damaged(&w, 8 + left, &c);
+        struct mender x;
+        cr_assert_eq(begin(&w, &x), 0);
+        struct bytes all = copy_from(&c, DAMAGED_BASE, 100000);
+        size_t batch = batch_size_peek(all.data);
+        uint8_t *some = malloc(all.size);
+        memcpy(some, all.data, left * batch);
+        struct bytes behind = copy_from(&c, x.mend.end_offset, 50000);
+        memcpy(some + left * batch, behind.data, behind.size);
+        cr_assert_eq(put(&x, bytes_of(some, left * batch + behind.size)), 0);
+        free(some);
+        cr_assert_eq(x.mend.next_offset, x.mend.end_offset);
+        world_kill(&w);
+        world_started(&w, 1);
+        struct log_read r = {.offset = DAMAGED_BASE + (int64_t)left * RECORDS,
+                             .limit_offset = 80,
+                             .bytes_max = 1,
+                             .first_whole = true};
+        cr_assert_eq(world_read(&w, 0, &r, NULL), 0);
+        cr_assert_eq(r.next_offset, x.mend.end_offset, "an empty batch says where it ends");
+        cr_assert_eq(read_at(&w, x.mend.end_offset), 0);
+        close_damaged(&w, &c);
+    }
+}
+
+/* Given up in the middle, it leaves nothing behind, and can begin again. */
+Test(mend, dropped_removed_stopped)
+{
+    for (unsigned kind = 0; kind < 3; kind++) {
+        struct world w;
+        struct copy c;
+        struct mender x;
+        open_damaged(&w, 12 + kind, &c);
+        cr_assert_eq(begin(&w, &x), 0);
+        cr_assert_eq(put(&x, copy_from(&c, x.mend.next_offset, 9000)), 0);
+        cr_assert_lt(x.mend.next_offset, x.mend.end_offset);
+        if (kind == 0) {
+            cr_assert(world_do(&w, 0, drop_run, &x));
+            cr_assert_eq(mend(&w, &c, 100000), 0);
+            cr_assert_eq(world_check(&w, 0), BATCHES);
+        } else if (kind == 1) {
+            cr_assert_eq(world_control(&w, 0, LOG_ANEW, 100), 0);
+            cr_assert_eq(put(&x, copy_from(&c, x.mend.next_offset, 100000)), ERR_CLOSED);
+            cr_assert_not(world_status(&w, 0).damaged);
+        } else {
+            cr_assert(world_do(&w, 0, drop_run, &x));
+            world_stop(&w);
+            world_started(&w, 1);
+            cr_assert_eq(read_at(&w, 28), ERR_DAMAGED);
+            cr_assert_eq(mend(&w, &c, 100000), 0);
+            cr_assert_eq(world_check(&w, 0), BATCHES);
+        }
+        close_damaged(&w, &c);
+    }
+}
