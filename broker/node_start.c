@@ -441,6 +441,7 @@ static void recover_logs(struct node *n)
         .cleaner_map_bytes = at_most(memory / MEMORY_PART_CLEANER, keys),
         .cleaner_bytes_per_second = pace == INT64_MAX ? 0 : (uint64_t)pace / n->options.shards,
         .cleaner_backoff_ms = (uint64_t)config_integer(c, CONFIG_LOG_CLEANER_BACKOFF_MS),
+        .scrub_interval_ms = (uint64_t)config_integer(c, CONFIG_LOG_SCRUB_INTERVAL_MS),
         .accept_loss = n->options.accept_loss,
         .mutants = n->options.log_mutants,
         .known = known,

@@ -123,15 +123,22 @@ void fetch_share_release(struct fetch *f, struct fetch_share *fs)
 
 static void read_done(struct log_read *read, int error);
 
+/* Other replicas may serve what this one cannot (PROTOCOL 9, trap 6). */
+static int damage_error(const struct fetch_share *fs, const struct fetch_part *part)
+{
+    const struct partition *p = partition_find(fs->share.home->options.rooms.partitions,
+                                               part->part.topic_id, part->part.partition);
+    return p && partition_is_replicated(p) ? ERR_KAFKA_STORAGE_ERROR : ERR_CORRUPT_MESSAGE;
+}
+
 static void part_read_done(struct fetch_share *fs, struct fetch_part *part, int error)
 {
     if (error == ERR_BUSY || error == ERR_NO_MEMORY) {
         part->retry = true;
     } else if (error == ERR_CLOSED) {
         part->error = ERR_UNKNOWN_TOPIC_OR_PARTITION;
-    } else if (error == ERR_DAMAGED) {
-        part->error =
-            ERR_CORRUPT_MESSAGE; /* there is no peer that may serve (PROTOCOL 9, trap 6) */
+    } else if (error == ERR_DAMAGED || error == ERR_DISK_FAILED) {
+        part->error = damage_error(fs, part);
     } else if (error == ERR_OFFSET_OUT_OF_RANGE) {
         part->error = error;
     } else if (error) {

@@ -64,10 +64,11 @@ struct log_options {
     uint32_t cleaner_piece_bytes;      /* 128 KiB: read at once by the cleaner */
     uint64_t cleaner_bytes_per_second; /* read and written by it; 0: as it can */
     uint64_t cleaner_backoff_ms;       /* 15000: between two looks that find nothing to do */
-    bool cleaner_off;                  /* compacts only what log_clean() asks for */
-    bool accept_loss;                  /* go on when damage is found: the operator has decided */
-    bool checkpoint_needed; /* without a valid one all would be lost: nobody may accept it */
-    uint32_t mutants;       /* enum log_mutant: rules left out; simulator builds only */
+    uint64_t scrub_interval_ms; /* all that is sealed is checked once in it; 0: never by itself */
+    bool cleaner_off;           /* compacts only what log_clean() asks for */
+    bool accept_loss;           /* go on when damage is found: the operator has decided */
+    bool checkpoint_needed;     /* without a valid one all would be lost: nobody may accept it */
+    uint32_t mutants;           /* enum log_mutant: rules left out; simulator builds only */
     /* The topic's name if the metadata knows this partition, else NULL (L8): what it does not know
      * is set aside. Lent until log_recover() is done. */
     const char *(*known)(void *context, struct uuid topic_id, int32_t partition);
@@ -212,6 +213,8 @@ struct log_status {
     int32_t leader_epoch;   /* of the newest batch or started epoch, -1: none */
     int64_t max_timestamp;  /* largest seen in the log as far as is known, -1: none */
     bool damaged;           /* something of it fails its checks: log_mend_begin() */
+    bool
+        verified; /* log_verify() has ended, and no damage was found since it began but what is mended */
 };
 struct log_status log_status(const struct log *log);
 
@@ -219,8 +222,8 @@ struct log_status log_status(const struct log *log);
  * log keeps what a truncation may need. What is lower than before changes nothing. */
 void log_raise_watermark(struct log *log, int64_t offset);
 
-/* Called (from the loop) when durable_offset has grown, start_offset has moved, or damage was found or mended; one
- * listener. */
+/* Called (from the loop) when durable_offset has grown, start_offset has moved, damage was found or mended, or a
+ * verification has ended; one listener. */
 struct log_watch {
     void (*moved)(struct log_watch *w, struct log *log);
 };
@@ -387,6 +390,10 @@ void log_control(struct log *log, struct log_control *c);
 void log_retain(struct log *log, int64_t now_ms, unsigned limit);
 
 /* --- mending ---------------------------------------------------------------------------------- */
+
+/* All of the log that lies on the disk is read and checked, at once and as fast as the disk allows; again from the
+ * beginning when that has ended. */
+void log_verify(struct log *log);
 
 /* A segment that fails its checks is written anew from another replica's batches. What is damaged stays until the
  * new one is durable. Embedded in its owner, who may drop it at any time; without that the log is not freed. */

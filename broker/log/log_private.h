@@ -89,6 +89,7 @@ struct segment {
                             * yet to be replayed has deleted it, or it is damage. Nothing is
                             * written. UINT32_MAX: it is whole */
     bool damaged;          /* something of it fails its checks */
+    uint32_t scrub_round;  /* the last that has seen it */
     bool unwritten;        /* recovery: the journal had bytes for it, but it is missing */
 };
 
@@ -141,6 +142,8 @@ struct log {
     bool clean_asked;          /* log_clean() */
     struct mending *mending;   /* a segment of it is written anew */
     bool damaged;              /* a segment is, perhaps below the start by now */
+    bool verifying, verified;
+    int64_t verify_offset;     /* up to here that is done */
     unsigned cuts;             /* truncations that are not settled; */
     int64_t cut_offset;        /* nothing above it becomes durable before they are */
     struct log_control retain; /* the log's own, of retention */
@@ -279,6 +282,9 @@ struct log_set {
     struct cleaning *cleaning; /* the pass that runs */
     uint64_t cleaner_next_ns;  /* the next look */
     uint64_t cleaned_bytes_before, cleaned_bytes_after;
+    struct scrubbing *scrubbing; /* the segment that is walked over */
+    uint32_t scrub_round;        /* from 1 on */
+    uint64_t scrub_next_ns, scrub_rate;
     bool disk_full;
     bool topics_dirty; /* a name in topics/ has changed since the last sync */
     struct io_file *topics_directory;
@@ -486,6 +492,11 @@ bool clean_pass_yield(struct log_set *set);
 /* A read or a walk has found it. */
 void segment_is_damaged(struct segment *s);
 bool log_damaged(const struct log *log);
+
+/* --- scrub.c ---------------------------------------------------------------------------------- */
+/* Now and then: walks over the next segment, if none is being walked over. */
+void scrub_look(struct log_set *set);
+void scrub_close(struct log_set *set);
 
 /* --- trash.c ---------------------------------------------------------------------------------- */
 /* Renames `path` into <root>/trash and removes it in the background. 0 or an error. */

@@ -31,6 +31,7 @@ void segment_is_damaged(struct segment *s)
 {
     if (!s->damaged && !s->removed) {
         s->damaged = s->log->damaged = true;
+        s->log->verified = false;
         log_moved(s->log);
     }
 }

@@ -210,9 +210,10 @@ static int cold_result(struct read_state *st, int error)
         }
         return ERR_BUSY; /* the client asks again */
     }
-    if (error == ERR_DAMAGED) {
+    if (error == ERR_DAMAGED || error == ERR_DISK_FAILED) {
+        const char *damage = q->source.damage ? q->source.damage : "the batch fails its checks";
         say_damage(st->segment, q->source.damage_position,
-                   q->source.damage ? q->source.damage : "the batch fails its checks");
+                   error == ERR_DISK_FAILED ? "it cannot be read" : damage);
     }
     if (error) {
         return error;

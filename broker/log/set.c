@@ -153,6 +153,7 @@ struct log_set *log_set_new(struct io *io, const struct log_options *options, un
     set->pump_turn.turn_end = pump_turn_end;
     set->tick.done = tick;
     set->checkpoint.captures = set->checkpoint.captures_durable = 1;
+    set->scrub_round = 1;
     char path[IO_PATH_MAX];
     snprintf(path, sizeof path, "%s/topics", options->root);
     struct io_disk disk;
@@ -210,6 +211,7 @@ static bool load_older(struct log *log, const struct checkpoint_log *l)
         s->max_timestamp = c.max_timestamp;
         s->index_whole = false;
         s->index_from = c.size;
+        s->scrub_round = 0;
         log->size_bytes += c.size;
         if (c.max_timestamp > log->max_timestamp) {
             log->max_timestamp = c.max_timestamp;
@@ -417,6 +419,7 @@ struct log_status log_status(const struct log *log)
         .leader_epoch = epochs_latest(&log->epochs),
         .max_timestamp = log->max_timestamp,
         .damaged = log_damaged(log),
+        .verified = log->verified && !log_damaged(log),
     };
 }
 
@@ -556,6 +559,7 @@ static void tick(struct io_op *op, int64_t result)
     }
     set->mapped.failed = false;
     cleaner_look(set);
+    scrub_look(set);
     checkpoint_try_again(set);
     if (set->waiting_appends || !list_empty(&set->controls)) {
         log_set_progress(set);
@@ -575,6 +579,7 @@ void log_set_close(struct log_set *set, struct log_set_close *c)
         container_of(node, struct log, link)->watch = NULL;
     }
     clean_pass_hurry(set);
+    scrub_close(set);
     trash_abandon(set);
     io_cancel(set->io, &set->tick);
     io_cancel(set->io, &set->journal.idle_timer);

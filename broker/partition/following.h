@@ -125,6 +125,12 @@ void following_apply(struct following *f, uint64_t now_ns, const struct followin
 
 /* What following_next() would give. */
 enum following_want { FOLLOWING_WANTS_NOTHING, FOLLOWING_WANTS_RECORDS, FOLLOWING_WANTS_REPORT };
+/* It counts no more: its log contradicts the leader's, or the disk has failed. */
+static inline bool following_stopped(const struct following *f)
+{
+    return f->state == FOLLOWING_STATE_DAMAGED;
+}
+
 enum following_want following_wants(struct following *f, uint64_t now_ns);
 
 /* A request for the leader. */

@@ -71,6 +71,7 @@ static void log_moved_here(struct log_watch *w, struct log *log)
     } else if (p->role == ROLE_FOLLOWER) {
         role_follower_moved(p);
     }
+    health_look(p);
 }
 
 static void wake(struct list *waiters)
@@ -169,6 +170,7 @@ static void partition_remove(struct partition *p)
     deadline_cancel(&t->clock->deadlines, &p->alarm);
     list_remove(&p->queue);
     list_remove(&p->proposing);
+    list_remove(&p->ailing);
     list_remove(&p->moved);
     waiters_leave(&p->waiters);
     waiters_leave(&p->followers);
@@ -211,6 +213,7 @@ static int partition_add(struct partition_table *t, const struct image *image,
     list_init(&p->pending);
     list_init(&p->queue);
     list_init(&p->proposing);
+    list_init(&p->ailing);
     int error = map_add(&t->by_key, bytes_of(p->key, PARTITION_KEY_SIZE), p);
     if (error) {
         goto free_partition;
@@ -455,6 +458,7 @@ void partition_table_free(struct partition_table *t)
         list_remove(&p->moved);
         list_remove(&p->queue);
         list_remove(&p->proposing);
+        list_remove(&p->ailing);
         deadline_cancel(&t->clock->deadlines, &p->alarm);
         if (!p->removing) {
             assert(list_empty(&p->pending));
@@ -537,6 +541,11 @@ struct uuid partition_topic_id(const struct partition *p)
     return p->topic_id;
 }
 
+const char *partition_topic_name(const struct partition *p)
+{
+    return p->topic->name;
+}
+
 int32_t partition_index(const struct partition *p)
 {
     return p->index;
@@ -565,6 +574,16 @@ struct list *partition_proposing(struct partition *p)
 struct partition *partition_that_proposes(struct list *link)
 {
     return container_of(link, struct partition, proposing);
+}
+
+struct list *partition_ailing(struct partition *p)
+{
+    return &p->ailing;
+}
+
+struct partition *partition_that_ails(struct list *link)
+{
+    return container_of(link, struct partition, ailing);
 }
 
 int64_t partition_log_start(const struct partition *p)

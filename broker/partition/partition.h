@@ -33,6 +33,7 @@ struct partition_options {
 struct partition_needs {
     void (*ask)(void *context, struct partition *p);   /* partition_ask() may have something */
     void (*alter)(void *context, struct partition *p); /* partition_proposal() has */
+    void (*ail)(void *context, struct partition *p);   /* partition_ails() */
     void *context;
 };
 
@@ -76,6 +77,7 @@ struct partition *partition_find(struct partition_table *t, struct uuid topic_id
 
 struct log *partition_log(struct partition *p);
 struct uuid partition_topic_id(const struct partition *p);
+const char *partition_topic_name(const struct partition *p); /* lent until the next image */
 int32_t partition_index(const struct partition *p);
 int32_t partition_epoch(const struct partition *p);
 int64_t partition_high_watermark(const struct partition *p);
@@ -122,11 +124,14 @@ bool partition_is_hot(
     const struct partition *p); /* the last answer brought records, or there was none yet */
 bool partition_ask(struct partition *p, struct following_request *out) MUST_CHECK;
 
-/* Links for the room above, to queue partitions that ask, and that propose; taken out when the partition goes. */
+/* Links for the room above, to queue partitions that ask, that propose, and that ail; taken out when the partition
+ * goes. */
 struct list *partition_queue(struct partition *p);
 struct partition *partition_queued(struct list *link);
 struct list *partition_proposing(struct partition *p);
 struct partition *partition_that_proposes(struct list *link);
+struct list *partition_ailing(struct partition *p);
+struct partition *partition_that_ails(struct list *link);
 
 /* The answer, or what came in its way. */
 struct partition_answer {
@@ -139,6 +144,21 @@ struct partition_answer {
     struct buffer *buffer; /* holds them; a reference is taken while they are needed */
 };
 void partition_answered(struct partition *p, const struct partition_answer *a);
+
+/* --- damage ----------------------------------------------------------------------------------- */
+
+/* Whether the log of this replica fails its checks, or the controller takes it for damaged, and there are others. */
+bool partition_ails(const struct partition *p);
+
+/* What the controller is to be told of it now (META_REPLICA_DAMAGED, META_REPLICA_REPAIRED); 0: nothing. That it is
+ * repaired comes after all of the log was verified, which this begins. */
+int partition_report(struct partition *p);
+
+/* The other replicas, of which one has what is damaged here: the attempt-th, the leader first. -1: there is none. */
+int32_t partition_mends_from(const struct partition *p, uint32_t attempt);
+
+/* There are other replicas, which may serve what this one cannot read. */
+bool partition_is_replicated(const struct partition *p);
 
 /* --- waiting ---------------------------------------------------------------------------------- */
 

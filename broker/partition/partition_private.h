@@ -62,6 +62,7 @@ struct partition {
     struct list followers; /* the same, of followers' fetches */
     struct list queue;     /* partition_queue() */
     struct list proposing; /* partition_proposing() */
+    struct list ailing;    /* partition_ailing() */
     bool removing, log_gone;
     struct log_control removal;
 };
@@ -99,6 +100,10 @@ void role_begin_due(struct partition *p);
 void role_alarm(struct partition *p);
 int64_t role_epoch_end(const void *context, int32_t epoch, int32_t *found);
 uint64_t role_now(const struct partition *p);
+
+/* health.c */
+/* The log or the image says something else of it. */
+void health_look(struct partition *p);
 
 /* role_leader.c */
 int role_leader_begin(struct partition *p, const struct image *image) MUST_CHECK;

@@ -132,5 +132,6 @@ void role_apply(struct partition *p, const struct image *image)
     if (changed) {
         partition_stir(p, NEWS_READERS | NEWS_FOLLOWERS);
     }
+    health_look(p);
     role_alarm(p);
 }

@@ -249,6 +249,9 @@ static void carry(struct partition *p, const struct following_effect *e)
     if (e->what & FOLLOWING_ASK && needs->ask) {
         needs->ask(needs->context, p);
     }
+    if (e->what & FOLLOWING_DAMAGED) {
+        health_look(p);
+    }
     role_alarm(p);
 }
 

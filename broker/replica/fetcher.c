@@ -335,19 +335,10 @@ void fetchers_close(struct replica *r)
     }
 }
 
-/* The first endpoint is the one that brokers use among themselves. */
-static struct peer_address address_of(const struct replica *r, int32_t node)
-{
-    const struct image_broker *b = r->image ? image_broker_by_id(r->image, node) : NULL;
-    return b && b->endpoint_count
-               ? (struct peer_address){b->endpoints[0].host, b->endpoints[0].port}
-               : (struct peer_address){0};
-}
-
 static void fetcher_reach(struct fetcher *f)
 {
     struct replica *r = f->replica;
-    struct peer_address address = address_of(r, f->node);
+    struct peer_address address = replica_address(r, f->node);
     char name[32];
     if (!address.host) {
         return;

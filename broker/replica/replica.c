@@ -6,6 +6,7 @@ static void replica_turn(struct io_turn *turn)
     struct replica *r = container_of(turn, struct replica, turn);
     fetchers_go(r);
     alter_go(r);
+    repair_go(r);
 }
 
 struct replica *replica_new(struct io *io, const struct replica_options *options)
@@ -21,10 +22,22 @@ struct replica *replica_new(struct io *io, const struct replica_options *options
     r->turn.turn_end = replica_turn;
     list_init(&r->fetchers);
     list_init(&r->proposing);
-    partition_table_need(
-        options->partitions,
-        &(struct partition_needs){.ask = fetchers_ask, .alter = alter_ask, .context = r});
+    list_init(&r->ailing);
+    list_init(&r->mends);
+    partition_table_need(options->partitions, &(struct partition_needs){.ask = fetchers_ask,
+                                                                        .alter = alter_ask,
+                                                                        .ail = repair_ask,
+                                                                        .context = r});
     return r;
+}
+
+/* The first endpoint is the one that brokers use among themselves. */
+struct peer_address replica_address(const struct replica *r, int32_t node)
+{
+    const struct image_broker *b = r->image ? image_broker_by_id(r->image, node) : NULL;
+    return b && b->endpoint_count
+               ? (struct peer_address){b->endpoints[0].host, b->endpoints[0].port}
+               : (struct peer_address){0};
 }
 
 void replica_apply(struct replica *r, const struct image *image)
@@ -41,7 +54,7 @@ void replica_apply(struct replica *r, const struct image *image)
 void replica_idle(struct replica *r)
 {
     struct replica_stop *s = r->stop;
-    if (s && list_empty(&r->fetchers) && !r->altering) {
+    if (s && list_empty(&r->fetchers) && !r->altering && repair_is_idle(r)) {
         r->stop = NULL;
         s->done(s);
     }
@@ -53,6 +66,7 @@ void replica_stop(struct replica *r, struct replica_stop *s)
     r->stopping = true;
     r->stop = s;
     fetchers_close(r);
+    repair_close(r);
     replica_idle(r);
 }
 
@@ -61,7 +75,7 @@ void replica_free(struct replica *r)
     if (!r) {
         return;
     }
-    assert(list_empty(&r->fetchers) && !r->altering);
+    assert(list_empty(&r->fetchers) && !r->altering && repair_is_idle(r));
     while (list_pop(&r->proposing)) {
     }
     if (r->turn.link.next) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What replica.c (nodes, images, the end), fetcher.c (followers' fetches) and alter.c (in-sync sets) share. */
+/* What replica.c (nodes, images, the end), fetcher.c (followers' fetches), alter.c (in-sync sets) and repair.c
+ * (damage) share. */
 #pragma once
 
 #include "replica/replica.h"
@@ -52,12 +53,23 @@ struct replica {
     struct isr_member *members;
     uint64_t *tickets;
 
+    /* repair.c */
+    struct list ailing; /* of struct partition: partition_ailing() */
+    struct list mends;
+    struct io_op repair_alarm;
+    uint32_t repair_attempts; /* that have failed: another replica is asked next */
+    struct meta_op report_op;
+    struct meta_replica_report *reports; /* of the operation that is away */
+    uint64_t report_next_ns;
+
     bool stopping;
     struct replica_stop *stop; /* until it is done */
 };
 
 /* replica.c */
 void replica_idle(struct replica *r); /* something has ended */
+/* Where the node is reached, as the image says; host NULL: it does not. */
+struct peer_address replica_address(const struct replica *r, int32_t node);
 
 /* fetcher.c */
 void fetchers_ask(void *context, struct partition *p); /* partition_needs.ask */
@@ -68,3 +80,9 @@ void fetchers_close(struct replica *r);
 /* alter.c */
 void alter_ask(void *context, struct partition *p); /* partition_needs.alter */
 void alter_go(struct replica *r);
+
+/* repair.c */
+void repair_ask(void *context, struct partition *p); /* partition_needs.ail */
+void repair_go(struct replica *r);
+void repair_close(struct replica *r);
+bool repair_is_idle(const struct replica *r);

@@ -21,83 +21,33 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "fault"))
-from node import *  # noqa: E402
+from cluster import *  # noqa: E402
 
-NODES, PARTITIONS, TOPIC, TRIMMED = (1, 2, 3), 6, "t", "trimmed"
-BACK_S, ANSWERS = 60, 40  # seconds; acknowledgements in each partition
-SETTINGS = ("journal.file.bytes=2MiB", "journal.bytes.max=48MiB", "disk.reserve.bytes=1MiB")
-
-
-def free_ports(count):
-    ports = []
-    while len(ports) < count:
-        port = random.randrange(20000, 32000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                ports.append(port)
-            except OSError:
-                pass
-    return ports
+PARTITIONS, TOPIC, TRIMMED = 6, "t", "trimmed"
+ANSWERS = 40  # acknowledgements in each partition
 
 
-class Cluster:
-    def __init__(self, seed, memory):
-        ports = dict(zip(NODES, free_ports(len(NODES))))
-        self.brokers = ",".join(f"127.0.0.1:{ports[i]}" for i in NODES)
-        self.nodes = {}
-        for i in NODES:
-            data = f"{SCRATCH}/history-cluster-{i}"
-            shutil.rmtree(data, ignore_errors=True)
-            self.nodes[i] = Leatd(data, *SETTINGS, f"node.id={i}", f"broker.rack=rack-{i}", f"peers=[{self.brokers}]", port=ports[i])
-            open(self.nodes[i].log, "wb").close()
+class HistoryCluster(Cluster):
+    def __init__(self, memory):
+        super().__init__("history-cluster")
         self.memory = memory
 
-    def leat(self, *words, text="", timeout=60):
-        done = subprocess.run([f"{BUILD}/bin/leat", "-b", self.brokers, *words], input=text, capture_output=True, text=True,
-                              timeout=timeout)
-        return done.returncode, done.stdout, done.stderr
-
     def start(self):
-        for node in self.nodes.values():
-            node.launch()
-        wait_until("all nodes serve", lambda: all("ready:" in n.said() for n in self.nodes.values()), BACK_S)
-        wait_until("three brokers", lambda: self.healthy(1), BACK_S)
+        self.launch()
         more = ["--topic-config", "durability=memory"] if self.memory else []
-        status, _, said = self.leat("topic", "create", TOPIC, "--partitions", str(PARTITIONS), "--replicas", "3",
-                                    "--topic-config", "min.insync.replicas=2", *more)
-        check(status == 0, f"no topic: {said}")
+        self.does("topic", "create", TOPIC, "--partitions", str(PARTITIONS), "--replicas", "3", "--topic-config", "min.insync.replicas=2",
+                  *more)
         self.trim()
-
-    def healthy(self, times=1):
-        return all(self.leat("cluster", "health")[0] == 0 for _ in range(times))
-
-    def partitions(self, topic=TOPIC, node=None):
-        where = ("-b", f"127.0.0.1:{node.wanted}") if node else ()
-        status, out, _ = self.leat(*where, "topic", "describe", topic, "--output", "json")
-        return json.loads(out)[0]["partitions"] if status == 0 else []
-
-    def in_sync(self):
-        """As each node knows it: one that was frozen may still tell, and serve, what was so before."""
-        views = []
-        for node in self.nodes.values():
-            found = self.partitions(TOPIC, node) + self.partitions(TRIMMED, node)
-            views.append([(p["leader"], p["epoch"], p["in_sync"]) for p in found])
-        return len(views[0]) == PARTITIONS + 1 and all(v == views[0] for v in views) and \
-            all(len(isr) == len(NODES) for _, _, isr in views[0])
 
     def trim(self):
         """A topic whose log begins behind 0: who has nothing of it has to begin there."""
-        status, _, said = self.leat("topic", "create", TRIMMED, "--partitions", "1", "--replicas", "3")
-        check(status == 0, f"no topic: {said}")
-        status, _, said = self.leat("produce", TRIMMED, text="".join(f"{n}\n" for n in range(100)))
-        check(status == 0, f"nothing published: {said}")
-        status, _, said = self.leat("topic", "trim", TRIMMED, "--offset", "50")
-        check(status == 0, f"not trimmed: {said}")
+        self.does("topic", "create", TRIMMED, "--partitions", "1", "--replicas", "3")
+        self.does("produce", TRIMMED, text="".join(f"{n}\n" for n in range(100)))
+        self.does("topic", "trim", TRIMMED, "--offset", "50")
 
     def leader(self):
         """A node that leads a partition."""
-        return random.choice([p["leader"] for p in self.partitions() if p["leader"] in NODES] or NODES)
+        return random.choice([p["leader"] for p in self.partitions(TOPIC) if p["leader"] in NODES] or NODES)
 
     def controller(self):
         status, out, _ = self.leat("cluster", "quorum", "--output", "json")
@@ -199,31 +149,9 @@ def fault(cluster, clients, number, kind):
     if kind != "freeze":
         node.start()
     begun = time.monotonic()
-    wait_until(f"all in sync after {kind} of {victim}", cluster.in_sync, BACK_S)
+    wait_until(f"all in sync after {kind} of {victim}", lambda: cluster.in_sync(TOPIC, TRIMMED), BACK_S)
     print(f"{number}: {kind} node {victim}: everybody goes on after {took:.1f} s, in sync {time.monotonic() - begun:.1f} s "
           f"after its return", flush=True)
-
-
-def batches(folder):
-    """The bytes of all batches in a log's segments; what was allocated ahead is zero."""
-    out = bytearray()
-    for path in sorted(Path(folder).glob("*.log")):
-        data, at = path.read_bytes(), 0
-        while at + BATCH_HEADER <= len(data):
-            size = struct.unpack_from(">i", data, at + 8)[0]
-            if size <= 0:
-                break
-            at += 12 + size
-        out += data[:at]
-    return bytes(out)
-
-
-def compare(cluster):
-    """Every replica, byte by byte, offsets and epochs included."""
-    for partition in range(PARTITIONS):
-        logs = [batches(f"{node.data}/topics/{TOPIC}-{partition}") for node in cluster.nodes.values()]
-        check(logs[0], f"nothing is in {TOPIC}-{partition}")
-        check(logs[0] == logs[1] == logs[2], f"the replicas of {TOPIC}-{partition} differ: {[len(log) for log in logs]} bytes")
 
 
 def main():
@@ -235,7 +163,7 @@ def main():
     arguments = parser.parse_args()
     print("seed", arguments.seed, flush=True)
     random.seed(arguments.seed)
-    cluster = Cluster(arguments.seed, arguments.memory)
+    cluster = HistoryCluster(arguments.memory)
     cluster.start()
     nearest(cluster)
     names_the_leader(cluster)
@@ -246,9 +174,8 @@ def main():
     fault(cluster, clients, arguments.faults, "wipe")  # the last, for a node without its disk votes no more
     clients.end()
     history = f"{arguments.keep}/cluster-{arguments.seed}.jsonl"
-    for node in cluster.nodes.values():
-        node.stop()
-    compare(cluster)
+    cluster.stop()
+    cluster.same(TOPIC, PARTITIONS)
     done = subprocess.run([sys.executable, str(HERE / "check.py"), history])
     check(done.returncode == 0, f"the history {history} is not right")
 

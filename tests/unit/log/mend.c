@@ -329,3 +329,106 @@ Test(mend, dropped_removed_stopped)
         close_damaged(&w, &c);
     }
 }
+
+/* --- the scrub --------------------------------------------------------------------------------- */
+
+static void verify_run(void *argument)
+{
+    log_verify(((struct world *)argument)->slots[0].log);
+}
+
+static void verify(struct world *w)
+{
+    world_log(w, 0);
+    cr_assert(world_do(w, 0, verify_run, w));
+    world_wait_ms(w, 2000);
+}
+
+Test(mend, a_verification_finds_what_nobody_has_read)
+{
+    struct world w;
+    struct copy c;
+    world_open(&w, 20);
+    w.slots[0].config.segment_bytes = 25000;
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, BATCHES);
+    copy_take(&w, &c);
+    raise(&w);
+    verify(&w);
+    cr_assert(world_status(&w, 0).verified);
+    world_stop(&w);
+    world_flip(&w, damaged_file, 11000, 2);
+    world_flip(&w, "topics/t0-0/00000000000000000048.log", 40, 0);
+    world_started(&w, 1);
+    cr_assert_not(world_status(&w, 0).damaged);
+    verify(&w);
+    cr_assert(world_status(&w, 0).damaged);
+    cr_assert_not(world_status(&w, 0).verified);
+    cr_assert_eq(mend(&w, &c, 100000), 0);
+    cr_assert(world_status(&w, 0).damaged, "there are two of them");
+    cr_assert_eq(mend(&w, &c, 100000), 0);
+    cr_assert_not(world_status(&w, 0).damaged);
+    verify(&w);
+    cr_assert(world_status(&w, 0).verified);
+    cr_assert_eq(world_check(&w, 0), BATCHES);
+    close_damaged(&w, &c);
+}
+
+/* A block of another place, sound by itself: the sums know it. */
+Test(mend, the_scrub_knows_a_misdirected_write)
+{
+    struct world w;
+    struct copy c;
+    world_open(&w, 21);
+    w.options.scrub_interval_ms = 10000;
+    w.slots[0].config.segment_bytes = 25000;
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, BATCHES);
+    copy_take(&w, &c);
+    raise(&w);
+    world_wait_ms(&w, 3000);
+    world_stop(&w);
+    /* Another batch of the same size and offsets, with a checksum that holds. */
+    struct bytes all = copy_from(&c, 28, 100000);
+    size_t size = batch_size_peek(all.data);
+    uint8_t *other = malloc(size);
+    memcpy(other, all.data, size);
+    batch_set_append_time(other, size, 77);
+    for (size_t i = 0; i < size; i++) {
+        for (unsigned bit = 0; bit < 8; bit++) {
+            if ((other[i] ^ all.data[i]) & (1u << bit)) {
+                world_flip(&w, damaged_file, size + i, bit);
+            }
+        }
+    }
+    free(other);
+    world_started(&w, 1);
+    cr_assert_eq(read_at(&w, 28), 0, "no reader can know it");
+    world_wait_ms(&w, 3000);
+    cr_assert(world_status(&w, 0).damaged);
+    cr_assert_eq(mend(&w, &c, 100000), 0);
+    cr_assert_eq(world_check(&w, 0), BATCHES);
+    close_damaged(&w, &c);
+}
+
+/* A round by itself, again and again. */
+Test(mend, the_scrub_finds_damage_within_its_interval)
+{
+    struct world w;
+    struct copy c;
+    world_open(&w, 22);
+    w.options.scrub_interval_ms = 20000;
+    w.slots[0].config.segment_bytes = 25000;
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, BATCHES);
+    copy_take(&w, &c);
+    raise(&w);
+    world_wait_ms(&w, 3000); /* its first round is over */
+    cr_assert_not(world_status(&w, 0).damaged);
+    world_flip(&w, damaged_file, 11000, 2); /* while it runs */
+    world_wait_ms(&w, 21000);
+    cr_assert(world_status(&w, 0).damaged);
+    cr_assert_eq(mend(&w, &c, 100000), 0);
+    cr_assert_eq(world_check(&w, 0), BATCHES);
+    close_damaged(&w, &c);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What the log of a replica is worth to the others (P23, P35).
+ *
+ *     SOUND --a read or the scrub finds damage, or the core stops--> AILING --told, if others are in sync: the
+ *         controller takes it out of the in-sync set, and another leads--> mended from other replicas (log_mend), all of it
+ *         verified --told as repaired--> SOUND, and in sync again when it has everything (P18)
+ *
+ * What is found is not remembered by this process alone: the image names damaged replicas, and one that starts
+ * and is named there is verified before it says that it is repaired. The only replica in sync tells nobody: what of it
+ * can be read is better than nothing. It is mended from what others have, or hands over when one of them has come. */
+#include "partition/partition_private.h"
+
+#include "meta/meta.h"
+
+static const struct image_partition *shown(const struct partition *p)
+{
+    return &p->topic->partitions[p->index];
+}
+
+static bool taken_for_damaged(const struct partition *p)
+{
+    return image_nodes_have(shown(p)->more->damaged, p->table->options.node_id);
+}
+
+static bool is_damaged(const struct partition *p)
+{
+    return log_status(p->log).damaged ||
+           (p->role == ROLE_FOLLOWER && following_stopped(&p->following));
+}
+
+static bool others_in_sync(const struct partition *p)
+{
+    const struct image_partition *seen = shown(p);
+    const struct image_nodes isr = {seen->isr, seen->isr_count};
+    return seen->isr_count > image_nodes_have(isr, p->table->options.node_id);
+}
+
+bool partition_is_replicated(const struct partition *p)
+{
+    return shown(p)->replica_count > 1;
+}
+
+bool partition_ails(const struct partition *p)
+{
+    return partition_is_replicated(p) && (is_damaged(p) || taken_for_damaged(p));
+}
+
+int partition_report(struct partition *p)
+{
+    bool damaged = is_damaged(p), told = taken_for_damaged(p);
+    if (damaged) {
+        return !told && others_in_sync(p) ? META_REPLICA_DAMAGED : 0;
+    }
+    if (told && !log_status(p->log).verified) {
+        log_verify(p->log);
+        return 0;
+    }
+    return told ? META_REPLICA_REPAIRED : 0;
+}
+
+int32_t partition_mends_from(const struct partition *p, uint32_t attempt)
+{
+    const struct image_partition *seen = shown(p);
+    int32_t self = p->table->options.node_id, others[LEADING_REPLICAS_MAX];
+    uint32_t count = 0;
+    if (seen->leader >= 0 && seen->leader != self) {
+        others[count++] = seen->leader;
+    }
+    for (int32_t i = 0; i < seen->replica_count && count < LEADING_REPLICAS_MAX; i++) {
+        if (seen->replicas[i] != self && seen->replicas[i] != seen->leader) {
+            others[count++] = seen->replicas[i];
+        }
+    }
+    return count ? others[attempt % count] : -1;
+}
+
+void health_look(struct partition *p)
+{
+    const struct partition_needs *needs = &p->table->needs;
+    if (needs->ail && partition_ails(p)) {
+        needs->ail(needs->context, p);
+    }
+}

@@ -1,0 +1,125 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+# timeout: 200
+"""Damage on one of three nodes at a time, beside producers and consumers: it is found by a read or by the scrub, another replica leads
+meanwhile, the segment comes back from the others, and in the end all replicas are the same. Nobody reads anything wrong, and
+nothing that was acknowledged is missing.
+
+    tests/fault/test_repair.py [--seed N] [--rounds N]
+"""
+import argparse
+import json
+import random
+import threading
+from pathlib import Path
+
+from cluster import *
+
+TOPIC, RECORDS = "t", 4200  # of about 1 KiB, four segments
+parser = argparse.ArgumentParser()
+parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+parser.add_argument("--rounds", type=int, default=1)
+arguments = parser.parse_args()
+print("seed", arguments.seed, flush=True)
+random.seed(arguments.seed)
+cluster = Cluster("repair", "log.segment.bytes=1MiB", "message.max.bytes=64KiB", "log.scrub.interval.ms=4s")
+written = []
+
+
+def publish(count):
+    lines = [f"{len(written) + n} " + "x" * random.randrange(600, 1400) for n in range(count)]
+    cluster.does("produce", TOPIC, "-X", "batch.size=32768", text="".join(line + "\n" for line in lines))
+    written.extend(lines)
+
+
+def read():
+    """As a consumer who has never heard of any damage."""
+    return cluster.does("consume", TOPIC, "-o", "beginning", "-e", "-f", "%v\n").splitlines()
+
+
+def segments(node):
+    return sorted(Path(f"{node.data}/topics/{TOPIC}-0").glob("*.log"))
+
+
+def flip(path, count=1):
+    size = path.stat().st_size
+    with open(path, "r+b") as f:
+        for _ in range(count):
+            at = random.randrange(min(size, 1000000))
+            f.seek(at)
+            byte = f.read(1)
+            f.seek(at)
+            f.write(bytes([byte[0] ^ 1 << random.randrange(8)]))
+
+
+def cut(path):
+    with open(path, "r+b") as f:
+        f.truncate(random.randrange(path.stat().st_size // 4096) * 4096)
+
+
+def overwrite(path):
+    """With a piece of another segment: each batch of it is sound."""
+    other = random.choice([p for p in path.parent.glob("*.log") if p != path])
+    with open(other, "rb") as f, open(path, "r+b") as g:
+        f.seek(4096 * random.randrange(240))
+        g.seek(4096 * random.randrange(240))
+        g.write(f.read(8192))
+
+
+def remove(path):
+    path.unlink()
+
+
+def leader():
+    return cluster.partitions(TOPIC)[0]["leader"]
+
+
+def whole():
+    """All in sync, and on no node is anything left to be found."""
+    return cluster.in_sync(TOPIC)
+
+
+def damage(what, number, of_leader):
+    led = leader()
+    victim = led if of_leader else random.choice([i for i in NODES if i != led])
+    node = cluster.nodes[victim]
+    path = random.choice(segments(node)[:3])
+    what(path)
+    found = "found by the scrub"
+    if of_leader and random.random() < 0.7:
+        found = "read"
+        check(read() == written, "a consumer has read something else")
+    publish(20)
+    mended = f"{path.stem.partition('-')[0].lstrip('0') or '0'} to"
+    wait_until(f"{what.__name__} of {path} is mended", lambda: f"{TOPIC}-0: offsets {mended}" in node.said()[seen[victim]:], 60)
+    wait_until("all are in sync again", whole, 60)
+    seen[victim] = len(node.said())
+    print(f"{number}: {what.__name__} {path.name} of node {victim}{', which led' if of_leader else ''}: {found}, mended", flush=True)
+    check(read() == written, "a consumer has read something else")
+
+
+cluster.launch()
+cluster.does("topic", "create", TOPIC, "--partitions", "1", "--replicas", "3", "--topic-config", "min.insync.replicas=2")
+publish(RECORDS)
+wait_until("all are in sync", whole, 60)
+seen = {i: 0 for i in NODES}
+number = 0
+for _ in range(arguments.rounds):
+    for what in (flip, cut, overwrite):
+        for of_leader in (True, False):
+            damage(what, number, of_leader)
+            number += 1
+# Found on two nodes at once, in different segments.
+names = [p.name for p in segments(cluster.nodes[1])][:2]
+for i, name in ((1, names[0]), (2, names[1])):
+    flip(segments(cluster.nodes[i])[0 if i == 1 else 1], 3)
+wait_until("both are mended", lambda: all("are whole again" in cluster.nodes[i].said()[seen[i]:] for i in (1, 2)), 60)
+wait_until("all are in sync again", whole, 60)
+check(read() == written, "a consumer has read something else")
+publish(50)
+cluster.stop()
+for node in cluster.nodes.values():
+    status, out, said = cluster.leat("log", "verify", node.data)
+    check(status == 0, f"{node.data}: {out}{said}")
+cluster.same(TOPIC, 1)
+print("all replicas are the same")
