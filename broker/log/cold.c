@@ -208,6 +208,7 @@ static void block_done(struct io_op *op, int64_t result)
     list_splice(&woken, &b->waiters);
     while ((node = list_pop(&woken))) {
         struct cold_source *s = container_of(node, struct cold_source, priv.wait);
+        s->priv.error = b->error;
         s->priv.wake(s);
     }
     buffer_release(&b->buffer);
@@ -460,6 +461,9 @@ int source_need(struct cold_source *s, uint32_t at, uint32_t size, bool contiguo
 {
     uint64_t block = s->priv.reader->options.block_bytes, end = (uint64_t)at + size;
     assert(size > 0 && end <= s->limit);
+    if (s->priv.error) { /* whoever is woken looks from its beginning, perhaps for other blocks */
+        return s->priv.error;
+    }
     uint64_t first = at / block, last = (end - 1) / block;
     if (!source_whole_covers(s, at, size)) {
         source_drop_whole(s);

@@ -88,6 +88,7 @@ struct cold_source {
         void (*wake)(struct cold_source *s);
         struct cold_block *pins[2]; /* blocks of the grid, in order */
         struct cold_block *whole;   /* one batch in a buffer of its own */
+        int error;                  /* of a block that it has waited for */
         bool transient;             /* passes by: leaves nothing in the cache */
         bool pinned;                /* a block was pinned: hit is decided */
         bool hit;                   /* the first block was in memory already */

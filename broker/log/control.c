@@ -239,7 +239,8 @@ struct truncation {
     struct io_op op;
     uint8_t *blocks; /* two aligned blocks: a header may lie across */
     uint32_t position;
-    bool fresh; /* the blocks hold what was read for `position` */
+    int64_t expected; /* offset of the batch there, or less in a segment with gaps */
+    bool fresh;       /* the blocks hold what was read for `position` */
     bool located;
 };
 
@@ -252,6 +253,14 @@ static void truncation_end(struct truncation *t, int error)
     log->controls--;
     log->holds--;
     log->set->in_flight--;
+    if (error == ERR_DAMAGED || error == ERR_DISK_FAILED) {
+        char path[IO_PATH_MAX];
+        segment_path(t->segment, path, ".log");
+        log_error(io_logger(log->set->io), "log",
+                  "%s at position %u: the place of a truncation cannot be found: error=\"%s\"",
+                  path, t->position, error_text(error));
+        segment_is_damaged(t->segment);
+    }
     if (error) {
         control_fail(t->control, error);
     }
@@ -409,6 +418,21 @@ static int truncation_bytes(struct truncation *t, uint32_t position, uint32_t si
     return error;
 }
 
+/* Offset and size are outside of a batch's checksum: what rots there must not say where the log ends. */
+static bool belongs(const struct truncation *t, const struct batch_fields *f)
+{
+    const struct segment *s = t->segment;
+    bool follows =
+        f->base_offset == t->expected || (segment_has_gaps(s) && f->base_offset > t->expected);
+    int64_t wanted = t->control->offset, committed = t->log->high_watermark;
+    bool holds = (int64_t)((uint64_t)f->base_offset + (uint32_t)f->last_offset_delta) >= wanted;
+    if (holds && f->base_offset < committed && committed <= wanted) {
+        return false; /* no batch reaches from below the high watermark to above it */
+    }
+    return follows && f->base_offset < t->log->end_offset && f->last_offset_delta >= 0 &&
+           f->length >= LOG_BATCH_HEADER - 12 && (uint32_t)f->length <= s->size - t->position - 12;
+}
+
 static void truncation_step(struct truncation *t)
 {
     struct segment *s = t->segment;
@@ -428,15 +452,17 @@ static void truncation_step(struct truncation *t)
         }
         struct batch_fields f;
         batch_fields_read(&f, t->blocks);
+        if (!belongs(t, &f)) {
+            truncation_end(t, ERR_DAMAGED);
+            return;
+        }
         if (f.base_offset + f.last_offset_delta >= t->control->offset) {
             t->control->offset =
                 f.base_offset < t->control->offset ? f.base_offset : t->control->offset;
             t->located = true;
-        } else if (f.length <= 0 || (uint32_t)f.length > s->size - t->position) {
-            truncation_end(t, ERR_DAMAGED);
-            return;
         } else {
             t->position += 12 + (uint32_t)f.length;
+            t->expected = f.base_offset + f.last_offset_delta + 1;
             t->located = t->position == s->size;
         }
     }
@@ -526,7 +552,10 @@ static int control_truncate(struct log *log, struct log_control *c)
     }
     *t = (struct truncation){.control = c, .log = log, .segment = s, .blocks = blocks};
     t->op.done = truncation_read;
-    t->position = s->index_whole ? index_position(&s->index, c->offset) : 0;
+    struct index_entry from = {.offset = -1};
+    from = s->index_whole ? index_find(&s->index, c->offset) : from;
+    t->position = from.offset < 0 ? 0 : from.position;
+    t->expected = from.offset < 0 ? s->base_offset : from.offset;
     s->readers++;
     log->controls++; /* no append before it is done, */
     log->holds++;    /* and no write that it would overtake (L3) */

@@ -121,11 +121,6 @@ struct index_entry index_find(const struct index *x, int64_t offset)
     return low ? x->entries[low - 1] : (struct index_entry){-1, 0, -1};
 }
 
-uint32_t index_position(const struct index *x, int64_t offset)
-{
-    return index_find(x, offset).position;
-}
-
 uint32_t index_position_for_time(const struct index *x, int64_t timestamp)
 {
     if (timestamp > index_max(x)) {

@@ -34,9 +34,6 @@ int index_add(struct index *x, struct memory *m, int64_t offset, uint32_t positi
 /* The last entry at or below `offset`; when there is none, offset -1 and position 0. */
 struct index_entry index_find(const struct index *x, int64_t offset);
 
-/* Its position. */
-uint32_t index_position(const struct index *x, int64_t offset);
-
 /* The position of an entry from which on the first batch with max_timestamp >= `timestamp` lies, or
  * UINT32_MAX when the whole segment is older. */
 uint32_t index_position_for_time(const struct index *x, int64_t timestamp);

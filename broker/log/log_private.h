@@ -82,15 +82,16 @@ struct segment {
     struct list index_lru;     /* in set.indexes: of a sealed segment, in memory */
     uint32_t *sums;            /* of the pieces below sums_position, while it is filled */
     uint32_t sums_capacity, sums_position;
-    bool sums_broken;      /* not all pieces were seen: a walk makes them */
-    uint32_t readers;      /* reads that use the file */
-    bool removed;          /* its name is gone */
-    uint32_t missing_from; /* recovery: what should lie from here on is not in the file; an entry
+    bool sums_broken;         /* not all pieces were seen: a walk makes them */
+    uint32_t readers;         /* reads that use the file */
+    bool removed;             /* its name is gone */
+    uint32_t missing_from;    /* recovery: what should lie from here on is not in the file; an entry
                             * yet to be replayed has deleted it, or it is damage. Nothing is
                             * written. UINT32_MAX: it is whole */
-    bool damaged;          /* something of it fails its checks */
-    uint32_t scrub_round;  /* the last that has seen it */
-    bool unwritten;        /* recovery: the journal had bytes for it, but it is missing */
+    bool damaged;             /* something of it fails its checks, */
+    uint32_t damage_position; /* here, as was said last */
+    uint32_t scrub_round;     /* the last that has seen it */
+    bool unwritten;           /* recovery: the journal had bytes for it, but it is missing */
 };
 
 /* A batch may begin behind the end of the one before it; else that is damage. */

@@ -41,12 +41,16 @@ static bool batch_header_in_tail(const struct segment *s, uint32_t position, str
     return true;
 }
 
+/* Once: it is met again by every reader until it is mended. */
 static void say_damage(struct segment *s, uint32_t position, const char *what)
 {
     char path[IO_PATH_MAX];
-    segment_path(s, path, ".log");
-    log_error(io_logger(s->log->set->io), "log", "%s at position %u: %s; it is not served", path,
-              position, what);
+    if (!s->damaged || s->damage_position != position) {
+        segment_path(s, path, ".log");
+        log_error(io_logger(s->log->set->io), "log", "%s at position %u: %s; it is not served",
+                  path, position, what);
+    }
+    s->damage_position = position;
     segment_is_damaged(s);
 }
 

@@ -338,9 +338,6 @@ static int return_to(void *context, struct cluster *k, const struct image_topic 
     if (!error && lost && !cluster_mutated(k, CLUSTER_MUTANT_LOST_LATER)) {
         error = isr_lost(&k->rules, s, q->broker, damaged);
     }
-    if (!error && !damaged && isr_has(&s->damaged, q->broker)) {
-        error = isr_repaired(&k->rules, s, q->broker);
-    }
     s->unclean = s->unclean || unclean;
     /* One record is one step of each epoch. */
     if (s->partition_epoch > before.partition_epoch) {

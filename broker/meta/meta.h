@@ -146,7 +146,7 @@ struct meta_registration {
     const struct image_endpoint *endpoints;
     uint32_t endpoint_count;
     int16_t metadata_version_min, metadata_version_max;
-    const struct meta_lost *lost; /* all of them, in any order: other partitions are sound */
+    const struct meta_lost *lost; /* in any order; what was reported as damaged stays so without */
     uint32_t lost_count;
 };
 

@@ -239,6 +239,19 @@ static void cut(struct following *f, int64_t from, unsigned how, int64_t offset,
     begin_cut(f, how, offset, out);
 }
 
+/* P34. A log that has to be cut and cannot: when nobody counts it any more it begins where the leader's does. */
+static void replace_unreadable(struct following *f, int64_t leader_start,
+                               struct following_effect *out)
+{
+    if (leader_start < 0 || f->in_sync) {
+        f->ask_ns = f->now_ns + f->options.retry_ns;
+        return;
+    }
+    f->high_watermark = leader_start;
+    out->what |= FOLLOWING_WATERMARK;
+    begin_cut(f, FOLLOWING_ANEW, leader_start, out);
+}
+
 /* P34. The leader's log does not reach back to the end of this one; or it ends before this one begins. Who is in
  * sync has all that it holds, and waits for an image that explains it; but where the leader's log starts at
  * the end of this one, nothing goes that the leader has. */
@@ -267,7 +280,9 @@ static void cut_back(struct following *f, const struct following_answer *a,
         offset = f->high_watermark;
     }
     bool older = a->diverging.epoch < 0 && a->log_start >= 0 && a->log_start < f->log.end;
-    if (older) {
+    if (f->unreadable) {
+        replace_unreadable(f, a->log_start, out);
+    } else if (older) {
         /* The leader has nothing left that is as old as this log. */
         cut(f, a->log_start, FOLLOWING_ANEW, a->log_start, out);
     } else if (offset < f->log.start) {
@@ -289,6 +304,7 @@ void following_cut(struct following *f, uint64_t now_ns, const struct following_
     assert(f->state == FOLLOWING_STATE_CUTTING && !f->appending);
     assert(log->start <= log->counted && log->counted <= log->end);
     f->log = *log;
+    f->unreadable = false;
     if (f->high_watermark > log->end && !was_given_up(f)) {
         damaged(f, "the log is cut below what is committed", out);
         return;
@@ -310,6 +326,13 @@ void following_uncut(struct following *f, uint64_t now_ns, int64_t counted,
         f->ask_ns = now_ns + f->options.retry_ns;
         f->state = f->leader < 0 ? FOLLOWING_STATE_ALONE : FOLLOWING_STATE_PROVING;
     }
+}
+
+void following_unreadable(struct following *f, uint64_t now_ns, int64_t counted,
+                          struct following_effect *out)
+{
+    following_uncut(f, now_ns, counted, out);
+    f->unreadable = true;
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */

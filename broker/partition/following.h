@@ -26,7 +26,8 @@
  *   P30  The high watermark never passes the own counted end.
  *   P34  The log begins anew at the leader's start only outside of the in-sync set, when it ends before it; or
  *        when nothing goes that the leader has: its log starts where this one ends, or in newer epochs alone; or
- *        this one is empty, and the leader's starts inside of a batch, with which it has to begin.
+ *        this one is empty, and the leader's starts inside of a batch, with which it has to begin; or when it has to
+ *        be cut, and cannot for damage: then nothing of it counts outside of the in-sync and eligible sets.
  *
  * A struct following belongs to one thread and is the caller's memory. Nothing allocates. */
 #pragma once
@@ -102,7 +103,8 @@ struct following {
     int32_t
         proved_epoch; /* the newest in which the log was proved; after a start that of its records */
     struct following_log log;
-    bool appending; /* batches are on their way into the log */
+    bool unreadable; /* it could not be cut */
+    bool appending;  /* batches are on their way into the log */
     int64_t high_watermark, leader_watermark;
     struct following_ask records, report;
     int64_t told;            /* counted end as last told in this epoch, -1: not yet */
@@ -172,6 +174,10 @@ void following_appended(struct following *f, uint64_t now_ns, const struct follo
 /* More of the log counts. */
 void following_flushed(struct following *f, uint64_t now_ns, int64_t counted,
                        struct following_effect *out);
+
+/* The cut cannot be made: what it has to read is damaged, or may not be cut. */
+void following_unreadable(struct following *f, uint64_t now_ns, int64_t counted,
+                          struct following_effect *out);
 
 /* The cut is durable, and the log as it says: not behind what was asked for. */
 void following_cut(struct following *f, uint64_t now_ns, const struct following_log *log,

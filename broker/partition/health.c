@@ -2,12 +2,12 @@
 
 /* What the log of a replica is worth to the others (P23, P35).
  *
- *     SOUND --a read or the scrub finds damage, or the core stops--> AILING --told, if others are in sync: the
- *         controller takes it out of the in-sync set, and another leads--> mended from other replicas (log_mend), all of it
+ *     SOUND --a read or the scrub finds damage, or the core stops--> AILING --told, if others may lead: the
+ *         controller takes it out of the in-sync and eligible sets, and another leads--> mended from other replicas (log_mend), all of it
  *         verified --told as repaired--> SOUND, and in sync again when it has everything (P18)
  *
  * What is found is not remembered by this process alone: the image names damaged replicas, and one that starts
- * and is named there is verified before it says that it is repaired. The only replica in sync tells nobody: what of it
+ * and is named there is verified before it says that it is repaired. The only one that may lead tells nobody: what of it
  * can be read is better than nothing. It is mended from what others have, or hands over when one of them has come. */
 #include "partition/partition_private.h"
 
@@ -29,11 +29,24 @@ static bool is_damaged(const struct partition *p)
            (p->role == ROLE_FOLLOWER && following_stopped(&p->following));
 }
 
-static bool others_in_sync(const struct partition *p)
+static bool any_alive(const struct partition *p, struct image_nodes nodes)
+{
+    const struct image *image = p->table->image;
+    for (int32_t i = 0; i < nodes.count; i++) {
+        const struct image_broker *b = image_broker_by_id(image, nodes.ids[i]);
+        if (nodes.ids[i] != p->table->options.node_id && b && !b->fenced && !b->shutting_down) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Others that the controller may elect: what is committed is theirs as well. */
+static bool others_may_lead(const struct partition *p)
 {
     const struct image_partition *seen = shown(p);
     const struct image_nodes isr = {seen->isr, seen->isr_count};
-    return seen->isr_count > image_nodes_have(isr, p->table->options.node_id);
+    return any_alive(p, isr) || any_alive(p, seen->more->elr);
 }
 
 bool partition_is_replicated(const struct partition *p)
@@ -50,7 +63,7 @@ int partition_report(struct partition *p)
 {
     bool damaged = is_damaged(p), told = taken_for_damaged(p);
     if (damaged) {
-        return !told && others_in_sync(p) ? META_REPLICA_DAMAGED : 0;
+        return !told && others_may_lead(p) ? META_REPLICA_DAMAGED : 0;
     }
     if (told && !log_status(p->log).verified) {
         log_verify(p->log);

@@ -38,8 +38,12 @@ static void cut_done(struct log_control *c, int error)
     }
     struct following_effect e = {0};
     if (p->table && !p->removing && p->role == ROLE_FOLLOWER) {
+        int64_t counted = log_status(p->log).durable_offset;
         if (error == ERR_BUSY || error == ERR_NO_MEMORY) {
-            following_uncut(&p->following, role_now(p), log_status(p->log).durable_offset, &e);
+            following_uncut(&p->following, role_now(p), counted, &e);
+        } else if (error == ERR_DAMAGED || error == ERR_DISK_FAILED ||
+                   error == ERR_OFFSET_OUT_OF_RANGE) { /* or written anew, which is never cut */
+            following_unreadable(&p->following, role_now(p), counted, &e);
         } else if (error) {
             following_fail(&p->following, &e);
         } else {

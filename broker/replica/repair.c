@@ -162,6 +162,7 @@ static void mend_failed(struct mend *x, int error)
              ": error=\"%s\"; another replica is asked in 1 s",
              topic_of(x), (int)x->partition, (int)x->node, x->log.next_offset, error_text(error));
     r->repair_attempts++;
+    r->mend_next_ns = io_now(r->io) + again_ns;
     mend_end(x);
 }
 
@@ -331,6 +332,9 @@ static bool mend_begin(struct replica *r, struct partition *p, int32_t node)
 static void mends_go(struct replica *r)
 {
     uint32_t running = 0;
+    if (io_now(r->io) < r->mend_next_ns) {
+        return;
+    }
     list_each (node, &r->mends) {
         running += !container_of(node, struct mend, link)->over;
     }

@@ -60,7 +60,7 @@ struct replica {
     uint32_t repair_attempts; /* that have failed: another replica is asked next */
     struct meta_op report_op;
     struct meta_replica_report *reports; /* of the operation that is away */
-    uint64_t report_next_ns;
+    uint64_t report_next_ns, mend_next_ns;
 
     bool stopping;
     struct replica_stop *stop; /* until it is done */

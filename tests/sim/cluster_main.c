@@ -66,6 +66,7 @@ static const char *const fault_names[CLUSTER_FAULT_TOTAL] = {
     [CLUSTER_CLOG] = "links_clogged",
     [CLUSTER_RESET] = "links_reset",
     [CLUSTER_LOSE_DISK] = "disks_lost",
+    [CLUSTER_ROT] = "blocks_rotten",
     [CLUSTER_ROLL] = "rolling_restarts",
     [CLUSTER_SLOW_DISK] = "disks_slow",
     [CLUSTER_FULL_DISK] = "disks_full",

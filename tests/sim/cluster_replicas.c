@@ -87,10 +87,22 @@ static void begin(struct io_message *message, struct io *io)
     go_on(s);
 }
 
+static void sum_up(struct summing *s, uint64_t until)
+{
+    struct cluster_world *w = s->world;
+    io_post(sim_node_shard(s->member->machine, s->shard), 0, &s->message);
+    while (!s->over) {
+        world_expect(w, sim_now(w->sim) < until, "node %d does not read partition %d",
+                     (int)s->member->id, (int)s->partition);
+        world_run(w, CLUSTER_MS);
+    }
+}
+
+/* What is found damaged by it is to come back from others: it is read again until that is so. */
 struct replica_sum world_sum(struct cluster_world *w, struct member *m, const struct told_topic *t,
                              int32_t partition, int64_t end)
 {
-    struct summing s = {
+    const struct summing first = {
         .message.deliver = begin,
         .world = w,
         .member = m,
@@ -100,11 +112,15 @@ struct replica_sum world_sum(struct cluster_world *w, struct member *m, const st
         .end = end,
     };
     uint64_t until = sim_now(w->sim) + SUM_SECONDS * 1000 * CLUSTER_MS;
-    io_post(sim_node_shard(m->machine, s.shard), 0, &s.message);
-    while (!s.over) {
-        world_expect(w, sim_now(w->sim) < until, "node %d does not read %s-%d", (int)m->id, t->name,
-                     (int)partition);
-        world_run(w, CLUSTER_MS);
+    struct summing s = first;
+    sum_up(&s, until);
+    while ((s.error == ERR_DAMAGED || s.error == ERR_DISK_FAILED || s.error == ERR_BUSY) &&
+           sim_now(w->sim) < until) {
+        sim_story(w->sim, "node %d: %s-%d at %" PRId64 ": %s, again", (int)m->id, t->name,
+                  (int)partition, s.read.offset, error_text(s.error));
+        world_run(w, 200 * CLUSTER_MS);
+        s = first;
+        sum_up(&s, until);
     }
     world_expect(w, !s.error,
                  "C29 replica_divergence: node %d cannot read %s-%d to %" PRId64 ": %s", (int)m->id,

@@ -40,10 +40,11 @@ static void configure(struct member *m, uint16_t port)
     snprintf(id, sizeof id, "%d", (int)m->id);
     snprintf(listener, sizeof listener, "n%d:%u", (int)m->id, (unsigned)port);
     const struct config_setting settings[] = {
-        {"--data", "data.dir", "/data"},         {"--set", "node.id", id},
-        {"--set", "listeners", listener},        {"--set", "security.open", "true"},
-        {"--set", "peers", m->world->peers},     {"--set", "journal.file.bytes", "1MiB"},
-        {"--set", "journal.bytes.max", "16MiB"}, {"--set", "limits.memory", "128MiB"},
+        {"--data", "data.dir", "/data"},          {"--set", "node.id", id},
+        {"--set", "listeners", listener},         {"--set", "security.open", "true"},
+        {"--set", "peers", m->world->peers},      {"--set", "journal.file.bytes", "1MiB"},
+        {"--set", "journal.bytes.max", "16MiB"},  {"--set", "limits.memory", "128MiB"},
+        {"--set", "log.scrub.interval.ms", "5s"},
     };
     const struct config_input input = {.settings = settings, .setting_count = array_size(settings)};
     memory_init(&m->config_memory, 16 << 20);

@@ -252,3 +252,19 @@ Test(cold_scan, any_failed_read_ends_it_or_is_made_again)
         }
     }
 }
+
+/* A batch begins in a block that is there and ends in one that cannot be read: no read of it is repeated for ever. */
+Test(cold_scan, a_block_that_cannot_be_read)
+{
+    for (uint64_t broken = 4096; broken < 16384 * 4; broken += 4096) {
+        struct walk *w =
+            segment_new(3, (struct cold_options){.block_bytes = 16384, .bytes_max = 1 << 20});
+        w->fake.broken = broken;
+        struct walking x = {0};
+        walking_start(w, &x);
+        fake_io_run(&w->fake);
+        cr_assert(x.ended);
+        cr_assert_eq(x.error, ERR_DISK_FAILED);
+        walk_free(w);
+    }
+}

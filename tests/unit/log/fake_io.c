@@ -34,7 +34,8 @@ static void fake_read(struct io *io, struct io_op *op, struct io_file *file, voi
     f->reads++;
     op->priv.words[WORD_A] = (uintptr_t)file;
     op->priv.words[WORD_B] = (uintptr_t)buffer;
-    op->priv.words[WORD_C] = f->reads == f->fail_read ? 0 : size;
+    bool broken = f->broken && position <= f->broken && f->broken < position + size;
+    op->priv.words[WORD_C] = f->reads == f->fail_read || broken ? 0 : size;
     op->priv.words[WORD_D] = position;
     fake_submit(io, op, FAKE_READ);
 }

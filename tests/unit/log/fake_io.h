@@ -21,6 +21,7 @@ struct fake_io {
     bool shuffle;       /* complete in random order */
     unsigned reads;     /* submitted */
     unsigned fail_read; /* this one (from 1) fails with -EIO */
+    uint64_t broken;    /* so do all that reach this position; 0: none */
     unsigned timers, works;
     size_t pending_count, pending_max;
 };

@@ -54,7 +54,7 @@ static void expect_offset(const struct model *o, const struct index *x, int64_t 
             wanted = i;
         }
     }
-    uint32_t from = index_position(x, offset);
+    uint32_t from = index_find(x, offset).position;
     struct index_entry entry = index_find(x, offset);
     cr_assert_eq(entry.position, from);
     if (wanted < 0) {
@@ -113,7 +113,7 @@ Test(index, lookups_agree_with_a_scan_of_everything)
 Test(index, an_empty_one_starts_at_the_beginning)
 {
     struct index x = {0};
-    cr_assert_eq(index_position(&x, 77), 0);
+    cr_assert_eq(index_find(&x, 77).position, 0);
     cr_assert_eq(index_position_for_time(&x, 0), UINT32_MAX);
 }
 
@@ -159,8 +159,8 @@ Test(index, without_memory_it_is_only_sparser)
     cr_assert_eq(index_add(&x, &m, 1, 5000, 5000, 30, INTERVAL), ERR_NO_MEMORY);
     m.budget_bytes = 1 << 20;
     cr_assert_eq(index_add(&x, &m, 2, 10000, 5000, 20, INTERVAL), 0);
-    cr_assert_eq(index_position(&x, 1), 0);
-    cr_assert_eq(index_position(&x, 2), 10000);
+    cr_assert_eq(index_find(&x, 1).position, 0);
+    cr_assert_eq(index_find(&x, 2).position, 10000);
     cr_assert_eq(index_position_for_time(&x, 25), 0, "the second batch is the first of that time");
     cr_assert_eq(index_position_for_time(&x, 31), UINT32_MAX);
     index_free(&x, &m);

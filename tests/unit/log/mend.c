@@ -330,6 +330,42 @@ Test(mend, dropped_removed_stopped)
     }
 }
 
+/* Where a truncation looks for its place a header rots: it must not say where the log ends. */
+Test(mend, a_truncation_does_not_believe_a_damaged_header)
+{
+    static const unsigned fields[] = {0, 7, 8, 11, 23, 24, 26}; /* offset, size, last offset */
+    for (unsigned i = 0; i < array_size(fields); i++) {
+        struct world w;
+        world_open(&w, 30 + i);
+        w.slots[0].config.segment_bytes = 1 << 20;
+        world_started(&w, 1);
+        world_fill(&w, 0, &LARGE, BATCHES);
+        raise(&w);
+        world_fill(&w, 0, &LARGE, 3);
+        world_stop(&w);
+        uint64_t size = world_file_size(&w, "topics/t0-0/00000000000000000000.log");
+        cr_assert_gt(size, 10 * 8000);
+        struct batch_header h;
+        struct bytes batch = world_batch(&w, &LARGE);
+        cr_assert_eq(batch_header_read(&h, batch.data, batch.size), 0);
+        free((void *)batch.data);
+        world_flip(&w, "topics/t0-0/00000000000000000000.log", 10 * h.size + fields[i], 3);
+        world_started(&w, 1);
+        struct log_status before = world_status(&w, 0);
+        cr_assert_eq(before.high_watermark, BATCHES * RECORDS);
+        int error = world_control(&w, 0, LOG_TRUNCATE, (BATCHES + 1) * RECORDS);
+        struct log_status after = world_status(&w, 0);
+        if (error) {
+            cr_assert_eq(error, ERR_DAMAGED);
+            cr_assert(after.damaged);
+            cr_assert_eq(after.end_offset, before.end_offset);
+        } else { /* an index led past it */
+            cr_assert_geq(after.end_offset, BATCHES * RECORDS);
+        }
+        world_close(&w);
+    }
+}
+
 /* --- the scrub --------------------------------------------------------------------------------- */
 
 static void verify_run(void *argument)

@@ -226,6 +226,9 @@ Test(cluster, lost_partitions)
     cr_assert_eq(w_heartbeat(&w, 2, false, &answer), 0);
     q = registration_of(&w, 1, 3);
     cr_assert_eq(w_register(&w, &q, &epoch), 0);
+    EXPECT(&w, "t", 0, "2 12/2//1 !1"); /* until it says that it is repaired */
+    w_begin(&w);
+    cr_assert_eq(w_end(&w, cluster_report(&w.k, 1, id, 0, CLUSTER_REPAIRED)), 0);
     EXPECT(&w, "t", 0, "2 12/2//1");
     w_begin(&w);
     cr_assert_eq(w_end(&w, cluster_report(&w.k, 2, id, 1, CLUSTER_DAMAGED)), 0);

@@ -524,3 +524,31 @@ Test(following, a_beginning_that_found_no_room_commits_nothing)
                    .ticket = ask(&r).ticket, .diverges = true, .diverging = {4, 90}});
     cr_assert((r.effect.what & FOLLOWING_TRUNCATE) && r.effect.offset == 90);
 }
+
+/* What a cut has to read is damaged: in sync it waits until that is known, outside it gives up what it has. */
+Test(following, a_cut_that_cannot_be_made_for_damage)
+{
+    struct replica r;
+    replica_open(&r);
+    apply(&r);
+    struct following_answer diverges = {
+        .ticket = ask(&r).ticket, .diverges = true, .diverging = {4, 90}, .log_start = 10};
+    answer(&r, diverges);
+    cr_assert(r.effect.what & FOLLOWING_TRUNCATE);
+    following_unreadable(&r.following, r.now, r.log.counted, &r.effect);
+    r.now += 1000 * MS;
+    diverges.ticket = ask(&r).ticket;
+    answer(&r, diverges);
+    cr_assert_not(r.effect.what & (FOLLOWING_TRUNCATE | FOLLOWING_ANEW));
+    r.image.in_sync = false;
+    r.image.leader = 3;
+    r.image.epoch = 6;
+    apply(&r);
+    r.now += 1000 * MS;
+    diverges.ticket = ask(&r).ticket;
+    answer(&r, diverges);
+    cr_assert((r.effect.what & FOLLOWING_ANEW) && r.effect.offset == 10);
+    cut_to(&r, 10);
+    cr_assert_eq(r.following.high_watermark, 10);
+    cr_assert_eq(ask(&r).offset, 10);
+}
