@@ -436,6 +436,9 @@ void log_fail_waiting(struct log *log, int error);
 int log_replay_truncate(struct log *log, const struct entry *e) MUST_CHECK;
 void log_replay_start(struct log *log, int64_t offset);
 int log_replay_remove(struct log *log) MUST_CHECK;
+void log_control_pump(struct log_set *set);
+
+/* --- release.c -------------------------------------------------------------------------------- */
 /* Removes segments of which nothing lies at or above `offset`, never the last. False: some of them
  * are in use; they are left for the next call. */
 bool log_drop_below(struct log *log, int64_t offset);
@@ -444,7 +447,6 @@ void log_release_marked(struct log_set *set);
 bool log_release_frees(struct log_set *set);
 /* On a full disk a stop may find no mark for them: the next start does what they would have done. */
 void log_releases_abandon(struct log_set *set);
-void log_control_pump(struct log_set *set);
 
 /* --- anew.c ----------------------------------------------------------------------------------- */
 /* Its segments go to `doomed`. 0, or ERR_NO_MEMORY when its epoch finds no room. */

@@ -162,7 +162,7 @@ static int scrub_begin(struct segment *s, bool verify)
     x->kept = sealed ? memory_alloc(set->memory, pieces * sizeof *x->kept) : NULL;
     x->scan = (struct cold_scan){
         .source = {.file = s->file,
-                   .key = s->key,
+                   .key = ++set->segment_keys, /* what readers have in memory is no proof */
                    .from_known = true,
                    .from_offset = s->base_offset,
                    .limit = limit,

@@ -2,13 +2,14 @@
 
 /* What the log of a replica is worth to the others (P23, P35).
  *
- *     SOUND --a read or the scrub finds damage, or the core stops--> AILING --told, if others may lead: the
- *         controller takes it out of the in-sync and eligible sets, and another leads--> mended from other replicas (log_mend), all of it
- *         verified --told as repaired--> SOUND, and in sync again when it has everything (P18)
+ *     SOUND --a read or the scrub finds damage, or the core stops--> AILING
+ *     AILING: told, if others may lead; then the controller takes it out of the in-sync and eligible sets, and another
+ *             leads. Mended from other replicas (log_mend_begin()), all of it verified (log_verify()), and
+ *           --told as repaired--> SOUND, and in sync again when it has everything (P18)
  *
  * What is found is not remembered by this process alone: the image names damaged replicas, and one that starts
- * and is named there is verified before it says that it is repaired. The only one that may lead tells nobody: what of it
- * can be read is better than nothing. It is mended from what others have, or hands over when one of them has come. */
+ * and is named there is verified before it says that it is repaired. The only one that may lead tells nobody: what of
+ * it can be read is better than nothing. It is mended from what others have, or hands over when one of them is back. */
 #include "partition/partition_private.h"
 
 #include "meta/meta.h"

@@ -87,7 +87,7 @@ static unsigned watermark_raise(struct leading *l)
 
 unsigned leading_settle(struct leading *l)
 {
-    assert(l->state == LEADING_SERVING);
+    assert(l->serving);
     assert((l->isr & ~l->maximal) == 0);
     unsigned effects = watermark_raise(l);
     if (l->was_enough && !enough(l)) {
@@ -224,6 +224,7 @@ unsigned leading_init(struct leading *memory, uint32_t capacity,
         .high_watermark = high_watermark > log->start ? high_watermark : log->start,
         .min_isr = image->min_isr,
         .was_enough = true,
+        .serving = true,
     };
     assert(l->high_watermark <= log->counted);
     l->options.lag_ns = options->lag_ns ? options->lag_ns : UINT64_C(30000000000);
@@ -237,7 +238,7 @@ unsigned leading_apply(struct leading *l, uint64_t now_ns, const struct leading_
     leading_enter(l, now_ns);
     bool older = image->epoch < l->epoch ||
                  (image->epoch == l->epoch && image->partition_epoch < l->partition_epoch);
-    if (l->state == LEADING_OVER || image->epoch < l->epoch) {
+    if (!l->serving || image->epoch < l->epoch) {
         return 0;
     }
     if (image->leader != l->options.node) {
@@ -262,7 +263,7 @@ unsigned leading_apply(struct leading *l, uint64_t now_ns, const struct leading_
             follower_update(l, f, &image->replicas[i]);
         }
     }
-    return l->state == LEADING_SERVING ? effects | leading_settle(l) | isr_decide(l) : effects;
+    return effects | leading_settle(l) | isr_decide(l);
 }
 
 /* --- events ----------------------------------------------------------------------------------- */
@@ -271,13 +272,13 @@ unsigned leading_tick(struct leading *l, uint64_t now_ns)
 {
     leading_enter(l, now_ns);
     l->ticked_ns = now_ns;
-    return l->state == LEADING_SERVING ? isr_decide(l) : 0;
+    return l->serving ? isr_decide(l) : 0;
 }
 
 uint64_t leading_deadline(const struct leading *l)
 {
     bool alone = l->count == 1 && !l->altering && !l->recovering && l->maximal == l->isr;
-    if (l->state != LEADING_SERVING || alone) {
+    if (!l->serving || alone) {
         return UINT64_MAX;
     }
     uint64_t round = l->ticked_ns + l->options.lag_ns / 4, other = isr_deadline(l);
@@ -292,7 +293,7 @@ unsigned leading_moved(struct leading *l, uint64_t now_ns, const struct leading_
     bool grown = log->end > l->log.end;
     assert(log->start <= l->high_watermark); /* P30 */
     l->log = *log;
-    if (l->state != LEADING_SERVING) {
+    if (!l->serving) {
         return 0;
     }
     return (grown ? LEADING_WAKE : 0) | leading_settle(l) | isr_decide(l);
@@ -301,21 +302,10 @@ unsigned leading_moved(struct leading *l, uint64_t now_ns, const struct leading_
 unsigned leading_resign(struct leading *l)
 {
     assert(l->magic == LEADING_MAGIC);
-    bool led = l->state != LEADING_OVER;
-    l->state = LEADING_OVER;
+    bool led = l->serving;
+    l->serving = false;
     l->altering = false;
     return led ? LEADING_ENDED | LEADING_WAKE : 0;
-}
-
-unsigned leading_fail(struct leading *l)
-{
-    assert(l->magic == LEADING_MAGIC);
-    if (l->state != LEADING_SERVING) {
-        return 0;
-    }
-    l->state = LEADING_FAILED;
-    l->altering = false;
-    return LEADING_ENDED | LEADING_WAKE;
 }
 
 /* --- fetches ---------------------------------------------------------------------------------- */
@@ -323,7 +313,7 @@ unsigned leading_fail(struct leading *l)
 static int fetch_refused(const struct leading *l, const struct leading_fetch *fetch)
 {
     const struct leading_follower *f = follower_find(l, fetch->node);
-    if (l->state == LEADING_OVER || !f || f->node == l->options.node) {
+    if (!l->serving || !f || f->node == l->options.node) {
         return ERR_NOT_LEADER_OR_FOLLOWER;
     }
     if (fetch->epoch < 0 || fetch->offset < 0 || fetch->last_epoch < -1 || fetch->counted < -1) {
@@ -339,7 +329,7 @@ static int fetch_refused(const struct leading *l, const struct leading_fetch *fe
         !replication_mutated(l, REPLICATION_MUTANT_OLD_BROKER)) {
         return ERR_STALE_BROKER_EPOCH;
     }
-    return l->state == LEADING_FAILED ? ERR_KAFKA_STORAGE_ERROR : 0;
+    return 0;
 }
 
 /* Whether the follower's log is the beginning of this one (KIP-595). A log that ends where this one starts, and of
@@ -423,7 +413,7 @@ unsigned leading_fetch(struct leading *l, uint64_t now_ns, struct leading_fetch 
         return 0;
     }
     struct leading_follower *f = leading_follower_of(l, fetch->node);
-    assert(l->state == LEADING_SERVING && f);
+    assert(l->serving && f);
     unsigned effects = 0;
     if (fetch->records) {
         fetch->arrival = f->arrival = ++l->arrivals;
@@ -441,9 +431,7 @@ unsigned leading_fetch(struct leading *l, uint64_t now_ns, struct leading_fetch 
 static int serves(const struct leading *l)
 {
     assert(l->magic == LEADING_MAGIC);
-    return l->state == LEADING_SERVING  ? 0
-           : l->state == LEADING_FAILED ? ERR_KAFKA_STORAGE_ERROR
-                                        : ERR_NOT_LEADER_OR_FOLLOWER;
+    return l->serving ? 0 : ERR_NOT_LEADER_OR_FOLLOWER;
 }
 
 int leading_admit(const struct leading *l, int16_t acks)
@@ -497,7 +485,7 @@ struct leading_status leading_status(const struct leading *l)
         .epoch_start = l->epoch_start,
         .isr_count = bits(l->isr),
         .maximal_count = bits(l->maximal),
-        .serving = l->state == LEADING_SERVING,
+        .serving = l->serving,
         .ready = leading_is_ready(l),
         .enough = enough(l),
         .altering = l->altering,

@@ -7,8 +7,7 @@
  * carries the effects out and reports what has become of them.
  *
  *     SERVING --leading_apply: another leads, leading_resign--> ENDED
- *        |  \--leading_apply: the same leader, a newer epoch--> SERVING, nothing counted
- *        '---leading_fail: the disk--> FAILED
+ *           \--leading_apply: the same leader, a newer epoch--> SERVING, nothing counted
  *
  *     in sync: committed ISR --decide--> proposed, one AlterPartition in flight
  *        ^                                  | success, or an image: the partition epoch has moved
@@ -27,7 +26,6 @@
  *   P19  One AlterPartition is in flight. Whatever was proposed under a partition epoch is waited for until
  *        that epoch has passed, or the only copy of the proposal was rejected.
  *   P29  Before the high watermark has reached LESO no latest offset is told.
- *   P35  After a storage error nothing is acknowledged, counted or proposed.
  *
  * Asked of the controller: a replica that leaves the set comes with a new leader epoch (H8); an AlterPartition
  * that changes nothing moves the partition epoch as well, so that copies of older ones are void.
@@ -174,7 +172,6 @@ struct leading_altered {
 unsigned leading_altered(struct leading *l, uint64_t now_ns, const struct leading_altered *a);
 
 unsigned leading_resign(struct leading *l); /* hands over: the controller elects another */
-unsigned leading_fail(struct leading *l); /* a storage error: the replica is to be reported (P35) */
 
 /* --- questions -------------------------------------------------------------------------------- */
 

@@ -144,7 +144,7 @@ static unsigned send_again(struct leading *l)
 
 unsigned isr_decide(struct leading *l)
 {
-    assert(l->state == LEADING_SERVING);
+    assert(l->serving);
     uint32_t set = wanted(l);
     if (l->altering &&
         (set == l->proposed || !replication_mutated(l, REPLICATION_MUTANT_TWO_IN_FLIGHT))) {
@@ -237,7 +237,7 @@ static unsigned refused(struct leading *l)
 unsigned leading_altered(struct leading *l, uint64_t now_ns, const struct leading_altered *a)
 {
     leading_enter(l, now_ns);
-    if (l->state != LEADING_SERVING || !l->altering || a->ticket != l->ticket) {
+    if (!l->serving || !l->altering || a->ticket != l->ticket) {
         return 0;
     }
     unsigned effects = 0;

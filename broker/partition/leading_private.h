@@ -10,8 +10,6 @@
 
 enum { LEADING_MAGIC = 0x6c656164 };
 
-enum leading_state { LEADING_SERVING, LEADING_FAILED, LEADING_OVER };
-
 /* Another replica, in its place of the image's list; the leader has its place too, unused. */
 struct leading_follower {
     int32_t node;
@@ -36,7 +34,7 @@ struct leading {
     uint32_t magic;
     uint32_t capacity;
     struct leading_options options;
-    enum leading_state state;
+    bool serving; /* until another leads */
     uint64_t now_ns, ticked_ns;
 
     int32_t epoch, partition_epoch;

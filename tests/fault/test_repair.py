@@ -59,7 +59,7 @@ def cut(path):
 
 def overwrite(path):
     """With a piece of another segment: each batch of it is sound."""
-    other = random.choice([p for p in path.parent.glob("*.log") if p != path])
+    other = random.choice([p for p in path.parent.glob("*.log") if p != path and p.stat().st_size > 1000000])
     with open(other, "rb") as f, open(path, "r+b") as g:
         f.seek(4096 * random.randrange(240))
         g.seek(4096 * random.randrange(240))

@@ -221,8 +221,8 @@ static void draw_block(void *context, const char *path, struct disk_inode *inode
     struct rotting *x = context;
     size_t size = strlen(path);
     uint32_t blocks = (uint32_t)(disk_size(inode) / DISK_BLOCK_SIZE);
-    if (!strstr(path, "/data/topics/") || size < 4 || strcmp(path + size - 4, ".log") != 0 ||
-        blocks <= BEHIND) {
+    if (!strstr(path, "/topics/") || strstr(path, "/meta/") || size < 4 ||
+        strcmp(path + size - 4, ".log") != 0 || blocks <= BEHIND) {
         return;
     }
     uint32_t block = (uint32_t)prng_below(&x->world->random, blocks - BEHIND);

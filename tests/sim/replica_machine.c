@@ -622,8 +622,9 @@ void machine_fail(struct world *w, struct machine *m)
     m->failed = m->lossy = true;
     world_tell(w, (int)m->index, "finds its log damaged");
     if (m->role == ROLE_LEADER) {
-        leading_carry(w, m, leading_fail(m->leading));
+        leading_carry(w, m, leading_resign(m->leading));
         assert(m->append_waiting == 0);
+        m->role = ROLE_NONE;
     } else {
         following_fail(&m->following, &ignored);
         m->role = ROLE_NONE;

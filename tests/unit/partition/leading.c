@@ -337,13 +337,6 @@ Test(leading, what_waits_ends_with_the_leader)
     cr_assert_eq(leading_admit(p.leading, 1), ERR_NOT_LEADER_OR_FOLLOWER);
     cr_assert_eq(leading_acked(p.leading, -1, 100), ERR_NOT_LEADER_OR_FOLLOWER);
     partition_close(&p);
-    partition_open(&p, 3, 3, 2);
-    cr_assert_eq(leading_fail(p.leading), LEADING_ENDED | LEADING_WAKE);
-    cr_assert_eq(leading_acked(p.leading, 1, 100), ERR_KAFKA_STORAGE_ERROR);
-    fetch(&p, fetch_of(2, 100, 100));
-    cr_assert_eq(p.answer.error, ERR_KAFKA_STORAGE_ERROR);
-    cr_assert_eq(leading_counted(p.leading, 2), -1);
-    partition_close(&p);
 }
 
 /* P8. */
