@@ -287,7 +287,7 @@ static int check_registration(struct cluster *k, const struct cluster_registrati
                               (int)q->metadata_version_max, (int)METADATA_VERSION);
     }
     bool other = older && !uuid_equal(older->incarnation, q->incarnation);
-    if (other && !older->fenced && !older->shutting_down &&
+    if (other && !q->here && !older->fenced && !older->shutting_down &&
         cluster_session_lives(k->sessions, q->broker, older->epoch, k->now_ns)) {
         return cluster_refuse(k, ERR_DUPLICATE_BROKER_REGISTRATION,
                               "Broker %d is alive in another process: give one of them another "

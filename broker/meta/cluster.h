@@ -104,7 +104,8 @@ struct cluster_registration {
     const struct image_endpoint *endpoints;
     uint32_t endpoint_count;
     int16_t metadata_version_min, metadata_version_max;
-    const struct meta_lost *lost; /* all that are lost now, sorted: others are sound again */
+    bool here;                    /* of the process that decides */
+    const struct meta_lost *lost; /* sorted */
     uint32_t lost_count;
     int64_t next_offset; /* where the next record of the metadata log will stand */
 };

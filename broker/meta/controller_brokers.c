@@ -47,6 +47,7 @@ static int decide_registration(struct cluster *k, struct meta_op *op)
         .endpoint_count = in->endpoint_count,
         .metadata_version_min = in->metadata_version_min,
         .metadata_version_max = in->metadata_version_max,
+        .here = in->here,
         .lost = lost,
         .lost_count = in->lost_count,
         .next_offset = k->c->next_offset,

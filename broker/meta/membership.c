@@ -334,6 +334,7 @@ static void register_broker(struct meta *m, int32_t leader)
         .rack = m->options.rack,
         .endpoints = m->options.endpoints,
         .endpoint_count = m->options.endpoint_count,
+        .here = leader == m->identity.node_id,
     };
     s->op = (struct meta_op){.done = decided_here,
                              .kind = META_REGISTER_BROKER,
@@ -488,7 +489,7 @@ static uint64_t beat(struct meta *m, int32_t leader, bool ready)
     const struct image_broker *b = own(m);
     uint64_t now = io_now(m->io), apart = beat_ns(m, b), due = s->beaten_ns + apart;
     if (!ready || !s->registered) {
-        if (ready && (leader != m->identity.node_id || m->state == META_ACTIVE)) {
+        if (ready) {
             register_broker(m, leader);
         }
         return s->retire ? going_ns : retry_ns;
@@ -516,8 +517,9 @@ static void tick(struct meta *m)
     bool here = leader == m->identity.node_id;
     bool alone =
         here && m->state == META_ACTIVE && image_broker_count(m->image) <= 1 && b && !b->fenced;
-    bool ready = leader != RAFT_NOBODY && (!here || m->leading) && !s->busy && !alone;
-    if (b && !b->fenced && m->state == META_OPENING && !here) {
+    bool starts = here && m->state == META_OPENING && start_is_alone(m);
+    bool ready = leader != RAFT_NOBODY && (!here || m->leading) && !s->busy && !alone && !starts;
+    if (b && !b->fenced && m->state == META_OPENING) {
         meta_member(m);
     }
     uint64_t next = beat(m, leader, ready);

@@ -219,7 +219,7 @@ static void decide_waiting(struct meta *m)
     if (m->busy || m->appending || m->state == META_CLOSING || none) {
         return;
     }
-    if (!m->leading || m->state == META_OPENING) {
+    if (!m->leading || (m->state == META_OPENING && start_is_alone(m))) {
         forward_waiting(m);
         return;
     }

@@ -146,6 +146,7 @@ struct meta_registration {
     const struct image_endpoint *endpoints;
     uint32_t endpoint_count;
     int16_t metadata_version_min, metadata_version_max;
+    bool here;                    /* of the process that decides: the one before it has gone */
     const struct meta_lost *lost; /* in any order; what was reported as damaged stays so without */
     uint32_t lost_count;
 };

@@ -4,11 +4,11 @@
  *
  *     elected (quorum.c)
  *       -> LeaderChange in that epoch (the first time also KRaftVersion and Voters), committed (M5, H20)
- *       -> where this start is not over: RegisterBroker, UnfenceBroker, and for each partition led here a
- *          PartitionChange that names the same leader, which begins its next leader epoch (P2a); as few
- *          batches as hold them
- *     another is elected
- *       -> this broker registers with it (membership.c)
+ *       -> where this start is not over, and no other broker is known: RegisterBroker, UnfenceBroker, and for each
+ *          partition led here a PartitionChange that names the same leader, which begins its next leader epoch
+ *          (P2a); as few batches as hold them
+ *     another is elected, or there are other brokers
+ *       -> this broker registers with the leader, as any other does (membership.c)
  *     the image has this broker, unfenced
  *       -> the first time: the vote file says that the log is not empty any more -> publish
  *
@@ -147,6 +147,12 @@ static int emit_epochs(struct meta *m)
     return 0;
 }
 
+bool start_is_alone(const struct meta *m)
+{
+    uint32_t count = image_broker_count(m->image);
+    return count == 0 || (count == 1 && image_broker_at(m->image, 0)->id == m->options.node_id);
+}
+
 static void register_and_grow(struct meta *m);
 
 static void grown(struct meta *m, int error)
@@ -228,9 +234,10 @@ static void epoch_begun(struct meta *m, int error)
         return;
     }
     membership_lead(m);
-    if (m->state == META_OPENING) {
+    if (m->state == META_OPENING && start_is_alone(m)) {
         register_and_grow(m);
     } else {
+        membership_wake(m);
         meta_decide(m);
     }
 }

@@ -48,3 +48,6 @@ void start_failed(struct meta *m);
 
 /* What the log holds is known: begins the quorum. */
 void start_begin(struct meta *m);
+
+/* The image knows no other broker: what leads here is nobody else's, and this start writes it down by itself. */
+bool start_is_alone(const struct meta *m);
