@@ -25,6 +25,17 @@ def free_ports(count):
     return ports
 
 
+def batches_of(data):
+    """The whole batches that a segment begins with."""
+    at = 0
+    while at + BATCH_HEADER <= len(data):
+        size = struct.unpack_from(">i", data, at + 8)[0]
+        if size <= 0:
+            break
+        at += 12 + size
+    return data[:at]
+
+
 def stored(folder):
     """The bytes of all batches in a log's segments; what was allocated ahead is zero. Of segments that begin with the same
     offset the newest stands for the others."""
@@ -34,26 +45,60 @@ def stored(folder):
         newest[base] = max(newest.get(base, (-1, None)), (int(generation or 0), path))
     out = bytearray()
     for base in sorted(newest):
-        data, at = newest[base][1].read_bytes(), 0
-        while at + BATCH_HEADER <= len(data):
-            size = struct.unpack_from(">i", data, at + 8)[0]
-            if size <= 0:
-                break
-            at += 12 + size
-        out += data[:at]
+        out += batches_of(newest[base][1].read_bytes())
     return bytes(out)
 
 
+# --- damage to a segment, of which the node knows nothing -----------------------------------------
+
+
+def segments(node, topic, partition):
+    return sorted(Path(f"{node.data}/topics/{topic}-{partition}").glob("*.log"))
+
+
+def written(path):
+    """Bytes of whole batches; behind them lies what was allocated ahead."""
+    return len(batches_of(path.read_bytes()))
+
+
+def flip(path):
+    with open(path, "r+b") as f:
+        at = random.randrange(max(written(path), 1))
+        f.seek(at)
+        byte = f.read(1)
+        f.seek(at)
+        f.write(bytes([byte[0] ^ 1 << random.randrange(8)]))
+
+
+def cut(path):
+    with open(path, "r+b") as f:
+        f.truncate(random.randrange(written(path) // 4096 + 1) * 4096)
+
+
+def overwrite(path):
+    """With a piece of another segment: each batch of it is sound."""
+    others = [p for p in path.parent.glob("*.log") if p != path and written(p) > 8192]
+    other = random.choice(others or [path])
+    with open(other, "rb") as f, open(path, "r+b") as g:
+        f.seek(4096 * random.randrange(written(other) // 4096 - 1))
+        g.seek(4096 * random.randrange(max(written(path) // 4096 - 1, 1)))
+        g.write(f.read(8192))
+
+
 class Cluster:
-    def __init__(self, name, *settings):
-        ports = dict(zip(NODES, free_ports(len(NODES))))
-        self.brokers = ",".join(f"127.0.0.1:{ports[i]}" for i in NODES)
+    def __init__(self, name, *settings, network=None, data=None):
+        """`network`: each node in its namespace; `data`: folders other than the usual ones."""
+        ports = dict.fromkeys(NODES, 9092) if network else dict(zip(NODES, free_ports(len(NODES))))
+        host = {i: f"10.77.0.{i}" if network else "127.0.0.1" for i in NODES}
+        self.address = {i: f"{host[i]}:{ports[i]}" for i in NODES}
+        self.brokers = ",".join(self.address.values())
         self.nodes = {}
         for i in NODES:
-            data = f"{SCRATCH}/{name}-{i}"
-            shutil.rmtree(data, ignore_errors=True)
-            self.nodes[i] = Leatd(data, *SETTINGS, *settings, f"node.id={i}", f"broker.rack=rack-{i}", f"peers=[{self.brokers}]",
-                                  port=ports[i])
+            folder = (data or {}).get(i) or f"{SCRATCH}/{name}-{i}"
+            shutil.rmtree(folder, ignore_errors=True)
+            more = ("security.open=true",) if network else ()
+            self.nodes[i] = Leatd(folder, *SETTINGS, *settings, *more, f"node.id={i}", f"broker.rack=rack-{i}", f"peers=[{self.brokers}]",
+                                  port=ports[i], host=host[i], inside=network.inside(i) if network else ())
             open(self.nodes[i].log, "wb").close()
 
     def leat(self, *words, text="", timeout=60):
@@ -76,7 +121,7 @@ class Cluster:
         return self.leat("cluster", "health")[0] == 0
 
     def partitions(self, topic, node=None):
-        where = ("-b", f"127.0.0.1:{node.wanted}") if node else ()
+        where = ("-b", f"{node.host}:{node.wanted}") if node else ()
         status, out, _ = self.leat(*where, "topic", "describe", topic, "--output", "json")
         return json.loads(out)[0]["partitions"] if status == 0 else []
 

@@ -56,8 +56,10 @@ def wait_until(what, condition, seconds=30):
 class Leatd:
     """One data directory and the lives of its broker. Each life listens on a port of its own unless one is named."""
 
-    def __init__(self, data, *settings, backend="auto", shards=1, preload=None, port=0):
+    def __init__(self, data, *settings, backend="auto", shards=1, preload=None, port=0, host="127.0.0.1", inside=()):
         self.data = data
+        self.host = host
+        self.inside = list(inside)
         self.wanted = port
         self.settings = list(settings)
         self.backend = backend
@@ -76,7 +78,7 @@ class Leatd:
 
     def launch(self, *more):
         """Starts the process and waits for nothing."""
-        command = [f"{BUILD}/bin/leatd", "--data", self.data, "--listen", f"127.0.0.1:{self.wanted}", "--shards",
+        command = [*self.inside, f"{BUILD}/bin/leatd", "--data", self.data, "--listen", f"{self.host}:{self.wanted}", "--shards",
                    str(self.shards), "--io", self.backend]
         for setting in self.settings:
             command += ["--set", setting]
@@ -97,7 +99,7 @@ class Leatd:
         self.launch(*more)
         deadline = time.monotonic() + 60
         while True:
-            ready = re.search(r"ready: 127\.0\.0\.1:(\d+)", self.said())
+            ready = re.search(rf"ready: {re.escape(self.host)}:(\d+)", self.said())
             if ready:
                 break
             if self.process.poll() is not None or time.monotonic() > deadline:

@@ -8,10 +8,7 @@ nothing that was acknowledged is missing.
     tests/fault/test_repair.py [--seed N] [--rounds N]
 """
 import argparse
-import json
 import random
-import threading
-from pathlib import Path
 
 from cluster import *
 
@@ -37,39 +34,6 @@ def read():
     return cluster.does("consume", TOPIC, "-o", "beginning", "-e", "-f", "%v\n").splitlines()
 
 
-def segments(node):
-    return sorted(Path(f"{node.data}/topics/{TOPIC}-0").glob("*.log"))
-
-
-def flip(path, count=1):
-    size = path.stat().st_size
-    with open(path, "r+b") as f:
-        for _ in range(count):
-            at = random.randrange(min(size, 1000000))
-            f.seek(at)
-            byte = f.read(1)
-            f.seek(at)
-            f.write(bytes([byte[0] ^ 1 << random.randrange(8)]))
-
-
-def cut(path):
-    with open(path, "r+b") as f:
-        f.truncate(random.randrange(path.stat().st_size // 4096) * 4096)
-
-
-def overwrite(path):
-    """With a piece of another segment: each batch of it is sound."""
-    other = random.choice([p for p in path.parent.glob("*.log") if p != path and p.stat().st_size > 1000000])
-    with open(other, "rb") as f, open(path, "r+b") as g:
-        f.seek(4096 * random.randrange(240))
-        g.seek(4096 * random.randrange(240))
-        g.write(f.read(8192))
-
-
-def remove(path):
-    path.unlink()
-
-
 def leader():
     return cluster.partitions(TOPIC)[0]["leader"]
 
@@ -83,7 +47,7 @@ def damage(what, number, of_leader):
     led = leader()
     victim = led if of_leader else random.choice([i for i in NODES if i != led])
     node = cluster.nodes[victim]
-    path = random.choice(segments(node)[:3])
+    path = random.choice(segments(node, TOPIC, 0)[:3])
     what(path)
     found = "found by the scrub"
     if of_leader and random.random() < 0.7:
@@ -110,9 +74,9 @@ for _ in range(arguments.rounds):
             damage(what, number, of_leader)
             number += 1
 # Found on two nodes at once, in different segments.
-names = [p.name for p in segments(cluster.nodes[1])][:2]
+names = [p.name for p in segments(cluster.nodes[1], TOPIC, 0)][:2]
 for i, name in ((1, names[0]), (2, names[1])):
-    flip(segments(cluster.nodes[i])[0 if i == 1 else 1], 3)
+    flip(segments(cluster.nodes[i], TOPIC, 0)[0 if i == 1 else 1], 3)
 wait_until("both are mended", lambda: all("are whole again" in cluster.nodes[i].said()[seen[i]:] for i in (1, 2)), 60)
 wait_until("all are in sync again", whole, 60)
 check(read() == written, "a consumer has read something else")
