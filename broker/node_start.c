@@ -175,6 +175,12 @@ static void configure_log(void *context, const struct image_topic *topic, struct
     };
 }
 
+static bool leased(void *context)
+{
+    const struct node_shard *s = context;
+    return meta_leased(s->node->meta, s->io);
+}
+
 static bool make_partitions(struct node_shard *s)
 {
     struct node *n = s->node;
@@ -183,6 +189,7 @@ static bool make_partitions(struct node_shard *s)
         .logs = s->logs,
         .configure = configure_log,
         .context = s,
+        .leased = leased,
         .lag_ns = (uint64_t)config_integer(n->config, CONFIG_REPLICA_LAG_TIME_MAX_MS) * 1000000,
         .retention_check_ms =
             (uint64_t)config_integer(n->config, CONFIG_LOG_RETENTION_CHECK_INTERVAL_MS),

@@ -151,6 +151,7 @@ static void heard(struct meta_op *op)
         response.is_caught_up = b->heartbeat.is_caught_up;
         response.is_fenced = b->heartbeat.is_fenced;
         response.should_shut_down = b->heartbeat.should_shut_down;
+        response.lease_ms = b->heartbeat.lease_ms;
     }
     api_respond(r, &response);
     net_unhold(&r->net);

@@ -316,8 +316,10 @@ void coord_call(struct coord *c, struct coord_call *call)
         return;
     }
     struct coord_partition *p = coord_partitions_find(&c->partitions, call->partition);
+    bool leased = partition_table_leased(c->options.partitions); /* H17 */
     int error = !group_id_valid(call)           ? ERR_INVALID_GROUP_ID
                 : !p                            ? ERR_NOT_COORDINATOR
+                : !leased                       ? ERR_COORDINATOR_NOT_AVAILABLE
                 : p->state == PARTITION_LOADING ? ERR_COORDINATOR_LOAD_IN_PROGRESS
                 : p->state == PARTITION_FAILED  ? ERR_COORDINATOR_NOT_AVAILABLE
                                                 : 0;

@@ -186,6 +186,7 @@ static void take_heartbeat(struct meta *m)
 {
     struct membership *s = &m->membership;
     s->answered_ns = io_now(m->io);
+    lease_take(m, s->beaten_ns, s->heartbeat.lease_ms);
     s->told = s->heartbeat.offset;
     s->may_go = s->heartbeat.wants_shut_down && (s->may_go || s->heartbeat.should_shut_down);
 }
@@ -287,6 +288,7 @@ static int decode(struct meta *m, const struct peer_answer *a)
         error = broker_heartbeat_response_decode(&r, &in, a->version, &arena);
         error = error ? error : error_from_wire(r.error_code);
         s->heartbeat.should_shut_down = !error && r.should_shut_down;
+        s->heartbeat.lease_ms = error ? 0 : r.lease_ms;
     }
     arena_deinit(&arena);
     return error;
@@ -517,6 +519,8 @@ static void tick(struct meta *m)
     bool here = leader == m->identity.node_id;
     bool alone =
         here && m->state == META_ACTIVE && image_broker_count(m->image) <= 1 && b && !b->fenced;
+    lease_alone(m, alone);
+    lease_look(m);
     bool starts = here && m->state == META_OPENING && start_is_alone(m);
     bool ready = leader != RAFT_NOBODY && (!here || m->leading) && !s->busy && !alone && !starts;
     if (b && !b->fenced && m->state == META_OPENING) {

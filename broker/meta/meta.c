@@ -169,6 +169,9 @@ static bool decide(struct meta *m, struct meta_op *op)
         .context = m,
     };
     int error = controller_decide(&c, op);
+    if (!error && op->kind == META_HEARTBEAT) {
+        op->heartbeat->lease_ms = lease_grant_ms(m);
+    }
     if (!error) {
         say_unclean(m, op);
         proposal_keep(p);

@@ -155,6 +155,7 @@ struct meta_heartbeat {
     int64_t offset; /* of the metadata that the broker has applied */
     bool wants_fence, wants_shut_down;
     bool is_caught_up, is_fenced, should_shut_down; /* out */
+    int32_t lease_ms;                               /* out: lease.h */
 };
 
 /* What a leader proposes of one partition, and what became of it. */
@@ -312,6 +313,9 @@ void meta_serve_end(struct meta_serve *s);
 /* This replica of the metadata log; any shard, from meta_open() on. */
 struct raft_id meta_self(const struct meta *meta);
 const char *meta_cluster_id(const struct meta *meta); /* 22 characters */
+
+/* Whether this broker may take for granted that nobody leads in its place (H17). Any shard, `io` is its own. */
+bool meta_leased(const struct meta *meta, struct io *io);
 
 /* The quorum as this node sees it. Shard 0. */
 struct meta_quorum {

@@ -8,6 +8,7 @@
 #include "meta/files.h"
 #include "meta/forward.h"
 #include "meta/identity.h"
+#include "meta/lease.h"
 #include "meta/membership.h"
 #include "meta/meta.h"
 #include "meta/quorum.h"
@@ -101,6 +102,7 @@ struct meta {
     struct quorum quorum;
     struct quorum_links links;
     struct membership membership;
+    struct lease lease;
     struct watches watches;
     struct forwards forwards;
     struct voter_changes changes;

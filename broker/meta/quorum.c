@@ -228,8 +228,11 @@ static void carry_out(struct meta *m, const struct raft_effect *e, struct outcom
         out->load = e->end;
         break;
     case RAFT_READABLE:
+        lease_confirmed(m, e->sequence);
+        break;
     case RAFT_UNREADABLE:
-        break; /* no reads are asked for */
+        lease_lost(m);
+        break;
     }
 }
 
@@ -430,6 +433,14 @@ void quorum_lost(struct meta *m, int32_t node, bool refused)
         raft_lost(m->quorum.raft, io_now(m->io), node, refused);
         quorum_run(m);
     }
+}
+
+int quorum_read(struct meta *m, uint64_t *sequence)
+{
+    int error =
+        quorum_live(m) ? raft_read(m->quorum.raft, io_now(m->io), sequence) : ERR_NOT_CONTROLLER;
+    quorum_run(m);
+    return error;
 }
 
 bool quorum_remaining(struct meta *m, struct raft_id id, uint64_t since_ns)

@@ -91,6 +91,10 @@ void quorum_heard(struct meta *m, struct raft_id from, int32_t epoch);
 /* The connection to a node has broken, or was there and is refused now (raft_lost()). */
 void quorum_lost(struct meta *m, int32_t node, bool refused);
 
+/* Asks for a read: lease_confirmed() follows with *sequence or a higher one, perhaps from inside, or lease_lost().
+ * ERR_NOT_CONTROLLER, ERR_BUSY. */
+int quorum_read(struct meta *m, uint64_t *sequence) MUST_CHECK;
+
 /* raft_remaining(). */
 bool quorum_remaining(struct meta *m, struct raft_id id, uint64_t since_ns) MUST_CHECK;
 

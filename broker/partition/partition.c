@@ -388,6 +388,11 @@ static void retention_due(struct deadline *d)
     deadline_set(&clock->deadlines, d, io_now(t->io) + tick);
 }
 
+bool partition_table_leased(const struct partition_table *t)
+{
+    return !t->options.leased || t->options.leased(t->options.context);
+}
+
 /* --- the table -------------------------------------------------------------------------------- */
 
 struct partition_table *partition_table_new(struct io *io, const struct partition_options *options)

@@ -26,6 +26,8 @@ struct partition_options {
     uint64_t retention_check_ms; /* each partition is looked at so often; 0: 300000 */
     uint32_t partitions_max;     /* of this shard; 0: 200000 */
     uint64_t lag_ns;             /* replica.lag.time.max.ms; 0: 30 s */
+    /* Whether nobody can lead in this broker's place (H17), called with `context`; NULL: always. */
+    bool (*leased)(void *context);
 };
 
 /* What replicas need of the room above. Called from the loop and from inside the calls of this header; they only
@@ -59,6 +61,9 @@ void partition_table_reconfigure(struct partition_table *t);
 
 uint32_t partition_count(const struct partition_table *t);
 
+/* Whether this broker may speak for the partitions that it leads without asking those in sync (H17). */
+bool partition_table_leased(const struct partition_table *t);
+
 /* ERR_UNKNOWN_TOPIC_OR_PARTITION, ERR_NOT_LEADER_OR_FOLLOWER; current_epoch -1: not checked, else
  * ERR_FENCED_LEADER_EPOCH, ERR_UNKNOWN_LEADER_EPOCH. */
 int partition_leader(struct partition_table *t, struct uuid topic_id, int32_t partition,
@@ -84,7 +89,7 @@ int64_t partition_high_watermark(const struct partition *p);
 int64_t partition_log_start(const struct partition *p);
 
 /* Of a leader: ERR_OFFSET_NOT_AVAILABLE until everything that was acknowledged before its time is known to be
- * (P29). */
+ * (P29), and while others may lead in its place (H17). */
 int partition_latest(const struct partition *p, int64_t *out) MUST_CHECK;
 
 /* Appends as leader. 0: done() comes once, from the loop, in the order of the log for equal acks: when

@@ -75,12 +75,18 @@ static void append_done(struct log_append *append, int error)
     a->done(a, error);
 }
 
+/* H17: else another may lead, and what only this log has would go. */
+static bool is_leased(const struct partition *p)
+{
+    return !partition_is_replicated(p) || partition_table_leased(p->table);
+}
+
 int partition_append(struct partition *p, struct partition_append *a)
 {
     assert(p->magic == PARTITION_MAGIC && !p->removing);
     assert(a->done && (a->acks == 0 || a->acks == 1 || a->acks == -1));
-    int error =
-        p->role == ROLE_LEADER ? leading_admit(p->leading, a->acks) : ERR_NOT_LEADER_OR_FOLLOWER;
+    bool leads = p->role == ROLE_LEADER && (a->acks == -1 || is_leased(p));
+    int error = leads ? leading_admit(p->leading, a->acks) : ERR_NOT_LEADER_OR_FOLLOWER;
     if (error) {
         return error;
     }
@@ -301,5 +307,8 @@ void partition_altered(struct partition *p, const struct leading_altered *altere
 
 int partition_latest(const struct partition *p, int64_t *out)
 {
-    return p->role == ROLE_LEADER ? leading_latest(p->leading, out) : ERR_NOT_LEADER_OR_FOLLOWER;
+    if (p->role != ROLE_LEADER) {
+        return ERR_NOT_LEADER_OR_FOLLOWER;
+    }
+    return is_leased(p) ? leading_latest(p->leading, out) : ERR_OFFSET_NOT_AVAILABLE;
 }

@@ -49,7 +49,6 @@ struct log_of {
 };
 
 struct history {
-    bool one_leader;
     void (*violated)(void *context, const char *why);
     void *context;
     struct log_of *logs;
@@ -85,14 +84,12 @@ static void *grown(void *p, size_t size)
     return out;
 }
 
-struct history *history_new(bool one_leader, void (*violated)(void *context, const char *why),
-                            void *context)
+struct history *history_new(void (*violated)(void *context, const char *why), void *context)
 {
     struct history *h = calloc(1, sizeof *h);
     if (!h) {
         abort();
     }
-    h->one_leader = one_leader;
     h->violated = violated;
     h->context = context;
     for (size_t i = 0; i < HISTORY_VALUE_MAX; i++) {
@@ -401,10 +398,9 @@ void history_start(struct history *h, struct history_reading *r, unsigned log, b
     assert(log < h->log_count);
     *r = (struct history_reading){
         .log = log,
-        .seen = r->seen,
         .next = -1,
         .earliest = earliest,
-        .least = h->one_leader ? h->logs[log].known_end : r->seen,
+        .least = h->logs[log].known_end,
     };
 }
 
@@ -423,9 +419,6 @@ void history_starts(struct history *h, struct history_reading *r, int64_t offset
                   l->topic, (int)l->partition, offset, r->least);
     }
     r->next = offset;
-    if (!l->again && r->seen < offset) {
-        r->seen = offset;
-    }
     if (!l->again && l->known_end < offset) {
         l->known_end = offset;
     }
@@ -460,7 +453,6 @@ void history_read(struct history *h, struct history_reading *r, int64_t offset, 
                   (int)l->partition, offset, r->next - 1);
     }
     r->next = offset + 1;
-    r->seen = r->seen < r->next && !l->again ? r->next : r->seen;
     r->records++;
     h->counts.read++;
     struct sent *s = value_read(h, l, offset, value, size, &slot);

@@ -13,7 +13,7 @@
  *   C7, C8   a reader gets every offset, once, in order
  *   C11 acknowledged records of a writer stand in the order in which they were sent
  *   C18 the acknowledged offset is where the record stands; it is said whenever acks are waited for
- *   C22 the latest offset is never below what was acknowledged, read or told before it was asked for (history_new())
+ *   C22 the latest offset is never below what was acknowledged, read or told before it was asked for
  *   C25 what was refused definitely is not read
  *   C26 what was acknowledged before a deletion is not in the topic that is made afterwards
  *   C28 a value is the one that was sent there
@@ -31,10 +31,8 @@ struct history;
 
 enum { HISTORY_VALUE_MAX = 40 << 10, HISTORY_WHY_MAX = 400 };
 
-/* `violated` is called with a sentence, and does not return. `one_leader`: leaders do not move, so that C22 holds
- * whoever was told; else it holds for each reader, for an old leader may answer those who know of no other. */
-struct history *history_new(bool one_leader, void (*violated)(void *context, const char *why),
-                            void *context);
+/* `violated` is called with a sentence, and does not return. */
+struct history *history_new(void (*violated)(void *context, const char *why), void *context);
 void history_free(struct history *h);
 
 /* A partition; the same number for the same one. `again`: of a topic that is made again under its name. */
@@ -63,7 +61,6 @@ void history_settled(struct history *h, unsigned writer, uint32_t number,
 /* One reader's way through one partition; zeroed when the reader's life begins. */
 struct history_reading {
     unsigned log;
-    int64_t seen;  /* the end that this reader knows of, wherever it has begun */
     int64_t next;  /* offset; -1: where it starts is not known yet */
     bool earliest; /* it was to start at the first offset, not behind the last */
     int64_t least; /* and this had been acknowledged, read or told by then */

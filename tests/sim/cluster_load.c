@@ -316,7 +316,7 @@ void load_open(struct load *l, struct cluster_world *w, unsigned clients)
     memset(l, 0, sizeof *l);
     l->world = w;
     l->random = sim_random(w->sim, 0x6c6f6164);
-    l->history = history_new(w->options.replication_factor == 1, violated, l);
+    l->history = history_new(violated, l);
     make_topics(l);
     await_topics(l);
     world_await(w, 5000 * CLUSTER_MS);

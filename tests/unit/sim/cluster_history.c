@@ -14,7 +14,6 @@
 enum { RECORDS = 5 };
 
 static struct history *h;
-static bool one_leader = true;
 static char why[HISTORY_WHY_MAX];
 static jmp_buf out;
 static unsigned log_number, writer;
@@ -28,7 +27,7 @@ static void violated(void *context, const char *line)
 
 static void open_history(int16_t acks, bool idempotent, bool again)
 {
-    h = history_new(one_leader, violated, NULL);
+    h = history_new(violated, NULL);
     log_number = history_log(h, "t", 1, again);
     cr_assert_eq(history_log(h, "t", 1, again), log_number);
     writer =
@@ -48,7 +47,7 @@ static uint32_t send_one(uint64_t now)
 static const char *value(unsigned of, uint32_t number, size_t *size)
 {
     static char bytes[HISTORY_VALUE_MAX];
-    struct history *twin = history_new(one_leader, violated, NULL);
+    struct history *twin = history_new(violated, NULL);
     uint32_t n = 0;
     history_log(twin, "t", 1, false);
     for (unsigned i = 0; i <= of; i++) {
@@ -353,6 +352,7 @@ Test(cluster_history, each_rule_refuses)
     expect("C18 ", no_offset);
     expect("C22 ", the_end_moves_back);
     expect("C22 ", told_ends_move_back);
+    expect("C22 ", an_old_leader_answers_others);
     expect("C25 ", refused_and_read);
     expect("C28 ", another_value);
     expect("C28 ", a_value_of_nobody);
@@ -360,12 +360,4 @@ Test(cluster_history, each_rule_refuses)
     expect("C31 ", the_start_is_gone);
     expect("C26 ", deleted_and_back);
     expect("C3 ", made_again_and_lost);
-}
-
-Test(cluster_history, where_leaders_move)
-{
-    one_leader = false;
-    expect_good(an_old_leader_answers_others);
-    expect("C22 ", the_end_moves_back);
-    expect("C22 ", told_ends_move_back);
 }
