@@ -38,10 +38,12 @@ enum {
 struct node_options {
     const struct config *config;
     unsigned shards;
-    bool accept_loss;                  /* go on when damage is found */
-    uint64_t metadata_snapshot_bytes;  /* of the metadata log between two snapshots; 0: 16 MiB */
-    uint32_t metadata_piece_bytes;     /* of a snapshot that comes from the leader; 0: 1 MiB */
-    unsigned log_mutants, raft_mutant; /* simulator builds: rules left out, 0: none */
+    bool accept_loss;                 /* go on when damage is found */
+    uint64_t metadata_snapshot_bytes; /* of the metadata log between two snapshots; 0: 16 MiB */
+    uint32_t metadata_piece_bytes;    /* of a snapshot that comes from the leader; 0: 1 MiB */
+    struct {
+        unsigned log, raft, controller, replication;
+    } mutants;          /* simulator builds: rules left out, 0: none */
     uint64_t files_max; /* that the process may open, sockets too; 0: as many as it likes */
     /* Whose level follows logging.level when that changes while the node runs; NULL: none. */
     struct logger *logger;

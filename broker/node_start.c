@@ -190,6 +190,7 @@ static bool make_partitions(struct node_shard *s)
         .configure = configure_log,
         .context = s,
         .leased = leased,
+        .mutant = n->options.mutants.replication,
         .lag_ns = (uint64_t)config_integer(n->config, CONFIG_REPLICA_LAG_TIME_MAX_MS) * 1000000,
         .retention_check_ms =
             (uint64_t)config_integer(n->config, CONFIG_LOG_RETENTION_CHECK_INTERVAL_MS),
@@ -450,7 +451,7 @@ static void recover_logs(struct node *n)
         .cleaner_backoff_ms = (uint64_t)config_integer(c, CONFIG_LOG_CLEANER_BACKOFF_MS),
         .scrub_interval_ms = (uint64_t)config_integer(c, CONFIG_LOG_SCRUB_INTERVAL_MS),
         .accept_loss = n->options.accept_loss,
-        .mutants = n->options.log_mutants,
+        .mutants = n->options.mutants.log,
         .known = known,
         .doubtful = doubtful,
         .known_context = n,
@@ -635,7 +636,8 @@ void node_start_rooms(struct node *n)
                        ? (int32_t)config_integer(c, CONFIG_LEADER_IMBALANCE_CHECK_INTERVAL)
                        : 0;
     m->accept_loss = n->options.accept_loss;
-    m->raft_mutant = n->options.raft_mutant;
+    m->raft_mutant = n->options.mutants.raft;
+    m->controller_mutant = n->options.mutants.controller;
     m->snapshot_bytes = n->options.metadata_snapshot_bytes;
     m->piece_bytes = n->options.metadata_piece_bytes;
     n->sync.done = meta_root_synced; /* what metadata is founded in must not go with its name */

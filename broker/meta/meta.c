@@ -165,6 +165,7 @@ static bool decide(struct meta *m, struct meta_op *op)
         .memory = m->memory,
         .sessions = &m->membership.sessions,
         .now_ns = io_now(m->io),
+        .mutant = m->options.controller_mutant,
         .emit = emit,
         .context = m,
     };

@@ -49,7 +49,7 @@ struct meta_options {
     uint64_t snapshot_bytes;     /* log bytes between snapshots: 16 MiB */
     uint32_t piece_bytes;        /* of a snapshot that is loaded: 1 MiB, and no more */
     bool accept_loss;            /* go on when damage is found: the operator has decided */
-    unsigned raft_mutant;        /* simulator builds: a rule left out, 0: none */
+    unsigned raft_mutant, controller_mutant; /* simulator builds: a rule left out, 0: none */
     /* Called on shard 0 whenever a new image is to be seen: before the operations that made it are
      * done. The receiver takes its own reference. */
     void (*publish)(void *context, const struct image *image);

@@ -28,6 +28,7 @@ struct partition_options {
     uint64_t lag_ns;             /* replica.lag.time.max.ms; 0: 30 s */
     /* Whether nobody can lead in this broker's place (H17), called with `context`; NULL: always. */
     bool (*leased)(void *context);
+    unsigned mutant; /* simulator builds: enum replication_mutant */
 };
 
 /* What replicas need of the room above. Called from the loop and from inside the calls of this header; they only

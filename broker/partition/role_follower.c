@@ -264,7 +264,11 @@ static void carry(struct partition *p, const struct following_effect *e)
 void role_follower_begin(struct partition *p)
 {
     const struct following_options options = {
-        .node = p->table->options.node_id, .epoch_end = role_epoch_end, .log = p};
+        .node = p->table->options.node_id,
+        .epoch_end = role_epoch_end,
+        .log = p,
+        .mutant = p->table->options.mutant,
+    };
     struct following_log log = log_of(p);
     assert(p->role == ROLE_NONE);
     p->role = ROLE_FOLLOWER;

@@ -214,7 +214,8 @@ int role_leader_begin(struct partition *p, const struct image *image)
                                             .broker_epoch = own ? own->epoch : -1,
                                             .lag_ns = o->lag_ns,
                                             .epoch_end = role_epoch_end,
-                                            .log = p};
+                                            .log = p,
+                                            .mutant = o->mutant};
     assert(p->role == ROLE_NONE && list_empty(&p->pending));
     p->broker_epoch = options.broker_epoch;
     log_begin_epoch(p->log, seen.epoch);

@@ -110,7 +110,7 @@ class Chaos:
     def rot(self):
         done = []
         for partition in random.sample(range(PARTITIONS), 3):
-            found = [p for p in segments(self.cluster.nodes[ROTTEN], TOPIC, partition) if written(p) > 16384]
+            found = [p for p in segments(self.cluster.nodes[ROTTEN], TOPIC, partition)[:-1] if written(p) > 16384]
             if found:
                 path = random.choice(found)
                 random.choice((flip, cut, overwrite))(path)
@@ -163,6 +163,8 @@ def main():
         most = max(most, time.monotonic() - healed)
         print(f"{number}: {kind.__name__} {what} for {took:.1f} s, in sync {time.monotonic() - healed:.1f} s after it", flush=True)
     clients.end()
+    rotten = cluster.nodes[ROTTEN].data
+    wait_until("the scrub finds all damage", lambda: cluster.leat("log", "verify", "--force-read", rotten)[0] == 0, BACK_S)
     cluster.stop()
     for node in cluster.nodes.values():
         status, out, said = cluster.leat("log", "verify", node.data)

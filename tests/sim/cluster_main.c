@@ -40,7 +40,7 @@ struct arguments {
     uint32_t nodes, clients, replication_factor;
     double minutes;
     bool replay, detail, twice, json, every;
-    const struct cluster_mutant *mutant;
+    const struct node_mutant *mutant;
 };
 
 /* Of one run, or of many together. */
@@ -188,7 +188,7 @@ static void summarize(struct run *r)
 
 static void run_once(const struct arguments *a, uint64_t seed, struct run *r)
 {
-    const struct cluster_mutant *m = a->mutant;
+    const struct node_mutant *m = a->mutant;
     const struct cluster_options options = {
         .seed = seed,
         .nodes = nodes_of(a, seed),
@@ -196,6 +196,8 @@ static void run_once(const struct arguments *a, uint64_t seed, struct run *r)
         .swarm = true,
         .log_mutant = m ? m->log : 0,
         .raft_mutant = m ? m->raft : 0,
+        .controller_mutant = m ? m->controller : 0,
+        .replication_mutant = m ? m->replication : 0,
         .story = a->replay || a->detail ? stdout : NULL,
         .brief = !a->detail,
         .violated = violated,
@@ -382,7 +384,7 @@ static void print_json(const struct summary *s, double seconds)
     printf("}}\n");
 }
 
-static int caught(struct arguments a, const struct cluster_mutant *m)
+static int caught(struct arguments a, const struct node_mutant *m)
 {
     struct summary total = {0};
     a.mutant = m;
@@ -395,7 +397,7 @@ static int caught(struct arguments a, const struct cluster_mutant *m)
 
 static void print_mutants(void)
 {
-    for (const struct cluster_mutant *m = cluster_mutants(); m->name; m++) {
+    for (const struct node_mutant *m = cluster_mutants(); m->name; m++) {
         printf("%-18s %s\n", m->name, m->what);
     }
 }
@@ -403,7 +405,7 @@ static void print_mutants(void)
 static int every(const struct arguments *a)
 {
     int missed = 0;
-    for (const struct cluster_mutant *m = cluster_mutants(); m->name; m++) {
+    for (const struct node_mutant *m = cluster_mutants(); m->name; m++) {
         missed += caught(*a, m);
     }
     return missed > 0;
@@ -463,7 +465,7 @@ static bool valued(struct arguments *a, const char *word, const char *value)
         return end != value && !*end && a->minutes >= 0 && a->minutes < 1e6;
     }
     if (strcmp(word, "--mutant") == 0) {
-        for (const struct cluster_mutant *m = cluster_mutants(); m->name; m++) {
+        for (const struct node_mutant *m = cluster_mutants(); m->name; m++) {
             a->mutant = strcmp(m->name, value) == 0 ? m : a->mutant;
         }
         return a->mutant != NULL;

@@ -3,11 +3,13 @@
 /* What leat-sim-cluster leaves out of whole nodes, and catches. */
 #pragma once
 
-struct cluster_mutant {
+struct node_mutant {
     const char *name, *what;
-    unsigned log;  /* enum log_mutant */
-    unsigned raft; /* enum raft_mutant */
+    unsigned log;         /* enum log_mutant */
+    unsigned raft;        /* enum raft_mutant */
+    unsigned controller;  /* enum isr_mutant, cluster_mutant, or LEASE_MUTANT_FOR_EVER */
+    unsigned replication; /* enum replication_mutant: with three replicas */
 };
 
 /* Ends with one without a name. */
-const struct cluster_mutant *cluster_mutants(void);
+const struct node_mutant *cluster_mutants(void);

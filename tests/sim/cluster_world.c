@@ -90,8 +90,8 @@ void member_start(struct member *m)
         .context = m,
         .metadata_snapshot_bytes = m->world->snapshot_bytes,
         .metadata_piece_bytes = m->world->piece_bytes,
-        .log_mutants = m->world->options.log_mutant,
-        .raft_mutant = m->world->options.raft_mutant,
+        .mutants = {m->world->options.log_mutant, m->world->options.raft_mutant,
+                    m->world->options.controller_mutant, m->world->options.replication_mutant},
     };
     m->ready = m->ended = m->stopping = m->excused = false;
     m->status = NODE_EXIT_OK;

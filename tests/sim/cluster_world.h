@@ -124,11 +124,12 @@ enum cluster_fault {
 struct cluster_options {
     uint64_t seed;
     uint32_t nodes;
-    int16_t replication_factor;       /* of topics that are made */
-    bool swarm;                       /* each seed has extremes of its own: snapshots, shards */
-    unsigned log_mutant, raft_mutant; /* rules left out, in builds of the simulator */
-    FILE *story;                      /* NULL: untold */
-    bool brief;                       /* it leaves single operations of files out */
+    int16_t replication_factor; /* of topics that are made */
+    bool swarm;                 /* each seed has extremes of its own: snapshots, shards */
+    /* Rules left out, in builds of the simulator. */
+    unsigned log_mutant, raft_mutant, controller_mutant, replication_mutant;
+    FILE *story; /* NULL: untold */
+    bool brief;  /* it leaves single operations of files out */
     /* Something does not hold: `line` says what. Does not return. */
     void (*violated)(void *context, const char *line);
     void *context;

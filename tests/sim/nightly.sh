@@ -1,11 +1,25 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# The long run of the explorers: fresh seeds, and every rule left out in turn.
+# The long run of the simulators: fresh seeds, and every rule left out in turn.
 #   tests/sim/nightly.sh [BUILD_FOLDER] [SECONDS]
+#   tests/sim/nightly.sh --resume [BUILD_FOLDER] [SECONDS]
+#
+# With --resume it gathers hours of whole clusters over time: three nodes, three replicas, six minutes of faults for each seed,
+# from the seed on with which the last run of the same commit has ended. What was gathered stands in
+# BUILD_FOLDER/nightly/COMMIT.jsonl, a line for each fifty seeds, and is added up at the end.
 set -eu
+resume=
+if [ "${1:-}" = --resume ]; then
+    resume=1
+    shift
+fi
 build=${1:-build}
 seconds=${2:-3600}
+
+if [ "$resume" ]; then
+    exec python3 "$(dirname "$0")/gather.py" "$build" "$seconds"
+fi
 seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 echo "first seed $seed"
 "$build/bin/leat-sim" --seed "$seed" --seconds "$seconds" --crashes 1000000000
