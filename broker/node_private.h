@@ -83,9 +83,10 @@ struct node {
     struct file_store store;
     struct file_remove remove;
     struct file_sync sync;
-    size_t level; /* of n->data: names up to here are durable */
-    bool clean;   /* the last stop left its mark */
-    bool foreign; /* the directory holds what is not ours */
+    size_t level;               /* of n->data: names up to here are durable */
+    bool clean;                 /* the last stop left its mark */
+    bool all_lost, memory_lost; /* of what was acknowledged here (P23) */
+    bool foreign;               /* the directory holds what is not ours */
     void (*directory_done)(struct node *n);
 
     /* rooms */
@@ -144,3 +145,5 @@ void node_mark_clean(struct node *n, void (*done)(struct node *n));
 
 /* node_start.c: from the directory to serving. */
 void node_start_rooms(struct node *n);
+/* meta_options.lost. */
+bool node_lost(void *context, const struct image_topic *topic);

@@ -417,6 +417,8 @@ static void recovered(struct log_recover *r, int error)
         return;
     }
     n->recovery = r->result;
+    n->all_lost = r->summary.damage[0] != 0;
+    n->memory_lost = r->summary.memory_lost;
     log_info(io_logger(node_io(n)), "node",
              "recovered logs=%" PRIu32 " entries=%" PRIu64 " bytes=%" PRIu64 " torn=%" PRIu64
              " after=%s",
@@ -463,6 +465,19 @@ static void recover_logs(struct node *n)
 }
 
 /* --- metadata --------------------------------------------------------------------------------- */
+
+/* Of what this node had acknowledged: all, when the operator goes on without what is damaged; of `memory` topics what
+ * their machine has taken with it. */
+bool node_lost(void *context, const struct image_topic *topic)
+{
+    struct node *n = context;
+    struct log_config config;
+    if (!n->memory_lost || n->all_lost) {
+        return n->all_lost;
+    }
+    configure_log(&n->shards[0], topic, &config);
+    return config.durability == LOG_MEMORY;
+}
 
 static void meta_failed(struct node *n, int error)
 {

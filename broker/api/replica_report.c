@@ -75,11 +75,15 @@ static int take(struct reports *p)
         const struct replica_report_request_topics *t = &in->topics[i];
         for (int32_t k = 0; k < t->partitions_count; k++) {
             int8_t report = t->partitions[k].report;
-            if (report < META_REPLICA_DAMAGED || report > META_REPLICA_REPAIRED) {
+            if (report < META_REPLICA_DAMAGED || report > META_REPLICA_END) {
                 return ERR_INVALID_REQUEST;
             }
-            p->op.reports[p->op.report_count++] = (struct meta_replica_report){
-                t->topic_id, t->partitions[k].partition_index, (enum meta_report)report, 0};
+            p->op.reports[p->op.report_count++] =
+                (struct meta_replica_report){.topic_id = t->topic_id,
+                                             .partition = t->partitions[k].partition_index,
+                                             .report = (enum meta_report)report,
+                                             .epoch = t->partitions[k].last_epoch,
+                                             .offset = t->partitions[k].end_offset};
         }
     }
     return 0;
@@ -109,7 +113,7 @@ void handle_replica_report(struct api_request *r)
     if (error == ERR_NO_MEMORY) {
         api_close(r, error_text(error));
     } else if (error) {
-        respond_error(r, error, "a report is 1 (damaged), 2 (short) or 3 (repaired)");
+        respond_error(r, error, "a report is 1 (damaged), 2 (short), 3 (repaired) or 4 (end)");
     } else {
         net_hold(&r->net);
         meta_submit(r->api->options.rooms.meta, r->api->io, &p->op);

@@ -151,7 +151,9 @@ struct log_recovery_summary {
     uint64_t torn_bytes; /* of groups above every mark, dropped */
     bool clean;          /* the last stop left nothing to replay */
     bool fresh;          /* an empty root was founded */
-    char damage[400];    /* empty, or file, position, and what to do */
+    bool
+        memory_lost; /* the machine has ended: `memory` logs may end before what they acknowledged */
+    char damage[400]; /* empty, or file, position, and what to do */
 };
 
 /* Reads checkpoints and journals of `options->root` (all shards that it was ever served with),

@@ -5,6 +5,7 @@
  * Those of a broker are found by its bit, which leads to its topics (tree.h, T4); there a partition is
  * passed over by its list of replicas, of which few are shared by many partitions. */
 #include "meta/cluster_private.h"
+#include "meta/ends.h"
 
 #include "config/config.h"
 
@@ -308,6 +309,32 @@ int cluster_report(struct cluster *k, int32_t broker, struct uuid topic, int32_t
                 ? isr_repaired(&k->rules, &after, broker)
                 : isr_lost(&k->rules, &after, broker, report == CLUSTER_DAMAGED);
     return error ? error : cluster_put(k, topic, partition, &before, &after);
+}
+
+int cluster_report_end(struct cluster *k, struct uuid topic, int32_t partition, struct isr_end end)
+{
+    struct isr_state before, after;
+    struct ends *ends = k->c->ends;
+    const struct image_topic *t = image_topic_by_id(newest(k->c), topic);
+    int error = find(k, t, partition, ERR_UNKNOWN_TOPIC_ID, &before);
+    if (error || before.leader >= 0) {
+        ends_drop(ends, topic, partition);
+        return error;
+    }
+    if (!isr_has(&before.last_known, end.broker)) {
+        return 0;
+    }
+    const struct ending *known = ends_add(ends, k->c->memory, topic, partition, end, k->now_ns);
+    if (!known) {
+        return ERR_BUSY;
+    }
+    after = before;
+    bool waited = ends_waited(known, k->now_ns);
+    error = isr_recover(&k->rules, &after, known->ends, known->count, waited);
+    if (error) { /* others are waited for */
+        return error == ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE ? 0 : error;
+    }
+    return cluster_put(k, topic, partition, &before, &after);
 }
 
 /* --- all of them ------------------------------------------------------------------------------ */

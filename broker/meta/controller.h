@@ -27,6 +27,8 @@ struct controller_limits {
     bool memory_by_default; /* default.durability: written into topics that do not choose */
 };
 
+struct ends;
+
 struct controller {
     const struct image *image;
     /* With what this operation has emitted so far; NULL: an operation looks at nothing twice. */
@@ -36,6 +38,7 @@ struct controller {
     int64_t next_offset;  /* of the first record emitted */
     struct memory *memory;
     struct cluster_sessions *sessions; /* of brokers; */
+    struct ends *ends;                 /* of logs that nobody leads; */
     uint64_t now_ns;
     unsigned mutant; /* simulator builds: enum isr_mutant, cluster_mutant; 0: none */
     /* Takes a record: 0, or an error that ends the operation. `body` is lent for the call. */

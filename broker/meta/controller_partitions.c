@@ -140,15 +140,22 @@ int controller_reassign(const struct controller *c, struct meta_op *op)
 
 /* --- reports of replicas ---------------------------------------------------------------------- */
 
+static enum cluster_report kind_of(const struct meta_replica_report *r)
+{
+    return r->report == META_REPLICA_DAMAGED ? CLUSTER_DAMAGED
+           : r->report == META_REPLICA_SHORT ? CLUSTER_SHORT
+                                             : CLUSTER_REPAIRED;
+}
+
 static int decide_reports(struct cluster *k, struct meta_op *op)
 {
     int error = cluster_check_broker(k, op->broker, op->broker_epoch);
     for (uint32_t i = 0; i < op->report_count && !error; i++) {
         struct meta_replica_report *r = &op->reports[i];
-        r->error = cluster_report(k, op->broker, r->topic_id, r->partition,
-                                  r->report == META_REPLICA_DAMAGED ? CLUSTER_DAMAGED
-                                  : r->report == META_REPLICA_SHORT ? CLUSTER_SHORT
-                                                                    : CLUSTER_REPAIRED);
+        const struct isr_end end = {op->broker, r->epoch, r->offset};
+        r->error = r->report == META_REPLICA_END
+                       ? cluster_report_end(k, r->topic_id, r->partition, end)
+                       : cluster_report(k, op->broker, r->topic_id, r->partition, kind_of(r));
         error = ends_all(r->error);
     }
     return error;

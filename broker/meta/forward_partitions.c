@@ -258,7 +258,8 @@ static int encode_reports(const struct meta_op *op, struct arena *arena, struct 
             t->topic_id = a->topic_id;
             t->partitions = &parts[i];
         }
-        parts[i] = (struct replica_report_request_partitions){a->partition, (int8_t)a->report};
+        parts[i] = (struct replica_report_request_partitions){a->partition, (int8_t)a->report,
+                                                              a->epoch, a->offset};
         t->partitions_count++;
     }
     return replica_report_request_encode(&r, w, version);

@@ -74,6 +74,7 @@ void membership_wake(struct meta *m)
 void membership_lead(struct meta *m)
 {
     m->membership.looked_ns = 0; /* everybody has a whole session */
+    ends_free(&m->membership.ends, m->memory);
     upkeep_begin(&m->membership.upkeep, (uint64_t)m->options.balance_s * UINT64_C(1000000000),
                  io_now(m->io));
     membership_wake(m);
@@ -227,6 +228,30 @@ static void decided_here(struct meta_op *op)
     finished(m, op->error);
 }
 
+/* One entry for each topic. */
+static bool lost_of(const struct meta_registration *in, struct arena *arena,
+                    struct broker_registration_request *out)
+{
+    enum { REASON_SHORT = 2 };
+    struct broker_registration_request_lost_partitions *t = NULL;
+    int32_t *indexes = arena_array(arena, in->lost_count, sizeof *indexes);
+    out->lost_partitions = arena_array(arena, in->lost_count, sizeof *out->lost_partitions);
+    if (!indexes || !out->lost_partitions) {
+        return false;
+    }
+    for (uint32_t i = 0; i < in->lost_count; i++) {
+        if (i == 0 || !uuid_equal(in->lost[i].topic_id, in->lost[i - 1].topic_id)) {
+            t = &out->lost_partitions[out->lost_partitions_count++];
+            t->topic_id = in->lost[i].topic_id;
+            t->reason = REASON_SHORT;
+            t->partition_indexes = &indexes[i];
+        }
+        indexes[i] = in->lost[i].partition;
+        t->partition_indexes_count++;
+    }
+    return true;
+}
+
 static int encode_registration(struct meta *m, struct wire_writer *w, int version)
 {
     struct meta_registration *in = &m->membership.registration;
@@ -251,7 +276,12 @@ static int encode_registration(struct meta *m, struct wire_writer *w, int versio
     r.rack = wire_string_of(in->rack);
     r.log_dirs = &in->directory;
     r.log_dirs_count = 1;
-    return broker_registration_request_encode(&r, w, version);
+    struct arena arena;
+    arena_init(&arena, m->memory, SIZE_MAX);
+    int error = lost_of(in, &arena, &r) ? broker_registration_request_encode(&r, w, version)
+                                        : ERR_NO_MEMORY;
+    arena_deinit(&arena);
+    return error;
 }
 
 static int encode(struct peer_request *p, struct wire_writer *w, int version)
@@ -324,6 +354,46 @@ static void submit(struct meta *m, int32_t leader)
     }
 }
 
+/* The partitions of which this node cannot answer for what it had acknowledged: how many, and into `out` unless it is
+ * NULL. What nobody else has is left: the node goes on with what there is. */
+static uint32_t list_lost(const struct meta *m, struct meta_lost *out)
+{
+    uint32_t count = 0;
+    const struct image *image = meta_newest_image(m);
+    for (uint32_t i = 0; m->options.lost && i < image_topic_count(image); i++) {
+        const struct image_topic *t = image_topic_at(image, i);
+        if (!m->options.lost(m->options.publish_context, t)) {
+            continue;
+        }
+        for (int32_t k = 0; k < t->partition_count; k++) {
+            const struct image_partition *p = &t->partitions[k];
+            if (p->replica_count > 1 && image_partition_holds(p, m->identity.node_id)) {
+                if (out) {
+                    out[count] = (struct meta_lost){t->id, k, false};
+                }
+                count++;
+            }
+        }
+    }
+    return count;
+}
+
+/* False: no memory, and without it the node may not come back. */
+static bool note_lost(struct meta *m)
+{
+    struct membership *s = &m->membership;
+    uint32_t count = list_lost(m, NULL);
+    memory_free(m->memory, s->lost);
+    s->lost = count ? memory_alloc(m->memory, count * sizeof *s->lost) : NULL;
+    if (count && !s->lost) {
+        return false;
+    }
+    (void)!list_lost(m, s->lost);
+    s->registration.lost = s->lost;
+    s->registration.lost_count = count;
+    return true;
+}
+
 static void register_broker(struct meta *m, int32_t leader)
 {
     struct membership *s = &m->membership;
@@ -338,6 +408,10 @@ static void register_broker(struct meta *m, int32_t leader)
         .endpoint_count = m->options.endpoint_count,
         .here = leader == m->identity.node_id,
     };
+    if (!note_lost(m)) {
+        log_warn(io_logger(m->io), "meta", "no memory to tell which partitions are lost");
+        return;
+    }
     s->op = (struct meta_op){.done = decided_here,
                              .kind = META_REGISTER_BROKER,
                              .broker = m->identity.node_id,
@@ -576,6 +650,9 @@ void membership_end(struct meta *m)
     }
     m->membership.timer = NULL;
     m->membership.retire = NULL;
+    ends_free(&m->membership.ends, m->memory);
+    memory_free(m->memory, m->membership.lost);
+    m->membership.lost = NULL;
     t->meta = NULL;
     if (io_op_idle(&t->op)) {
         memory_free(m->memory, t);

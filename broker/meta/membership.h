@@ -15,6 +15,7 @@
 #pragma once
 
 #include "meta/cluster.h"
+#include "meta/ends.h"
 #include "meta/meta.h"
 #include "meta/upkeep.h"
 #include "net/peer.h"
@@ -26,6 +27,7 @@ struct membership {
     struct uuid incarnation;
     struct meta_op op; /* the one that is under way */
     struct meta_registration registration;
+    struct meta_lost *lost; /* of it */
     struct meta_heartbeat heartbeat;
     struct peer_request request;
     bool busy;
@@ -44,6 +46,7 @@ struct membership {
 
     /* A leader's. */
     struct cluster_sessions sessions;
+    struct ends ends;
     struct meta_op expiry;
     bool expiring;
     struct upkeep upkeep;

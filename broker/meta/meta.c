@@ -164,6 +164,7 @@ static bool decide(struct meta *m, struct meta_op *op)
         .next_offset = proposal_next_offset(p),
         .memory = m->memory,
         .sessions = &m->membership.sessions,
+        .ends = &m->membership.ends,
         .now_ns = io_now(m->io),
         .mutant = m->options.controller_mutant,
         .emit = emit,

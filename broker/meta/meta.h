@@ -53,7 +53,9 @@ struct meta_options {
     /* Called on shard 0 whenever a new image is to be seen: before the operations that made it are
      * done. The receiver takes its own reference. */
     void (*publish)(void *context, const struct image *image);
-    void *publish_context;
+    /* NULL, or whether what this node had acknowledged of the topic may be lost here (P23): asked when it registers. */
+    bool (*lost)(void *context, const struct image_topic *topic);
+    void *publish_context; /* of both */
 };
 
 /* Recovers or founds, takes part in the quorum, registers this node, begins a new leader epoch for every
@@ -192,13 +194,17 @@ enum meta_report {                           /* a replica, and that of its broke
                    META_REPLICA_DAMAGED = 1, /* its data does not check */
                    META_REPLICA_SHORT = 2,   /* it ends before what it had acknowledged */
                    META_REPLICA_REPAIRED = 3,
+                   /* Where the log ends of one that was eligible last: nobody leads (H11). */
+                   META_REPLICA_END = 4,
 };
 
 struct meta_replica_report {
     struct uuid topic_id;
     int32_t partition;
     enum meta_report report;
-    int error; /* out */
+    int32_t epoch;  /* END: of the last batch, -1: none; */
+    int64_t offset; /* behind it */
+    int error;      /* out */
 };
 
 enum meta_feature_change { /* as UpdateFeatures' upgrade_type */

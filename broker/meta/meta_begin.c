@@ -147,6 +147,11 @@ static int emit_epochs(struct meta *m)
     return 0;
 }
 
+const struct image *meta_newest_image(const struct meta *m)
+{
+    return m->ahead && image_offset(m->ahead) > image_offset(m->image) ? m->ahead : m->image;
+}
+
 bool start_is_alone(const struct meta *m)
 {
     uint32_t count = image_broker_count(m->image);
@@ -242,11 +247,6 @@ static void epoch_begun(struct meta *m, int error)
     }
 }
 
-static const struct image *newest_image(const struct meta *m)
-{
-    return m->ahead && image_offset(m->ahead) > image_offset(m->image) ? m->ahead : m->image;
-}
-
 static int put_leader_change(struct meta *m, struct batch_builder *b, int64_t now)
 {
     struct leader_change_message_voter voters[RAFT_VOTERS_MAX];
@@ -293,7 +293,7 @@ static int put_voters(struct meta *m, struct batch_builder *b, int64_t now)
     wire_writer_init(&value, m->memory, VOTERS_BYTES_MAX);
     int error = voters_encode(&voters, &value);
     struct bytes bytes = bytes_of(value.data, value.size);
-    if (!error && !bytes_equal(image_voters(newest_image(m)), bytes)) {
+    if (!error && !bytes_equal(image_voters(meta_newest_image(m)), bytes)) {
         error = control_append_bytes(b, CONTROL_VOTERS, bytes, now);
     }
     wire_writer_deinit(&value);
@@ -303,7 +303,7 @@ static int put_voters(struct meta *m, struct batch_builder *b, int64_t now)
 static int put_epoch_records(struct meta *m, struct batch_builder *b, int64_t now)
 {
     int error = put_leader_change(m, b, now);
-    if (!error && image_kraft_version(newest_image(m)) == 0) {
+    if (!error && image_kraft_version(meta_newest_image(m)) == 0) {
         const struct kraft_version_record kraft = {.kraft_version = 1};
         error = control_append(b, m->memory, CONTROL_KRAFT_VERSION, &kraft_version_record_message,
                                0, &kraft, now);

@@ -170,13 +170,14 @@ void meta_snapshot_maybe(struct meta *m)
     /* The core remembers so many epochs behind a snapshot (RAFT_EPOCHS_MAX). */
     bool due = m->bytes_since_snapshot >= m->options.snapshot_bytes ||
                image_epoch(m->image) - m->snapshot_epoch > META_SNAPSHOT_EPOCHS;
-    if (!due || s->active || m->load.active || m->state != META_ACTIVE) {
+    bool news =
+        image_offset(m->image) + 1 > m->last_snapshot.end_offset; /* bytes may be taken back */
+    if (!due || !news || s->active || m->load.active || m->state != META_ACTIVE) {
         return;
     }
     m->bytes_since_snapshot = 0;
     m->snapshot_epoch = image_epoch(m->image);
     s->id = (struct snapshot_id){image_offset(m->image) + 1, image_epoch(m->image)};
-    assert(s->id.end_offset > m->last_snapshot.end_offset);
     snapshot_name(s->id, name);
     if (file_path(s->path, m->snapshots, name) ||
         file_path(s->temporary, m->snapshots, "snapshot.tmp")) {

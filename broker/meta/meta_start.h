@@ -51,3 +51,6 @@ void start_begin(struct meta *m);
 
 /* The image knows no other broker: what leads here is nobody else's, and this start writes it down by itself. */
 bool start_is_alone(const struct meta *m);
+
+/* With all that the log holds, committed or not. */
+const struct image *meta_newest_image(const struct meta *m);

@@ -55,12 +55,20 @@ bool partition_is_replicated(const struct partition *p)
     return shown(p)->replica_count > 1;
 }
 
-bool partition_ails(const struct partition *p)
+/* H11. */
+static bool is_asked_for_its_end(const struct partition *p)
 {
-    return partition_is_replicated(p) && (is_damaged(p) || taken_for_damaged(p));
+    return p->leader < 0 &&
+           image_nodes_have(shown(p)->more->last_known_elr, p->table->options.node_id);
 }
 
-int partition_report(struct partition *p)
+bool partition_ails(const struct partition *p)
+{
+    return partition_is_replicated(p) &&
+           (is_damaged(p) || taken_for_damaged(p) || is_asked_for_its_end(p));
+}
+
+static int report_of(struct partition *p)
 {
     bool damaged = is_damaged(p), told = taken_for_damaged(p);
     if (damaged) {
@@ -70,7 +78,20 @@ int partition_report(struct partition *p)
         log_verify(p->log);
         return 0;
     }
-    return told ? META_REPLICA_REPAIRED : 0;
+    return told ? META_REPLICA_REPAIRED : is_asked_for_its_end(p) ? META_REPLICA_END : 0;
+}
+
+bool partition_report(struct partition *p, struct meta_replica_report *out)
+{
+    int report = report_of(p);
+    if (report) {
+        *out = (struct meta_replica_report){.topic_id = p->topic_id,
+                                            .partition = p->index,
+                                            .report = (enum meta_report)report,
+                                            .epoch = log_last_epoch(p->log),
+                                            .offset = log_status(p->log).end_offset};
+    }
+    return report != 0;
 }
 
 int32_t partition_mends_from(const struct partition *p, uint32_t attempt)

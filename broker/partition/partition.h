@@ -14,6 +14,7 @@
 #include "partition/following.h"
 #include "partition/leading.h"
 
+struct meta_replica_report;
 struct partition;
 struct partition_table; /* the partitions of one shard */
 
@@ -153,12 +154,13 @@ void partition_answered(struct partition *p, const struct partition_answer *a);
 
 /* --- damage ----------------------------------------------------------------------------------- */
 
-/* Whether the log of this replica fails its checks, or the controller takes it for damaged, and there are others. */
+/* Whether the log of this replica fails its checks, or the controller takes it for damaged, or nobody leads and it was
+ * eligible last; and there are others. */
 bool partition_ails(const struct partition *p);
 
-/* What the controller is to be told of it now (META_REPLICA_DAMAGED, META_REPLICA_REPAIRED); 0: nothing. That it is
- * repaired comes after all of the log was verified, which this begins. */
-int partition_report(struct partition *p);
+/* What the controller is to be told of it now (DAMAGED, REPAIRED, END); false: nothing. That it is repaired comes after
+ * all of the log was verified, which this begins. */
+bool partition_report(struct partition *p, struct meta_replica_report *out);
 
 /* The other replicas, of which one has what is damaged here: the attempt-th, the leader first. -1: there is none. */
 int32_t partition_mends_from(const struct partition *p, uint32_t attempt);

@@ -84,9 +84,9 @@ static void reported(struct meta_op *op)
         int error = op->error ? op->error : op->reports[i].error;
         if (error && !r->stopping) {
             log_warn(io_logger(r->io), "replica",
-                     "the controller was not told that a replica is %s: error=\"%s\"; again in 1 s",
-                     op->reports[i].report == META_REPLICA_DAMAGED ? "damaged" : "repaired",
-                     error_text(error));
+                     "the controller was not told what has become of a replica: report=%d "
+                     "error=\"%s\"; again in 1 s",
+                     (int)op->reports[i].report, error_text(error));
             break;
         }
     }
@@ -108,11 +108,7 @@ static void report_go(struct replica *r)
     uint32_t count = 0;
     list_each (node, &r->ailing) {
         struct partition *p = partition_that_ails(node);
-        int report = reports && count < META_ELECTIONS_MAX ? partition_report(p) : 0;
-        if (report) {
-            reports[count++] = (struct meta_replica_report){
-                partition_topic_id(p), partition_index(p), (enum meta_report)report, 0};
-        }
+        count += reports && count < META_ELECTIONS_MAX && partition_report(p, &reports[count]);
     }
     if (count == 0) {
         memory_free(io_memory(r->io), reports);

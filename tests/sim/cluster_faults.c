@@ -192,71 +192,6 @@ static void lose_a_disk(struct member *m)
     m->restart_ns = sim_now(w->sim) + some_ms(w, 4000);
 }
 
-/* A block of a segment, of which one is drawn. */
-struct rotting {
-    struct cluster_world *world;
-    struct disk *disk;
-    struct disk_inode *inode;
-    uint32_t block;
-    uint64_t seen;
-};
-
-static bool has_content(struct disk *d, const struct disk_inode *inode, uint32_t block)
-{
-    uint8_t bytes[DISK_BLOCK_SIZE] = {0};
-    if ((uint64_t)block * DISK_BLOCK_SIZE < disk_size(inode)) {
-        disk_peek(d, inode, block, bytes);
-    }
-    for (unsigned i = 0; i < sizeof bytes; i++) {
-        if (bytes[i]) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void draw_block(void *context, const char *path, struct disk_inode *inode)
-{
-    enum { BEHIND = 16 }; /* blocks: a truncation looks for its place in front of the end */
-    struct rotting *x = context;
-    size_t size = strlen(path);
-    uint32_t blocks = (uint32_t)(disk_size(inode) / DISK_BLOCK_SIZE);
-    if (!strstr(path, "/topics/") || strstr(path, "/meta/") || size < 4 ||
-        strcmp(path + size - 4, ".log") != 0 || blocks <= BEHIND) {
-        return;
-    }
-    uint32_t block = (uint32_t)prng_below(&x->world->random, blocks - BEHIND);
-    if (has_content(x->disk, inode, block + BEHIND) &&
-        prng_below(&x->world->random, ++x->seen) == 0) {
-        x->inode = inode;
-        x->block = block;
-    }
-}
-
-/* On one machine alone, whose disk goes bad; what it held stands on others (the atlas). */
-static void rot_a_block(struct cluster_world *w)
-{
-    struct member *m = &w->members[w->seed % w->count];
-    struct rotting x = {.world = w, .disk = sim_node_disk(m->machine)};
-    if (world_min_isr(w) < 2) {
-        return;
-    }
-    disk_each(x.disk, draw_block, &x);
-    if (x.inode) {
-        char path[200];
-        bool broken = prng_chance(&w->random, 1, 4);
-        disk_path(x.disk, x.inode, path, sizeof path);
-        w->faults[CLUSTER_ROT]++;
-        sim_story(w->sim, "fault: block %u of %s of node %d %s", (unsigned)x.block, path,
-                  (int)m->id, broken ? "cannot be read" : "rots");
-        if (broken) {
-            disk_break(x.disk, x.inode, x.block);
-        } else {
-            disk_rot(x.disk, x.inode, x.block, &w->random);
-        }
-    }
-}
-
 static void fail_syncs(struct cluster_world *w)
 {
     struct sim_faults *f = sim_faults(w->sim);
@@ -334,7 +269,7 @@ void world_disturb_more(struct cluster_world *w)
         break;
     case 7:
     case 8:
-        rot_a_block(w);
+        world_rot(w);
         break;
     case 9:
     case 10:

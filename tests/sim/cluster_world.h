@@ -125,6 +125,7 @@ struct cluster_options {
     uint64_t seed;
     uint32_t nodes;
     int16_t replication_factor; /* of topics that are made */
+    bool memory;                /* topics have durability=memory */
     bool swarm;                 /* each seed has extremes of its own: snapshots, shards */
     /* Rules left out, in builds of the simulator. */
     unsigned log_mutant, raft_mutant, controller_mutant, replication_mutant;
@@ -209,6 +210,7 @@ void world_disturb(struct cluster_world *w);
 
 /* The same with what only matters to data: disks that are full, slow, lost or fail, clocks, rolling restarts, links
  * to clients. */
+void world_rot(struct cluster_world *w);
 void world_disturb_more(struct cluster_world *w);
 
 void world_all_lose_power(struct cluster_world *w);

@@ -173,7 +173,7 @@ Test(replica_report, of_the_only_replica)
     struct uuid t = id_of_topic(client, "t");
     int64_t epoch = broker_epoch(client);
     cr_assert_eq(report(client, t, epoch + 1, 1)->error_code, 77);
-    cr_assert_eq(report(client, t, epoch, 4)->error_code, 42);
+    cr_assert_eq(report(client, t, epoch, 5)->error_code, 42);
     cr_assert_eq(report(client, t, epoch, 0)->error_code, 42);
     struct replica_report_response *a = report(client, (struct uuid){{5}}, epoch, 2);
     cr_assert(a->error_code == 0 && a->topics[0].partitions[0].error_code == 100);

@@ -239,6 +239,52 @@ Test(cluster, lost_partitions)
     world_close(&w);
 }
 
+static void w_ends(struct world *w, struct uuid id, int32_t broker, int32_t epoch, int64_t offset)
+{
+    const struct isr_end end = {broker, epoch, offset};
+    w_begin(w);
+    cr_assert_eq(w_end(w, cluster_report_end(&w->k, id, 0, end)), 0);
+}
+
+/* H11: all that were eligible have lost something. Of two the one with the longer log leads, and that is said. */
+Test(cluster, the_longest_log_of_those_that_have_lost)
+{
+    for (int patient = 0; patient < 2; patient++) {
+        struct world w;
+        int64_t epoch;
+        struct cluster_heartbeat_answer answer;
+        world_open(&w, 3);
+        w_topic(&w, "t", 1, nodes, 2, "2");
+        struct uuid id = image_topic_by_name(w.b.image, bytes_of_string("t"))->id;
+        for (int32_t broker = 1; broker <= 2; broker++) {
+            struct meta_lost lost = {id, 0, false};
+            w.now += WORLD_TIMEOUT;
+            struct cluster_registration q = registration_of(&w, broker, 2);
+            q.lost = &lost;
+            q.lost_count = 1;
+            cr_assert_eq(w_register(&w, &q, &epoch), 0);
+            cr_assert_eq(w_heartbeat(&w, broker, false, &answer), 0);
+        }
+        EXPECT(&w, "t", 0, "- 12///12");
+        w_ends(&w, id, 1, 3, 150);
+        w_ends(&w, id, 3, 9, 900); /* no replica */
+        EXPECT(&w, "t", 0, "- 12///12");
+        w.now += patient ? UINT64_C(30000000000) : 1;
+        cr_assert_eq(w_heartbeat(&w, 1, false, &answer), 0);
+        cr_assert_eq(w_heartbeat(&w, 2, false, &answer), 0);
+        if (patient) {
+            w_ends(&w, id, 1, 3, 150);
+            EXPECT(&w, "t", 0, "1 12/1//2");
+        } else {
+            w_ends(&w, id, 2, 4, 100); /* of a newer epoch */
+            EXPECT(&w, "t", 0, "2 12/2//1");
+        }
+        const struct image_partition *p = w_partition(&w, "t", 0);
+        cr_assert(p->recovering && p->unclean_epoch == p->leader_epoch);
+        world_close(&w);
+    }
+}
+
 /* H14: what came back is not the disk that left. */
 Test(cluster, another_directory)
 {

@@ -118,6 +118,7 @@ void bench_open(struct bench *b, int brokers)
 void bench_close(struct bench *b)
 {
     proposal_deinit(&b->proposal);
+    ends_free(&b->ends, &b->memory);
     image_release(b->image);
     image_home_free(b->home);
     cr_assert_eq(b->memory.used_bytes, 0, "%zu bytes leaked", b->memory.used_bytes);
@@ -141,6 +142,8 @@ void bench_begin(struct bench *b, struct controller *c)
         .limits = &b->limits,
         .fresh_id = id_of(1000 + b->topics_made++),
         .next_offset = b->next_offset,
+        .memory = &b->memory,
+        .ends = &b->ends,
         .mutant = b->mutant,
         .emit = emit,
         .context = b,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "meta/controller.h"
+#include "meta/ends.h"
 #include "meta/records.h"
 
 #include <stdio.h>
@@ -23,6 +24,7 @@ struct bench {
     struct bytes batch; /* the last one committed */
     uint32_t batches;
     unsigned mutant; /* a rule to leave out */
+    struct ends ends;
 };
 
 /* With `brokers` registered and not fenced: 1 .. brokers. */

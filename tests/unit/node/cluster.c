@@ -415,6 +415,43 @@ static bool goes(const struct image *image, int32_t id)
     return b && b->shutting_down && !b->fenced;
 }
 
+static int32_t recovered_uncleanly(const struct image *image)
+{
+    int32_t count = 0;
+    for (uint32_t i = 0; i < image_topic_count(image); i++) {
+        const struct image_topic *t = image_topic_at(image, i);
+        for (int32_t p = 0; p < t->partition_count; p++) {
+            count += t->partitions[p].unclean_epoch >= 0;
+        }
+    }
+    return count;
+}
+
+/* H11: one machine's end takes it out of what may lead, and nothing else happens. When all have ended, what is left of
+ * `memory` topics is compared, the longest leads, and all are in sync with it again; others are led as before. */
+Test(cluster, memory_topics_after_their_machines_end)
+{
+    for (int memory = 0; memory < 2; memory++) {
+        open_world(300 + (uint64_t)memory, 3);
+        start_all();
+        world_settle(&w, 10000 * CLUSTER_MS);
+        w.options.replication_factor = 3;
+        w.options.memory = memory;
+        cr_assert_eq(world_create(&w, world_leader(&w))->state, TOPIC_ASKED);
+        world_run(&w, 1000 * CLUSTER_MS);
+        sim_node_power_cut(w.members[0].machine);
+        w.members[0].restart_ns = sim_now(w.sim) + 3000 * CLUSTER_MS;
+        world_run(&w, 2000 * CLUSTER_MS);
+        world_settle(&w, 20000 * CLUSTER_MS);
+        cr_assert_eq(recovered_uncleanly(w.members[1].node->image), 0);
+        world_all_lose_power(&w);
+        world_run(&w, 5000 * CLUSTER_MS);
+        world_settle(&w, 60000 * CLUSTER_MS);
+        cr_assert(memory == (recovered_uncleanly(w.members[1].node->image) > 0));
+        world_close(&w);
+    }
+}
+
 /* As for a stop, but it stays, and may lead again. */
 Test(cluster, a_node_is_drained)
 {

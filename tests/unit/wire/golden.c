@@ -551,11 +551,12 @@ Test(golden, broker_registration_request)
 
 Test(golden, replica_report)
 {
-    struct replica_report_request_partitions parts[] = {{0, 1}, {5, 3}};
+    struct replica_report_request_partitions parts[] = {{0, 1, -1, -1}, {5, 4, 3, 9}};
     struct replica_report_request_topics topic = {topic_id, parts, 2};
     const struct replica_report_request request = {2, 9, &topic, 1};
     check(&replica_report_request_message, &request, 0,
-          "00000002 0000000000000009 02" T_ID "03 00000000 01 00 00000005 03 00 00 00");
+          "00000002 0000000000000009 02" T_ID "03 00000000 01 ffffffff ffffffffffffffff 00 "
+          "00000005 04 00000003 0000000000000009 00 00 00");
     struct replica_report_response_partitions told = {5, 3};
     struct replica_report_response_topics topics = {topic_id, &told, 1};
     struct replica_report_response response = {0, wire_string_null(), &topics, 1};
