@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Blocks of segments that rot or cannot be read any more, on one machine alone, whose disk goes bad: what it held stands
- * on others (the atlas). Of what was never committed there may be no other copy; that is left alone. */
+/* Blocks of segments that rot or cannot be read any more, on one machine alone, whose disk goes bad: what it held
+ * stands on others (the atlas). Of what was never committed there may be no other copy; that is left alone. */
 #include "cluster_world.h"
 
 #include "log/log_private.h"

@@ -27,8 +27,12 @@ def explore(build, seed):
                "--replication-factor", "3", "--minutes", str(MINUTES)]
     begun = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True)
-    found = json.loads(done.stdout.splitlines()[-1]) if done.stdout.strip() else {}
-    return {"seed": seed, "status": done.returncode, "seconds": time.monotonic() - begun, "said": done.stderr[-600:], "summary": found}
+    try:
+        found = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):  # what was found wrong is told to people
+        found = {}
+    return {"seed": seed, "status": done.returncode, "seconds": time.monotonic() - begun, "said": (done.stdout + done.stderr)[-600:],
+            "summary": found}
 
 
 def add_up(lines):
