@@ -88,6 +88,14 @@
       KEY_KAFKA | KEY_DYNAMIC,                                                                     \
       "The most that one fetch returns, whatever it asks for; a twentieth of a shard's memory is " \
       "the end.")                                                                                  \
+    X(FOLLOWER_THROTTLED_RATE, "follower.replication.throttled.rate", BYTES,                       \
+      "9223372036854775807", KIB, NO_MOST, NULL, KEY_KAFKA | KEY_DYNAMIC,                          \
+      "Bytes a second that this broker copies of replicas that a reassignment brings to it; "      \
+      "others are never slowed down.")                                                             \
+    X(LEADER_THROTTLED_RATE, "leader.replication.throttled.rate", BYTES, "9223372036854775807",    \
+      KIB, NO_MOST, NULL, KEY_KAFKA | KEY_DYNAMIC,                                                 \
+      "Taken from Kafka's tools and without effect: follower.replication.throttled.rate, which "   \
+      "they set too, is what slows a reassignment down.")                                          \
     X(FETCH_SESSIONS, "max.incremental.fetch.session.cache.slots", INTEGER, "1000", 0, 1000000,    \
       NULL, KEY_KAFKA, "Incremental fetch sessions kept; 0 answers every fetch in full.")
 

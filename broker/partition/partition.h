@@ -130,6 +130,8 @@ enum following_want partition_wants(struct partition *p);
 bool partition_is_hot(
     const struct partition *p); /* the last answer brought records, or there was none yet */
 bool partition_ask(struct partition *p, struct following_request *out) MUST_CHECK;
+/* A reassignment brings this replica here. */
+bool partition_is_added(const struct partition *p);
 
 /* Links for the room above, to queue partitions that ask, that propose, and that ail; taken out when the partition
  * goes. */

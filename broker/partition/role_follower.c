@@ -321,6 +321,12 @@ bool partition_is_hot(const struct partition *p)
     return !p->quiet;
 }
 
+bool partition_is_added(const struct partition *p)
+{
+    const struct image_partition *seen = &p->topic->partitions[p->index];
+    return image_nodes_have(seen->more->adding, p->table->options.node_id);
+}
+
 bool partition_ask(struct partition *p, struct following_request *out)
 {
     bool asks = p->role == ROLE_FOLLOWER && following_next(&p->following, role_now(p), out);

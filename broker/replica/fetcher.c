@@ -92,6 +92,9 @@ static void tell(struct fetcher *f, const struct fetch_ask *ask, const struct pa
 {
     struct partition *p =
         partition_find(f->replica->options.partitions, ask->topic_id, ask->partition);
+    if (p && partition_is_added(p)) {
+        pace_took(f->replica, a->records.size);
+    }
     if (p) {
         partition_answered(p, a);
     }
@@ -230,6 +233,9 @@ static enum placed place(struct fetcher *f, struct partition *p, struct fetch_ca
     if (partition_leader_to_ask(p) != f->node) {
         fetchers_ask(f->replica, p); /* it has another leader since */
         return PLACED_NOTHING;
+    }
+    if (want == FOLLOWING_WANTS_RECORDS && partition_is_added(p) && !pace_allows(f->replica)) {
+        return PLACED_BLOCKED;
     }
     enum fetch_kind kind = want == FOLLOWING_WANTS_REPORT ? FETCH_REPORT
                            : partition_is_hot(p)          ? FETCH_HOT

@@ -45,6 +45,7 @@ void replica_apply(struct replica *r, const struct image *image)
     const struct image *old = r->image;
     image_take(image);
     r->image = image;
+    pace_apply(r);
     fetchers_apply(r);
     if (old) {
         image_release(old);
@@ -54,7 +55,8 @@ void replica_apply(struct replica *r, const struct image *image)
 void replica_idle(struct replica *r)
 {
     struct replica_stop *s = r->stop;
-    if (s && list_empty(&r->fetchers) && !r->altering && repair_is_idle(r)) {
+    if (s && list_empty(&r->fetchers) && !r->altering && repair_is_idle(r) &&
+        io_op_idle(&r->pace.alarm)) {
         r->stop = NULL;
         s->done(s);
     }
@@ -67,6 +69,7 @@ void replica_stop(struct replica *r, struct replica_stop *s)
     r->stop = s;
     fetchers_close(r);
     repair_close(r);
+    pace_close(r);
     replica_idle(r);
 }
 

@@ -53,6 +53,14 @@ struct replica {
     struct isr_member *members;
     uint64_t *tickets;
 
+    /* pace.c */
+    struct {
+        int64_t rate;       /* bytes a second of replicas that are added */
+        int64_t left;       /* that may be asked for now; below 0: owed */
+        uint64_t filled_ns; /* as of then */
+        struct io_op alarm;
+    } pace;
+
     /* repair.c */
     struct list ailing; /* of struct partition: partition_ailing() */
     struct list mends;
@@ -80,6 +88,13 @@ void fetchers_close(struct replica *r);
 /* alter.c */
 void alter_ask(void *context, struct partition *p); /* partition_needs.alter */
 void alter_go(struct replica *r);
+
+/* pace.c */
+void pace_apply(struct replica *r);
+/* Whether replicas that are added may ask now; if not, fetchers_go() follows when they may. */
+bool pace_allows(struct replica *r);
+void pace_took(struct replica *r, uint64_t bytes);
+void pace_close(struct replica *r);
 
 /* repair.c */
 void repair_ask(void *context, struct partition *p); /* partition_needs.ail */
