@@ -460,6 +460,23 @@ class Client(Connection):
         """(error, base offset)"""
         return produced(self.ask(PRODUCE, 3, produce_body(topic, {partition: data}, acks)))[partition]
 
+    def leaders(self, topic):
+        """{partition: leader}, -1 where nobody leads."""
+        r = Reader(self.ask(METADATA, 1, struct.pack(">i", 1) + text(topic)))
+        for _ in range(r.take("i")):
+            r.take("i"), r.text(), r.take("i"), r.text()
+        r.take("i")
+        found = {}
+        for _ in range(r.take("i")):
+            r.take("h"), r.text(), r.take("b")
+            for _ in range(r.take("i")):
+                _, partition, leader = r.take("hii")
+                for _ in range(2):
+                    for _ in range(r.take("i")):
+                        r.take("i")
+                found[partition] = leader
+        return found
+
     def offset(self, topic, partition, what):
         error, offset = offsets_found(self.ask(LIST_OFFSETS, 1, offsets_body(topic, [partition], what)))[
             partition]

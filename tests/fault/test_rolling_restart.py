@@ -34,28 +34,10 @@ def free_ports(count):
     return ports
 
 
-def leaders_of(answer):
-    """{partition: leader} of the one topic of a Metadata 1 answer."""
-    r = Reader(answer)
-    for _ in range(r.take("i")):
-        r.take("i"), r.text(), r.take("i"), r.text()
-    r.take("i")
-    found = {}
-    for _ in range(r.take("i")):
-        r.take("h"), r.text(), r.take("b")
-        for _ in range(r.take("i")):
-            _, partition, leader = r.take("hii")
-            for _ in range(2):
-                for _ in range(r.take("i")):
-                    r.take("i")
-            found[partition] = leader
-    return found
-
-
 def ask_leaders(port, topic="t"):
     client = Client(port)
     try:
-        return leaders_of(client.ask(METADATA, 1, struct.pack(">i", 1) + text(topic)))
+        return client.leaders(topic)
     finally:
         client.close()
 
