@@ -42,11 +42,17 @@ void lease_lost(struct meta *m)
     m->lease.confirmed_ns = 0;
 }
 
-int32_t lease_grant_ms(const struct meta *m)
+void lease_moved(struct meta *m, int64_t offset)
+{
+    m->lease.moved = offset;
+}
+
+int32_t lease_grant_ms(const struct meta *m, const struct meta_heartbeat *h)
 {
     uint64_t now = io_now(m->io), until = m->lease.confirmed_ns + lease_ns(m);
+    bool knows = !h->is_fenced && h->offset >= m->lease.moved;
     bool confirmed = m->leading && m->lease.confirmed_ns > 0 && until > now;
-    return confirmed ? (int32_t)((until - now) / ms_ns) : 0;
+    return knows && confirmed ? (int32_t)((until - now) / ms_ns) : 0;
 }
 
 /* --- the broker ------------------------------------------------------------------------------- */

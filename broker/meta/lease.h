@@ -3,9 +3,9 @@
 /* lease: how long this broker may take for granted that nobody leads in its place (H17).
  *
  * A broker that is cut off is fenced, and others lead, a session after the controller has heard of it last. With
- * each answer to a heartbeat the controller grants four fifths of a session, counted from when most voters have
- * last confirmed that it is the controller (raft_read()), so that one that is cut off itself grants nothing. The
- * broker counts from when it sent the heartbeat. Both ends of this are early: while a lease holds, no other controller
+ * each answer to a heartbeat of one that has read who leads the controller grants four fifths of a session, counted
+ * from when most voters have last confirmed that it is the controller (raft_read()), so that one that is cut off
+ * itself grants nothing. The broker counts from when it sent the heartbeat. Both ends of this are early: while a lease holds, no other controller
  * can have fenced the broker, unless clocks differ in pace by more than a fifth.
  *
  * Without a lease a leader goes on with what the in-sync set upholds: acks=all, reads of what is committed. It does not
@@ -24,6 +24,7 @@ struct lease {
     bool asking;
     uint64_t sequence, asked_ns; /* of the read that most voters are to confirm */
     uint64_t confirmed_ns; /* when the last confirmed one was asked for; 0: none in this epoch */
+    int64_t moved;         /* offset of the metadata that moved leaderships last */
     /* The broker's: until when; any shard reads it. UINT64_MAX: it is alone. */
     _Atomic uint64_t until_ns;
 };
@@ -33,8 +34,10 @@ void lease_look(struct meta *m);
 /* Of RAFT_READABLE; and of RAFT_UNREADABLE. */
 void lease_confirmed(struct meta *m, uint64_t sequence);
 void lease_lost(struct meta *m);
-/* What it grants now. */
-int32_t lease_grant_ms(const struct meta *m);
+/* The metadata at this offset may have moved leaderships: who has not read it may not know. */
+void lease_moved(struct meta *m, int64_t offset);
+/* What it grants now in answer to this heartbeat. */
+int32_t lease_grant_ms(const struct meta *m, const struct meta_heartbeat *h);
 
 /* The broker's heartbeat of that time was answered. */
 void lease_take(struct meta *m, uint64_t sent_ns, int32_t ms);

@@ -75,6 +75,7 @@ void membership_lead(struct meta *m)
 {
     m->membership.looked_ns = 0; /* everybody has a whole session */
     ends_free(&m->membership.ends, m->memory);
+    lease_moved(m, image_offset(m->image)); /* whatever another has decided */
     upkeep_begin(&m->membership.upkeep, (uint64_t)m->options.balance_s * UINT64_C(1000000000),
                  io_now(m->io));
     membership_wake(m);

@@ -170,9 +170,13 @@ static bool decide(struct meta *m, struct meta_op *op)
         .emit = emit,
         .context = m,
     };
+    uint32_t changed = op->changed_count;
     int error = controller_decide(&c, op);
+    if (!error && op->changed_count > changed && op->kind != META_ALTER_PARTITIONS) {
+        lease_moved(m, proposal_next_offset(p) - 1); /* somebody may lead in another's place */
+    }
     if (!error && op->kind == META_HEARTBEAT) {
-        op->heartbeat->lease_ms = lease_grant_ms(m);
+        op->heartbeat->lease_ms = lease_grant_ms(m, op->heartbeat);
     }
     if (!error) {
         say_unclean(m, op);
