@@ -5,8 +5,11 @@
  * A broker that is cut off is fenced, and others lead, a session after the controller has heard of it last. With
  * each answer to a heartbeat of one that has read who leads the controller grants four fifths of a session, counted
  * from when most voters have last confirmed that it is the controller (raft_read()), so that one that is cut off
- * itself grants nothing. The broker counts from when it sent the heartbeat. Both ends of this are early: while a lease holds, no other controller
- * can have fenced the broker, unless clocks differ in pace by more than a fifth.
+ * itself grants nothing. The broker counts from when it sent the heartbeat. Both ends of this are early: while a
+ * lease holds, no other controller can have fenced the broker, unless clocks differ in pace by more than a fifth.
+ *
+ * What is moved while the old leader lives, by an operator or for balance, it hears of from the metadata, and may
+ * believe to lead until then, for the rest of its lease.
  *
  * Without a lease a leader goes on with what the in-sync set upholds: acks=all, reads of what is committed. It does not
  * acknowledge by itself, tells no latest offset, and coordinates no groups. A broker that knows no other needs none. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The throttle of reassignments: what replicas that are added may fetch in a second, over all of them (KIP-73, at the
- * follower alone). An answer is taken whole and owed for afterwards, so that one that is larger than a second's worth comes
- * as well. */
+ * follower alone). An answer is taken whole and owed for afterwards, so that one that is larger than a second's worth
+ * comes as well. */
 #include "replica/replica_private.h"
 
 #include "config/config.h"
