@@ -178,13 +178,22 @@ static void marked_clean(struct node *n)
     end(n, NODE_EXIT_OK, "");
 }
 
+static void mark_clean(struct node *n)
+{
+    node_mark_clean(n, marked_clean);
+}
+
 static void meta_closed(struct meta_close *c)
 {
     struct node *n = container_of(c, struct node, meta_close);
     n->meta = NULL;
     introducer_free(n->introducer);
     n->introducer = NULL;
-    node_mark_clean(n, marked_clean);
+    if (n->joined) {
+        node_boot_forget(n, mark_clean);
+    } else {
+        mark_clean(n);
+    }
 }
 
 static void shards_closed(struct node *n)

@@ -143,6 +143,12 @@ void node_open_directory(struct node *n, void (*done)(struct node *n));
 /* Writes the clean mark, after everything is flushed. */
 void node_mark_clean(struct node *n, void (*done)(struct node *n));
 
+/* node_boot.c: what may be lost here and is not told yet: before recovery; when the broker is registered; after a clean
+ * stop. */
+void node_boot_load(struct node *n, void (*done)(struct node *n));
+void node_boot_told(struct node *n, void (*done)(struct node *n));
+void node_boot_forget(struct node *n, void (*done)(struct node *n));
+
 /* node_start.c: from the directory to serving. */
 void node_start_rooms(struct node *n);
 /* meta_options.lost. */

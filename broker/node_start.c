@@ -378,13 +378,18 @@ static void shards_open(struct node *n)
     }
 }
 
-static void meta_joined(struct node *n)
+static void told(struct node *n)
 {
-    n->joining = false;
     n->joined = true;
     /* Every api is there by now: a shard may ask another as soon as it has an image. */
     node_show_image(n);
     node_on_shards(n, see_image, images_shown);
+}
+
+static void meta_joined(struct node *n)
+{
+    n->joining = false; /* a stop waits until it serves */
+    node_boot_told(n, told);
 }
 
 /* --- logs ------------------------------------------------------------------------------------- */
@@ -419,8 +424,7 @@ static void recovered(struct log_recover *r, int error)
         return;
     }
     n->recovery = r->result;
-    n->all_lost = r->summary.damage[0] != 0;
-    n->memory_lost = r->summary.memory_lost;
+    n->all_lost = n->all_lost || r->summary.damage[0] != 0;
     log_info(io_logger(node_io(n)), "node",
              "recovered logs=%" PRIu32 " entries=%" PRIu64 " bytes=%" PRIu64 " torn=%" PRIu64
              " after=%s",
@@ -432,7 +436,7 @@ static void recovered(struct log_recover *r, int error)
     node_on_shards(n, open_shard, shards_open);
 }
 
-static void recover_logs(struct node *n)
+static void recover_now(struct node *n)
 {
     const struct config *c = n->config;
     uint64_t memory = shard_memory(n);
@@ -464,6 +468,11 @@ static void recover_logs(struct node *n)
     /* One shard recovers the logs of all, and the others have not begun: it may use their memory. */
     io_memory(node_io(n))->budget_bytes = (size_t)config_integer(n->config, CONFIG_LIMITS_MEMORY);
     log_recover(node_io(n), &n->recover, &n->log_options, n->options.shards);
+}
+
+static void recover_logs(struct node *n)
+{
+    node_boot_load(n, recover_now);
 }
 
 /* --- metadata --------------------------------------------------------------------------------- */

@@ -118,7 +118,7 @@ static void pass_refuse(struct cleaning *p, uint32_t position, int error, const 
         "the broker starts again",
         path, position, what);
     if (error == ERR_DAMAGED) {
-        segment_is_damaged(p->source);
+        segment_is_damaged(p->source, position);
     }
     pass_end(p, error);
 }

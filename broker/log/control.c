@@ -259,7 +259,7 @@ static void truncation_end(struct truncation *t, int error)
         log_error(io_logger(log->set->io), "log",
                   "%s at position %u: the place of a truncation cannot be found: error=\"%s\"",
                   path, t->position, error_text(error));
-        segment_is_damaged(t->segment);
+        segment_is_damaged(t->segment, t->position);
     }
     if (error) {
         control_fail(t->control, error);
@@ -305,6 +305,7 @@ static void truncate_memory(struct log *log, struct segment *s, uint32_t positio
         s->allocated = s->missing_from;
         s->missing_from = UINT32_MAX;
     }
+    s->damaged = s->damaged && s->damage_position < position;
     segment_cut_reads(s);
     tail_truncate(s, position);
     segment_index_cut(s, position);

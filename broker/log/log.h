@@ -151,9 +151,7 @@ struct log_recovery_summary {
     uint64_t torn_bytes; /* of groups above every mark, dropped */
     bool clean;          /* the last stop left nothing to replay */
     bool fresh;          /* an empty root was founded */
-    bool
-        memory_lost; /* the machine has ended: `memory` logs may end before what they acknowledged */
-    char damage[400]; /* empty, or file, position, and what to do */
+    char damage[400];    /* empty, or file, position, and what to do */
 };
 
 /* Reads checkpoints and journals of `options->root` (all shards that it was ever served with),
@@ -416,9 +414,7 @@ int log_mend_begin(struct log *log, struct log_mend *m) MUST_CHECK;
 /* Batches as another replica serves them from next_offset on, of which the last may be cut; nothing of the bytes is
  * believed. Lent until done(). */
 void log_mend_put(struct log_mend *m, struct bytes batches);
-/* Nothing of what is wanted in front of `offset` (below end_offset) is to be had: the logs begin later now. */
-void log_mend_skip(struct log_mend *m, int64_t offset);
-/* done() is not called any more. Harmless when it is over. */
+/* done() is not called any more, and what was put is not needed. Harmless when it is over. */
 void log_mend_drop(struct log_mend *m);
 
 /* --- what a shard tells about itself ---------------------------------------------------------- */

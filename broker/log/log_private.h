@@ -89,7 +89,8 @@ struct segment {
                             * yet to be replayed has deleted it, or it is damage. Nothing is
                             * written. UINT32_MAX: it is whole */
     bool damaged;             /* something of it fails its checks, */
-    uint32_t damage_position; /* here, as was said last */
+    uint32_t damage_position; /* the first that was found; UINT32_MAX: it goes with a younger one */
+    uint32_t said_position;   /* of which the last log line spoke; UINT32_MAX: none has */
     uint32_t scrub_round;     /* the last that has seen it */
     bool unwritten;           /* recovery: the journal had bytes for it, but it is missing */
 };
@@ -493,7 +494,7 @@ bool clean_pass_yield(struct log_set *set);
 
 /* --- mend.c ----------------------------------------------------------------------------------- */
 /* A read or a walk has found it. */
-void segment_is_damaged(struct segment *s);
+void segment_is_damaged(struct segment *s, uint32_t position);
 bool log_damaged(const struct log *log);
 
 /* --- scrub.c ---------------------------------------------------------------------------------- */

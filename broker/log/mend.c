@@ -27,11 +27,30 @@ struct mending {
 
 /* --- damage ----------------------------------------------------------------------------------- */
 
-void segment_is_damaged(struct segment *s)
+/* What was compacted away elsewhere took older records with it: they come from there as well, or they would be back. */
+static void older_are_damaged(struct segment *s)
 {
-    if (!s->damaged && !s->removed) {
+    struct log *log = s->log;
+    for (struct list *n = log->segments.next; n != &s->link && n != &log->segments; n = n->next) {
+        struct segment *older = container_of(n, struct segment, link);
+        older->damage_position = older->damaged ? older->damage_position : UINT32_MAX;
+        older->damaged = true;
+    }
+}
+
+void segment_is_damaged(struct segment *s, uint32_t position)
+{
+    if (s->removed) {
+        return;
+    }
+    bool before = s->damaged;
+    s->damage_position = before && s->damage_position < position ? s->damage_position : position;
+    if (!before) {
         s->damaged = s->log->damaged = true;
         s->log->verified = false;
+        if (s->log->config.compact) {
+            older_are_damaged(s);
+        }
         log_moved(s->log);
     }
 }
@@ -269,18 +288,13 @@ void log_mend_put(struct log_mend *m, struct bytes batches)
     }
 }
 
-void log_mend_skip(struct log_mend *m, int64_t offset)
-{
-    assert(m->priv.mending && !m->priv.mending->busy && offset < m->end_offset);
-    m->next_offset = offset > m->next_offset ? offset : m->next_offset;
-}
-
 void log_mend_drop(struct log_mend *m)
 {
     struct mending *x = m->priv.mending;
     if (x) {
         m->priv.mending = NULL;
         x->owner = NULL;
+        x->rewrite.left = 0; /* what was put is not lent any more */
         if (!x->busy) {
             mending_end(x);
         }

@@ -45,13 +45,13 @@ static bool batch_header_in_tail(const struct segment *s, uint32_t position, str
 static void say_damage(struct segment *s, uint32_t position, const char *what)
 {
     char path[IO_PATH_MAX];
-    if (!s->damaged || s->damage_position != position) {
+    if (s->said_position != position) {
         segment_path(s, path, ".log");
         log_error(io_logger(s->log->set->io), "log", "%s at position %u: %s; it is not served",
                   path, position, what);
     }
-    s->damage_position = position;
-    segment_is_damaged(s);
+    s->said_position = position;
+    segment_is_damaged(s, position);
 }
 
 /* Collects whole batches from `position`, which is a batch boundary in the tail. 1, or ERR_DAMAGED:
@@ -153,6 +153,9 @@ static void blocks_read(struct io_op *op, int64_t result)
     struct segment *s = st->segment;
     struct chunk *c = st->chunk;
     if (was_cut(st) || result < (int64_t)c->buffer.size) {
+        if (!was_cut(st)) {
+            say_damage(s, st->batch_position, result < 0 ? "it cannot be read" : "the file ends");
+        }
         read_end(st, was_cut(st) ? ERR_BUSY : result < 0 ? ERR_DISK_FAILED : ERR_DAMAGED);
         return;
     }
@@ -189,6 +192,7 @@ static int read_blocks_back(struct read_state *st, uint32_t position)
         return ERR_BUSY; /* the tail has moved meanwhile: the client asks again */
     }
     if (to - from > s->log->set->options.journal_file_bytes) {
+        say_damage(s, position, "no batch is so large");
         return ERR_DAMAGED;
     }
     st->chunk = tail_chunk_before(s, from, to - from);

@@ -384,9 +384,6 @@ static void scan_end(struct recovery *r)
             return;
         }
         summary->torn_bytes += s->scan.torn_bytes;
-        bool booted = !uuid_equal(s->header.boot_id, io_boot_id(r->io));
-        summary->memory_lost =
-            summary->memory_lost || (booted && !(s->header.flags & CHECKPOINT_CLEAN));
         summary->clean = summary->clean && (s->header.flags & CHECKPOINT_CLEAN) &&
                          s->scan.chain_count == 0 && s->mapped_scan.chain_count == 0;
         uint64_t memory_next = s->mapped_scan.next_sequence > s->header.memory_live

@@ -22,6 +22,8 @@ struct scrubbing {
     uint32_t cuts; /* of the segment when it began */
     int64_t end_offset;
     bool verify; /* for log_verify() */
+    bool later;
+    struct cold_close close;
     uint32_t *sums, *kept;
     uint8_t *buffer;
     size_t buffer_size;
@@ -31,15 +33,18 @@ struct scrubbing {
 
 /* --- the end of one segment ------------------------------------------------------------------- */
 
-static void scrub_end(struct scrubbing *x, bool walked)
+/* Its file is nobody's any more: what was read ahead has come. */
+static void scrub_closed(struct cold_close *c)
 {
+    struct scrubbing *x = container_of(c, struct scrubbing, close);
     struct segment *s = x->segment;
     struct log *log = s->log;
     struct log_set *set = log->set;
-    if (walked && x->cuts == s->cuts && !s->removed) {
+    bool same = x->cuts == s->cuts, later = x->later;
+    if (!later && same && !s->removed) {
         s->scrub_round = set->scrub_round;
     }
-    if (x->verify && walked) {
+    if (x->verify && !later && same) { /* what was cut is looked at again, as far as it is left */
         log->verify_offset = x->end_offset;
     }
     io_file_close(set->io, x->file);
@@ -51,7 +56,17 @@ static void scrub_end(struct scrubbing *x, bool walked)
     set->in_flight--;
     set->scrubbing = NULL;
     log_set_progress(set);
-    scrub_look(set);
+    if (!later) {
+        scrub_look(set);
+    } /* else the tick does */
+}
+
+/* `later`: it is not over, and begins again with the next tick. */
+static void scrub_end(struct scrubbing *x, bool later)
+{
+    x->later = later;
+    x->close = (struct cold_close){.key = x->scan.source.key, .done = scrub_closed};
+    cold_close_file(x->segment->log->set->cold, &x->close);
 }
 
 static void damage_found(struct scrubbing *x, uint32_t position, const char *what)
@@ -61,7 +76,7 @@ static void damage_found(struct scrubbing *x, uint32_t position, const char *wha
     segment_path(s, path, ".log");
     log_error(io_logger(s->log->set->io), "log", "%s at position %u: %s; found by the scrub", path,
               position, what);
-    segment_is_damaged(s);
+    segment_is_damaged(s, position);
 }
 
 /* --- sums ------------------------------------------------------------------------------------- */
@@ -81,7 +96,7 @@ static void sums_read(struct io_op *op, int64_t result)
             }
         }
     }
-    scrub_end(x, true);
+    scrub_end(x, false);
 }
 
 /* False: there is nothing to compare with. */
@@ -131,7 +146,7 @@ static void scrub_walked(struct cold_scan *scan, int error)
     if (whole && !s->damaged && sums_compare(x)) {
         return;
     }
-    scrub_end(x, !error || failed || !same);
+    scrub_end(x, error && !failed && same);
 }
 
 static int scrub_begin(struct segment *s, bool verify)
@@ -142,7 +157,7 @@ static int scrub_begin(struct segment *s, bool verify)
     uint32_t limit = sealed ? s->size : s->written;
     int error = limit > 0 ? segment_open(s) : 0;
     if (error == ERR_NOT_FOUND) {
-        segment_is_damaged(s);
+        segment_is_damaged(s, 0);
     }
     if (limit == 0 || error == ERR_NOT_FOUND) {
         s->scrub_round = set->scrub_round;

@@ -97,7 +97,7 @@ struct segment *segment_alloc(struct log *log, int64_t base_offset)
     s->max_timestamp = -1;
     s->first_timestamp = -1;
     s->index_whole = true;
-    s->missing_from = UINT32_MAX;
+    s->missing_from = s->said_position = UINT32_MAX;
     s->scrub_round = log->set->scrub_round; /* it has just been written */
     s->write.done = write_done;
     list_init(&s->chunks);

@@ -285,7 +285,7 @@ static void scan_done(struct cold_scan *scan, int error)
         return;
     }
     if (error == ERR_DAMAGED || job->damaged) {
-        segment_is_damaged(s);
+        segment_is_damaged(s, 0);
     }
     error = error ? error : join_indexes(job);
     if (error) {

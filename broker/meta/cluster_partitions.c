@@ -308,7 +308,21 @@ int cluster_report(struct cluster *k, int32_t broker, struct uuid topic, int32_t
     error = report == CLUSTER_REPAIRED
                 ? isr_repaired(&k->rules, &after, broker)
                 : isr_lost(&k->rules, &after, broker, report == CLUSTER_DAMAGED);
+    if (!error && report == CLUSTER_DAMAGED && before.leader >= 0 && after.leader < 0) {
+        return cluster_refuse(k, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE,
+                              "Nobody else may lead: what of the replica can be read is served.");
+    }
     return error ? error : cluster_put(k, topic, partition, &before, &after);
+}
+
+static int32_t active_of(const struct cluster *k, const struct isr_set *set)
+{
+    int32_t count = 0;
+    for (int32_t i = 0; i < set->count; i++) {
+        const struct isr_broker *b = isr_find_broker(&k->rules, set->ids[i]);
+        count += b && !b->fenced && !b->shutting_down;
+    }
+    return count < ENDS_REPLICAS_MAX ? count : ENDS_REPLICAS_MAX;
 }
 
 int cluster_report_end(struct cluster *k, struct uuid topic, int32_t partition, struct isr_end end)
@@ -324,16 +338,21 @@ int cluster_report_end(struct cluster *k, struct uuid topic, int32_t partition, 
     if (!isr_has(&before.last_known, end.broker)) {
         return 0;
     }
-    const struct ending *known = ends_add(ends, k->c->memory, topic, partition, end, k->now_ns);
+    const struct ending *known =
+        ends_add(ends, k->c->memory, topic, partition, before.leader_epoch, end, k->now_ns);
     if (!known) {
-        return ERR_BUSY;
+        return ERR_NO_MEMORY;
     }
     after = before;
     bool waited = ends_waited(known, k->now_ns);
+    if (!waited && known->count < active_of(k, &before.last_known)) {
+        return 0;
+    }
     error = isr_recover(&k->rules, &after, known->ends, known->count, waited);
     if (error) { /* others are waited for */
         return error == ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE ? 0 : error;
     }
+    ends_drop(ends, topic, partition);
     return cluster_put(k, topic, partition, &before, &after);
 }
 

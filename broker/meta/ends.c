@@ -14,17 +14,29 @@ static struct ending *find(const struct ends *e, struct uuid topic_id, int32_t p
     return NULL;
 }
 
+static struct ending *oldest(const struct ends *e)
+{
+    struct ending *old = &e->list[0];
+    for (uint32_t i = 1; i < e->count; i++) {
+        old = e->list[i].since_ns < old->since_ns ? &e->list[i] : old;
+    }
+    return old;
+}
+
 struct ending *ends_add(struct ends *e, struct memory *m, struct uuid topic_id, int32_t partition,
-                        struct isr_end end, uint64_t now_ns)
+                        int32_t leader_epoch, struct isr_end end, uint64_t now_ns)
 {
     e->list = e->list ? e->list : memory_alloc(m, ENDS_MAX * sizeof *e->list);
-    struct ending *x = e->list ? find(e, topic_id, partition) : NULL;
-    if (!x && (!e->list || e->count == ENDS_MAX)) {
+    if (!e->list) {
         return NULL;
     }
-    if (!x) {
-        x = &e->list[e->count++];
-        *x = (struct ending){.topic_id = topic_id, .partition = partition, .since_ns = now_ns};
+    struct ending *x = find(e, topic_id, partition);
+    if (!x || x->leader_epoch != leader_epoch) {
+        x = x ? x : e->count < ENDS_MAX ? &e->list[e->count++] : oldest(e);
+        *x = (struct ending){.topic_id = topic_id,
+                             .partition = partition,
+                             .leader_epoch = leader_epoch,
+                             .since_ns = now_ns};
     }
     int32_t place = 0;
     while (place < x->count && x->ends[place].broker != end.broker) {

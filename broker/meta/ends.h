@@ -3,9 +3,9 @@
 /* ends: where the logs of replicas end that were eligible last, while nobody leads (H11).
  *
  * When all that might lead have told that they have lost something (`memory` topics after their machines' end), each
- * tells the controller where its log ends now. When as many as min.insync.replicas asks for have told it, or all, or
- * 30 s have passed, the longest log leads (isr_recover()), as an unclean election that is said in the log. Kept in
- * memory: what another controller needs is told anew. */
+ * tells the controller where its log ends now. When all that are alive have told it, and they are as many as
+ * min.insync.replicas asks for or all there are, or when 30 s have passed, the longest log leads (isr_recover()), as an
+ * unclean election that is said in the log. Kept in memory: what another controller needs is told anew. */
 #pragma once
 
 #include "meta/isr.h"
@@ -14,8 +14,8 @@ enum { ENDS_MAX = 4096, ENDS_REPLICAS_MAX = 8 };
 
 struct ending {
     struct uuid topic_id;
-    int32_t partition;
-    uint64_t since_ns; /* the first was told then */
+    int32_t partition, leader_epoch; /* another epoch begins anew */
+    uint64_t since_ns;               /* the first was told then */
     struct isr_end ends[ENDS_REPLICAS_MAX];
     int32_t count;
 };
@@ -25,9 +25,10 @@ struct ends {
     uint32_t count;
 };
 
-/* What is known of the partition, with this end. NULL: no room, or no memory. Lent until the next call. */
+/* What is known of the partition in this leader epoch, with this end; the oldest makes room. NULL: no memory. Lent
+ * until the next call. */
 struct ending *ends_add(struct ends *e, struct memory *m, struct uuid topic_id, int32_t partition,
-                        struct isr_end end, uint64_t now_ns) MUST_CHECK;
+                        int32_t leader_epoch, struct isr_end end, uint64_t now_ns) MUST_CHECK;
 /* Somebody leads. */
 void ends_drop(struct ends *e, struct uuid topic_id, int32_t partition);
 bool ends_waited(const struct ending *x, uint64_t now_ns); /* 30 s */

@@ -8,6 +8,9 @@
  * itself grants nothing. The broker counts from when it sent the heartbeat. Both ends of this are early: while a
  * lease holds, no other controller can have fenced the broker, unless clocks differ in pace by more than a fifth.
  *
+ * Who is taken for gone because its port refuses connections is fenced at once: that is a process that has ended. If
+ * something else answers in its place, the lease of one that lives runs on beside a new leader.
+ *
  * What is moved while the old leader lives, by an operator or for balance, it hears of from the metadata, and may
  * believe to lead until then, for the rest of its lease.
  *

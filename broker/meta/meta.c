@@ -172,7 +172,7 @@ static bool decide(struct meta *m, struct meta_op *op)
     };
     uint32_t changed = op->changed_count;
     int error = controller_decide(&c, op);
-    if (!error && op->changed_count > changed && op->kind != META_ALTER_PARTITIONS) {
+    if (!error && op->changed_count > changed) {
         lease_moved(m, proposal_next_offset(p) - 1); /* somebody may lead in another's place */
     }
     if (!error && op->kind == META_HEARTBEAT) {

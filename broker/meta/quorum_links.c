@@ -116,6 +116,8 @@ static void answered(struct peer_request *r, const struct peer_answer *a)
 
 /* --- links ------------------------------------------------------------------------------------ */
 
+enum { OUTPUT_BYTES = 8 << 20 };
+
 static int open_peer(struct quorum_link *l, struct link_peer *p)
 {
     struct meta *m = l->meta;
@@ -130,6 +132,7 @@ static int open_peer(struct quorum_link *l, struct link_peer *p)
         .addresses = &address,
         .address_count = 1,
         .requests_max = 16,
+        .output_bytes_max = OUTPUT_BYTES, /* a registration names all that is lost */
         .connect_timeout_ns = request_ns,
         .request_timeout_ns = request_ns,
     };

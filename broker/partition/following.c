@@ -392,6 +392,7 @@ static void proceed(struct following *f, const struct following_answer *a, bool 
                     struct following_effect *out)
 {
     f->state = FOLLOWING_STATE_FOLLOWING;
+    f->unreadable = false;
     f->proved_epoch = f->epoch;
     if (a->high_watermark > f->leader_watermark) {
         f->leader_watermark = a->high_watermark;

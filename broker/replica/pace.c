@@ -42,6 +42,9 @@ static void refill(struct replica *r)
 {
     uint64_t now = io_now(r->io), passed = now - r->pace.filled_ns;
     double more = (double)r->pace.rate * (double)(passed < second_ns ? passed : second_ns) / 1e9;
+    if (more < 1) {
+        return; /* what has passed is not lost */
+    }
     int64_t left = r->pace.left + (int64_t)more;
     r->pace.left = left < r->pace.rate ? left : r->pace.rate;
     r->pace.filled_ns = now;

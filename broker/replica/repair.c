@@ -327,16 +327,19 @@ static bool mend_begin(struct replica *r, struct partition *p, int32_t node)
 
 static void mends_go(struct replica *r)
 {
-    uint32_t running = 0;
+    uint32_t running = 0, attempt = 0;
     if (io_now(r->io) < r->mend_next_ns) {
         return;
     }
     list_each (node, &r->mends) {
         running += !container_of(node, struct mend, link)->over;
     }
+    if (r->repair_attempts > 0) { /* the leader could not help: anybody */
+        io_random(r->io, &attempt, sizeof attempt);
+    }
     list_each (node, &r->ailing) {
         struct partition *p = partition_that_ails(node);
-        int32_t from = partition_mends_from(p, r->repair_attempts);
+        int32_t from = partition_mends_from(p, attempt);
         bool damaged = log_status(partition_log(p)).damaged;
         if (running >= MENDS_MAX) {
             return;

@@ -104,6 +104,7 @@ static enum kind kind_of(const char *path, const uint8_t *head, size_t size)
         {"vote", "", "LVT1", KIND_VOTE},
         {"meta.properties", "", "vers", KIND_LINES},
         {"clean-shutdown", "", "vers", KIND_LINES},
+        {"boot", "", "boot", KIND_LINES},
         {"format", "", "leat", KIND_LINES},
     };
     const char *name = last_part(path);

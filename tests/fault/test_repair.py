@@ -74,9 +74,9 @@ for _ in range(arguments.rounds):
             damage(what, number, of_leader)
             number += 1
 # Found on two nodes at once, in different segments.
-names = [p.name for p in segments(cluster.nodes[1], TOPIC, 0)][:2]
-for i, name in ((1, names[0]), (2, names[1])):
-    flip(segments(cluster.nodes[i], TOPIC, 0)[0 if i == 1 else 1], 3)
+for i in (1, 2):
+    for _ in range(3):
+        flip(segments(cluster.nodes[i], TOPIC, 0)[i - 1])
 wait_until("both are mended", lambda: all("are whole again" in cluster.nodes[i].said()[seen[i]:] for i in (1, 2)), 60)
 wait_until("all are in sync again", whole, 60)
 check(read() == written, "a consumer has read something else")

@@ -366,6 +366,71 @@ Test(mend, a_truncation_does_not_believe_a_damaged_header)
     }
 }
 
+static void put_and_drop_run(void *argument)
+{
+    struct mender *x = argument;
+    log_mend_put(&x->mend, x->given);
+    log_mend_drop(&x->mend);
+    memset((void *)x->given.data, 0xee, x->given.size);
+}
+
+/* Dropped while a block of it is being written: the bytes are the owner's again at once. */
+Test(mend, dropped_while_it_writes)
+{
+    struct world w;
+    struct copy c;
+    struct mender x;
+    world_open(&w, 40);
+    w.slots[0].config.segment_bytes = 2 << 20;
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, 100);
+    copy_take(&w, &c);
+    raise(&w);
+    world_stop(&w);
+    world_flip(&w, "topics/t0-0/00000000000000000000.log", 11000, 2);
+    world_started(&w, 1);
+    cr_assert_eq(read_at(&w, 4), ERR_DAMAGED);
+    cr_assert_eq(begin(&w, &x), 0);
+    struct bytes all = copy_from(&c, 0, 4 << 20);
+    cr_assert_gt(all.size, 600000);
+    uint8_t *lent = malloc(all.size);
+    memcpy(lent, all.data, all.size);
+    x.given = bytes_of(lent, all.size);
+    cr_assert(world_do(&w, 0, put_and_drop_run, &x));
+    free(lent);
+    world_wait_ms(&w, 1000);
+    cr_assert(world_status(&w, 0).damaged);
+    cr_assert_eq(mend(&w, &c, 4 << 20), 0);
+    cr_assert_eq(world_check(&w, 0), 100);
+    close_damaged(&w, &c);
+}
+
+/* Compacted: what is older than the damage comes from the others as well. */
+Test(mend, of_a_compacted_log_all_that_is_older)
+{
+    struct world w;
+    struct copy c;
+    world_open(&w, 41);
+    w.options.cleaner_off = true;
+    w.slots[0].config.segment_bytes = 25000;
+    w.slots[0].config.compact = true;
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, BATCHES);
+    copy_take(&w, &c);
+    raise(&w);
+    world_stop(&w);
+    world_flip(&w, damaged_file, 11000, 2);
+    world_started(&w, 1);
+    cr_assert_eq(read_at(&w, 28), ERR_DAMAGED);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert(world_status(&w, 0).damaged);
+        cr_assert_eq(mend(&w, &c, 100000), 0);
+    }
+    cr_assert_not(world_status(&w, 0).damaged);
+    cr_assert_eq(world_check(&w, 0), BATCHES);
+    close_damaged(&w, &c);
+}
+
 /* --- the scrub --------------------------------------------------------------------------------- */
 
 static void verify_run(void *argument)

@@ -231,11 +231,16 @@ Test(cluster, lost_partitions)
     cr_assert_eq(w_end(&w, cluster_report(&w.k, 1, id, 0, CLUSTER_REPAIRED)), 0);
     EXPECT(&w, "t", 0, "2 12/2//1");
     w_begin(&w);
+    cr_assert_eq(w_end(&w, cluster_report(&w.k, 2, id, 1, CLUSTER_DAMAGED)),
+                 ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE, "nobody else may lead");
+    EXPECT(&w, "t", 1, "2 12/2/1/");
+    cr_assert_eq(w_heartbeat(&w, 1, false, &answer), 0);
+    w_begin(&w);
     cr_assert_eq(w_end(&w, cluster_report(&w.k, 2, id, 1, CLUSTER_DAMAGED)), 0);
-    EXPECT(&w, "t", 1, "- 12//1/2 !2");
+    EXPECT(&w, "t", 1, "1 12/1//2 !2");
     w_begin(&w);
     cr_assert_eq(w_end(&w, cluster_report(&w.k, 2, id, 1, CLUSTER_REPAIRED)), 0);
-    EXPECT(&w, "t", 1, "- 12//1/2");
+    EXPECT(&w, "t", 1, "1 12/1//2");
     world_close(&w);
 }
 
@@ -281,6 +286,7 @@ Test(cluster, the_longest_log_of_those_that_have_lost)
         }
         const struct image_partition *p = w_partition(&w, "t", 0);
         cr_assert(p->recovering && p->unclean_epoch == p->leader_epoch);
+        cr_assert_eq(w.b.ends.count, 0, "what was told is of that time");
         world_close(&w);
     }
 }

@@ -445,6 +445,23 @@ Test(cluster, memory_topics_after_their_machines_end)
         world_settle(&w, 20000 * CLUSTER_MS);
         cr_assert_eq(recovered_uncleanly(w.members[1].node->image), 0);
         world_all_lose_power(&w);
+        /* Each ends once more before it can tell anybody. */
+        for (uint32_t i = 0; i < w.count; i++) {
+            w.members[i].restart_ns = UINT64_MAX;
+        }
+        for (uint32_t i = 0; i < w.count; i++) {
+            member_start(&w.members[i]);
+            world_run(&w, 1000 * CLUSTER_MS);
+            if (i == 1) {
+                member_stop(&w.members[i]);
+                world_run(&w, 1000 * CLUSTER_MS);
+            } else {
+                sim_node_kill(w.members[i].machine);
+            }
+        }
+        for (uint32_t i = 0; i < w.count; i++) {
+            w.members[i].restart_ns = sim_now(w.sim) + CLUSTER_MS;
+        }
         world_run(&w, 5000 * CLUSTER_MS);
         world_settle(&w, 60000 * CLUSTER_MS);
         cr_assert(memory == (recovered_uncleanly(w.members[1].node->image) > 0));
