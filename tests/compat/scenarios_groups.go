@@ -90,7 +90,11 @@ func (m *member) run(l *ledger) {
 			defer l.Unlock()
 			l.consumed[string(r.Key)]++
 		})
-		check(m.client.CommitUncommittedOffsets(ctx), "commit")
+		err := m.client.CommitUncommittedOffsets(ctx)
+		if errors.Is(err, kgo.ErrClientClosed) {
+			return
+		}
+		check(err, "commit")
 		m.client.AllowRebalance()
 	}
 }
