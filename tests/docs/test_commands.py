@@ -54,6 +54,7 @@ CHANGES = {
     "leat cluster drain 2": "leat -b 127.0.0.1:$LEAT_CLUSTER_PORT cluster drain 2",
     "leat-sim-cluster --runs 100": "leat-sim-cluster --runs 5",
     "leat-sim-cluster --every --runs 2000": "leat-sim-cluster --every --runs 2",
+    "tests/sim/nightly.sh --resume build 3600": "SEEDS=1 tests/sim/nightly.sh --resume build 1",
 }
 
 # Programs that leave the project's own tree or build alone only when they are called where they are.
