@@ -202,12 +202,11 @@ static bool make_partitions(struct node_shard *s)
 static bool make_replica(struct node_shard *s)
 {
     const struct node *n = s->node;
-    int64_t rate = config_integer(n->config, CONFIG_FOLLOWER_THROTTLED_RATE);
     const struct replica_options options = {
         .node_id = n->meta_options.node_id,
         .meta = n->meta,
         .partitions = s->partitions,
-        .added_rate = rate == INT64_MAX ? rate : rate / (int64_t)n->options.shards + 1,
+        .added_rate = config_integer(n->config, CONFIG_FOLLOWER_THROTTLED_RATE),
         .answer_bytes_max =
             (uint32_t)config_integer(n->config, CONFIG_SOCKET_REQUEST_MAX_BYTES) + ANSWER_BYTES,
     };

@@ -50,11 +50,6 @@ static inline struct log_set *set_of(const struct cleaning *p)
     return p->log->set;
 }
 
-static inline struct segment *segment_after(const struct segment *s)
-{
-    return container_of(s->link.next, struct segment, link);
-}
-
 /* --- clean_pass.c ----------------------------------------------------------------------------- */
 void pass_next(struct cleaning *p);
 void pass_end(struct cleaning *p, int error); /* frees it */

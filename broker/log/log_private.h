@@ -95,6 +95,12 @@ struct segment {
     bool unwritten;           /* recovery: the journal had bytes for it, but it is missing */
 };
 
+/* There is one: the log's last is never asked. */
+static inline struct segment *segment_after(const struct segment *s)
+{
+    return container_of(s->link.next, struct segment, link);
+}
+
 /* A batch may begin behind the end of the one before it; else that is damage. */
 static inline bool segment_has_gaps(const struct segment *s)
 {

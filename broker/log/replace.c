@@ -33,7 +33,7 @@ bool replacement_holds(const struct replacement *p)
     }
     const struct segment *s = p->first;
     while (s != p->last && s->state == SEGMENT_SEALED) {
-        s = container_of(s->link.next, struct segment, link);
+        s = segment_after(s);
     }
     return s == p->last && s->state == SEGMENT_SEALED && s->link.next != &log->segments &&
            p->end_offset <= log->high_watermark;

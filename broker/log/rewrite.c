@@ -18,7 +18,7 @@ static struct log_set *set_of(const struct rewrite *w)
 static void run_hold(struct rewrite *w, bool hold)
 {
     struct segment *s = w->run.first;
-    for (;; s = container_of(s->link.next, struct segment, link)) {
+    for (;; s = segment_after(s)) {
         assert(hold || s->readers > 0);
         s->readers += hold ? 1 : UINT32_MAX;
         if (s == w->run.last) {
@@ -32,8 +32,7 @@ int rewrite_begin(struct rewrite *w)
     struct replacement *run = &w->run;
     uint32_t generation = 0;
     assert(!run->fresh && w->put && w->given_up);
-    for (const struct segment *s = run->first;;
-         s = container_of(s->link.next, struct segment, link)) {
+    for (const struct segment *s = run->first;; s = segment_after(s)) {
         generation = s->generation > generation ? s->generation : generation;
         if (s == run->last) {
             break;

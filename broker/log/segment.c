@@ -684,7 +684,7 @@ int64_t segment_end_offset(const struct segment *s)
     if (s->link.next == &s->log->segments) {
         return s->log->end_offset;
     }
-    return container_of(s->link.next, struct segment, link)->base_offset;
+    return segment_after(s)->base_offset;
 }
 
 struct segment *segment_for_offset(const struct log *log, int64_t offset)

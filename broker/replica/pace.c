@@ -18,10 +18,11 @@ void pace_apply(struct replica *r)
     for (size_t i = 0; i < array_size(values); i++) {
         if (values[i] && config_value_number(CONFIG_FOLLOWER_THROTTLED_RATE,
                                              bytes_of_string(values[i]), &number)) {
-            rate = number == INT64_MAX ? number : number / (int64_t)io_shard_count(r->io) + 1;
+            rate = number;
             break;
         }
     }
+    rate = rate == INT64_MAX ? rate : rate / (int64_t)io_shard_count(r->io) + 1;
     if (rate != r->pace.rate) {
         r->pace.rate = rate;
         r->pace.left = 0;

@@ -25,8 +25,7 @@ struct replica_options {
     int32_t node_id;
     struct meta *meta;
     struct partition_table *partitions;
-    int64_t
-        added_rate; /* follower.replication.throttled.rate of this shard, unless the image has another */
+    int64_t added_rate; /* follower.replication.throttled.rate, unless the image has another */
     uint32_t answer_bytes_max; /* of one answer; a larger batch is refused: 108 MiB */
 };
 

@@ -132,15 +132,21 @@ static int read_at(struct world *w, int64_t offset)
     return world_read(w, 0, &r, NULL);
 }
 
-/* Segments of three batches, the one from offset 24 on with a flipped bit in its second batch. */
-static void open_damaged(struct world *w, uint64_t seed, struct copy *c)
+/* Segments of three batches, all of them committed. */
+static void open_filled(struct world *w, struct copy *c)
 {
-    world_open(w, seed);
     w->slots[0].config.segment_bytes = 25000;
     world_started(w, 1);
     world_fill(w, 0, &LARGE, BATCHES);
     copy_take(w, c);
     raise(w);
+}
+
+/* Segments of three batches, the one from offset 24 on with a flipped bit in its second batch. */
+static void open_damaged(struct world *w, uint64_t seed, struct copy *c)
+{
+    world_open(w, seed);
+    open_filled(w, c);
     world_stop(w);
     world_flip(w, damaged_file, 11000, 2);
     world_started(w, 1);
@@ -412,12 +418,8 @@ Test(mend, of_a_compacted_log_all_that_is_older)
     struct copy c;
     world_open(&w, 41);
     w.options.cleaner_off = true;
-    w.slots[0].config.segment_bytes = 25000;
     w.slots[0].config.compact = true;
-    world_started(&w, 1);
-    world_fill(&w, 0, &LARGE, BATCHES);
-    copy_take(&w, &c);
-    raise(&w);
+    open_filled(&w, &c);
     world_stop(&w);
     world_flip(&w, damaged_file, 11000, 2);
     world_started(&w, 1);
@@ -450,11 +452,7 @@ Test(mend, a_verification_finds_what_nobody_has_read)
     struct world w;
     struct copy c;
     world_open(&w, 20);
-    w.slots[0].config.segment_bytes = 25000;
-    world_started(&w, 1);
-    world_fill(&w, 0, &LARGE, BATCHES);
-    copy_take(&w, &c);
-    raise(&w);
+    open_filled(&w, &c);
     verify(&w);
     cr_assert(world_status(&w, 0).verified);
     world_stop(&w);
@@ -482,11 +480,7 @@ Test(mend, the_scrub_knows_a_misdirected_write)
     struct copy c;
     world_open(&w, 21);
     w.options.scrub_interval_ms = 10000;
-    w.slots[0].config.segment_bytes = 25000;
-    world_started(&w, 1);
-    world_fill(&w, 0, &LARGE, BATCHES);
-    copy_take(&w, &c);
-    raise(&w);
+    open_filled(&w, &c);
     world_wait_ms(&w, 3000);
     world_stop(&w);
     /* Another batch of the same size and offsets, with a checksum that holds. */
@@ -519,11 +513,7 @@ Test(mend, the_scrub_finds_damage_within_its_interval)
     struct copy c;
     world_open(&w, 22);
     w.options.scrub_interval_ms = 20000;
-    w.slots[0].config.segment_bytes = 25000;
-    world_started(&w, 1);
-    world_fill(&w, 0, &LARGE, BATCHES);
-    copy_take(&w, &c);
-    raise(&w);
+    open_filled(&w, &c);
     world_wait_ms(&w, 3000); /* its first round is over */
     cr_assert_not(world_status(&w, 0).damaged);
     world_flip(&w, damaged_file, 11000, 2); /* while it runs */
