@@ -251,7 +251,7 @@ static void truncation_end(struct truncation *t, int error)
     struct log *log = t->log;
     t->segment->readers--;
     log->controls--;
-    log->holds--;
+    log_unhold(log);
     log->set->in_flight--;
     if (error == ERR_DAMAGED || error == ERR_DISK_FAILED) {
         char path[IO_PATH_MAX];

@@ -412,6 +412,8 @@ int64_t segment_end_offset(const struct segment *s);
 
 /* The active segment is sealed, and an empty one follows it. False: not now. */
 bool log_roll(struct log *log) MUST_CHECK;
+/* One of log->holds is over: what was sealed meanwhile is written. */
+void log_unhold(struct log *log);
 
 /* --- segment_index.c -------------------------------------------------------------------------- */
 /* Copies what goes to the end of the segment, and continues its sums in the same pass. */

@@ -55,7 +55,9 @@ static bool release_run(struct release *r)
     }
     if (r->kind == LOG_TRUNCATE || r->kind == LOG_ANEW) {
         bool gone = doomed_remove(&r->doomed);
-        log->holds -= gone;
+        if (gone) {
+            log_unhold(log);
+        }
         return gone;
     }
     if (r->kind == LOG_REPLACE) {

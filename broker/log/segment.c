@@ -384,6 +384,19 @@ bool log_roll(struct log *log)
     return true;
 }
 
+void log_unhold(struct log *log)
+{
+    assert(log->holds > 0);
+    log->holds--;
+    for (struct list *n = log->segments.next; log->sealing > 0 && n != &log->segments;
+         n = n->next) {
+        struct segment *s = container_of(n, struct segment, link);
+        if (s->state == SEGMENT_SEALING) {
+            segment_write_behind(s, true);
+        }
+    }
+}
+
 bool segment_settled_on_disk(const struct segment *s, uint32_t size)
 {
     if (s->state == SEGMENT_ACTIVE) {

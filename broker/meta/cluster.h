@@ -161,7 +161,7 @@ int cluster_reassign(struct cluster *k, const char *topic, int32_t partition,
 enum cluster_report { CLUSTER_SHORT, CLUSTER_DAMAGED, CLUSTER_REPAIRED };
 int cluster_report(struct cluster *k, int32_t broker, struct uuid topic, int32_t partition,
                    enum cluster_report report) MUST_CHECK;
-/* A replica that was eligible last tells where its log ends; perhaps one of them leads now (ends.h). */
+/* A replica of a partition that nobody may lead tells where its log ends; perhaps one of them leads now (ends.h). */
 int cluster_report_end(struct cluster *k, struct uuid topic, int32_t partition,
                        struct isr_end end) MUST_CHECK;
 

@@ -335,7 +335,7 @@ int cluster_report_end(struct cluster *k, struct uuid topic, int32_t partition, 
         ends_drop(ends, topic, partition);
         return error;
     }
-    if (!isr_has(&before.last_known, end.broker)) {
+    if (!isr_has(&before.replicas, end.broker)) {
         return 0;
     }
     const struct ending *known =
@@ -345,7 +345,7 @@ int cluster_report_end(struct cluster *k, struct uuid topic, int32_t partition, 
     }
     after = before;
     bool waited = ends_waited(known, k->now_ns);
-    if (!waited && known->count < active_of(k, &before.last_known)) {
+    if (!waited && known->count < active_of(k, &before.replicas)) {
         return 0;
     }
     error = isr_recover(&k->rules, &after, known->ends, known->count, waited);

@@ -152,7 +152,7 @@ static int decide_reports(struct cluster *k, struct meta_op *op)
     int error = cluster_check_broker(k, op->broker, op->broker_epoch);
     for (uint32_t i = 0; i < op->report_count && !error; i++) {
         struct meta_replica_report *r = &op->reports[i];
-        const struct isr_end end = {op->broker, r->epoch, r->offset};
+        const struct isr_end end = {op->broker, op->broker_epoch, r->epoch, r->offset};
         r->error = r->report == META_REPLICA_END
                        ? cluster_report_end(k, r->topic_id, r->partition, end)
                        : cluster_report(k, op->broker, r->topic_id, r->partition, kind_of(r));

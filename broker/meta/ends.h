@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* ends: where the logs of replicas end that were eligible last, while nobody leads (H11).
+/* ends: where the logs of a partition's replicas end, while nobody may lead it (H11).
  *
- * When all that might lead have told that they have lost something (`memory` topics after their machines' end), each
- * tells the controller where its log ends now. When all that are alive have told it, and they are as many as
- * min.insync.replicas asks for or all there are, or when 30 s have passed, the longest log leads (isr_recover()), as an
- * unclean election that is said in the log. Kept in memory: what another controller needs is told anew. */
+ * When all that might lead have told that they have lost something (`memory` topics after their machines' end), or are
+ * damaged, each replica tells the controller where its log ends now. When all that are alive have told it, and those
+ * that were eligible last are as many as min.insync.replicas asks for or all there are, or when 30 s have passed,
+ * isr_recover() chooses one, as an unclean election that is said in the log. Kept in memory: what another controller
+ * needs is told anew. */
 #pragma once
 
 #include "meta/isr.h"

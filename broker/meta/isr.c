@@ -473,33 +473,51 @@ int isr_elect_unclean(const struct isr_rules *r, struct isr_state *s)
     return error;
 }
 
+/* Of another life of its broker it may be longer than what is there now. */
+static bool end_counts(const struct isr_rules *r, const struct isr_state *s,
+                       const struct isr_end *e)
+{
+    const struct isr_broker *b = isr_find_broker(r, e->broker);
+    return is_active(r, e->broker) && b->epoch == e->broker_epoch &&
+           isr_has(&s->replicas, e->broker);
+}
+
+static bool end_is_longer(const struct isr_end *a, const struct isr_end *b)
+{
+    return !b || a->epoch > b->epoch || (a->epoch == b->epoch && a->offset > b->offset);
+}
+
 int isr_recover(const struct isr_rules *r, struct isr_state *s, const struct isr_end *ends,
                 int32_t count, bool patient)
 {
     const struct isr_state before = *s;
-    const struct isr_end *best = NULL;
+    const struct isr_end *asked = NULL, *sound = NULL, *any = NULL;
     int32_t inspected = 0;
     if (s->leader >= 0) {
         return ERR_ELECTION_NOT_NEEDED;
     }
     for (int32_t i = 0; i < count; i++) {
         const struct isr_end *e = &ends[i];
-        if (!isr_has(&s->last_known, e->broker) || isr_has(&s->damaged, e->broker) ||
-            !is_active(r, e->broker)) {
+        if (!end_counts(r, s, e)) {
             continue;
         }
-        inspected++;
-        if (!best || e->epoch > best->epoch ||
-            (e->epoch == best->epoch && e->offset > best->offset)) {
-            best = e;
+        if (isr_has(&s->last_known, e->broker)) {
+            inspected++;
+            asked = end_is_longer(e, asked) ? e : asked;
         }
+        if (!isr_has(&s->damaged, e->broker)) {
+            sound = end_is_longer(e, sound) ? e : sound;
+        }
+        any = end_is_longer(e, any) ? e : any;
     }
     bool enough = patient || inspected >= isr_minimum(r, s) || inspected == s->last_known.count;
-    if (!best || !enough || s->elr.count > 0) {
+    if (!asked || !enough || s->elr.count > 0) {
         return ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE;
     }
+    const struct isr_end *best = sound && !end_is_longer(asked, sound) ? sound : any;
     /* It is what the election finds first when nobody else was eligible. */
     set_only(&s->last_known, best->broker);
+    set_remove(&s->damaged, best->broker);
     struct draft d = {.r = r, .before = &before, .s = s, .elect_unclean = true};
     return conclude(&d);
 }

@@ -98,7 +98,8 @@ struct isr_request {
 /* Where the log of a replica ends, as it was inspected. */
 struct isr_end {
     int32_t broker;
-    int32_t epoch; /* of its last batch, -1: none */
+    int64_t broker_epoch; /* when it told it */
+    int32_t epoch;        /* of its last batch, -1: none */
     int64_t offset;
 };
 
@@ -136,8 +137,10 @@ int isr_elect_preferred(const struct isr_rules *r, struct isr_state *s) MUST_CHE
 /* ERR_ELECTION_NOT_NEEDED, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE. Clean if that is possible. */
 int isr_elect_unclean(const struct isr_rules *r, struct isr_state *s) MUST_CHECK;
 
-/* Nobody is eligible, and the ends of those that were are known: the one with the largest leads.
- * `patient`: the time to wait for more of them is over; else as many as the minimum must be there.
+/* Nobody is eligible, and ends of those that were, and of other replicas, are known: of the sound ones that reach as
+ * far as any that was eligible the longest leads. If none does, the longest of all, and if that is a damaged one it
+ * does not count as such any more: what of it can be read is all that there is.
+ * `patient`: the time to wait for more that were eligible is over; else as many as the minimum must be there, or all.
  * ERR_ELECTION_NOT_NEEDED, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE. */
 int isr_recover(const struct isr_rules *r, struct isr_state *s, const struct isr_end *ends,
                 int32_t count, bool patient) MUST_CHECK;

@@ -9,7 +9,8 @@
  *
  * What is found is not remembered by this process alone: the image names damaged replicas, and one that starts
  * and is named there is verified before it says that it is repaired. The only one that may lead tells nobody: what of
- * it can be read is better than nothing. It is mended from what others have, or hands over when one of them is back. */
+ * it can be read is better than nothing. It is mended from what others have, or hands over when one of them is back.
+ * When nobody may lead, each tells the controller where its log ends, damaged ones as well (meta/ends.h). */
 #include "partition/partition_private.h"
 
 #include "meta/meta.h"
@@ -24,10 +25,15 @@ static bool taken_for_damaged(const struct partition *p)
     return image_nodes_have(shown(p)->more->damaged, p->table->options.node_id);
 }
 
+/* P15: its log contradicts what is committed. */
+static bool is_stopped(const struct partition *p)
+{
+    return p->role == ROLE_FOLLOWER && following_stopped(&p->following);
+}
+
 static bool is_damaged(const struct partition *p)
 {
-    return log_status(p->log).damaged ||
-           (p->role == ROLE_FOLLOWER && following_stopped(&p->following));
+    return log_status(p->log).damaged || is_stopped(p);
 }
 
 static bool any_alive(const struct partition *p, struct image_nodes nodes)
@@ -55,11 +61,11 @@ bool partition_is_replicated(const struct partition *p)
     return shown(p)->replica_count > 1;
 }
 
-/* H11. */
+/* H11: nobody may lead, and some of those that could have lost something. */
 static bool is_asked_for_its_end(const struct partition *p)
 {
-    return p->leader < 0 &&
-           image_nodes_have(shown(p)->more->last_known_elr, p->table->options.node_id);
+    const struct image_more *more = shown(p)->more;
+    return p->leader < 0 && more->elr.count == 0 && more->last_known_elr.count > 0;
 }
 
 bool partition_ails(const struct partition *p)
@@ -70,15 +76,17 @@ bool partition_ails(const struct partition *p)
 
 static int report_of(struct partition *p)
 {
-    bool damaged = is_damaged(p), told = taken_for_damaged(p);
-    if (damaged) {
-        return !told && others_may_lead(p) ? META_REPLICA_DAMAGED : 0;
+    bool damaged = is_damaged(p), told = taken_for_damaged(p), asked = is_asked_for_its_end(p);
+    if (damaged && !told && (asked || others_may_lead(p))) {
+        return META_REPLICA_DAMAGED;
     }
-    if (told && !log_status(p->log).verified) {
+    if (told && !damaged) {
+        if (log_status(p->log).verified) {
+            return META_REPLICA_REPAIRED;
+        }
         log_verify(p->log);
-        return 0;
     }
-    return told ? META_REPLICA_REPAIRED : is_asked_for_its_end(p) ? META_REPLICA_END : 0;
+    return asked && !is_stopped(p) ? META_REPLICA_END : 0;
 }
 
 bool partition_report(struct partition *p, struct meta_replica_report *out)

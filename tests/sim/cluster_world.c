@@ -218,11 +218,13 @@ static void check_epochs(struct cluster_world *w, const struct image *image)
             world_expect(w, known->again || uuid_is_zero(known->id), "%s has another id", t->name);
             known->id = t->id;
             memset(known->leader_epochs, 0, sizeof known->leader_epochs);
+            memset(known->partition_epochs, 0, sizeof known->partition_epochs);
         }
         for (int32_t p = 0; p < t->partition_count; p++) {
             world_expect(w, t->partitions[p].leader_epoch >= known->leader_epochs[p],
                          "B1: the leader epoch of %s-%d goes back", t->name, (int)p);
             known->leader_epochs[p] = t->partitions[p].leader_epoch;
+            world_tell(w, t, p, known);
         }
     }
 }

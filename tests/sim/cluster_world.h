@@ -82,6 +82,7 @@ struct told_topic {
     uint64_t deleted_ns; /* when the newest deletion that was answered was asked for */
     struct uuid id;      /* of the newest image */
     int32_t leader_epochs[CLUSTER_PARTITIONS];
+    int32_t partition_epochs[CLUSTER_PARTITIONS]; /* that the story has told of, + 1 */
 };
 
 /* A request of the operator on a connection of its own. */
@@ -251,6 +252,12 @@ struct replica_sum world_sum(struct cluster_world *w, struct member *m, const st
  * converged. *leaders: what its leader holds. */
 void world_check_replicas(struct cluster_world *w, const struct told_topic *t, int32_t partition,
                           struct replica_sum *leaders);
+
+/* --- cluster_tell.c --------------------------------------------------------------------------- */
+
+/* A line of the story, if the partition is another than the last one told. */
+void world_tell(struct cluster_world *w, const struct image_topic *t, int32_t partition,
+                struct told_topic *known);
 
 /* --- cluster_voters.c ------------------------------------------------------------------------- */
 

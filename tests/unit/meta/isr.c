@@ -351,7 +351,8 @@ Test(isr, the_same_leader_again_uncleanly)
 
 Test(isr, recovery_by_inspected_logs)
 {
-    static const struct isr_end ends[] = {{1, 4, 100}, {2, 5, 10}, {3, 5, 12}, {4, 9, 900}};
+    static const struct isr_end ends[] = {
+        {1, 101, 4, 100}, {2, 102, 5, 10}, {3, 103, 5, 12}, {4, 104, 5, 11}, {5, 7, 9, 900}};
     static const struct {
         const char *name, *before, *brokers;
         int32_t count;
@@ -367,9 +368,17 @@ Test(isr, recovery_by_inspected_logs)
          -1},
         {"an eligible one may still come", "l- r1234 e4 k123", "f4", 3, true,
          ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE, -1},
-        {"others are not asked", "l- r1234 k12", "", 4, false, 0, 2},
-        {"nor damaged ones", "l- r123 k123 d3", "", 3, false, 0, 2},
+        {"one that was not eligible has it too", "l- r1234 k12", "", 4, false, 0, 3},
+        {"but is not enough by itself", "l- r123 k12", "f1 f2", 3, true,
+         ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE, -1},
+        {"no replica", "l- r12 k12", "", 4, false, 0, 2},
+        {"a sound one that reaches as far", "l- r1234 k4 d4", "", 4, false, 0, 3},
+        {"though a damaged one has more", "l- r1234 k2 d34", "", 4, true, 0, 2},
+        {"none does, damaged ones have the most", "l- r1234 k24 d34", "", 4, false, 0, 3},
+        {"all are damaged", "l- r12 k12 d12", "", 2, false, 0, 2},
         {"the only replica", "l- r1 k1", "", 1, false, 0, 1},
+        {"told in another life", "l- r15 k15", "", 5, false, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE,
+         -1},
         {"there is a leader", "l1 r12 i1", "", 2, true, ERR_ELECTION_NOT_NEEDED, 1},
     };
     for (size_t i = 0; i < array_size(cases); i++) {
@@ -380,6 +389,7 @@ Test(isr, recovery_by_inspected_logs)
         cr_expect_eq(error, cases[i].error, "%s: %s", cases[i].name, error_name(error));
         cr_expect_eq(s.leader, cases[i].leader, "%s", cases[i].name);
         cr_expect_eq(s.unclean, error == 0, "%s: it is told", cases[i].name);
+        cr_expect_not(isr_has(&s.damaged, s.leader), "%s", cases[i].name);
     }
 }
 

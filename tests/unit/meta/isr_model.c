@@ -413,7 +413,7 @@ static void elect(struct model *m)
     }
     struct isr_end ends[BROKERS];
     for (int32_t i = 0; i < m->count; i++) {
-        ends[i] = (struct isr_end){i + 1, 0, m->nodes[i + 1].end};
+        ends[i] = (struct isr_end){i + 1, m->nodes[i + 1].epoch, 0, m->nodes[i + 1].end};
     }
     (void)!isr_recover(&m->rules, &m->s, ends, m->count, dice % 3 == 1);
 }
