@@ -548,7 +548,7 @@ void sender_outcome(struct sender *s, struct producer_batch *b, int error, int64
     struct producer_queue *q = b->queue;
     assert(b->in_flight && q->in_flight_count > 0);
     list_remove(&b->link);
-    b->in_flight = false;
+    b->in_flight = b->rejected = false; /* what was refused once may have been written since */
     q->in_flight_count--;
     q->again_count -= b->attempts > 1;
     if (q->in_flight_count == 0) {

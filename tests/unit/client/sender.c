@@ -129,6 +129,42 @@ Test(sender, a_new_leader_answers_before_the_old_one)
     bench_close(&b);
 }
 
+/* A batch that was refused as out of order is sent again and written, but to too few replicas. When the one in front of
+ * it is given up it must not go under a new id: it would be there twice. */
+Test(sender, what_was_refused_once_may_be_written_later)
+{
+    static struct bench b;
+    leat_error reason;
+    bench_open(&b);
+    cr_assert_eq(bench_append(&b), ERR_BUSY);
+    struct producer_topic *t =
+        container_of(list_pop(&b.accumulator.asking), struct producer_topic, link);
+    t->meta = topic_get(&b.core, t->name, false);
+    cr_assert_eq(accumulator_topic_known(&b.accumulator, t, 1), 0);
+    struct producer_queue *q = t->queues[0];
+    q->producer_id = 77;
+    q->established = true;
+    struct producer_batch *first = bench_send(&b, q, 0), *second = bench_send(&b, q, 1);
+    error_set(&reason, ERR_OUT_OF_ORDER_SEQUENCE, "bench-0: out of order");
+    sender_outcome(&b.sender, second, ERR_OUT_OF_ORDER_SEQUENCE, -1, -1, &reason);
+    cr_assert(second->rejected);
+    list_remove(&second->link);
+    second->in_flight = true;
+    second->attempts++;
+    q->again_count++;
+    list_append(&q->in_flight, &second->link);
+    q->in_flight_count++;
+    error_set(&reason, ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND, "bench-0: too few");
+    sender_outcome(&b.sender, second, ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND, -1, -1, &reason);
+    cr_assert_not(second->rejected, "it is uncertain now");
+    first->deliver_by_ns = 0;
+    sender_outcome(&b.sender, first, ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND, -1, -1, &reason);
+    cr_assert(q->broken, "the first has been given up");
+    cr_assert(second->sequenced && second->sequence == 1 && second->producer_id == 77);
+    sender_close(&b.sender, sender_closed);
+    bench_close(&b);
+}
+
 static void bench_alarm(struct alarm *a)
 {
 }
