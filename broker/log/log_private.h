@@ -151,6 +151,7 @@ struct log {
     struct mending *mending;   /* a segment of it is written anew */
     bool damaged;              /* a segment is, perhaps below the start by now */
     bool verifying, verified;
+    uint32_t scrub_round;      /* the last in which nothing of it is left to see */
     int64_t verify_offset;     /* up to here that is done */
     unsigned cuts;             /* truncations that are not settled; */
     int64_t cut_offset;        /* nothing above it becomes durable before they are */
@@ -292,6 +293,7 @@ struct log_set {
     uint64_t cleaned_bytes_before, cleaned_bytes_after;
     struct scrubbing *scrubbing; /* the segment that is walked over */
     uint32_t scrub_round;        /* from 1 on */
+    bool verifying;              /* a log may be */
     uint64_t scrub_next_ns, scrub_rate;
     bool disk_full;
     bool topics_dirty; /* a name in topics/ has changed since the last sync */

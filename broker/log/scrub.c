@@ -216,6 +216,9 @@ static struct segment *verify_next(struct log *log)
 /* True: a segment is being walked over. */
 static bool verify_look(struct log_set *set)
 {
+    if (!set->verifying) {
+        return false;
+    }
     list_each (node, &set->logs) {
         struct log *log = container_of(node, struct log, link);
         while (log->verifying && !log->removing && !set->scrubbing) {
@@ -229,17 +232,23 @@ static bool verify_look(struct log_set *set)
             }
         }
     }
-    return set->scrubbing != NULL;
+    set->verifying = set->scrubbing != NULL;
+    return set->verifying;
 }
 
-static struct segment *unseen(const struct log *log)
+static struct segment *unseen(struct log *log)
 {
+    uint64_t round = log->set->scrub_round;
+    if (log->scrub_round == round) {
+        return NULL;
+    }
     for (const struct list *n = log->segments.next; n != &log->segments; n = n->next) {
         struct segment *s = container_of(n, struct segment, link);
-        if (s->state == SEGMENT_SEALED && s->scrub_round != log->set->scrub_round && !s->damaged) {
+        if (s->state == SEGMENT_SEALED && s->scrub_round != round && !s->damaged) {
             return s;
         }
     }
+    log->scrub_round = round; /* what is sealed from now on is for the next one */
     return NULL;
 }
 
@@ -304,7 +313,7 @@ void log_verify(struct log *log)
 {
     assert(log->magic == LOG_MAGIC);
     if (!log->verifying) {
-        log->verifying = true;
+        log->verifying = log->set->verifying = true;
         log->verified = false;
         log->verify_offset = INT64_MIN;
         if (log->set->scrubbing && !log->set->scrubbing->verify) {

@@ -259,17 +259,35 @@ uint32_t tail_from(const struct segment *s)
     return list_empty(&s->chunks) ? s->size : chunk_of(s->chunks.next)->position;
 }
 
+/* The chunk that holds the byte at `position`, looked for from the nearer end; that is not below the first one. The list
+ * itself when there is none. */
+static struct list *chunk_at(const struct segment *s, uint32_t position)
+{
+    struct list *at = s->chunks.prev;
+    if (position - tail_from(s) < s->size - position) {
+        for (at = s->chunks.next; at != &s->chunks; at = at->next) {
+            const struct chunk *c = chunk_of(at);
+            if (position < c->position + c->filled) {
+                break;
+            }
+        }
+        return at;
+    }
+    while (at != &s->chunks && chunk_of(at)->position > position) {
+        at = at->prev;
+    }
+    return at;
+}
+
 bool tail_copy(const struct segment *s, uint32_t position, void *out, uint32_t size)
 {
     if (position < tail_from(s) || position + (uint64_t)size > s->size) {
         return false;
     }
     uint8_t *to = out;
-    list_each (node, &s->chunks) {
-        const struct chunk *c = chunk_of(node);
-        if (position >= c->position + c->filled || size == 0) {
-            continue;
-        }
+    for (struct list *at = size ? chunk_at(s, position) : NULL; size; at = at->next) {
+        assert(at != &s->chunks);
+        const struct chunk *c = chunk_of(at);
         uint32_t part = c->position + c->filled - position;
         part = part < size ? part : size;
         memcpy(to, c->buffer.data + (position - c->position), part);
@@ -277,7 +295,7 @@ bool tail_copy(const struct segment *s, uint32_t position, void *out, uint32_t s
         position += part;
         size -= part;
     }
-    return size == 0;
+    return true;
 }
 
 unsigned tail_slices(const struct segment *s, uint32_t position, uint32_t size, struct slice *out,
@@ -285,14 +303,10 @@ unsigned tail_slices(const struct segment *s, uint32_t position, uint32_t size, 
 {
     assert(position >= tail_from(s) && position + (uint64_t)size <= s->size);
     unsigned used = 0;
-    list_each (node, &s->chunks) {
-        struct chunk *c = chunk_of(node);
-        if (position >= c->position + c->filled) {
-            continue;
-        }
-        if (size == 0 || used == count) {
-            break;
-        }
+    for (struct list *at = size ? chunk_at(s, position) : NULL; size && used < count;
+         at = at->next) {
+        assert(at != &s->chunks);
+        struct chunk *c = chunk_of(at);
         uint32_t part = c->position + c->filled - position;
         part = part < size ? part : size;
         out[used++] = (struct slice){c->buffer.data + (position - c->position), part,

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* heap: an intrusive binary heap of deadlines.
+/* heap: an intrusive heap of deadlines.
  *
  * A node is embedded in its owner; the heap links nodes and allocates nothing, so adding never
  * fails. The smallest key comes first, and among equal keys the one that was added first: what
- * fires together fires in the order in which it was asked for. All operations take O(log n). Not
- * thread-safe. */
+ * fires together fires in the order in which it was asked for. Adding and looking take O(1), removing
+ * O(log n) on average over many. Not thread-safe. */
 #pragma once
 
 #include "base/assert.h"
@@ -14,7 +14,8 @@
 #include <stdint.h>
 
 struct heap_node {
-    struct heap_node *left, *right, *parent;
+    struct heap_node *child, *next,
+        *prev; /* the first child; siblings, or in front of the first the parent */
     uint64_t key;
     uint64_t order; /* set by heap_add(): 0 means that the node is in no heap */
 };

@@ -11,6 +11,8 @@
 #include "cluster_mutants.h"
 
 #include <inttypes.h>
+#include <limits.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -524,6 +526,10 @@ int main(int count, char **words)
     if (ends) {
         return ends - 1;
     }
+    /* What a run lets go of stays for what comes: the kernel need not clear pages again and again. */
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    mallopt(M_TOP_PAD, 16 << 20);
     if (a.every) {
         return every(&a);
     }

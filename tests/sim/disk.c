@@ -440,10 +440,11 @@ static int64_t write_end(struct disk *d, struct disk_op *op)
 
 struct disk_op *disk_sync_begin(struct disk *d, struct disk_inode *inode)
 {
-    list_each (node, &d->inodes) {
-        struct disk_inode *each = container_of(node, struct disk_inode, link);
-        if (!inode || each == inode) {
-            disk_capture(d, each);
+    if (inode) {
+        disk_capture(d, inode);
+    } else {
+        list_each (node, &d->inodes) {
+            disk_capture(d, container_of(node, struct disk_inode, link));
         }
     }
     struct disk_op *op = disk_op_begin(d, DISK_SYNC, inode);

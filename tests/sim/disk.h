@@ -134,8 +134,5 @@ void disk_each(struct disk *d,
                void (*each)(void *context, const char *path, struct disk_inode *inode),
                void *context);
 
-/* The path of a file or directory, "?" if it has none now; NULL: "". */
-void disk_path(struct disk *d, const struct disk_inode *inode, char *out, size_t size);
-
 /* Of names and contents, visible and durable: equal disks give equal numbers. */
 uint64_t disk_hash(struct disk *d);

@@ -390,30 +390,6 @@ void disk_each(struct disk *d,
     each_below(d->root, path, 0, each, context);
 }
 
-static bool path_below(const struct disk_inode *directory, const struct disk_inode *inode,
-                       char *out, size_t size)
-{
-    for (uint32_t i = 0; i < directory->entry_count; i++) {
-        const struct disk_entry *e = &directory->entries[i];
-        int n = e->visible ? snprintf(out, size, "/%s", e->name) : 0;
-        if (n <= 0 || (size_t)n >= size) {
-            continue;
-        }
-        if (e->visible == inode ||
-            (e->visible->directory && path_below(e->visible, inode, out + n, size - (size_t)n))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void disk_path(struct disk *d, const struct disk_inode *inode, char *out, size_t size)
-{
-    if (!inode || inode == d->root || !path_below(d->root, inode, out, size)) {
-        snprintf(out, size, "%s", !inode ? "" : inode == d->root ? "/" : "?");
-    }
-}
-
 static uint64_t hash_bytes(uint64_t h, const void *data, size_t size)
 {
     const uint8_t *p = data;

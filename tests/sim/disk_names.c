@@ -12,9 +12,11 @@
 
 struct disk_entry *disk_entry(struct disk_inode *directory, const char *name, bool make)
 {
+    size_t size = strlen(name) + 1;
     for (uint32_t i = 0; i < directory->entry_count; i++) {
-        if (strcmp(directory->entries[i].name, name) == 0) {
-            return &directory->entries[i];
+        struct disk_entry *e = &directory->entries[i];
+        if (e->size == size && memcmp(e->name, name, size) == 0) {
+            return e;
         }
     }
     if (!make) {
@@ -26,8 +28,7 @@ struct disk_entry *disk_entry(struct disk_inode *directory, const char *name, bo
             disk_memory(directory->entries, directory->entry_room * sizeof *directory->entries);
     }
     struct disk_entry *e = &directory->entries[directory->entry_count++];
-    size_t size = strlen(name) + 1;
-    *e = (struct disk_entry){.name = disk_memory(NULL, size)};
+    *e = (struct disk_entry){.name = disk_memory(NULL, size), .size = size};
     memcpy(e->name, name, size);
     return e;
 }

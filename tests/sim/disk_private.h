@@ -44,6 +44,7 @@ struct disk_resize {
 /* A name and what it names now, and after a power cut that loses everything unsynced. */
 struct disk_entry {
     char *name;
+    size_t size; /* of the name, with its end */
     struct disk_inode *visible, *durable;
 };
 

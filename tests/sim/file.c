@@ -50,10 +50,12 @@ int sim_file_open(struct io *io, struct io_file **out, const char *path, unsigne
         return error;
     }
     struct sim_file *f = sim_memory(sizeof *f);
+    size_t size = strlen(path) + 1;
     *f = (struct sim_file){
         .ops = &sim_io_ops,
         .node = n,
         .inode = inode,
+        .path = memcpy(sim_memory(size), path, size),
         .direct = (flags & IO_OPEN_DIRECT) && !n->sim->faults.direct_refused,
         .readable = flags & IO_OPEN_READ,
         .writable = flags & IO_OPEN_WRITE,
@@ -71,6 +73,7 @@ void sim_file_close(struct io *io, struct io_file *file)
     disk_unlock(f->inode, f);
     disk_close(f->node->disk, f->inode);
     list_remove(&f->link);
+    free(f->path);
     free(f);
 }
 
@@ -146,15 +149,9 @@ static const char *const kind_names[] = {
     [SIM_UNLINK] = "unlink",
 };
 
-static bool is_slow(struct sim_shard *s, const struct sim_file *f)
+static bool is_slow(const struct sim *sim, const struct sim_file *f)
 {
-    char path[SIM_LINE_MAX];
-    const char *name = s->node->sim->faults.slow_name;
-    if (!name || !f) {
-        return false;
-    }
-    disk_path(s->node->disk, f->inode, path, sizeof path);
-    return strstr(path, name) != NULL;
+    return sim->faults.slow_name && f && strstr(f->path, sim->faults.slow_name);
 }
 
 static void begin(struct sim_op *o, struct sim_file *f, const struct sim_latency *latency,
@@ -169,13 +166,11 @@ static void begin(struct sim_op *o, struct sim_file *f, const struct sim_latency
     sim_trace(sim, SIM_WHAT_SUBMIT, s->node->index * 64 + o->kind, o->position,
               o->size ^ o->checksum);
     if (sim->options.story && !sim->options.brief) {
-        char path[SIM_LINE_MAX];
-        disk_path(s->node->disk, f ? f->inode : NULL, path, sizeof path);
         sim_story(sim, "%s/%u %s%s %s %llu+%llu", s->node->name, s->io.shard, kind_names[o->kind],
-                  flags & IO_WRITE_DURABLE ? " durable" : "", path, (unsigned long long)o->position,
-                  (unsigned long long)o->size);
+                  flags & IO_WRITE_DURABLE ? " durable" : "", f ? f->path : "",
+                  (unsigned long long)o->position, (unsigned long long)o->size);
     }
-    sim_op_after(o, is_slow(s, f) ? &sim->faults.slow : latency, SIM_STREAM_DISK);
+    sim_op_after(o, is_slow(sim, f) ? &sim->faults.slow : latency, SIM_STREAM_DISK);
 }
 
 static void end(struct sim_op *o, int64_t result)
@@ -274,14 +269,11 @@ void sim_file_write(struct io *io, struct io_op *op, struct io_file *file,
     assert(f->writable);
     sim_point_call(s);
     struct sim_op *o = sim_op_new(s, SIM_WRITE, op, finish_write);
-    o->iovecs = sim_memory(count * sizeof *o->iovecs);
-    o->count = count;
+    sim_op_pieces(o, iovecs, count);
     o->position = position;
     for (unsigned i = 0; i < count; i++) {
         assert(!f->direct ||
                ((uintptr_t)iovecs[i].iov_base | iovecs[i].iov_len | position) % IO_BLOCK_SIZE == 0);
-        o->iovecs[i] = iovecs[i];
-        o->size += iovecs[i].iov_len;
     }
     o->checksum = iovecs_checksum(iovecs, count);
     o->disk_op = disk_write_begin(s->node->disk, f->inode, iovecs, count, position,

@@ -364,12 +364,7 @@ void sim_net_send(struct io *io, struct io_op *op, struct io_socket *s, const st
     sim_point_call(s->shard);
     struct sim_op *o = sim_op_new(s->shard, SIM_SEND, op, finish_send);
     o->socket = s;
-    o->iovecs = sim_memory(count * sizeof *o->iovecs);
-    o->count = count;
-    for (unsigned i = 0; i < count; i++) {
-        o->iovecs[i] = iovecs[i];
-        o->size += iovecs[i].iov_len;
-    }
+    sim_op_pieces(o, iovecs, count);
     assert(o->size > 0);
     s->send = o;
     sim_op_after(o, &s->shard->node->sim->faults.turn, SIM_STREAM_NETWORK);

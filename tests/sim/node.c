@@ -25,7 +25,8 @@ static void op_fire(struct sim *sim, struct sim_event *e)
 struct sim_op *sim_op_new(struct sim_shard *s, enum sim_op_kind kind, struct io_op *op,
                           void (*finish)(struct sim_op *o))
 {
-    struct sim_op *o = sim_memory(sizeof *o);
+    struct list *spare = list_pop(&s->node->sim->spare_ops);
+    struct sim_op *o = spare ? container_of(spare, struct sim_op, link) : sim_memory(sizeof *o);
     o->event.fire = op_fire;
     o->shard = s;
     o->kind = kind;
@@ -43,9 +44,32 @@ void sim_op_free(struct sim_op *o)
 {
     sim_event_cancel(o->shard->node->sim, &o->event);
     sim_net_forget(o);
+    struct sim *sim = o->shard->node->sim;
     list_remove(&o->link);
-    free(o->iovecs);
-    free(o);
+    if (o->iovecs != o->few) {
+        free(o->iovecs);
+    }
+    memset(o, 0, sizeof *o);
+    list_init(&o->link);
+    list_append(&sim->spare_ops, &o->link);
+}
+
+void sim_ops_free(struct sim *sim)
+{
+    struct list *node;
+    while ((node = list_pop(&sim->spare_ops))) {
+        free(container_of(node, struct sim_op, link));
+    }
+}
+
+void sim_op_pieces(struct sim_op *o, const struct iovec *iovecs, unsigned count)
+{
+    o->iovecs = count <= array_size(o->few) ? o->few : sim_memory(count * sizeof *o->iovecs);
+    o->count = count;
+    for (unsigned i = 0; i < count; i++) {
+        o->iovecs[i] = iovecs[i];
+        o->size += iovecs[i].iov_len;
+    }
 }
 
 void sim_op_after(struct sim_op *o, const struct sim_latency *l, enum sim_stream stream)
@@ -353,8 +377,10 @@ void sim_node_end(struct sim_node *n, enum sim_state why)
         sim_net_drop(&n->shards[i], why == SIM_POWER_CUT);
     }
     list_each (node, &n->files) {
+        struct sim_file *f = container_of(node, struct sim_file, link);
         list_remove(node);
-        free(container_of(node, struct sim_file, link));
+        free(f->path);
+        free(f);
     }
     disk_crash_as(n, why);
     for (unsigned i = 0; i < n->shard_count; i++) {

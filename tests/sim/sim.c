@@ -3,6 +3,8 @@
 /* The world: its clock, its events in the order of (time, sequence), its randomness, its trace. */
 #include "sim_private.h"
 
+#include "base/crc32c.h"
+
 #include <stdarg.h>
 
 enum {
@@ -41,6 +43,7 @@ struct sim *sim_new(const struct sim_options *options)
     heap_init(&sim->events);
     list_init(&sim->connections);
     list_init(&sim->connects);
+    list_init(&sim->spare_ops);
     sim_catch_asserts(sim, options->catch_asserts);
     return sim;
 }
@@ -60,6 +63,7 @@ void sim_free(struct sim *sim)
         free(sim->nodes[i]);
     }
     sim_catch_asserts(sim, false);
+    sim_ops_free(sim);
     free(sim->aliases);
     free(sim);
 }
@@ -179,6 +183,9 @@ bool sim_fault(struct sim *sim, enum sim_stream stream, uint32_t chance)
 uint64_t sim_checksum(uint64_t h, const void *data, size_t size)
 {
     const uint8_t *p = data;
+    if (size >= 256) {
+        return prng_mix(h ^ crc32c((uint32_t)h, data, size));
+    }
     for (; size >= 8; p += 8, size -= 8) {
         uint64_t word;
         memcpy(&word, p, 8);

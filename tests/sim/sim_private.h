@@ -78,7 +78,8 @@ struct sim_op {
     struct disk_op *disk_op;
     uint64_t position, size;
     bool has_result, looked; /* looked: a read whose answer was decided at its submission */
-    struct iovec *iovecs;    /* a copy */
+    struct iovec *iovecs;    /* a copy, in `few` if there is room */
+    struct iovec few[4];
     unsigned count;
     uint64_t checksum;
     /* memory of the node */
@@ -114,6 +115,7 @@ struct sim_file {
     struct list link;         /* of sim_node.files */
     struct sim_node *node;
     struct disk_inode *inode;
+    char *path; /* under which it was opened */
     bool direct, readable, writable;
     uint32_t in_flight;
     bool mapped; /* one mapping for each handle */
@@ -165,6 +167,7 @@ struct sim {
     enum sim_link links[SIM_NODES_MAX][SIM_NODES_MAX];
     uint64_t clogs[SIM_NODES_MAX][SIM_NODES_MAX];
     struct list connections, connects;
+    struct list spare_ops; /* zeroed but for their links */
     uint64_t connection_count;
 };
 
@@ -197,6 +200,8 @@ uint64_t sim_checksum(uint64_t h, const void *data, size_t size);
 struct sim_op *sim_op_new(struct sim_shard *s, enum sim_op_kind kind, struct io_op *op,
                           void (*finish)(struct sim_op *o));
 void sim_op_free(struct sim_op *o);
+void sim_ops_free(struct sim *sim); /* those that are kept for the next ones */
+void sim_op_pieces(struct sim_op *o, const struct iovec *iovecs, unsigned count);
 void sim_op_after(struct sim_op *o, const struct sim_latency *l, enum sim_stream stream);
 void sim_op_ready(struct sim_op *o, int64_t result);
 void sim_shard_wake(struct sim_shard *s);
