@@ -308,6 +308,7 @@ static void truncate_memory(struct log *log, struct segment *s, uint32_t positio
     s->damaged = s->damaged && s->damage_position < position;
     segment_cut_reads(s);
     tail_truncate(s, position);
+    s->unchecked_to = s->unchecked_to < position ? s->unchecked_to : position;
     segment_index_cut(s, position);
     log->end_offset = offset;
     log->ends_in_gap = segment_has_gaps(s);
@@ -330,6 +331,7 @@ static bool restore_block(struct segment *s, uint32_t position, const uint8_t *k
     }
     struct iovec piece = {(void *)kept, cut};
     tail_put(s, &piece, 1);
+    s->unchecked_to = position;
     return true;
 }
 

@@ -66,6 +66,8 @@ struct segment {
     uint64_t key_before;  /* what reads begun before the last cut go by, 0: none in flight */
     uint32_t cuts;        /* truncations that have cut or taken it: what was begun before is void */
     struct list chunks;
+    uint32_t
+        unchecked_to;     /* batches of the tail that begin in front of it hold bytes of the disk */
     struct io_op write;   /* write-behind, then the cut of a sealed file */
     struct iovec *iovecs; /* of the write in flight */
     struct list dirty;    /* in set.dirty: written since the last sync */

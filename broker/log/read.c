@@ -6,8 +6,8 @@
  *                                              --on disk-----> cold_read -> slices (0)
  *
  * A batch may begin on disk and end in the tail: after a recovery, or when its first chunk was
- * dropped. Then the blocks from its beginning up to the tail are read back into a chunk, the batch
- * is checked, and it is served from there. */
+ * dropped. Then the blocks from its beginning up to the tail are read back into a chunk and it is served from there.
+ * Batches of the tail that hold bytes of the disk are checked each time (segment.unchecked_to). */
 #include "base/crc32c.h"
 #include "base/errors.h"
 #include "log/log_private.h"
@@ -54,8 +54,35 @@ static void say_damage(struct segment *s, uint32_t position, const char *what)
     segment_is_damaged(s, position);
 }
 
+static bool batch_sum_holds(const struct segment *s, uint32_t position, uint32_t size)
+{
+    uint8_t stored[4], piece[4096];
+    uint32_t crc = 0, left = size - BATCH_CRC_FROM;
+    for (uint32_t at = position + BATCH_CRC_FROM; left > 0;) {
+        uint32_t part = left < sizeof piece ? left : (uint32_t)sizeof piece;
+        if (!tail_copy(s, at, piece, part)) {
+            return false;
+        }
+        crc = crc32c(crc, piece, part);
+        at += part;
+        left -= part;
+    }
+    return tail_copy(s, position + BATCH_AT_CRC_FIELD, stored, sizeof stored) &&
+           crc == get_be32(stored);
+}
+
+static bool batch_holds(const struct segment *s, uint32_t position, const struct batch_fields *f)
+{
+    if (position >= s->unchecked_to) {
+        return true;
+    }
+    int32_t epoch = epochs_at(&s->log->epochs, f->base_offset);
+    return (epoch < 0 || epoch == f->leader_epoch) &&
+           batch_sum_holds(s, position, (uint32_t)f->length + 12);
+}
+
 /* Collects whole batches from `position`, which is a batch boundary in the tail. 1, or ERR_DAMAGED:
- * what a checkpoint carried over into the tail is no batch. */
+ * what a checkpoint carried over into the tail, or was read back, is no batch. */
 static int read_tail(struct log_read *r, struct segment *s, uint32_t position)
 {
     uint32_t from = position, end = position, first_end = 0;
@@ -79,6 +106,13 @@ static int read_tail(struct log_read *r, struct segment *s, uint32_t position)
             end += size;
             from = end;
             continue;
+        }
+        if (!batch_holds(s, end, &f)) {
+            if (end == from) {
+                say_damage(s, end, "the batch fails its checks");
+                return ERR_DAMAGED;
+            }
+            break;
         }
         bool fits = (uint64_t)end - from + size <= r->bytes_max;
         if (last >= r->limit_offset || (!fits && !(end == from && r->first_whole))) {
@@ -131,22 +165,6 @@ static void read_end(struct read_state *st, int error)
     r->done(r, error);
 }
 
-static bool batch_sum_holds(const struct segment *s, uint32_t position, uint32_t size)
-{
-    struct slice slices[LOG_READ_SLICES_MAX];
-    unsigned count = tail_slices(s, position, size, slices, LOG_READ_SLICES_MAX);
-    uint32_t crc = 0, skip = BATCH_CRC_FROM;
-    uint8_t stored[4];
-    bool there = count > 0 && tail_copy(s, position + BATCH_AT_CRC_FIELD, stored, sizeof stored);
-    for (unsigned i = 0; i < count; i++) {
-        uint32_t cut = skip < slices[i].size ? skip : (uint32_t)slices[i].size;
-        crc = crc32c(crc, slices[i].data + cut, slices[i].size - cut);
-        skip -= cut;
-        slice_release(&slices[i]);
-    }
-    return there && crc == get_be32(stored);
-}
-
 static void blocks_read(struct io_op *op, int64_t result)
 {
     struct read_state *st = container_of(op, struct read_state, op);
@@ -160,22 +178,14 @@ static void blocks_read(struct io_op *op, int64_t result)
         return;
     }
     if (tail_from(s) == c->position + c->buffer.size && !s->removed) {
+        s->unchecked_to = tail_from(s) > s->unchecked_to ? tail_from(s) : s->unchecked_to;
         c->filled = (uint32_t)c->buffer.size;
         c->segment = s;
         list_append(s->chunks.next, &c->link); /* in front of all others */
         st->chunk = NULL;
     }
-    struct batch_fields f;
-    if (!batch_header_in_tail(s, st->batch_position, &f)) {
+    if (st->batch_position < tail_from(s)) {
         read_end(st, ERR_BUSY); /* the tail has moved meanwhile: the client asks again */
-        return;
-    }
-    uint32_t size = (uint32_t)f.length + 12;
-    int32_t epoch = epochs_at(&s->log->epochs, f.base_offset);
-    if (f.length < LOG_BATCH_HEADER - 12 || size > s->size - st->batch_position ||
-        (epoch >= 0 && epoch != f.leader_epoch) || !batch_sum_holds(s, st->batch_position, size)) {
-        say_damage(s, st->batch_position, "the batch fails its checks");
-        read_end(st, ERR_DAMAGED);
         return;
     }
     int verdict = read_tail(st->read, s, st->batch_position);

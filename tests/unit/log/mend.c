@@ -213,6 +213,81 @@ Test(mend, the_newest_segment)
     close_damaged(&w, &c);
 }
 
+/* After a restart the last batch begins on the disk and ends in memory, where its beginning is read back. */
+Test(mend, what_was_read_back_is_never_served_damaged)
+{
+    struct world w;
+    struct copy c;
+    world_open(&w, 10);
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, 6);
+    copy_take(&w, &c);
+    raise(&w);
+    world_stop(&w);
+    world_flip(&w, "topics/t0-0/00000000000000000000.log", 42000, 2);
+    world_started(&w, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_eq(read_at(&w, 20), ERR_DAMAGED, "%u", i);
+    }
+    cr_assert_eq(read_at(&w, 16), 0);
+    cr_assert_eq(mend(&w, &c, 100000), 0);
+    cr_assert_eq(read_at(&w, 20), 0);
+    cr_assert_eq(world_check(&w, 0), 6);
+    close_damaged(&w, &c);
+}
+
+struct cutting {
+    struct log_control control;
+    struct mender mender;
+    bool done;
+};
+
+static void cut_done(struct log_control *c, int error)
+{
+    struct cutting *x = container_of(c, struct cutting, control);
+    cr_assert_eq(error, 0);
+    begin_run(&x->mender); /* the cut segment is sealed for it */
+    x->done = true;
+}
+
+static void tidy_run(void *argument)
+{
+    cr_assert_eq(log_tidy(((struct world *)argument)->slots[0].log), 0);
+}
+
+static void cut_run(void *argument)
+{
+    struct cutting *x = argument;
+    log_control(x->mender.world->slots[0].log, &x->control);
+}
+
+/* What is sealed before the truncation has let go of the files is written afterwards. */
+Test(mend, the_newest_segment_right_after_a_truncation)
+{
+    struct world w;
+    struct copy c;
+    world_open(&w, 9);
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, 6);
+    copy_take(&w, &c);
+    world_stop(&w);
+    world_flip(&w, "topics/t0-0/00000000000000000000.log", 30000, 2);
+    world_started(&w, 1);
+    cr_assert_eq(read_at(&w, 12), ERR_DAMAGED);
+    struct cutting x = {.control = {.kind = LOG_TRUNCATE, .offset = 20, .done = cut_done},
+                        .mender.world = &w};
+    world_forget_from(&w, 0, 20);
+    cr_assert(world_do(&w, 0, tidy_run, &w));
+    world_wait_ms(&w, 500);
+    cr_assert(world_do(&w, 0, cut_run, &x));
+    cr_assert(world_until(&w, &x.done));
+    cr_assert_eq(x.mender.begun, ERR_BUSY);
+    raise(&w);
+    cr_assert_eq(mend(&w, &c, 100000), 0);
+    cr_assert_eq(world_check(&w, 0), 5);
+    close_damaged(&w, &c);
+}
+
 /* What is not committed may be another's tomorrow. */
 Test(mend, what_is_above_the_watermark_waits)
 {
