@@ -14,7 +14,8 @@
 #include "base/crc32c.h"
 #include "log/index.h"
 
-static const uint64_t SECOND_NS = 1000000000;
+/* A walk may be ahead of its pace by so much: small batches would else wake the shard for each. */
+static const uint64_t SECOND_NS = 1000000000, AHEAD_NS = 50000000;
 
 static void scan_finish(struct cold_scan *s, int result)
 {
@@ -86,7 +87,7 @@ static void scan_walk(struct cold_scan *s)
     int rc, result = 0;
     do {
         uint64_t due = scan_due_ns(s), now = io_now(r->io);
-        if (s->priv.turn_bytes >= r->options.block_bytes || due > now) {
+        if (s->priv.turn_bytes >= r->options.block_bytes || due > now + AHEAD_NS) {
             s->priv.turn_bytes = 0;
             io_timer(r->io, &s->priv.timer, due > now ? due : now);
             return;
