@@ -418,8 +418,9 @@ static void recovered(struct log_recover *r, int error)
         return;
     }
     if (error) {
-        node_fail(n, NODE_EXIT_FAILURE, "the logs in %s cannot be recovered: %s", n->data,
-                  error_text(error));
+        node_fail(n, NODE_EXIT_FAILURE, "the logs in %s cannot be recovered: %s%s", n->data,
+                  error_text(error),
+                  error == ERR_DISK_FULL ? ": make room on it, then start again" : "");
         return;
     }
     n->recovery = r->result;

@@ -259,8 +259,8 @@ uint32_t tail_from(const struct segment *s)
     return list_empty(&s->chunks) ? s->size : chunk_of(s->chunks.next)->position;
 }
 
-/* The chunk that holds the byte at `position`, looked for from the nearer end; that is not below the first one. The list
- * itself when there is none. */
+/* The chunk that holds the byte at `position`, which is not in front of the first one; looked for from the nearer end.
+ * The list itself when there is none. */
 static struct list *chunk_at(const struct segment *s, uint32_t position)
 {
     struct list *at = s->chunks.prev;

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* leat-sim-cluster: whole nodes and clients with libleat among faults, from seeds.
- *
- * A run is a cluster that is founded, some minutes of faults with clients that write and read all the while, and
- * then calm until all is well, in virtual time; then everything is read once more and judged (cluster_world.h and
- * cluster_history.h say by which rules). One seed is one run, byte for byte.
+/* leat-sim: whole nodes and clients with libleat among faults, from seeds (cluster_run.h); and the front of the worlds
+ * of single rooms, which are programs beside this one.
  *
  * Exit status: 0 all is well (with --mutant and --every: it was caught), 1 not, 2 a wrong argument. */
+#include "cluster_run.h"
+#include "cluster_shrink.h"
+
 #include "cluster_load.h"
-#include "cluster_mutants.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -21,7 +20,7 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "leat-sim-cluster: whole nodes and clients among faults, in virtual time\n"
+    "leat-sim: whole nodes and clients among faults, in virtual time\n"
     "  --seed N                the first seed (1)\n"
     "  --runs N                how many, each in a process of its own (1)\n"
     "  --seconds N             until so much time has passed, in place of --runs\n"
@@ -31,28 +30,23 @@ static const char usage[] =
     "  --replication-factor N  of all topics (1)\n"
     "  --replay                tells the run\n"
     "  --detail                tells it with every operation of files\n"
+    "  --only LIST             these of its disturbances, the faults end with the last: 3,17-20\n"
+    "  --shrink                of a seed that fails, the fewest disturbances with which it does\n"
     "  --twice                 each seed twice: C35, both runs are the same\n"
     "  --json                  the summary for machines\n"
-    "  --mutant NAME           leaves a rule out: exit status 0 when that is noticed\n"
+    "  --mutant NAME           leaves a rule out, by name or number: exit status 0 when that is "
+    "noticed\n"
     "  --every                 each rule in turn\n"
-    "  --mutants               names what can be left out\n";
+    "  --mutants               names them\n"
+    "leat-sim storage | raft | replica ...: the worlds of single rooms, which meet rarer orders; "
+    "most rules are theirs\n"
+    "leat-sim cluster ...: as without a word, and a rule of theirs is left out of whole nodes\n";
 
 struct arguments {
+    struct run_choice choice;
     uint64_t seed, runs, seconds;
-    uint32_t nodes, clients, replication_factor;
-    double minutes;
-    bool replay, detail, twice, json, every;
-    const struct node_mutant *mutant;
-};
-
-/* Of one run, or of many together. */
-struct summary {
-    uint64_t runs, virtual_ns, events, hash;
-    uint64_t faults[CLUSTER_FAULT_TOTAL];
-    uint64_t client_kills, client_pauses, creations, deletions, configured, elections;
-    struct history_counts history;
-    bool failed;
-    char why[1100];
+    bool twice, json, every, shrink, whole;
+    struct steps only;
 };
 
 static const char *const fault_names[CLUSTER_FAULT_TOTAL] = {
@@ -76,222 +70,11 @@ static const char *const fault_names[CLUSTER_FAULT_TOTAL] = {
     [CLUSTER_CLOCK] = "clocks_changed",
 };
 
-/* --- one run ----------------------------------------------------------------------------------- */
-
-struct run {
-    struct cluster_world world;
-    struct load load;
-    struct summary summary;
-    int out; /* where the summary goes at the end of this process; -1: nowhere */
-};
-
-static void run_tell(const struct run *r)
-{
-    const char *at = (const char *)&r->summary;
-    for (size_t done = 0; r->out >= 0 && done < sizeof r->summary;) {
-        ssize_t n = write(r->out, at + done, sizeof r->summary - done);
-        if (n <= 0) {
-            _exit(2);
-        }
-        done += (size_t)n;
-    }
-}
-
-static void violated(void *context, const char *line)
-{
-    struct run *r = context;
-    r->summary.failed = true;
-    snprintf(r->summary.why, sizeof r->summary.why, "%s", line);
-    sim_story(r->world.sim, "VIOLATION: %s", line);
-    if (r->out < 0) {
-        fflush(stdout);
-        fprintf(stderr, "%s\n", line);
-    }
-    run_tell(r);
-    fflush(stdout);
-    _exit(1);
-}
-
-static uint32_t nodes_of(const struct arguments *a, uint64_t seed)
-{
-    static const uint32_t counts[] = {1, 2, 3, 3, 3, 3, 3, 4, 5, 7};
-    struct prng random = prng_of(seed ^ 0x6e6f646573);
-    uint32_t chosen = counts[prng_below(&random, array_size(counts))];
-    uint32_t least = a->replication_factor > chosen ? a->replication_factor : chosen;
-    return a->nodes ? a->nodes : least;
-}
-
-static void found(struct run *r)
-{
-    struct cluster_world *w = &r->world;
-    for (uint32_t i = 0; i < w->count; i++) {
-        if (i == CLUSTER_PEERS_MAX) {
-            world_run(w, 3000 * CLUSTER_MS); /* who is not listed joins what has been founded */
-        }
-        member_start(&w->members[i]);
-    }
-    world_await(w, 20000 * CLUSTER_MS);
-}
-
-static void disturb(struct run *r, double minutes)
-{
-    static const uint64_t gaps_ms[] = {50, 200, 800, 2000};
-    struct cluster_world *w = &r->world;
-    if (w->seed % 4 != 0) {
-        world_choose_faults(w);
-    }
-    uint64_t gap_ms = gaps_ms[prng_below(&w->random, array_size(gaps_ms))];
-    uint64_t until = sim_now(w->sim) + (uint64_t)(minutes * 60e9);
-    while (sim_now(w->sim) < until) {
-        world_disturb_more(w);
-        load_disturb(&r->load);
-        world_run(w, (1 + prng_below(&w->random, gap_ms)) * CLUSTER_MS);
-        load_go_on(&r->load);
-    }
-}
-
-static void calm_down(struct run *r)
-{
-    struct cluster_world *w = &r->world;
-    world_heal(w);
-    world_settle(w, 30000 * CLUSTER_MS);
-    load_heal(&r->load);
-    world_await(w, 10000 * CLUSTER_MS);
-    load_finish(&r->load, 60000 * CLUSTER_MS);
-    load_compare(&r->load);
-    if (prng_below(&w->random, 2)) {
-        sim_story(w->sim, "all lose their power once more");
-        world_all_lose_power(w);
-        world_await(w, 30000 * CLUSTER_MS);
-        load_compare(&r->load);
-    }
-    load_judge(&r->load, 60000 * CLUSTER_MS);
-}
-
-static void summarize(struct run *r)
-{
-    const struct cluster_world *w = &r->world;
-    struct summary *s = &r->summary;
-    s->runs = 1;
-    s->virtual_ns = sim_now(w->sim);
-    s->events = sim_events(w->sim);
-    s->hash = sim_hash(w->sim);
-    memcpy(s->faults, w->faults, sizeof s->faults);
-    s->client_kills = r->load.client_kills;
-    s->client_pauses = r->load.client_pauses;
-    s->creations = r->load.creations;
-    s->deletions = r->load.deletions;
-    s->configured = w->configured;
-    s->history = history_counts(r->load.history);
-    for (size_t i = 0; i < CLUSTER_EPOCHS_MAX; i++) {
-        s->elections += w->leaders[i] != 0;
-    }
-}
-
-static void run_once(const struct arguments *a, uint64_t seed, struct run *r)
-{
-    const struct node_mutant *m = a->mutant;
-    const struct cluster_options options = {
-        .seed = seed,
-        .nodes = nodes_of(a, seed),
-        .replication_factor = (int16_t)a->replication_factor,
-        .swarm = true,
-        .log_mutant = m ? m->log : 0,
-        .raft_mutant = m ? m->raft : 0,
-        .controller_mutant = m ? m->controller : 0,
-        .replication_mutant = m ? m->replication : 0,
-        .story = a->replay || a->detail ? stdout : NULL,
-        .brief = !a->detail,
-        .violated = violated,
-        .context = r,
-    };
-    world_open(&r->world, &options);
-    found(r);
-    load_open(&r->load, &r->world, a->clients);
-    disturb(r, a->minutes);
-    calm_down(r);
-    summarize(r);
-    world_close(&r->world);
-    load_close(&r->load);
-}
-
-/* --- many runs --------------------------------------------------------------------------------- */
-
-static void child(const struct arguments *a, uint64_t seed, int out)
-{
-    struct run *r = calloc(1, sizeof *r);
-    if (!r) {
-        _exit(2);
-    }
-    r->out = out;
-    run_once(a, seed, r);
-    run_tell(r);
-    fflush(stdout);
-    _exit(0);
-}
-
-/* In a process of its own: it may end in any way. */
-static void run_apart(const struct arguments *a, uint64_t seed, struct summary *out)
-{
-    int ends[2];
-    if (pipe(ends)) {
-        abort();
-    }
-    fflush(stdout);
-    pid_t pid = fork();
-    if (pid < 0) {
-        abort();
-    }
-    if (pid == 0) {
-        close(ends[0]);
-        child(a, seed, ends[1]);
-    }
-    close(ends[1]);
-    char *at = (char *)out;
-    size_t done = 0;
-    ssize_t n;
-    while (done < sizeof *out && (n = read(ends[0], at + done, sizeof *out - done)) > 0) {
-        done += (size_t)n;
-    }
-    close(ends[0]);
-    int status = 0;
-    waitpid(pid, &status, 0);
-    if (done < sizeof *out) {
-        *out = (struct summary){.failed = true};
-        snprintf(out->why, sizeof out->why, "seed %" PRIu64 ": the run itself ended with %s %d",
-                 seed, WIFSIGNALED(status) ? "signal" : "status",
-                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-    }
-}
-
-static void add(struct summary *total, const struct summary *s)
-{
-    total->runs += s->runs;
-    total->virtual_ns += s->virtual_ns;
-    total->events += s->events;
-    total->hash ^= prng_mix(s->hash);
-    for (unsigned i = 0; i < CLUSTER_FAULT_TOTAL; i++) {
-        total->faults[i] += s->faults[i];
-    }
-    total->client_kills += s->client_kills;
-    total->client_pauses += s->client_pauses;
-    total->creations += s->creations;
-    total->deletions += s->deletions;
-    total->configured += s->configured;
-    total->elections += s->elections;
-    total->history.sent += s->history.sent;
-    total->history.acked += s->history.acked;
-    total->history.unknown += s->history.unknown;
-    total->history.read += s->history.read;
-    total->history.starts += s->history.starts;
-    total->history.doubled += s->history.doubled;
-}
-
 /* C35: one seed is one run. */
 static void run_again(const struct arguments *a, uint64_t seed, struct summary *first)
 {
     struct summary second = {0};
-    run_apart(a, seed, &second);
+    run_apart(&a->choice, seed, &second);
     if (!second.failed && second.hash == first->hash && second.events == first->events) {
         return;
     }
@@ -329,7 +112,7 @@ static bool explore(struct arguments *a, struct summary *total)
     double until = seconds_now() + (double)a->seconds;
     for (uint64_t i = 0; a->seconds ? seconds_now() < until : i < a->runs; i++, a->seed++) {
         struct summary s = {0};
-        run_apart(a, a->seed, &s);
+        run_apart(&a->choice, a->seed, &s);
         if (!s.failed && (a->twice || a->seed % 100 == 0)) {
             run_again(a, a->seed, &s);
         }
@@ -338,7 +121,7 @@ static bool explore(struct arguments *a, struct summary *total)
             memcpy(total->why, s.why, sizeof total->why);
             return false;
         }
-        add(total, &s);
+        run_add(total, &s);
     }
     return true;
 }
@@ -386,42 +169,75 @@ static void print_json(const struct summary *s, double seconds)
     printf("}}\n");
 }
 
-static int caught(struct arguments a, const struct node_mutant *m)
+static int caught(struct arguments a, const struct rule *left_out)
 {
     struct summary total = {0};
-    a.mutant = m;
+    a.choice.rule = left_out;
     bool found_it = !explore(&a, &total);
-    printf("%-18s %6" PRIu64 " runs  %s%.200s\n", m->name, total.runs + found_it,
+    printf("%-18s %6" PRIu64 " runs  %s%.200s\n", left_out->name, total.runs + found_it,
            found_it ? "" : "NOT CAUGHT", total.why);
     fflush(stdout);
     return found_it ? 0 : 1;
 }
 
-static void print_mutants(void)
-{
-    for (const struct node_mutant *m = cluster_mutants(); m->name; m++) {
-        printf("%-18s %s\n", m->name, m->what);
-    }
-}
-
 static int every(const struct arguments *a)
 {
     int missed = 0;
-    for (const struct node_mutant *m = cluster_mutants(); m->name; m++) {
-        missed += caught(*a, m);
+    for (const struct rule *r = rules(); r->name; r++) {
+        missed += r->world == RULE_OF_CLUSTER || a->whole ? caught(*a, r) : 0;
     }
     return missed > 0;
+}
+
+/* --- the worlds of single rooms ---------------------------------------------------------------- */
+
+/* Becomes the program of that world, which stands beside this one. Returns with 2: it is not there. */
+static int become(enum rule_world world, char **words)
+{
+    char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 16);
+    if (n > 0) {
+        snprintf(path + n, 16, "-%s", rule_world_name(world));
+        words[0] = path;
+        execv(path, words);
+    }
+    fprintf(stderr, "leat-sim: %s cannot be run: build all targets\n", n > 0 ? path : "itself");
+    return 2;
+}
+
+/* --mutant of a rule of theirs: with ten thousand seeds, if it is not said how many. */
+static int become_for(const struct rule *r, int count, char **words)
+{
+    char *own[20];
+    int used = 0;
+    bool said = false;
+    for (int i = 0; i < count && used < 16; i++) {
+        said = said || strcmp(words[i], "--runs") == 0 || strcmp(words[i], "--crashes") == 0 ||
+               strcmp(words[i], "--seconds") == 0;
+        own[used++] = words[i];
+    }
+    if (!said) {
+        bool storage = r->world == RULE_OF_STORAGE;
+        own[used++] = storage ? "--crashes" : "--runs";
+        own[used++] = storage ? "1000000" : "10000";
+    }
+    own[used] = NULL;
+    return become(r->world, own);
 }
 
 /* --- arguments --------------------------------------------------------------------------------- */
 
 static bool flag(struct arguments *a, const char *word)
 {
-    bool *const values[] = {&a->replay, &a->detail, &a->twice, &a->json, &a->every};
-    static const char *const names[] = {"--replay", "--detail", "--twice", "--json", "--every"};
-    for (size_t i = 0; i < array_size(names); i++) {
-        if (strcmp(word, names[i]) == 0) {
-            *values[i] = true;
+    const struct {
+        const char *name;
+        bool *value;
+    } flags[] = {{"--replay", &a->choice.replay}, {"--detail", &a->choice.detail},
+                 {"--twice", &a->twice},          {"--json", &a->json},
+                 {"--every", &a->every},          {"--shrink", &a->shrink}};
+    for (size_t i = 0; i < array_size(flags); i++) {
+        if (strcmp(word, flags[i].name) == 0) {
+            *flags[i].value = true;
             return true;
         }
     }
@@ -443,6 +259,7 @@ static bool number(const char *word, const char *name, const char *value, uint64
 
 static bool valued(struct arguments *a, const char *word, const char *value)
 {
+    struct run_choice *c = &a->choice;
     uint64_t n;
     if (number(word, "--seed", value, 0, UINT64_MAX, &a->seed) ||
         number(word, "--runs", value, 1, UINT64_MAX, &a->runs) ||
@@ -450,27 +267,29 @@ static bool valued(struct arguments *a, const char *word, const char *value)
         return true;
     }
     if (number(word, "--nodes", value, 1, CLUSTER_NODES_MAX, &n)) {
-        a->nodes = (uint32_t)n;
+        c->nodes = (uint32_t)n;
         return true;
     }
     if (number(word, "--clients", value, 1, LOAD_CLIENTS_MAX, &n)) {
-        a->clients = (uint32_t)n;
+        c->clients = (uint32_t)n;
         return true;
     }
     if (number(word, "--replication-factor", value, 1, CLUSTER_REPLICAS_MAX, &n)) {
-        a->replication_factor = (uint32_t)n;
+        c->replication_factor = (uint32_t)n;
         return true;
     }
     if (strcmp(word, "--minutes") == 0) {
         char *end;
-        a->minutes = strtod(value, &end);
-        return end != value && !*end && a->minutes >= 0 && a->minutes < 1e6;
+        c->minutes = strtod(value, &end);
+        return end != value && !*end && c->minutes >= 0 && c->minutes < 1e6;
+    }
+    if (strcmp(word, "--only") == 0) {
+        c->only = &a->only;
+        return steps_parse(&a->only, value);
     }
     if (strcmp(word, "--mutant") == 0) {
-        for (const struct node_mutant *m = cluster_mutants(); m->name; m++) {
-            a->mutant = strcmp(m->name, value) == 0 ? m : a->mutant;
-        }
-        return a->mutant != NULL;
+        c->rule = rule_find(value);
+        return c->rule != NULL;
     }
     return false;
 }
@@ -484,47 +303,47 @@ static int parse(struct arguments *a, int count, char **words)
             return 1;
         }
         if (strcmp(words[i], "--mutants") == 0) {
-            print_mutants();
+            rules_print();
             return 1;
         }
         if (flag(a, words[i])) {
             continue;
         }
         if (i + 1 == count || !valued(a, words[i], words[i + 1])) {
-            fprintf(stderr, "leat-sim-cluster: I do not understand %s %s; --help names what I do\n",
+            fprintf(stderr, "leat-sim: I do not understand %s %s; --help names what I do\n",
                     words[i], i + 1 < count ? words[i + 1] : "");
             return 3;
         }
         i++;
     }
-    if (a->nodes && a->nodes < a->replication_factor) {
-        fprintf(stderr, "leat-sim-cluster: --nodes is below --replication-factor\n");
+    if (a->choice.nodes && a->choice.nodes < a->choice.replication_factor) {
+        fprintf(stderr, "leat-sim: --nodes is below --replication-factor\n");
         return 3;
     }
     return 0;
 }
 
-/* In this process, for debuggers and profilers. */
-static int run_here(const struct arguments *a, struct summary *total)
-{
-    struct run *r = calloc(1, sizeof *r);
-    if (!r) {
-        return 2;
-    }
-    r->out = -1;
-    run_once(a, a->seed, r);
-    add(total, &r->summary);
-    free(r);
-    return 0;
-}
-
 int main(int count, char **words)
 {
-    struct arguments a = {.seed = 1, .runs = 1, .minutes = 1, .replication_factor = 1};
+    struct arguments a = {.seed = 1, .runs = 1, .choice = {.minutes = 1, .replication_factor = 1}};
     struct summary total = {0};
+    for (int i = 0; count > 1 && i <= (int)RULE_OF_CLUSTER; i++) {
+        if (strcmp(words[1], rule_world_name((enum rule_world)i)) == 0) {
+            a.whole = i == RULE_OF_CLUSTER;
+            words++;
+            count--;
+            if (!a.whole) {
+                return become((enum rule_world)i, words);
+            }
+        }
+    }
     int ends = parse(&a, count, words);
     if (ends) {
         return ends - 1;
+    }
+    const struct rule *rule = a.choice.rule;
+    if (rule && rule->world != RULE_OF_CLUSTER && !a.whole) {
+        return become_for(rule, count, words);
     }
     /* What a run lets go of stays for what comes: the kernel need not clear pages again and again. */
     mallopt(M_MMAP_THRESHOLD, 32 << 20);
@@ -533,20 +352,24 @@ int main(int count, char **words)
     if (a.every) {
         return every(&a);
     }
-    if (a.mutant && !a.replay && !a.detail) {
-        return caught(a, a.mutant);
+    if (a.shrink) {
+        return shrink(&a.choice, a.seed);
+    }
+    if (rule && !a.choice.replay && !a.choice.detail) {
+        a.runs = a.runs == 1 && !a.seconds ? 10000 : a.runs;
+        return caught(a, rule);
     }
     double began = seconds_now();
     if (a.runs == 1 && !a.twice && !a.seconds) {
-        int error = run_here(&a, &total);
+        int error = run_here(&a.choice, a.seed, &total);
         if (error) {
             return error;
         }
     } else if (!explore(&a, &total)) {
-        printf("%s\n  again: leat-sim-cluster --seed %" PRIu64
-               " --minutes %g --replication-factor %u%s --replay\n",
-               total.why, a.seed, a.minutes, (unsigned)a.replication_factor,
-               a.nodes || a.clients ? " (and --nodes, --clients as before)" : "");
+        char command[SHRINK_COMMAND_SIZE];
+        shrink_command(&a.choice, a.seed, command);
+        printf("%s\n  again: %s --replay\n  what of it is needed: %s --shrink\n", total.why,
+               command, command);
         return 1;
     }
     (a.json ? print_json : print_people)(&total, seconds_now() - began);

@@ -40,11 +40,11 @@ static void configure(struct member *m, uint16_t port)
     snprintf(id, sizeof id, "%d", (int)m->id);
     snprintf(listener, sizeof listener, "n%d:%u", (int)m->id, (unsigned)port);
     const struct config_setting settings[] = {
-        {"--data", "data.dir", "/data"},          {"--set", "node.id", id},
-        {"--set", "listeners", listener},         {"--set", "security.open", "true"},
-        {"--set", "peers", m->world->peers},      {"--set", "journal.file.bytes", "1MiB"},
-        {"--set", "journal.bytes.max", "16MiB"},  {"--set", "limits.memory", "128MiB"},
-        {"--set", "log.scrub.interval.ms", "5s"},
+        {"--data", "data.dir", "/data"},           {"--set", "node.id", id},
+        {"--set", "listeners", listener},          {"--set", "security.open", "true"},
+        {"--set", "peers", m->world->peers},       {"--set", "journal.file.bytes", "1MiB"},
+        {"--set", "journal.bytes.max", "16MiB"},   {"--set", "limits.memory", "128MiB"},
+        {"--set", "log.scrub.interval.ms", "10s"},
     };
     const struct config_input input = {.settings = settings, .setting_count = array_size(settings)};
     memory_init(&m->config_memory, 16 << 20);
@@ -269,16 +269,18 @@ static void check_quorum(struct member *m)
     *leader = status.leader;
 }
 
-/* B2. What fails a sync or a write ends a node, and that is how it should be (L11); it finds nothing damaged when
- * it starts again. */
+/* B2. What fails a sync or a write ends a node, and that is how it should be (L11); so does a disk without the room
+ * that a recovery needs, because others have taken it. It finds nothing damaged when it starts again. */
 static void check_end(struct member *m, enum sim_state state)
 {
     enum { GRACE_MS = 5000 };
     const struct cluster_world *w = m->world;
     bool by_itself =
         state == SIM_FATAL || (m->ended && (!m->stopping || m->status != NODE_EXIT_OK));
-    if (by_itself && !m->excused && m->status != NODE_EXIT_DAMAGE && w->failing_last_ns > 0 &&
-        sim_now(w->sim) < w->failing_last_ns + GRACE_MS * CLUSTER_MS) {
+    bool fails =
+        w->failing_last_ns > 0 && sim_now(w->sim) < w->failing_last_ns + GRACE_MS * CLUSTER_MS;
+    bool is_full = m->disk_full_until_ns > 0 && strstr(m->why, "the disk is full: make room");
+    if (by_itself && !m->excused && m->status != NODE_EXIT_DAMAGE && (fails || is_full)) {
         m->excused = true;
         m->restart_ns = m->restart_ns ? m->restart_ns : sim_now(w->sim) + 500 * CLUSTER_MS;
     }

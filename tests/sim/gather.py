@@ -26,7 +26,7 @@ def commit():
 
 
 def explore(build, seed):
-    command = [f"{build}/bin/leat-sim-cluster", "--json", "--seed", str(seed), "--runs", str(SEEDS), "--nodes", "3",
+    command = [f"{build}/bin/leat-sim", "--json", "--seed", str(seed), "--runs", str(SEEDS), "--nodes", "3",
                "--replication-factor", "3", "--minutes", str(MINUTES)]
     begun = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True)

@@ -6,57 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const struct {
-    const char *name;
-    uint32_t bit;
-} mutants[] = {
-    {"no-settled", LOG_MUTANT_NO_SETTLED},
-    {"no-life", LOG_MUTANT_NO_LIFE},
-    {"free-early", LOG_MUTANT_FREE_EARLY},
-    {"truncate-quiet", LOG_MUTANT_TRUNCATE_QUIET},
-    {"truncate-race", LOG_MUTANT_TRUNCATE_RACE},
-    {"unwaited-skip", LOG_MUTANT_UNWAITED_SKIP},
-    {"no-unfinished", LOG_MUTANT_NO_UNFINISHED},
-    {"ack-unordered", LOG_MUTANT_ACK_UNORDERED},
-    {"no-empty", LOG_MUTANT_NO_EMPTY},
-    {"believe-tail", LOG_MUTANT_BELIEVE_TAIL},
-    {"no-sync-first", LOG_MUTANT_NO_SYNC_FIRST},
-    {"no-kept", LOG_MUTANT_NO_KEPT},
-    {"no-mark-run", LOG_MUTANT_NO_MARK_RUN},
-    {"no-mark-boot", LOG_MUTANT_NO_MARK_BOOT},
-    {"newer-first", LOG_MUTANT_NEWER_FIRST},
-    {"some-damaged", LOG_MUTANT_SOME_DAMAGED},
-    {"share-block", LOG_MUTANT_SHARE_BLOCK},
-    {"delete-unknown", LOG_MUTANT_DELETE_UNKNOWN},
-    {"no-admission", LOG_MUTANT_NO_ADMISSION},
-    {"five-only", LOG_MUTANT_FIVE_ONLY},
-    {"ignore-failed", LOG_MUTANT_IGNORE_FAILED},
-    {"replace-unsynced", LOG_MUTANT_REPLACE_UNSYNCED},
-    {"replace-early", LOG_MUTANT_REPLACE_EARLY},
-    {"replace-unlisted", LOG_MUTANT_REPLACE_UNLISTED},
-    {"tombstone-early", LOG_MUTANT_TOMBSTONE_EARLY},
-    {"no-empty-batch", LOG_MUTANT_NO_EMPTY_BATCH},
-    {"anew-quiet", LOG_MUTANT_ANEW_QUIET},
-    {"anew-early", LOG_MUTANT_ANEW_EARLY},
-    {"gaps-quiet", LOG_MUTANT_GAPS_QUIET},
-    {"any-order", LOG_MUTANT_ANY_ORDER},
-};
-
-uint32_t log_crash_mutant(const char *name)
-{
-    for (unsigned i = 0; i < array_size(mutants); i++) {
-        if (strcmp(mutants[i].name, name) == 0) {
-            return mutants[i].bit;
-        }
-    }
-    return 0;
-}
-
-const char *log_crash_mutant_name(unsigned index)
-{
-    return index < array_size(mutants) ? mutants[index].name : NULL;
-}
-
 /* Of a million. */
 enum { FAULT_WRITES = 3000, FAULT_SYNCS = 6000 };
 

@@ -52,8 +52,3 @@ struct log_crash_stats {
 /* One walk. 0, or -1 and `why`. */
 int log_crash_walk(const struct log_crash_options *options, struct log_crash_stats *stats,
                    char why[static 600]);
-
-/* The bit of a mutant by its name ("free-early"), 0 if there is none; and the names, in order,
- * until NULL. */
-uint32_t log_crash_mutant(const char *name);
-const char *log_crash_mutant_name(unsigned index);

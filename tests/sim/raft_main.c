@@ -2,32 +2,18 @@
 
 /* leat-sim-raft: the metadata quorum's consensus core among faults, from seeds.
  *
- *     leat-sim-raft [--seed N] [--runs N] [--wire] [--story] [--mutant N | --every]
+ *     leat-sim raft [--seed N] [--runs N] [--wire] [--story] [--mutant NAME | --every]
  *
  * A run is a minute of faults and 40 s of calm, in virtual time. With --wire its messages travel as Kafka's bytes,
  * and it is the same run to the last step as without. Exit status: 0 all is well (with --mutant and
  * --every: it was caught), 1 not, 2 a wrong argument. */
 #include "raft/raft_private.h"
 #include "raft_world.h"
+#include "rules.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char *const mutants[RAFT_MUTANT_COUNT] = {
-    [RAFT_MUTANT_NONE] = "none",
-    [RAFT_MUTANT_VOTE_UNSAVED] = "vote-unsaved",
-    [RAFT_MUTANT_FETCH_UNFLUSHED] = "fetch-unflushed",
-    [RAFT_MUTANT_LEADER_UNFLUSHED] = "leader-unflushed",
-    [RAFT_MUTANT_OLD_EPOCH] = "old-epoch",
-    [RAFT_MUTANT_LOG_BEHIND] = "log-behind",
-    [RAFT_MUTANT_VOTE_TWICE] = "vote-twice",
-    [RAFT_MUTANT_NO_CHECK] = "no-check",
-    [RAFT_MUTANT_READ_AT_ONCE] = "read-at-once",
-    [RAFT_MUTANT_READ_ON_ARRIVAL] = "read-on-arrival",
-    [RAFT_MUTANT_CHANGE_TWICE] = "change-twice",
-    [RAFT_MUTANT_LEAVER_WAITS] = "leaver-waits",
-};
 
 /* A run over bytes, and the same without them. */
 static int run_twice(const struct world_options *options, struct world_stats *stats,
@@ -61,13 +47,13 @@ static int explore(struct world_options *options, uint64_t runs, struct world_st
     return 0;
 }
 
-static int caught(struct world_options options, unsigned mutant, uint64_t runs)
+static int caught(struct world_options options, const struct rule *left_out, uint64_t runs)
 {
     struct world_stats stats = {0};
     char why[400] = "";
-    options.mutant = mutant;
+    options.mutant = left_out->raft;
     bool found = explore(&options, runs, &stats, why) < 0;
-    printf("%-18s %6" PRIu64 " runs  %s%.200s\n", mutants[mutant], stats.runs,
+    printf("%-18s %6" PRIu64 " runs  %s%.200s\n", left_out->name, stats.runs,
            found ? "" : "NOT CAUGHT", why);
     fflush(stdout);
     return found ? 0 : 1;
@@ -87,21 +73,17 @@ static void print_stats(const struct world_stats *s)
            s->resignations, s->losses);
 }
 
-static unsigned mutant_of(const char *name)
+static const struct rule *rule_of(const char *word)
 {
-    for (unsigned i = 1; i < RAFT_MUTANT_COUNT; i++) {
-        if (mutants[i] && strcmp(mutants[i], name) == 0) {
-            return i;
-        }
-    }
-    return 0;
+    const struct rule *r = rule_find(word);
+    return r && r->raft ? r : NULL;
 }
 
 int main(int count, char **words)
 {
     struct world_options options = {.seed = 1};
     uint64_t runs = 100;
-    unsigned mutant = 0;
+    const struct rule *mutant = NULL;
     bool every = false;
     for (int i = 1; i < count; i++) {
         const char *value = i + 1 < count ? words[i + 1] : "";
@@ -111,7 +93,7 @@ int main(int count, char **words)
         } else if (strcmp(words[i], "--runs") == 0) {
             runs = strtoull(value, NULL, 10);
             i++;
-        } else if (strcmp(words[i], "--mutant") == 0 && (mutant = mutant_of(value))) {
+        } else if (strcmp(words[i], "--mutant") == 0 && (mutant = rule_of(value))) {
             i++;
         } else if (strcmp(words[i], "--story") == 0) {
             options.story = stdout;
@@ -129,8 +111,8 @@ int main(int count, char **words)
         }
     }
     int missed = 0;
-    for (unsigned i = 1; every && i < RAFT_MUTANT_COUNT; i++) {
-        missed += mutants[i] ? caught(options, i, runs) : 0;
+    for (const struct rule *r = rules(); every && r->name; r++) {
+        missed += r->world == RULE_OF_RAFT ? caught(options, r, runs) : 0;
     }
     if (every || mutant) {
         return every ? missed > 0 : caught(options, mutant, runs);
@@ -138,7 +120,7 @@ int main(int count, char **words)
     struct world_stats stats = {0};
     char why[400];
     if (explore(&options, runs, &stats, why) < 0) {
-        printf("%s\n  again: leat-sim-raft --seed %" PRIu64 " --runs 1%s --story\n", why,
+        printf("%s\n  again: leat-sim raft --seed %" PRIu64 " --runs 1%s --story\n", why,
                options.seed, options.wire ? " --wire" : "");
         return 1;
     }

@@ -9,7 +9,7 @@ missed=""
 caught() { # NAME [SWITCHES...]
     local name=$1
     shift
-    if ! "$BUILD/bin/leat-sim" --mutant "$name" --seed 50000 --crashes 60000 "$@" >"$SCRATCH/$name" 2>&1; then
+    if ! "$BUILD/bin/leat-sim-storage" --mutant "$name" --seed 50000 --crashes 60000 "$@" >"$SCRATCH/$name" 2>&1; then
         missed="$missed $name"
         tail -n 3 "$SCRATCH/$name"
     fi

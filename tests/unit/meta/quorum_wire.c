@@ -2,7 +2,7 @@
 
 /* Messages of the consensus core as bytes: they come as they went, as Kafka writes them; what is not for this
  * replica, or cannot be, is refused before the core sees it. Whole quorums over these bytes are
- * leat-sim-raft --wire. */
+ * leat-sim raft --wire. */
 #include "meta/quorum_wire.h"
 
 #include "base/prng.h"

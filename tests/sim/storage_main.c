@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* leat-sim: walks the storage of a node through crashes, from seeds.
+/* leat-sim-storage: walks the storage of a node through crashes, from seeds.
  *
- *     leat-sim --help
+ *     leat-sim storage --help
  *
  * Exit status: 0 all is well (with --mutant: it was caught), 1 not, 2 a wrong argument. One seed
  * gives one walk: what fails is run again with --seed and --story. */
 #include "log_crash.h"
+#include "rules.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -72,21 +73,24 @@ static int explore(const struct arguments *a, struct log_crash_stats *stats, uin
     return 0;
 }
 
-static int every_mutant(struct arguments *a)
+static int every_rule(struct arguments *a)
 {
     int missed = 0;
-    for (unsigned i = 0; log_crash_mutant_name(i); i++) {
+    for (const struct rule *r = rules(); r->name; r++) {
         struct log_crash_stats stats = {0};
         uint64_t seed = 0;
         char why[600] = "";
         double begin = now();
-        a->options.mutants = log_crash_mutant(log_crash_mutant_name(i));
+        if (r->world != RULE_OF_STORAGE) {
+            continue;
+        }
+        a->options.mutants = r->log;
         bool caught = explore(a, &stats, &seed, why) < 0;
         missed += !caught;
-        printf("%-15s %8" PRIu64 " crashes %6.1f s  %s%.140s\n", log_crash_mutant_name(i),
-               stats.storage.crashes, now() - begin, caught ? "" : "NOT CAUGHT", why);
+        printf("%-18s %8" PRIu64 " crashes %6.1f s  %s%.140s\n", r->name, stats.storage.crashes,
+               now() - begin, caught ? "" : "NOT CAUGHT", why);
         if (caught) {
-            printf("%-15s --seed %" PRIu64 "\n", "", seed);
+            printf("%-18s --seed %" PRIu64 "\n", "", seed);
         }
         fflush(stdout);
     }
@@ -94,7 +98,7 @@ static int every_mutant(struct arguments *a)
 }
 
 static const char usage[] =
-    "leat-sim: walks the storage of a node through crashes, from seeds\n"
+    "leat-sim-storage: walks the storage of a node through crashes, from seeds\n"
     "\n"
     "  --seed N       the first seed; alone: one walk of it\n"
     "  --walks N, --crashes N, --seconds N   how much of it (10000 crashes)\n"
@@ -159,8 +163,9 @@ static bool parse(int count, char **words, struct arguments *a)
             a->seconds = (double)number;
             a->walks = UINT64_MAX;
         } else if (strcmp(word, "--mutant") == 0) {
+            const struct rule *r = rule_find(value);
             a->mutant = value;
-            a->options.mutants = log_crash_mutant(value);
+            a->options.mutants = r ? r->log : 0;
             taken = a->options.mutants != 0;
         } else {
             i--;
@@ -168,7 +173,7 @@ static bool parse(int count, char **words, struct arguments *a)
         }
         i++;
         if (!taken) {
-            fprintf(stderr, "leat-sim: I do not understand %s %s\n", word, value);
+            fprintf(stderr, "leat-sim-storage: I do not understand %s %s\n", word, value);
             return false;
         }
     }
@@ -191,7 +196,7 @@ int main(int count, char **words)
     }
     a.options.story = a.story ? stdout : NULL;
     if (a.every) {
-        return every_mutant(&a);
+        return every_rule(&a);
     }
     struct log_crash_stats stats = {0};
     uint64_t seed = a.seed;
@@ -200,7 +205,8 @@ int main(int count, char **words)
     bool found = explore(&a, &stats, &seed, why) < 0;
     print_stats(&stats, now() - begin);
     if (found) {
-        printf("VIOLATION: %s\nrun again, with the same switches: --seed %" PRIu64 " --story\n",
+        printf("VIOLATION: %s\nrun again, with the same switches: leat-sim storage --seed %" PRIu64
+               " --story\n",
                why, seed);
     } else if (a.mutant) {
         printf("NOT CAUGHT: %s\n", a.mutant);

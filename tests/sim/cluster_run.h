@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* One run of whole nodes and clients: a cluster is founded, minutes of faults with clients that write and read all the
+ * while, then calm until all is well, in virtual time; then everything is read once more and judged
+ * (cluster_world.h and cluster_history.h say by which rules). One seed is one run, byte for byte. */
+#pragma once
+
+#include "cluster_history.h"
+#include "cluster_steps.h"
+#include "cluster_world.h"
+#include "rules.h"
+
+struct run_choice {
+    uint32_t nodes, clients; /* 0: the seed chooses */
+    uint32_t replication_factor;
+    double minutes;           /* of faults */
+    bool replay, detail;      /* the story, and with each operation of files */
+    const struct rule *rule;  /* that is left out; NULL: none */
+    const struct steps *only; /* of the disturbances; NULL: all */
+};
+
+/* Of one run, or of many together. */
+struct summary {
+    uint64_t runs, virtual_ns, events, hash;
+    uint64_t faults[CLUSTER_FAULT_TOTAL];
+    uint64_t client_kills, client_pauses, creations, deletions, configured, elections;
+    struct history_counts history;
+    uint32_t steps, clients; /* of the last run */
+    bool failed;
+    char why[1100];
+};
+
+uint32_t run_nodes(const struct run_choice *a, uint64_t seed);
+
+/* In a process of its own: it may end in any way. */
+void run_apart(const struct run_choice *a, uint64_t seed, struct summary *out);
+
+/* In this process, for debuggers and profilers: a violation ends it. 0, or 2 without memory. */
+int run_here(const struct run_choice *a, uint64_t seed, struct summary *total);
+
+void run_add(struct summary *total, const struct summary *s);
