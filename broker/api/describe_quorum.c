@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* DescribeQuorum (KIP-595, 836, 853): who leads the metadata log, who votes, who follows, and how far each is, as the
- * leader knows it. Another node answers NOT_LEADER_OR_FOLLOWER and names the leader that it knows. */
+ * leader knows it, after a majority has confirmed that it leads still. Another node answers NOT_LEADER_OR_FOLLOWER and
+ * names the leader that it knows. */
 #include "api/request.h"
 #include "meta/quorum_describe.h"
 #include "meta/quorum_wire.h"
 
 struct asked {
     struct api_request *request;
+    struct meta_op read;
     struct meta_describe describe;
 };
 
@@ -173,6 +175,14 @@ static void described(struct meta_describe *d)
     net_unhold(&r->net);
 }
 
+static void confirmed(struct meta_op *op)
+{
+    struct asked *a = container_of(op, struct asked, read);
+    struct api_request *r = a->request;
+    meta_describe(r->api->options.rooms.meta, r->api->io,
+                  &a->describe); /* says so if it does not lead */
+}
+
 void handle_describe_quorum(struct api_request *r)
 {
     const struct describe_quorum_request *in = api_decode(r);
@@ -189,7 +199,8 @@ void handle_describe_quorum(struct api_request *r)
         return;
     }
     a->request = r;
+    a->read = (struct meta_op){.done = confirmed, .kind = META_READ, .here = true};
     a->describe.done = described;
     net_hold(&r->net);
-    meta_describe(r->api->options.rooms.meta, r->api->io, &a->describe);
+    meta_submit(r->api->options.rooms.meta, r->api->io, &a->read);
 }

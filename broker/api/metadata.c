@@ -5,7 +5,8 @@
  * A topic that does not exist is created on demand when both the client and the configuration allow
  * it. The answer waits for the commit of the creation, so that a first produce needs no second
  * attempt (PROTOCOL 9, trap 12); after a second it says LEADER_NOT_AVAILABLE, and the client asks
- * again. */
+ * again. What is created nowhere is asked of the quorum first (META_READ): a topic whose creation has been answered by
+ * another node is not called unknown here. When it does not answer within a second, the image decides. */
 #include "api/describe.h"
 #include "api/request.h"
 
@@ -23,7 +24,8 @@ struct metadata {
     struct metadata_request *q;
     struct creation *creations;
     int32_t creations_count;
-    uint32_t pending; /* creations in progress, and one while they are being submitted */
+    struct meta_op read; /* before a topic is called unknown */
+    uint32_t pending;    /* of these in progress, and one while they are being submitted */
     bool answered;
     struct deadline deadline;
     struct barrier barrier;
@@ -106,8 +108,8 @@ static int fill_asked(struct metadata *m, const struct metadata_request_topics *
         topic = image_topic_by_name(r->api->image, wire_string_bytes(asked->name));
         if (!topic && !topic_name_valid(asked->name)) {
             error = ERR_INVALID_TOPIC;
-        } else if (!topic) {
-            error = ERR_UNKNOWN_TOPIC_OR_PARTITION;
+        } else if (!topic) { /* the quorum could not be asked: perhaps it is only unknown here */
+            error = m->read.error ? ERR_LEADER_NOT_AVAILABLE : ERR_UNKNOWN_TOPIC_OR_PARTITION;
         }
     } else {
         out->name = api_version(r) < 12 ? wire_string_of("") : asked->name;
@@ -292,6 +294,32 @@ static int creations_collect(struct metadata *m)
     return 0;
 }
 
+/* --- what is not known here ------------------------------------------------------------------- */
+
+static void read_done(struct meta_op *op)
+{
+    struct metadata *m = container_of(op, struct metadata, read);
+    assert(m->request->api->creations > 0);
+    m->request->api->creations--;
+    creation_finish(m);
+}
+
+/* It may have been created at another node a moment ago. */
+static bool read_wanted(const struct metadata *m)
+{
+    const struct image *image = m->request->api->image;
+    for (int32_t i = 0; i < m->q->topics_count; i++) {
+        const struct metadata_request_topics *asked = &m->q->topics[i];
+        bool named = asked->name.size >= 0 && topic_name_valid(asked->name);
+        if (asked_by_id(m, asked)
+                ? !image_topic_by_id(image, asked->topic_id)
+                : named && !image_topic_by_name(image, wire_string_bytes(asked->name))) {
+            return m->request->api->creations < API_CREATIONS_MAX;
+        }
+    }
+    return false;
+}
+
 void handle_metadata(struct api_request *r)
 {
     struct api *api = r->api;
@@ -312,14 +340,19 @@ void handle_metadata(struct api_request *r)
         api_close(r, error_text(ERR_NO_MEMORY));
         return;
     }
-    if (m->creations_count == 0) {
+    bool reads = m->creations_count == 0 && read_wanted(m);
+    if (m->creations_count == 0 && !reads) {
         answer(m);
         return;
     }
     net_hold(&r->net);
     deadline_set(&api->deadlines, &m->deadline, io_now(api->io) + creation_wait_ns);
-    api->creations += (uint32_t)m->creations_count;
-    m->pending = 1 + (uint32_t)m->creations_count;
+    api->creations += (uint32_t)m->creations_count + reads;
+    m->pending = 1 + (uint32_t)m->creations_count + reads;
+    if (reads) {
+        m->read = (struct meta_op){.done = read_done, .kind = META_READ};
+        meta_submit(api->options.rooms.meta, api->io, &m->read);
+    }
     for (int32_t i = 0; i < m->creations_count; i++) {
         meta_submit(api->options.rooms.meta, api->io, &m->creations[i].op);
     }

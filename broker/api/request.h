@@ -25,7 +25,8 @@ enum {
     API_ARENA_MAX = 32 << 20,
     API_OTHER_BYTES_MAX = 4 << 20, /* of a request that carries no records */
     API_PARTITIONS_MAX = 100000,   /* of one request */
-    API_CREATIONS_MAX = 256,       /* topics being created on demand */
+    API_CREATIONS_MAX =
+        256, /* topics being created on demand, and reads before one is called unknown */
     API_OPENINGS_MAX = 2, /* requests of a shard whose batches are being opened (produce_keys.h) */
     API_SEARCHES_MAX = 8, /* for a time, of a shard: each holds a batch or two */
     API_FETCH_PARKED_BYTES = 64 << 10, /* a waiting fetch may hold even while memory is short */
@@ -54,8 +55,8 @@ struct api {
     uint32_t searching;         /* those that are looking for a time */
     struct list openings;       /* of struct produce: those whose batches wait to be opened */
     uint32_t opening;           /* those whose batches are */
-    uint32_t creations;         /* topics being created on demand */
-    int64_t null_offset;        /* what null mode hands out */
+    uint32_t creations; /* topics being created on demand, and reads before one is called unknown */
+    int64_t null_offset; /* what null mode hands out */
     struct api_stop *stop;
     struct net_stop net_stop;
     struct io_message farewell; /* at the end of a stop */

@@ -535,6 +535,9 @@ int controller_decide(const struct controller *c, struct meta_op *op)
     case META_UPDATE_VOTER:
         assert(false); /* voter_changes.c */
         break;
+    case META_READ:
+        assert(false); /* reads.c */
+        break;
     }
     assert(op->error <= 0);
     if (op->error && !op->why[0]) {

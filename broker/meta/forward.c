@@ -3,6 +3,7 @@
 
 #include "meta/forward_wire.h"
 #include "meta/meta_private.h"
+#include "meta/quorum_wire.h"
 
 #include <stdio.h>
 
@@ -188,6 +189,15 @@ static int encode_producer_ids(const struct meta *m, struct wire_writer *w, int 
     return allocate_producer_ids_request_encode(&r, w, version);
 }
 
+static int encode_read(struct wire_writer *w, int version)
+{
+    struct describe_quorum_request_partitions p = {.partition_index = 0};
+    struct describe_quorum_request_topics t = {
+        .topic_name = wire_string_of(quorum_topic), .partitions = &p, .partitions_count = 1};
+    const struct describe_quorum_request r = {.topics = &t, .topics_count = 1};
+    return describe_quorum_request_encode(&r, w, version);
+}
+
 static int encode(struct peer_request *p, struct wire_writer *w, int version)
 {
     struct forward *f = container_of(p, struct forward, request);
@@ -211,6 +221,9 @@ static int encode(struct peer_request *p, struct wire_writer *w, int version)
         break;
     case META_PRODUCER_IDS:
         error = encode_producer_ids(f->meta, w, version);
+        break;
+    case META_READ:
+        error = encode_read(w, version);
         break;
     case META_ADD_VOTER:
     case META_REMOVE_VOTER:
@@ -238,6 +251,8 @@ static struct forward_spoken spoken_of(const struct meta_op *op)
                                : (struct forward_spoken){WIRE_INCREMENTAL_ALTER_CONFIGS, 1};
     case META_PRODUCER_IDS:
         return (struct forward_spoken){WIRE_ALLOCATE_PRODUCER_IDS, 0};
+    case META_READ:
+        return (struct forward_spoken){WIRE_DESCRIBE_QUORUM, 2};
     case META_ADD_VOTER:
         return (struct forward_spoken){WIRE_ADD_RAFT_VOTER, 1};
     case META_REMOVE_VOTER:
@@ -323,6 +338,20 @@ static int decode_producer_ids(struct meta_op *op, struct reader *in, int versio
     return error_from_wire(r.error_code);
 }
 
+static int decode_read(struct meta_op *op, struct reader *in, int version, struct arena *arena)
+{
+    struct describe_quorum_response r;
+    int error = describe_quorum_response_decode(&r, in, version, arena);
+    if (error || (!r.error_code && (r.topics_count != 1 || r.topics[0].partitions_count != 1))) {
+        return ERR_MALFORMED;
+    }
+    if (r.error_code || r.topics[0].partitions[0].error_code) {
+        return ERR_NOT_CONTROLLER; /* it has been deposed, or is not ready */
+    }
+    op->priv.offset = r.topics[0].partitions[0].high_watermark;
+    return 0;
+}
+
 static int decode(struct forward *f, const struct peer_answer *a)
 {
     struct meta_op *op = f->op;
@@ -342,6 +371,8 @@ static int decode(struct forward *f, const struct peer_answer *a)
         error = voter_change_decode(op, &in, a->version, &arena);
     } else if (op->kind == META_PRODUCER_IDS) {
         error = decode_producer_ids(op, &in, a->version, &arena);
+    } else if (op->kind == META_READ) {
+        error = decode_read(op, &in, a->version, &arena);
     } else {
         error = forward_decode_partitions(op, &in, a->version, &arena);
     }
@@ -367,6 +398,8 @@ static bool shown(const struct meta *m, const struct meta_op *op)
     case META_ALTER_CONFIGS:
     case META_PRODUCER_IDS:
         return true;
+    case META_READ:
+        return image_offset(m->image) + 1 >= op->priv.offset;
     default:
         return forward_shown_partitions(m->image, op);
     }
@@ -390,8 +423,9 @@ void forward_look(struct meta *m)
     while ((node = list_pop(&here))) {
         struct forward *f = container_of(node, struct forward, link);
         bool late = io_now(m->io) >= f->answered_ns + seen_ns;
-        if (late || m->resigned || m->state == META_CLOSING || shown(m, f->op)) {
-            end(f, 0);
+        bool there = shown(m, f->op);
+        if (late || m->resigned || m->state == META_CLOSING || there) {
+            end(f, there || f->op->kind != META_READ ? 0 : ERR_REQUEST_TIMED_OUT);
         } else {
             list_append(&m->forwards.seen, node);
         }
@@ -413,7 +447,8 @@ static void answered(struct peer_request *p, const struct peer_answer *a)
     struct forward *f = container_of(p, struct forward, request);
     struct meta *m = f->meta;
     int error = a->error ? a->error : decode(f, a);
-    bool twice = f->op->kind == META_PRODUCER_IDS || f->op->kind == META_ALTER_CONFIGS;
+    bool twice = f->op->kind == META_PRODUCER_IDS || f->op->kind == META_ALTER_CONFIGS ||
+                 f->op->kind == META_READ;
     bool unknown = a->error && a->maybe_received && !twice;
     if (is_sent_once(f->op)) {
         end(f, a->error ? ERR_REQUEST_TIMED_OUT : error);

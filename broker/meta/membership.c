@@ -444,6 +444,7 @@ static void look_at_waiting(struct meta *m)
     if (m->state != META_CLOSING) {
         forward_look(m);
         meta_decide(m);
+        reads_look(m);
         timer_set(m, retry_ns);
     }
 }
@@ -607,6 +608,7 @@ static void tick(struct meta *m)
     }
     forward_look(m);
     meta_decide(m);
+    reads_look(m);
     if (m->leading && m->state == META_ACTIVE && !alone) {
         fence_silent(m);
         watches_look(m);

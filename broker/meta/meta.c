@@ -28,15 +28,17 @@ void meta_show(struct meta *m, struct image *next)
     }
     bool brokers = before && image_broker_count(before) != image_broker_count(next);
     image_release(before);
-    forward_look(m);
+    if (m->state == META_ACTIVE && m->options.publish) {
+        m->options.publish(m->options.publish_context, next);
+    }
+    /* What ends by this image is told behind it. */
     if (brokers) {
         membership_wake(m);
     } else {
         membership_look(m);
     }
-    if (m->state == META_ACTIVE && m->options.publish) {
-        m->options.publish(m->options.publish_context, next);
-    }
+    forward_look(m);
+    reads_look(m);
 }
 
 /* --- answering -------------------------------------------------------------------------------- */
@@ -245,6 +247,11 @@ static void decide_waiting(struct meta *m)
     while (!list_empty(&m->waiting) && count++ < META_OPS_PER_BATCH) {
         struct list *node = list_first(&m->waiting);
         struct meta_op *op = container_of(node, struct meta_op, priv.link);
+        if (op->kind == META_READ) {
+            list_remove(node);
+            reads_take(m, op);
+            continue;
+        }
         if (!decide(m, op) || op->more) {
             break; /* it is decided (again) when this batch is committed */
         }
@@ -268,7 +275,11 @@ static void decide_waiting(struct meta *m)
 
 static void turn_end(struct io_turn *turn)
 {
-    decide_waiting(container_of(turn, struct meta, turn));
+    struct meta *m = container_of(turn, struct meta, turn);
+    decide_waiting(m);
+    if (m->state != META_CLOSING) {
+        reads_look(m);
+    }
 }
 
 /* --- public ----------------------------------------------------------------------------------- */
@@ -277,7 +288,11 @@ static void arrive(struct meta *m, struct meta_op *op)
 {
     check(m);
     op->priv.arrived_ns = io_now(m->io);
-    list_append(&m->waiting, &op->priv.link);
+    if (op->kind == META_READ && m->leading && m->state == META_ACTIVE) {
+        reads_take(m, op);
+    } else {
+        list_append(&m->waiting, &op->priv.link);
+    }
     m->turn.turn_end = turn_end;
     if (m->state == META_CLOSING) {
         answer_all(m, &m->waiting, ERR_CLOSED);
@@ -407,6 +422,7 @@ void meta_close(struct meta *meta, struct meta_close *c)
     meta->close = c;
     voter_changes_back(meta);
     answer_all(meta, &meta->waiting, ERR_CLOSED);
+    reads_close(meta);
     forward_look(meta);
     meta_close_next(meta);
 }

@@ -119,6 +119,7 @@ enum meta_kind {
     META_ADD_VOTER, /* of the metadata quorum (KIP-853) */
     META_REMOVE_VOTER,
     META_UPDATE_VOTER, /* by itself, to the leader: it is reached elsewhere */
+    META_READ,         /* done when the image shows all that was committed when it came (reads.h) */
 };
 
 enum meta_config_op {

@@ -13,6 +13,7 @@
 #include "meta/meta.h"
 #include "meta/quorum.h"
 #include "meta/quorum_links.h"
+#include "meta/reads.h"
 #include "meta/records.h"
 #include "meta/snapshot.h"
 #include "meta/snapshot_wire.h"
@@ -105,6 +106,7 @@ struct meta {
     struct lease lease;
     struct watches watches;
     struct forwards forwards;
+    struct reads reads;
     struct voter_changes changes;
     struct voters voters; /* the newest that the log has told of: for their addresses */
 

@@ -229,9 +229,11 @@ static void carry_out(struct meta *m, const struct raft_effect *e, struct outcom
         break;
     case RAFT_READABLE:
         lease_confirmed(m, e->sequence);
+        reads_confirmed(m, e->sequence, e->offset);
         break;
     case RAFT_UNREADABLE:
         lease_lost(m);
+        reads_lost(m);
         break;
     }
 }

@@ -162,6 +162,7 @@ struct cluster_world {
     int64_t broker_epochs[CLUSTER_NODES_MAX];
     uint64_t answered; /* creations and deletions */
     uint64_t configured;
+    uint64_t looked;          /* at nodes for topics that had been made */
     bool voters_change;       /* among the disturbances, */
     uint64_t voters_from_ns;  /* from this time on; */
     uint64_t voters_asked_ns; /* the last was at that */
