@@ -8,8 +8,8 @@
  * follower that is behind but has made progress within half of that time stays, for it is about to
  * come; after LEADING_PATIENCE of them it goes nevertheless.
  *
- * Admission. Who was ejected joins when it has been in reach of the high watermark for a probation,
- * and has just caught up. The probation doubles with each further ejection and is forgotten after a
+ * Admission. Who was ejected joins when it has been close behind the leader for a probation, and
+ * has all that is committed. The probation doubles with each further ejection and is forgotten after a
  * time without one: a follower at the edge changes the metadata a few times and then stays out.
  *
  * Proposals (P19, KIP-497). A request that was sent may be applied until the partition epoch has
@@ -40,6 +40,18 @@ void isr_commit(struct leading *l, uint32_t isr, int32_t partition_epoch)
 
 /* --- lag -------------------------------------------------------------------------------------- */
 
+static uint64_t since(const struct leading *l, uint64_t then_ns)
+{
+    return l->now_ns > then_ns ? l->now_ns - then_ns : 0;
+}
+
+/* A moment ago it had all that there was then. Under load the watermark, which does not wait for it, is ahead of what
+ * it tells at nearly every fetch. */
+static bool is_close(const struct leading *l, const struct leading_follower *f)
+{
+    return since(l, f->caught_up_ns) <= l->options.lag_ns / 4;
+}
+
 void isr_fetched(struct leading *l, struct leading_follower *f, int64_t counted)
 {
     if (counted > f->counted) {
@@ -53,16 +65,11 @@ void isr_fetched(struct leading *l, struct leading_follower *f, int64_t counted)
     }
     f->target = l->log.counted;
     f->fetched_ns = l->now_ns;
-    if (f->counted < l->high_watermark) {
+    if (!is_close(l, f)) {
         f->steady_ns = 0;
     } else if (f->steady_ns == 0) {
         f->steady_ns = l->now_ns;
     }
-}
-
-static uint64_t since(const struct leading *l, uint64_t then_ns)
-{
-    return l->now_ns > then_ns ? l->now_ns - then_ns : 0;
 }
 
 static bool has_stalled(const struct leading *l, const struct leading_follower *f)
@@ -103,8 +110,7 @@ static bool may_join(const struct leading *l, const struct leading_follower *f)
         return false;
     }
     return f->probation_ns == 0 || replication_mutated(l, REPLICATION_MUTANT_FLAP) ||
-           (f->steady_ns && since(l, f->steady_ns) >= f->probation_ns &&
-            since(l, f->caught_up_ns) <= l->options.lag_ns / 4);
+           (f->steady_ns && since(l, f->steady_ns) >= f->probation_ns && is_close(l, f));
 }
 
 /* --- proposals -------------------------------------------------------------------------------- */

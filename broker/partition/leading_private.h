@@ -24,7 +24,7 @@ struct leading_follower {
     uint64_t fetched_ns;    /* and when that was */
     uint64_t caught_up_ns;  /* the latest time at which the leader had no more than it has now */
     uint64_t progressed_ns; /* its counted end has risen */
-    uint64_t steady_ns;     /* since then it has been in reach of the watermark, 0: it is not */
+    uint64_t steady_ns;     /* since then it has been close behind the leader, 0: it is not */
     uint64_t ejected_ns;    /* 0: never by this leader */
     uint64_t probation_ns;  /* how long it has to be steady before it joins */
     uint64_t barred_ns;     /* the controller has refused it: not before */

@@ -105,6 +105,10 @@ static void ask_judge(struct ask *a)
         }
         return;
     }
+    if (a->key == WIRE_ALTER_PARTITION_REASSIGNMENTS) {
+        w->reassigned += world_reassigned(a);
+        return;
+    }
     int16_t error = answered_error(a);
     bool creates = a->key == WIRE_CREATE_TOPICS, deletes = a->key == WIRE_DELETE_TOPICS;
     if (error != 0 && a->topic && a->topic->again &&

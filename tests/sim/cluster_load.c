@@ -298,7 +298,10 @@ static void disturb_topic(struct load *l)
     };
     struct load_topic *t = &l->topics[prng_below(&l->random, l->topic_count)];
     const char *const *setting = settings[prng_below(&l->random, array_size(settings))];
-    if (!t->again) {
+    bool replicated = l->world->options.replication_factor > 1;
+    if (!t->again && replicated && prng_below(&l->random, 2)) {
+        world_reassign(l->world, anybody(l), t->told);
+    } else if (!t->again) {
         world_configure(l->world, anybody(l), t->told, setting[0], setting[1]);
     } else if (t->told->state == TOPIC_THERE) {
         l->deletions++;

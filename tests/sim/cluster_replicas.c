@@ -98,7 +98,8 @@ static void sum_up(struct summing *s, uint64_t until)
     }
 }
 
-/* What is found damaged by it is to come back from others: it is read again until that is so. */
+/* What is found damaged by it is to come back from others: it is read again until that is so. Who was found damaged a
+ * moment ago, and is not in sync, may still lack the newest. */
 struct replica_sum world_sum(struct cluster_world *w, struct member *m, const struct told_topic *t,
                              int32_t partition, int64_t end)
 {
@@ -114,7 +115,8 @@ struct replica_sum world_sum(struct cluster_world *w, struct member *m, const st
     uint64_t until = sim_now(w->sim) + SUM_SECONDS * 1000 * CLUSTER_MS;
     struct summing s = first;
     sum_up(&s, until);
-    while ((s.error == ERR_DAMAGED || s.error == ERR_DISK_FAILED || s.error == ERR_BUSY) &&
+    while ((s.error == ERR_DAMAGED || s.error == ERR_DISK_FAILED || s.error == ERR_BUSY ||
+            s.error == ERR_OFFSET_OUT_OF_RANGE) &&
            sim_now(w->sim) < until) {
         sim_story(w->sim, "node %d: %s-%d at %" PRId64 ": %s, again", (int)m->id, t->name,
                   (int)partition, s.read.offset, error_text(s.error));

@@ -128,6 +128,7 @@ static void summarize(struct run *r)
     s->creations = r->load.creations;
     s->deletions = r->load.deletions;
     s->configured = w->configured;
+    s->reassigned = w->reassigned;
     s->history = history_counts(r->load.history);
     for (size_t i = 0; i < CLUSTER_EPOCHS_MAX; i++) {
         s->elections += w->leaders[i] != 0;
@@ -240,6 +241,7 @@ void run_add(struct summary *total, const struct summary *s)
     total->creations += s->creations;
     total->deletions += s->deletions;
     total->configured += s->configured;
+    total->reassigned += s->reassigned;
     total->elections += s->elections;
     total->history.sent += s->history.sent;
     total->history.acked += s->history.acked;

@@ -162,6 +162,7 @@ struct cluster_world {
     int64_t broker_epochs[CLUSTER_NODES_MAX];
     uint64_t answered; /* creations and deletions */
     uint64_t configured;
+    uint64_t reassigned;
     uint64_t looked;          /* at nodes for topics that had been made */
     bool voters_change;       /* among the disturbances, */
     uint64_t voters_from_ns;  /* from this time on; */
@@ -253,6 +254,13 @@ struct replica_sum world_sum(struct cluster_world *w, struct member *m, const st
  * converged. *leaders: what its leader holds. */
 void world_check_replicas(struct cluster_world *w, const struct told_topic *t, int32_t partition,
                           struct replica_sum *leaders);
+
+/* --- cluster_moves.c -------------------------------------------------------------------------- */
+
+/* Asks for other replicas of one of its partitions, or calls off what is under way. */
+void world_reassign(struct cluster_world *w, struct member *m, const struct told_topic *t);
+/* For cluster_ask.c: it was accepted. */
+bool world_reassigned(struct ask *a);
 
 /* --- cluster_tell.c --------------------------------------------------------------------------- */
 

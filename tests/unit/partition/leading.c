@@ -592,6 +592,28 @@ Test(leading, its_own_pause_is_not_held_against_followers)
     partition_close(&p);
 }
 
+/* Under load the watermark of those in sync is a little ahead of what a follower tells: it comes back nevertheless, at
+ * the first fetch with which it has all. */
+Test(leading, who_was_ejected_comes_back_under_load)
+{
+    struct partition p;
+    partition_open(&p, 2, 2, 1);
+    pass(&p, LAG_S * SECOND + LAG_S * SECOND / 2);
+    altered(&p, proposal(&p).ticket, 0, 21, 1);
+    int64_t end = 100;
+    for (uint64_t i = 0; i < LAG_S * 10; i++) {
+        pass(&p, 100 * MS);
+        append(&p, end + 10, end + 10);
+        fetch(&p, fetch_of(2, end, end)); /* what there was before */
+        cr_assert_eq(p.effects & LEADING_ALTER, 0, "it lacks what is committed");
+        end += 10;
+    }
+    fetch(&p, fetch_of(2, end, end));
+    cr_assert(p.effects & LEADING_ALTER);
+    cr_assert_eq(proposal(&p).isr_count, 2);
+    partition_close(&p);
+}
+
 /* Ejected again and again, it is kept out longer and longer. */
 Test(leading, does_not_flap)
 {
