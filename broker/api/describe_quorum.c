@@ -179,8 +179,8 @@ static void confirmed(struct meta_op *op)
 {
     struct asked *a = container_of(op, struct asked, read);
     struct api_request *r = a->request;
-    meta_describe(r->api->options.rooms.meta, r->api->io,
-                  &a->describe); /* says so if it does not lead */
+    a->describe.confirmed = op->error == 0;
+    meta_describe(r->api->options.rooms.meta, r->api->io, &a->describe);
 }
 
 void handle_describe_quorum(struct api_request *r)

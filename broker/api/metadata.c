@@ -6,7 +6,8 @@
  * it. The answer waits for the commit of the creation, so that a first produce needs no second
  * attempt (PROTOCOL 9, trap 12); after a second it says LEADER_NOT_AVAILABLE, and the client asks
  * again. What is created nowhere is asked of the quorum first (META_READ): a topic whose creation has been answered by
- * another node is not called unknown here. When it does not answer within a second, the image decides. */
+ * another node is not called unknown here. When it does not answer within a second, it is
+ * LEADER_NOT_AVAILABLE as well. */
 #include "api/describe.h"
 #include "api/request.h"
 
@@ -25,6 +26,7 @@ struct metadata {
     struct creation *creations;
     int32_t creations_count;
     struct meta_op read; /* before a topic is called unknown */
+    bool unread;         /* it has not succeeded, or not yet */
     uint32_t pending;    /* of these in progress, and one while they are being submitted */
     bool answered;
     struct deadline deadline;
@@ -108,8 +110,8 @@ static int fill_asked(struct metadata *m, const struct metadata_request_topics *
         topic = image_topic_by_name(r->api->image, wire_string_bytes(asked->name));
         if (!topic && !topic_name_valid(asked->name)) {
             error = ERR_INVALID_TOPIC;
-        } else if (!topic) { /* the quorum could not be asked: perhaps it is only unknown here */
-            error = m->read.error ? ERR_LEADER_NOT_AVAILABLE : ERR_UNKNOWN_TOPIC_OR_PARTITION;
+        } else if (!topic) { /* perhaps it is only unknown here */
+            error = m->unread ? ERR_LEADER_NOT_AVAILABLE : ERR_UNKNOWN_TOPIC_OR_PARTITION;
         }
     } else {
         out->name = api_version(r) < 12 ? wire_string_of("") : asked->name;
@@ -301,6 +303,7 @@ static void read_done(struct meta_op *op)
     struct metadata *m = container_of(op, struct metadata, read);
     assert(m->request->api->creations > 0);
     m->request->api->creations--;
+    m->unread = op->error != 0;
     creation_finish(m);
 }
 
@@ -350,6 +353,7 @@ void handle_metadata(struct api_request *r)
     api->creations += (uint32_t)m->creations_count + reads;
     m->pending = 1 + (uint32_t)m->creations_count + reads;
     if (reads) {
+        m->unread = true;
         m->read = (struct meta_op){.done = read_done, .kind = META_READ};
         meta_submit(api->options.rooms.meta, api->io, &m->read);
     }

@@ -71,19 +71,18 @@ static bool batch_sum_holds(const struct segment *s, uint32_t position, uint32_t
            crc == get_be32(stored);
 }
 
-static bool batch_holds(const struct segment *s, uint32_t position, const struct batch_fields *f)
+/* Offset and epoch are outside of a batch's checksum: `expected` is what follows the one before it. */
+static bool batch_follows(const struct segment *s, const struct batch_fields *f, int64_t expected)
 {
-    if (position >= s->unchecked_to) {
-        return true;
-    }
     int32_t epoch = epochs_at(&s->log->epochs, f->base_offset);
-    return (epoch < 0 || epoch == f->leader_epoch) &&
-           batch_sum_holds(s, position, (uint32_t)f->length + 12);
+    bool follows = segment_has_gaps(s) ? f->base_offset >= expected : f->base_offset == expected;
+    return follows && (epoch < 0 || epoch == f->leader_epoch);
 }
 
-/* Collects whole batches from `position`, which is a batch boundary in the tail. 1, or ERR_DAMAGED:
+/* Collects whole batches from `position`, which is a batch boundary in the tail, where the batch of offset `expected`
+ * follows, or a later one in a segment with gaps. 1, or ERR_DAMAGED:
  * what a checkpoint carried over into the tail, or was read back, is no batch. */
-static int read_tail(struct log_read *r, struct segment *s, uint32_t position)
+static int read_tail(struct log_read *r, struct segment *s, uint32_t position, int64_t expected)
 {
     uint32_t from = position, end = position, first_end = 0;
     int64_t next = r->offset, first_next = 0;
@@ -102,17 +101,20 @@ static int read_tail(struct log_read *r, struct segment *s, uint32_t position)
             break; /* the next read meets it */
         }
         int64_t last = f.base_offset + f.last_offset_delta;
-        if (last < r->offset) {
-            end += size;
-            from = end;
-            continue;
-        }
-        if (!batch_holds(s, end, &f)) {
+        bool checked = end >= s->unchecked_to;
+        if (!checked && (!batch_follows(s, &f, expected) ||
+                         (last >= r->offset && !batch_sum_holds(s, end, size)))) {
             if (end == from) {
                 say_damage(s, end, "the batch fails its checks");
                 return ERR_DAMAGED;
             }
             break;
+        }
+        expected = last + 1;
+        if (last < r->offset) {
+            end += size;
+            from = end;
+            continue;
         }
         bool fits = (uint64_t)end - from + size <= r->bytes_max;
         if (last >= r->limit_offset || (!fits && !(end == from && r->first_whole))) {
@@ -188,7 +190,7 @@ static void blocks_read(struct io_op *op, int64_t result)
         read_end(st, ERR_BUSY); /* the tail has moved meanwhile: the client asks again */
         return;
     }
-    int verdict = read_tail(st->read, s, st->batch_position);
+    int verdict = read_tail(st->read, s, st->batch_position, st->request.priv.expected);
     read_end(st, verdict < 0 ? verdict : 0);
 }
 
@@ -238,7 +240,7 @@ static int cold_result(struct read_state *st, int error)
     }
     if (q->slice_count == 0 && q->next_position >= tail_from(st->segment) &&
         q->next_position < st->segment->size) {
-        return read_tail(r, st->segment, q->next_position);
+        return read_tail(r, st->segment, q->next_position, q->priv.expected);
     }
     if (q->slice_count == 0 && q->first_whole && q->source.open &&
         q->next_position < st->segment->size) {
@@ -281,7 +283,7 @@ static int read_disk(struct read_state *st)
     struct log_read *r = st->read;
     struct index_entry start = start_entry(s, r->offset);
     if (start.position >= tail_from(s)) {
-        return read_tail(r, s, start.position);
+        return read_tail(r, s, start.position, start.offset);
     }
     int error = segment_open(s);
     if (error == ERR_NOT_FOUND) {
@@ -330,7 +332,7 @@ static int read_from(struct log *log, struct log_read *r, struct segment *s)
     bool known = index_covers(s, r->offset);
     struct index_entry start = start_entry(s, r->offset);
     if (known && start.position >= tail_from(s)) {
-        return read_tail(r, s, start.position);
+        return read_tail(r, s, start.position, start.offset);
     }
     struct log_set *set = log->set;
     struct read_state *st = memory_alloc(set->memory, sizeof *st);

@@ -245,6 +245,7 @@ static bool load_newest(struct log *log, const struct checkpoint_log *l)
         }
         struct iovec piece = {(void *)l->unfinished.data, l->unfinished.size};
         tail_put(s, &piece, 1);
+        s->unchecked_to = s->size;
     }
     return true;
 }

@@ -345,7 +345,11 @@ int cluster_report_end(struct cluster *k, struct uuid topic, int32_t partition, 
     }
     after = before;
     bool waited = ends_waited(known, k->now_ns);
-    if (!waited && known->count < active_of(k, &before.replicas)) {
+    int32_t told = 0;
+    for (int32_t i = 0; i < known->count; i++) {
+        told += isr_end_counts(&k->rules, &before, &known->ends[i]);
+    }
+    if (!waited && told < active_of(k, &before.replicas)) {
         return 0;
     }
     error = isr_recover(&k->rules, &after, known->ends, known->count, waited);

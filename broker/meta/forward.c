@@ -411,6 +411,9 @@ static void end(struct forward *f, int error)
     struct meta_op *op = f->op;
     m->forwards.count--;
     memory_free(m->memory, f);
+    if (op->kind == META_READ) {
+        reads_forwarded(m, error);
+    }
     meta_answer(m, op, error);
     meta_log_idle(m);
 }
@@ -423,9 +426,11 @@ void forward_look(struct meta *m)
     while ((node = list_pop(&here))) {
         struct forward *f = container_of(node, struct forward, link);
         bool late = io_now(m->io) >= f->answered_ns + seen_ns;
-        bool there = shown(m, f->op);
-        if (late || m->resigned || m->state == META_CLOSING || there) {
-            end(f, there || f->op->kind != META_READ ? 0 : ERR_REQUEST_TIMED_OUT);
+        bool there = shown(m, f->op), leaves = m->resigned || m->state == META_CLOSING;
+        if (late || leaves || there) {
+            bool reads =
+                f->op->kind == META_READ; /* who leaves shows no images to its shards any more */
+            end(f, reads && (leaves || !there) ? ERR_REQUEST_TIMED_OUT : 0);
         } else {
             list_append(&m->forwards.seen, node);
         }
@@ -435,6 +440,9 @@ void forward_look(struct meta *m)
 static void again(struct forward *f)
 {
     struct meta *m = f->meta;
+    if (f->op->kind == META_READ) {
+        reads_back(m);
+    }
     list_append(&m->waiting, &f->op->priv.link);
     m->forwards.count--;
     m->forwards.not_before_ns = io_now(m->io) + again_ns;
@@ -496,6 +504,7 @@ static bool forward_send(struct meta *m, struct meta_op *op, int32_t leader)
         return false;
     }
     m->forwards.count++;
+    m->reads.forwarded = m->reads.forwarded || op->kind == META_READ;
     return true;
 }
 
@@ -513,6 +522,10 @@ void forward_waiting(struct meta *m)
         uint64_t until =
             voter_change_is(op) ? voter_change_until(op) : op->priv.arrived_ns + patience_ns;
         bool given_up = now >= until || m->resigned || !can_be_sent(op);
+        if (elsewhere && op->kind == META_READ && !given_up && m->reads.forwarded) {
+            reads_share(m, op);
+            continue;
+        }
         if (given_up || (elsewhere && !forward_send(m, op, leader))) {
             /* With a sentence: the leader has said why it is too early. */
             meta_answer(m, op, op->why[0] ? ERR_REQUEST_TIMED_OUT : ERR_NOT_CONTROLLER);
@@ -520,4 +533,5 @@ void forward_waiting(struct meta *m)
             list_append(&m->waiting, node);
         }
     }
+    reads_sent(m);
 }

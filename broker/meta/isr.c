@@ -473,9 +473,7 @@ int isr_elect_unclean(const struct isr_rules *r, struct isr_state *s)
     return error;
 }
 
-/* Of another life of its broker it may be longer than what is there now. */
-static bool end_counts(const struct isr_rules *r, const struct isr_state *s,
-                       const struct isr_end *e)
+bool isr_end_counts(const struct isr_rules *r, const struct isr_state *s, const struct isr_end *e)
 {
     const struct isr_broker *b = isr_find_broker(r, e->broker);
     return is_active(r, e->broker) && b->epoch == e->broker_epoch &&
@@ -491,30 +489,27 @@ int isr_recover(const struct isr_rules *r, struct isr_state *s, const struct isr
                 int32_t count, bool patient)
 {
     const struct isr_state before = *s;
-    const struct isr_end *asked = NULL, *sound = NULL, *any = NULL;
+    const struct isr_end *sound = NULL, *any = NULL;
     int32_t inspected = 0;
     if (s->leader >= 0) {
         return ERR_ELECTION_NOT_NEEDED;
     }
     for (int32_t i = 0; i < count; i++) {
         const struct isr_end *e = &ends[i];
-        if (!end_counts(r, s, e)) {
+        if (!isr_end_counts(r, s, e)) {
             continue;
         }
-        if (isr_has(&s->last_known, e->broker)) {
-            inspected++;
-            asked = end_is_longer(e, asked) ? e : asked;
-        }
+        inspected += isr_has(&s->last_known, e->broker);
         if (!isr_has(&s->damaged, e->broker)) {
             sound = end_is_longer(e, sound) ? e : sound;
         }
         any = end_is_longer(e, any) ? e : any;
     }
     bool enough = patient || inspected >= isr_minimum(r, s) || inspected == s->last_known.count;
-    if (!asked || !enough || s->elr.count > 0) {
+    if (inspected == 0 || !enough || s->elr.count > 0) {
         return ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE;
     }
-    const struct isr_end *best = sound && !end_is_longer(asked, sound) ? sound : any;
+    const struct isr_end *best = sound && !end_is_longer(any, sound) ? sound : any;
     /* It is what the election finds first when nobody else was eligible. */
     set_only(&s->last_known, best->broker);
     set_remove(&s->damaged, best->broker);

@@ -137,13 +137,16 @@ int isr_elect_preferred(const struct isr_rules *r, struct isr_state *s) MUST_CHE
 /* ERR_ELECTION_NOT_NEEDED, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE. Clean if that is possible. */
 int isr_elect_unclean(const struct isr_rules *r, struct isr_state *s) MUST_CHECK;
 
-/* Nobody is eligible, and ends of those that were, and of other replicas, are known: of the sound ones that reach as
- * far as any that was eligible the longest leads. If none does, the longest of all, and if that is a damaged one it
- * does not count as such any more: what of it can be read is all that there is.
- * `patient`: the time to wait for more that were eligible is over; else as many as the minimum must be there, or all.
- * ERR_ELECTION_NOT_NEEDED, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE. */
+/* Nobody is eligible, and ends of those that were, and of other replicas, are known: the longest leads, a sound one
+ * before a damaged one of the same length. A damaged one does not count as such any more: what of it can be read is all
+ * that there is. `patient`: the time to wait for more that were eligible is over; else as many as the minimum must be
+ * there, or all. ERR_ELECTION_NOT_NEEDED, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE. */
 int isr_recover(const struct isr_rules *r, struct isr_state *s, const struct isr_end *ends,
                 int32_t count, bool patient) MUST_CHECK;
+
+/* Of a replica that may lead, and of the present life of its broker: in another one it may have been longer than what is
+ * there now. */
+bool isr_end_counts(const struct isr_rules *r, const struct isr_state *s, const struct isr_end *e);
 
 /* A replica has told that its data does not check (`damaged`), or ends before what it has
  * acknowledged. */

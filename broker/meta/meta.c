@@ -226,6 +226,7 @@ static void decide_waiting(struct meta *m)
 {
     struct bytes batch;
     unsigned count = 0;
+    reads_refuse(m);
     bool none = list_empty(&m->waiting) && list_empty(&m->changes.waiting);
     if (m->busy || m->appending || m->state == META_CLOSING || none) {
         return;
@@ -250,6 +251,7 @@ static void decide_waiting(struct meta *m)
         if (op->kind == META_READ) {
             list_remove(node);
             reads_take(m, op);
+            io_turn_end(m->io, &m->turn);
             continue;
         }
         if (!decide(m, op) || op->more) {

@@ -69,7 +69,8 @@ static void arrived(struct io_message *post, struct io *io)
         d->error = ERR_CLOSED;
     } else {
         d->status = raft_status(m->quorum.raft);
-        d->error = d->status.role == RAFT_LEADER ? 0 : ERR_NOT_LEADER_OR_FOLLOWER;
+        bool leads = d->confirmed && d->status.role == RAFT_LEADER;
+        d->error = leads ? 0 : ERR_NOT_LEADER_OR_FOLLOWER;
         take_replicas(m, d);
         take_endpoints(m, d);
     }

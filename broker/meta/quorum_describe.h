@@ -21,6 +21,8 @@ struct meta_endpoint {
 /* Embedded in its owner until done(). From any shard. */
 struct meta_describe {
     void (*done)(struct meta_describe *d); /* on the shard that submitted */
+    bool
+        confirmed; /* by META_READ: who leads without that may have been deposed, and is told of as one who does not */
 
     int error; /* out: ERR_CLOSED; ERR_NOT_LEADER_OR_FOLLOWER: `status` says who leads */
     struct raft_status status;                       /* out, when it is known */

@@ -8,6 +8,8 @@ void reads_init(struct reads *r)
     list_init(&r->next);
     list_init(&r->asking);
     list_init(&r->seen);
+    list_init(&r->sharing);
+    list_init(&r->later);
 }
 
 static struct meta_op *op_of(struct list *node)
@@ -62,6 +64,23 @@ void reads_look(struct meta *m)
     }
 }
 
+void reads_refuse(struct meta *m)
+{
+    if (m->leading) {
+        return;
+    }
+    struct list kept, *node;
+    list_init(&kept);
+    while ((node = list_pop(&m->waiting))) {
+        if (op_of(node)->kind == META_READ && op_of(node)->here) {
+            meta_answer(m, op_of(node), ERR_NOT_CONTROLLER);
+        } else {
+            list_append(&kept, node);
+        }
+    }
+    list_splice(&m->waiting, &kept);
+}
+
 void reads_confirmed(struct meta *m, uint64_t sequence, int64_t offset)
 {
     m->reads.confirmed = sequence;
@@ -82,9 +101,51 @@ void reads_lost(struct meta *m)
     }
 }
 
+void reads_share(struct meta *m, struct meta_op *op)
+{
+    list_append(m->reads.sent ? &m->reads.later : &m->reads.sharing, &op->priv.link);
+}
+
+void reads_sent(struct meta *m)
+{
+    m->reads.sent = m->reads.forwarded;
+}
+
+/* Those that came later go on when what waits is looked at. */
+static void over(struct meta *m)
+{
+    struct list *node;
+    m->reads.forwarded = m->reads.sent = false;
+    while ((node = list_pop(&m->reads.later))) {
+        list_append(&m->waiting, node);
+    }
+}
+
+void reads_forwarded(struct meta *m, int error)
+{
+    struct list here, *node; /* an answer may lead here again */
+    list_init(&here);
+    list_splice(&here, &m->reads.sharing);
+    over(m);
+    while ((node = list_pop(&here))) {
+        meta_answer(m, op_of(node), error);
+    }
+}
+
+void reads_back(struct meta *m)
+{
+    struct list *node;
+    while ((node = list_pop(&m->reads.sharing))) {
+        list_append(&m->waiting, node);
+    }
+    over(m);
+}
+
 void reads_close(struct meta *m)
 {
-    struct list *all[] = {&m->reads.next, &m->reads.asking, &m->reads.seen}, *node;
+    struct list *all[] = {&m->reads.next, &m->reads.asking, &m->reads.seen, &m->reads.sharing,
+                          &m->reads.later},
+                *node;
     for (size_t i = 0; i < array_size(all); i++) {
         while ((node = list_pop(all[i]))) {
             meta_answer(m, op_of(node), ERR_CLOSED);

@@ -7,7 +7,7 @@
  *       ^-------- this node does not lead any more: back to those that wait, and from there to who does ------'
  *
  * Those that come while one is being confirmed share the next one. On another node than the leader it is
- * DescribeQuorum, whose answer says how far the log is committed (forward.h). Private to meta. */
+ * DescribeQuorum, whose answer says how far the log is committed (forward.h), one at a time as well. Private to meta. */
 #pragma once
 
 #include "base/list.h"
@@ -18,6 +18,11 @@ struct reads {
     uint64_t sequence;              /* of those that ask */
     uint64_t confirmed;             /* the newest sequence that a majority has confirmed, */
     int64_t offset;                 /* and what was committed then, its end */
+
+    /* On another node: one is on its way to the leader, those that came before it was sent share its answer, and those
+     * that came later wait for the next one. */
+    bool forwarded, sent;
+    struct list sharing, later;
 };
 
 void reads_init(struct reads *r);
@@ -26,7 +31,17 @@ void reads_take(struct meta *m, struct meta_op *op);
 void reads_confirmed(struct meta *m, uint64_t sequence, int64_t offset);
 /* It does not lead any more. */
 void reads_lost(struct meta *m);
+/* Those that are not to be sent on fail at once where nobody leads. */
+void reads_refuse(struct meta *m);
 /* Asks, and answers what the image shows. */
 void reads_look(struct meta *m);
+/* For forward.c: one is on its way, and this one need not be. */
+void reads_share(struct meta *m, struct meta_op *op);
+/* What waits has been looked through: who comes now comes later than the one on its way. */
+void reads_sent(struct meta *m);
+/* The one on its way has ended. Its own answer is forward.c's. */
+void reads_forwarded(struct meta *m, int error);
+/* It is to be sent again, with all that share it. */
+void reads_back(struct meta *m);
 /* Fails all. */
 void reads_close(struct meta *m);

@@ -42,6 +42,8 @@ static void end_member(struct member *m, unsigned how)
                                                CLUSTER_CRASH_IN_OPERATION,
                                                CLUSTER_CRASH_IN_OPERATION};
     struct cluster_world *w = m->world;
+    bool kept = w->options.keeps_power;
+    how = kept && how == 1 ? 0 : kept && how == 4 ? 3 : how;
     w->faults[kinds[how]]++;
     if (how == 0) {
         sim_node_kill(m->machine);
@@ -58,7 +60,7 @@ static void end_member(struct member *m, unsigned how)
 
 void world_all_lose_power(struct cluster_world *w)
 {
-    w->faults[CLUSTER_ALL_LOSE_POWER]++;
+    w->faults[CLUSTER_ALL_LOSE_POWER] += !w->options.keeps_power;
     for (uint32_t i = 0; i < w->count; i++) {
         if (member_runs(&w->members[i]) && !w->members[i].ended) {
             end_member(&w->members[i], 1);

@@ -501,7 +501,7 @@ static void judge_again(const struct history *h, const struct log_of *l, unsigne
     }
 }
 
-void history_judge(struct history *h, unsigned log, int64_t end, uint64_t deleted_ns,
+void history_judge(struct history *h, unsigned log, int64_t end, int64_t least, uint64_t deleted_ns,
                    uint64_t calm_ns)
 {
     const struct log_of *l = &h->logs[log];
@@ -515,8 +515,8 @@ void history_judge(struct history *h, unsigned log, int64_t end, uint64_t delete
             }
         }
     }
-    if (!l->again && end < l->known_end) {
+    if (!l->again && end < least) {
         violation(h, "C3 lost_write: %s-%d ends at %" PRId64 ", and reached %" PRId64, l->topic,
-                  (int)l->partition, end, l->known_end);
+                  (int)l->partition, end, least);
     }
 }

@@ -73,10 +73,11 @@ void history_starts(struct history *h, struct history_reading *r, int64_t offset
 void history_read(struct history *h, struct history_reading *r, int64_t offset, const void *value,
                   size_t size, uint64_t now_ns);
 
-/* Everything of `log` has been read from its start to `end`, the latest offset that was told after all was well.
+/* Everything of `log` has been read from its start to `end`, the latest offset that was told after all was well, and
+ * `least` had been reached before it was asked for: what a request that was long on its way appends comes after it.
  * Of one that is made again: what was acknowledged before `deleted_ns` is not there, what was sent after `calm_ns`
  * and acknowledged is. */
-void history_judge(struct history *h, unsigned log, int64_t end, uint64_t deleted_ns,
+void history_judge(struct history *h, unsigned log, int64_t end, int64_t least, uint64_t deleted_ns,
                    uint64_t calm_ns);
 
 /* It is read once more from its start: what stands where is still held against what is known. */

@@ -491,7 +491,7 @@ void load_judge(struct load *l, uint64_t ns)
         load_go_on(l);
     }
     for (unsigned i = 0; i < l->log_count; i++) {
-        history_judge(l->history, l->logs[i].log, ends->readings[i].next,
+        history_judge(l->history, l->logs[i].log, ends->readings[i].next, ends->readings[i].least,
                       l->logs[i].topic->told->deleted_ns, l->calm_ns);
     }
 }

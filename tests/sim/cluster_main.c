@@ -28,6 +28,7 @@ static const char usage[] =
     "  --clients N             1 to 64; by default the seed chooses\n"
     "  --minutes M             of faults, in virtual time (1)\n"
     "  --replication-factor N  of all topics (1)\n"
+    "  --memory                topics have durability=memory, and no machine loses its power\n"
     "  --replay                tells the run\n"
     "  --detail                tells it with every operation of files\n"
     "  --only LIST             these of its disturbances, the faults end with the last: 3,17-20\n"
@@ -232,9 +233,13 @@ static bool flag(struct arguments *a, const char *word)
     const struct {
         const char *name;
         bool *value;
-    } flags[] = {{"--replay", &a->choice.replay}, {"--detail", &a->choice.detail},
-                 {"--twice", &a->twice},          {"--json", &a->json},
-                 {"--every", &a->every},          {"--shrink", &a->shrink}};
+    } flags[] = {{"--replay", &a->choice.replay},
+                 {"--detail", &a->choice.detail},
+                 {"--memory", &a->choice.memory},
+                 {"--twice", &a->twice},
+                 {"--json", &a->json},
+                 {"--every", &a->every},
+                 {"--shrink", &a->shrink}};
     for (size_t i = 0; i < array_size(flags); i++) {
         if (strcmp(word, flags[i].name) == 0) {
             *flags[i].value = true;
@@ -366,7 +371,7 @@ int main(int count, char **words)
             return error;
         }
     } else if (!explore(&a, &total)) {
-        char command[SHRINK_COMMAND_SIZE];
+        static char command[SHRINK_COMMAND_SIZE];
         shrink_command(&a.choice, a.seed, command);
         printf("%s\n  again: %s --replay\n  what of it is needed: %s --shrink\n", total.why,
                command, command);

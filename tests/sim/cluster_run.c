@@ -142,6 +142,8 @@ static void run_once(const struct run_choice *a, uint64_t seed, struct run *r)
         .seed = seed,
         .nodes = run_nodes(a, seed),
         .replication_factor = (int16_t)a->replication_factor,
+        .memory = a->memory,
+        .keeps_power = a->memory,
         .swarm = true,
         .log_mutant = m ? m->log : 0,
         .raft_mutant = m ? m->raft : 0,

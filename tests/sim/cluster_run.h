@@ -14,6 +14,7 @@ struct run_choice {
     uint32_t nodes, clients; /* 0: the seed chooses */
     uint32_t replication_factor;
     double minutes;           /* of faults */
+    bool memory;              /* topics have durability=memory, and no machine loses its power */
     bool replay, detail;      /* the story, and with each operation of files */
     const struct rule *rule;  /* that is left out; NULL: none */
     const struct steps *only; /* of the disturbances; NULL: all */

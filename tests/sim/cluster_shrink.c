@@ -20,7 +20,7 @@ struct shrinking {
 /* "C2 duplicate" of "seed 7, 3 nodes, at 4.2 s: C2 duplicate: number ...": what a run failed by. */
 static void rule_of(const char *why, char out[static 80])
 {
-    const char *after = strstr(why, " s: "), *from = after ? after + 4 : why;
+    const char *after = strstr(why, ": "), *from = after ? after + 2 : why;
     snprintf(out, 80, "%.*s", (int)strcspn(from, ":"), from);
 }
 
@@ -40,7 +40,7 @@ static bool fails(struct shrinking *x)
 
 void shrink_command(const struct run_choice *a, uint64_t seed, char out[static SHRINK_COMMAND_SIZE])
 {
-    static char only[3000];
+    static char only[SHRINK_COMMAND_SIZE - 400];
     char nodes[24] = "", clients[24] = "", mutant[60] = "";
     only[0] = 0;
     if (a->nodes) {
@@ -56,9 +56,10 @@ void shrink_command(const struct run_choice *a, uint64_t seed, char out[static S
         steps_text(a->only, only, sizeof only);
     }
     snprintf(out, SHRINK_COMMAND_SIZE,
-             "leat-sim%s --seed %" PRIu64 "%s%s --minutes %g --replication-factor %u%s%s%s",
+             "leat-sim%s --seed %" PRIu64 "%s%s --minutes %g --replication-factor %u%s%s%s%s",
              a->rule && a->rule->world != RULE_OF_CLUSTER ? " cluster" : "", seed, nodes, clients,
-             a->minutes, (unsigned)a->replication_factor, mutant, a->only ? " --only " : "", only);
+             a->minutes, (unsigned)a->replication_factor, a->memory ? " --memory" : "", mutant,
+             a->only ? " --only " : "", only);
 }
 
 static void drop_clients(struct shrinking *x)
@@ -96,7 +97,7 @@ static void drop_stretches(struct shrinking *x, uint32_t size)
 int shrink(const struct run_choice *a, uint64_t seed)
 {
     static struct shrinking x;
-    char command[SHRINK_COMMAND_SIZE];
+    static char command[SHRINK_COMMAND_SIZE];
     struct summary first = {0};
     x = (struct shrinking){.choice = *a, .seed = seed};
     x.choice.replay = x.choice.detail = false;
@@ -120,7 +121,7 @@ int shrink(const struct run_choice *a, uint64_t seed)
         x.choice.only = a->only;
     }
     for (uint32_t size = STEPS_MAX; x.choice.only && size > 0; size /= 2) {
-        if (size < x.steps.count) {
+        if (size <= x.steps.count) {
             drop_stretches(&x, size);
         }
     }

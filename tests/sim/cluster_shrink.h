@@ -5,7 +5,7 @@
 
 #include "cluster_run.h"
 
-enum { SHRINK_COMMAND_SIZE = 4096 };
+enum { SHRINK_COMMAND_SIZE = 1 << 17 };
 
 /* The command that repeats a run. */
 void shrink_command(const struct run_choice *a, uint64_t seed,

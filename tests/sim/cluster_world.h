@@ -127,6 +127,7 @@ struct cluster_options {
     uint32_t nodes;
     int16_t replication_factor; /* of topics that are made */
     bool memory;                /* topics have durability=memory */
+    bool keeps_power;           /* processes end, but no machine loses its power */
     bool swarm;                 /* each seed has extremes of its own: snapshots, shards */
     /* Rules left out, in builds of the simulator. */
     unsigned log_mutant, raft_mutant, controller_mutant, replication_mutant;

@@ -37,4 +37,5 @@ echo "first seed $seed"
 "$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 2))" --nodes 3 --minutes 6
 "$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 8))" --clients 64
 "$build/bin/leat-sim" --seed "$seed" --seconds "$seconds" --replication-factor 3
+"$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 2))" --replication-factor 3 --memory
 "$build/bin/leat-sim" --seed 1 --every --runs 2000 --replication-factor 3

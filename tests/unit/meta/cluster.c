@@ -292,6 +292,38 @@ Test(cluster, the_longest_log_of_those_that_have_lost)
     }
 }
 
+/* What a replica has told in an earlier life may be gone: it is waited for anew. */
+Test(cluster, an_end_that_was_told_in_another_life)
+{
+    struct world w;
+    int64_t epoch;
+    struct cluster_heartbeat_answer answer;
+    world_open(&w, 3);
+    w_topic(&w, "t", 1, nodes, 2, "2");
+    struct uuid id = image_topic_by_name(w.b.image, bytes_of_string("t"))->id;
+    for (int32_t broker = 1; broker <= 2; broker++) {
+        struct meta_lost lost = {id, 0, false};
+        w.now += WORLD_TIMEOUT;
+        struct cluster_registration q = registration_of(&w, broker, 2);
+        q.lost = &lost;
+        q.lost_count = 1;
+        cr_assert_eq(w_register(&w, &q, &epoch), 0);
+        cr_assert_eq(w_heartbeat(&w, broker, false, &answer), 0);
+    }
+    cr_assert_eq(w_heartbeat(&w, 1, false, &answer), 0);
+    w_ends(&w, id, 1, 4, 500);
+    w.now += WORLD_TIMEOUT;
+    struct cluster_registration again = registration_of(&w, 1, 3);
+    cr_assert_eq(w_register(&w, &again, &epoch), 0);
+    cr_assert_eq(w_heartbeat(&w, 1, false, &answer), 0);
+    cr_assert_eq(w_heartbeat(&w, 2, false, &answer), 0);
+    w_ends(&w, id, 2, 3, 100);
+    EXPECT(&w, "t", 0, "- 12///12");
+    w_ends(&w, id, 1, 4, 500);
+    EXPECT(&w, "t", 0, "1 12/1//2");
+    world_close(&w);
+}
+
 /* H14: what came back is not the disk that left. */
 Test(cluster, another_directory)
 {

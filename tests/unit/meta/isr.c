@@ -351,8 +351,8 @@ Test(isr, the_same_leader_again_uncleanly)
 
 Test(isr, recovery_by_inspected_logs)
 {
-    static const struct isr_end ends[] = {
-        {1, 101, 4, 100}, {2, 102, 5, 10}, {3, 103, 5, 12}, {4, 104, 5, 11}, {5, 7, 9, 900}};
+    static const struct isr_end ends[] = {{1, 101, 4, 100}, {2, 102, 5, 10}, {3, 103, 5, 12},
+                                          {4, 104, 5, 11},  {5, 7, 9, 900},  {6, 106, 5, 11}};
     static const struct {
         const char *name, *before, *brokers;
         int32_t count;
@@ -373,8 +373,8 @@ Test(isr, recovery_by_inspected_logs)
          ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE, -1},
         {"no replica", "l- r12 k12", "", 4, false, 0, 2},
         {"a sound one that reaches as far", "l- r1234 k4 d4", "", 4, false, 0, 3},
-        {"though a damaged one has more", "l- r1234 k2 d34", "", 4, true, 0, 2},
-        {"none does, damaged ones have the most", "l- r1234 k24 d34", "", 4, false, 0, 3},
+        {"a damaged one has more than who lost it", "l- r123 k12 d3", "", 3, false, 0, 3},
+        {"of the same length the sound one", "l- r146 k14 d4", "", 6, false, 0, 6},
         {"all are damaged", "l- r12 k12 d12", "", 2, false, 0, 2},
         {"the only replica", "l- r1 k1", "", 1, false, 0, 1},
         {"told in another life", "l- r15 k15", "", 5, false, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE,

@@ -94,7 +94,9 @@ static void all_is_well(void)
 
 static void judge(int64_t end)
 {
-    history_judge(h, log_number, end, 0, 0);
+    struct history_reading ends;
+    history_start(h, &ends, log_number, false); /* what has been reached */
+    history_judge(h, log_number, end, ends.least, 0, 0);
 }
 
 /* `then` is refused, and by this rule. */
@@ -326,7 +328,7 @@ static void deleted_and_back(void)
     ack(0, 0, 5);
     read_from_start();
     read_one(0, 0);
-    history_judge(h, log_number, 1, 6, 100);
+    history_judge(h, log_number, 1, 0, 6, 100);
 }
 
 static void made_again_and_lost(void)
@@ -335,7 +337,7 @@ static void made_again_and_lost(void)
     send_one(200);
     ack(0, 0, 205);
     read_from_start();
-    history_judge(h, log_number, 0, 6, 100);
+    history_judge(h, log_number, 0, 0, 6, 100);
 }
 
 Test(cluster_history, each_rule_refuses)
