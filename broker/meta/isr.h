@@ -139,8 +139,8 @@ int isr_elect_unclean(const struct isr_rules *r, struct isr_state *s) MUST_CHECK
 
 /* Nobody is eligible, and ends of those that were, and of other replicas, are known: the longest leads, a sound one
  * before a damaged one of the same length. A damaged one does not count as such any more: what of it can be read is all
- * that there is. `patient`: the time to wait for more that were eligible is over; else as many as the minimum must be
- * there, or all. ERR_ELECTION_NOT_NEEDED, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE. */
+ * there is. `patient`: the time to wait for more that were eligible is over; else as many as the minimum must be there,
+ * or all. ERR_ELECTION_NOT_NEEDED, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE. */
 int isr_recover(const struct isr_rules *r, struct isr_state *s, const struct isr_end *ends,
                 int32_t count, bool patient) MUST_CHECK;
 

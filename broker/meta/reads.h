@@ -7,7 +7,8 @@
  *       ^-------- this node does not lead any more: back to those that wait, and from there to who does ------'
  *
  * Those that come while one is being confirmed share the next one. On another node than the leader it is
- * DescribeQuorum, whose answer says how far the log is committed (forward.h), one at a time as well. Private to meta. */
+ * DescribeQuorum, whose answer says how far the log is committed (forward.h), one at a time as well. Private to
+ * meta. */
 #pragma once
 
 #include "base/list.h"
