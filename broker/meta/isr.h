@@ -144,8 +144,8 @@ int isr_elect_unclean(const struct isr_rules *r, struct isr_state *s) MUST_CHECK
 int isr_recover(const struct isr_rules *r, struct isr_state *s, const struct isr_end *ends,
                 int32_t count, bool patient) MUST_CHECK;
 
-/* Of a replica that may lead, and of the present life of its broker: in another one it may have been longer than what is
- * there now. */
+/* Of a replica that may lead, and of the present life of its broker: in another one it may have been longer than what
+ * is there now. */
 bool isr_end_counts(const struct isr_rules *r, const struct isr_state *s, const struct isr_end *e);
 
 /* A replica has told that its data does not check (`damaged`), or ends before what it has
