@@ -206,6 +206,7 @@ static bool make_replica(struct node_shard *s)
         .node_id = n->meta_options.node_id,
         .meta = n->meta,
         .partitions = s->partitions,
+        .compare_interval_ms = (uint64_t)config_integer(n->config, CONFIG_LOG_SCRUB_INTERVAL_MS),
         .added_rate = config_integer(n->config, CONFIG_FOLLOWER_THROTTLED_RATE),
         .answer_bytes_max =
             (uint32_t)config_integer(n->config, CONFIG_SOCKET_REQUEST_MAX_BYTES) + ANSWER_BYTES,

@@ -70,6 +70,7 @@ static const struct handler handlers[] = {
     {10000, handle_replica_report},
     {10001, handle_introduce},
     {10002, handle_yield_leadership},
+    {10003, handle_range_hash},
 };
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -311,6 +312,7 @@ struct api *api_start(struct io *io, const struct api_options *options)
     o->fetch_session_partitions_max =
         o->fetch_session_partitions_max ? o->fetch_session_partitions_max : 100000;
     list_init(&api->fetches);
+    list_init(&api->to_hash);
     list_init(&api->searches);
     list_init(&api->openings);
     deadlines_init(&api->deadlines, io);
@@ -423,6 +425,7 @@ void api_free(struct api *api)
     }
     assert(list_empty(&api->fetches));
     assert(list_empty(&api->searches) && api->searching == 0);
+    assert(list_empty(&api->to_hash) && api->hashing == 0);
     assert(list_empty(&api->openings) && api->opening == 0);
     assert(api->loans == 0);
     net_free(api->net);

@@ -55,6 +55,8 @@ struct api {
     uint32_t searching;         /* those that are looking for a time */
     struct list openings;       /* of struct produce: those whose batches wait to be opened */
     uint32_t opening;           /* those whose batches are */
+    uint32_t hashing;           /* stretches of logs that are being hashed, */
+    struct list to_hash;        /* and those that wait */
     uint32_t creations; /* topics being created on demand, and reads before one is called unknown */
     int64_t null_offset; /* what null mode hands out */
     struct api_stop *stop;
@@ -152,6 +154,7 @@ void handle_offset_fetch(struct api_request *r);
 void handle_offset_for_leader_epoch(struct api_request *r);
 void handle_produce(struct api_request *r);
 void handle_remove_raft_voter(struct api_request *r);
+void handle_range_hash(struct api_request *r);
 void handle_replica_report(struct api_request *r);
 void handle_sync_group(struct api_request *r);
 void handle_unregister_broker(struct api_request *r);

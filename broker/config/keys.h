@@ -161,9 +161,9 @@
       NO_MOST, NULL, KEY_KAFKA | KEY_DYNAMIC,                                                      \
       "Tombstones (records without value) stay so long after compaction has met them.")            \
     X(LOG_SCRUB_INTERVAL_MS, "log.scrub.interval.ms", DURATION, "7d", 0, NO_MOST, NULL, 0,         \
-      "All closed segments are read and checked once in this time, and what is damaged comes "     \
-      "back "                                                                                      \
-      "from other replicas; 0: only when a replica is suspected.")                                 \
+      "All closed segments are read and checked once in this time, what is followed is compared "  \
+      "with its leader, and what is damaged or different comes back from other replicas; 0: only " \
+      "when a replica is suspected.")                                                              \
     X(LOG_MESSAGE_TIMESTAMP_TYPE, "log.message.timestamp.type", CHOICE, "CreateTime", 0, 0,        \
       "CreateTime|LogAppendTime", KEY_KAFKA | KEY_DYNAMIC,                                         \
       "Whose time a record carries: the producer's or that of its append.")                        \

@@ -337,6 +337,25 @@ struct log_read {
  * and position), ERR_BUSY (the read budget is used up), ERR_CLOSED; or a negative error at once. */
 int log_read(struct log *log, struct log_read *r) MUST_CHECK;
 
+/* CRC-32C of the bytes of all whole batches from `from_offset` on, up to `to_offset` or to the batch with which there
+ * are `bytes_max` of them. Replicas that hold the same batches have the same. */
+struct log_range_hash {
+    int64_t from_offset, to_offset;
+    uint64_t bytes_max;
+    void (*done)(struct log_range_hash *h, int error);
+
+    uint32_t hash;       /* out */
+    uint64_t bytes;      /* out: that were hashed */
+    int64_t next_offset; /* out: behind the last batch of them */
+
+    struct log *log; /* the log's, as what follows */
+    struct {
+        struct log_read read;
+    } priv;
+};
+/* As log_read(): 1, 0 or an error. */
+int log_range_hash(struct log *log, struct log_range_hash *h) MUST_CHECK;
+
 /* The first record with a timestamp >= `timestamp`: *offset and *timestamp of it, or -1 and -1. */
 struct log_find_time {
     int64_t timestamp;
@@ -394,6 +413,10 @@ void log_retain(struct log *log, int64_t now_ms, unsigned limit);
 /* All of the log that lies on the disk is read and checked, at once and as fast as the disk allows; again from the
  * beginning when that has ended. */
 void log_verify(struct log *log);
+
+/* What lies between these offsets is not what it should be, by whatever proof: the segments that hold some of it are
+ * damaged from now on. */
+void log_distrust(struct log *log, int64_t from_offset, int64_t to_offset);
 
 /* A segment that fails its checks is written anew from another replica's batches. What is damaged stays until the
  * new one is durable. Embedded in its owner, who may drop it at any time; without that the log is not freed. */

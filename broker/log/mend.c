@@ -73,6 +73,17 @@ bool log_damaged(const struct log *log)
     return first_damaged(log) != NULL;
 }
 
+void log_distrust(struct log *log, int64_t from_offset, int64_t to_offset)
+{
+    assert(log->magic == LOG_MAGIC && from_offset < to_offset);
+    for (struct list *n = log->segments.next; n != &log->segments; n = n->next) {
+        struct segment *s = container_of(n, struct segment, link);
+        if (s->base_offset < to_offset && segment_end_offset(s) > from_offset) {
+            segment_is_damaged(s, 0);
+        }
+    }
+}
+
 /* --- beginning -------------------------------------------------------------------------------- */
 
 static bool given_up(struct rewrite *w)

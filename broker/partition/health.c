@@ -118,6 +118,15 @@ int32_t partition_mends_from(const struct partition *p, uint32_t attempt)
     return count ? others[attempt % count] : -1;
 }
 
+int32_t partition_compares_with(const struct partition *p)
+{
+    const struct image_partition *seen = shown(p);
+    struct partition *same;
+    bool follows = p->role == ROLE_FOLLOWER &&
+                   partition_readable(p->table, p->topic_id, p->index, -1, &same) == 0;
+    return follows && !is_damaged(p) && !log_compacts(p->log) ? seen->leader : -1;
+}
+
 void health_look(struct partition *p)
 {
     const struct partition_needs *needs = &p->table->needs;

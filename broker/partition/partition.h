@@ -167,6 +167,10 @@ bool partition_report(struct partition *p, struct meta_replica_report *out);
 /* The other replicas, of which one has what is damaged here: the attempt-th, the leader first. -1: there is none. */
 int32_t partition_mends_from(const struct partition *p, uint32_t attempt);
 
+/* Of a sound follower whose log is proved in this epoch and not compacted: the leader, with whose log its own is to be
+ * the same; -1: it cannot be compared now. */
+int32_t partition_compares_with(const struct partition *p);
+
 /* There are other replicas, which may serve what this one cannot read. */
 bool partition_is_replicated(const struct partition *p);
 

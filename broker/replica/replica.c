@@ -6,6 +6,7 @@ static void replica_turn(struct io_turn *turn)
     struct replica *r = container_of(turn, struct replica, turn);
     fetchers_go(r);
     alter_go(r);
+    compare_go(r);
     repair_go(r);
 }
 
@@ -47,6 +48,7 @@ void replica_apply(struct replica *r, const struct image *image)
     r->image = image;
     pace_apply(r);
     fetchers_apply(r);
+    io_turn_end(r->io, &r->turn);
     if (old) {
         image_release(old);
     }
@@ -55,7 +57,7 @@ void replica_apply(struct replica *r, const struct image *image)
 void replica_idle(struct replica *r)
 {
     struct replica_stop *s = r->stop;
-    if (s && list_empty(&r->fetchers) && !r->altering && repair_is_idle(r) &&
+    if (s && list_empty(&r->fetchers) && !r->altering && repair_is_idle(r) && compare_is_idle(r) &&
         io_op_idle(&r->pace.alarm)) {
         r->stop = NULL;
         s->done(s);
@@ -69,6 +71,7 @@ void replica_stop(struct replica *r, struct replica_stop *s)
     r->stop = s;
     fetchers_close(r);
     repair_close(r);
+    compare_close(r);
     pace_close(r);
     replica_idle(r);
 }
@@ -78,7 +81,7 @@ void replica_free(struct replica *r)
     if (!r) {
         return;
     }
-    assert(list_empty(&r->fetchers) && !r->altering && repair_is_idle(r));
+    assert(list_empty(&r->fetchers) && !r->altering && repair_is_idle(r) && compare_is_idle(r));
     while (list_pop(&r->proposing)) {
     }
     if (r->turn.link.next) {

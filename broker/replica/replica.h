@@ -25,7 +25,9 @@ struct replica_options {
     int32_t node_id;
     struct meta *meta;
     struct partition_table *partitions;
-    int64_t added_rate; /* follower.replication.throttled.rate, unless the image has another */
+    uint64_t
+        compare_interval_ms; /* what is followed is held against its leader's so often; 0: never */
+    int64_t added_rate;      /* follower.replication.throttled.rate, unless the image has another */
     uint32_t answer_bytes_max; /* of one answer; a larger batch is refused: 108 MiB */
 };
 
@@ -34,6 +36,12 @@ struct replica *replica_new(struct io *io, const struct replica_options *options
 
 /* Where nodes are; after partition_table_apply() of the same image. A reference is taken. */
 void replica_apply(struct replica *r, const struct image *image);
+
+/* Stretches of logs that were held against their leaders' since the process began, and those that were not the same. */
+struct replica_status {
+    uint64_t compared, different;
+};
+struct replica_status replica_status(const struct replica *r);
 
 /* Asks for nothing more; done() when no connection and no operation is left. */
 struct replica_stop {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What replica.c (nodes, images, the end), fetcher.c (followers' fetches), alter.c (in-sync sets) and repair.c
- * (damage) share. */
+/* What replica.c (nodes, images, the end), fetcher.c (followers' fetches), alter.c (in-sync sets), compare.c (what is
+ * the same) and repair.c (damage) share. */
 #pragma once
 
 #include "replica/replica.h"
@@ -61,6 +61,23 @@ struct replica {
         struct io_op alarm;
     } pace;
 
+    /* compare.c */
+    struct comparing {
+        struct comparison *running; /* of one partition */
+        struct peer *peer;          /* to `node`; NULL: none */
+        int32_t node;
+        bool closing;
+        struct peer_close close;
+        struct io_op alarm;
+        uint64_t next_ns;  /* not before; 0: nothing yet */
+        uint64_t round_ns; /* when the round began */
+        uint64_t rate;     /* bytes a second */
+        uint32_t topic, topics_left;
+        int32_t partition;
+        uint64_t bytes; /* of this round so far */
+        struct replica_status status;
+    } comparing;
+
     /* repair.c */
     struct list ailing; /* of struct partition: partition_ailing() */
     struct list mends;
@@ -95,6 +112,11 @@ void pace_apply(struct replica *r);
 bool pace_allows(struct replica *r);
 void pace_took(struct replica *r, uint64_t bytes);
 void pace_close(struct replica *r);
+
+/* compare.c */
+void compare_go(struct replica *r);
+void compare_close(struct replica *r);
+bool compare_is_idle(const struct replica *r);
 
 /* repair.c */
 void repair_ask(void *context, struct partition *p); /* partition_needs.ail */

@@ -36,17 +36,18 @@ def batches_of(data):
     return data[:at]
 
 
-def stored(folder):
-    """The bytes of all batches in a log's segments; what was allocated ahead is zero. Of segments that begin with the same
-    offset the newest stands for the others."""
-    newest = {}
+def newest(folder):
+    """The files of a log's segments; of those that begin with the same offset the newest stands for the others."""
+    found = {}
     for path in Path(folder).glob("*.log"):
         base, _, generation = path.stem.partition("-")
-        newest[base] = max(newest.get(base, (-1, None)), (int(generation or 0), path))
-    out = bytearray()
-    for base in sorted(newest):
-        out += batches_of(newest[base][1].read_bytes())
-    return bytes(out)
+        found[base] = max(found.get(base, (-1, None)), (int(generation or 0), path))
+    return [found[base][1] for base in sorted(found)]
+
+
+def stored(folder):
+    """The bytes of all batches in a log's segments; what was allocated ahead is zero."""
+    return b"".join(batches_of(path.read_bytes()) for path in newest(folder))
 
 
 # --- damage to a segment, of which the node knows nothing -----------------------------------------
@@ -83,6 +84,18 @@ def overwrite(path):
         f.seek(4096 * random.randrange(written(other) // 4096 - 1))
         g.seek(4096 * random.randrange(max(written(path) // 4096 - 1, 1)))
         g.write(f.read(8192))
+
+
+def forge(path):
+    """Another byte in a record, with a checksum that holds, and without the sums that were kept of it. The node is stopped."""
+    data = bytearray(path.read_bytes())
+    size = 12 + struct.unpack_from(">i", data, 8)[0]
+    data[size - 20] ^= 1
+    struct.pack_into(">I", data, 17, crc32c(bytes(data[21:size])))
+    with open(path, "r+b") as f:
+        f.write(data[:size])
+    for kept in (".sums", ".index"):
+        path.with_suffix(kept).unlink(missing_ok=True)
 
 
 class Cluster:

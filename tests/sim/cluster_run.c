@@ -129,6 +129,7 @@ static void summarize(struct run *r)
     s->deletions = r->load.deletions;
     s->configured = w->configured;
     s->reassigned = w->reassigned;
+    s->compared = w->compared;
     s->history = history_counts(r->load.history);
     for (size_t i = 0; i < CLUSTER_EPOCHS_MAX; i++) {
         s->elections += w->leaders[i] != 0;
@@ -244,6 +245,7 @@ void run_add(struct summary *total, const struct summary *s)
     total->deletions += s->deletions;
     total->configured += s->configured;
     total->reassigned += s->reassigned;
+    total->compared += s->compared;
     total->elections += s->elections;
     total->history.sent += s->history.sent;
     total->history.acked += s->history.acked;

@@ -291,6 +291,19 @@ static void check_end(struct member *m, enum sim_state state)
                  m->status, m->why);
 }
 
+/* Nothing is forged here: a replica that is other than its leader is so by itself, or the comparison is wrong. */
+static void check_compared(struct member *m)
+{
+    for (unsigned i = 0; i < m->shards; i++) {
+        const struct replica *r = m->node->shards[i].replica;
+        struct replica_status s = r ? replica_status(r) : (struct replica_status){0};
+        world_expect(m->world, s.different == 0, "C29 replica_divergence: node %d found it itself",
+                     (int)m->id);
+        m->world->compared += s.compared > m->compared[i];
+        m->compared[i] = s.compared;
+    }
+}
+
 static void check_member(struct member *m)
 {
     enum sim_state state = sim_node_state(m->machine);
@@ -301,6 +314,7 @@ static void check_member(struct member *m)
         }
         if (m->node->image) {
             check_image(m, m->node->image);
+            check_compared(m);
         }
     }
 }

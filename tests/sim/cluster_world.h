@@ -58,6 +58,7 @@ struct member {
     bool excused; /* it has ended because its disk failed */
     int status;
     char why[NODE_LINE_SIZE];
+    uint64_t compared[4];      /* stretches of logs, by shard */
     uint64_t restart_ns;       /* 0: it runs, or stays down */
     const struct image *image; /* the newest that was looked at, to see when there is another */
     int64_t offset;            /* of it; -1: none yet in this life */
@@ -164,6 +165,7 @@ struct cluster_world {
     uint64_t answered; /* creations and deletions */
     uint64_t configured;
     uint64_t reassigned;
+    uint64_t compared;        /* stretches of followers' logs with their leaders' */
     uint64_t looked;          /* at nodes for topics that had been made */
     bool voters_change;       /* among the disturbances, */
     uint64_t voters_from_ns;  /* from this time on; */

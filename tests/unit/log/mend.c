@@ -3,6 +3,7 @@
 /* Mending, from the log's outside: a damaged segment gets another replica's bytes, and nothing else. */
 #include "world.h"
 
+#include "base/crc32c.h"
 #include "log/log_private.h"
 
 #include <criterion/criterion.h>
@@ -285,6 +286,95 @@ Test(mend, the_newest_segment_right_after_a_truncation)
     raise(&w);
     cr_assert_eq(mend(&w, &c, 100000), 0);
     cr_assert_eq(world_check(&w, 0), 5);
+    close_damaged(&w, &c);
+}
+
+/* --- what is compared with another replica ---------------------------------------------------- */
+
+struct hashed {
+    struct world *world;
+    struct log_range_hash hash;
+    int now, error;
+    bool done;
+};
+
+static void hash_done(struct log_range_hash *h, int error)
+{
+    struct hashed *x = container_of(h, struct hashed, hash);
+    x->error = error;
+    x->done = true;
+}
+
+static void hash_run(void *argument)
+{
+    struct hashed *x = argument;
+    x->now = log_range_hash(x->world->slots[0].log, &x->hash);
+    x->error = x->now < 0 ? x->now : 0;
+    x->done = x->now != 0;
+}
+
+static struct hashed hash(struct world *w, int64_t from, int64_t to, uint64_t most)
+{
+    struct hashed x = {
+        .world = w,
+        .hash = {.from_offset = from, .to_offset = to, .bytes_max = most, .done = hash_done}};
+    world_log(w, 0);
+    cr_assert(world_do(w, 0, hash_run, &x));
+    cr_assert(world_until(w, &x.done));
+    return x;
+}
+
+Test(mend, the_hash_of_a_stretch)
+{
+    struct world w;
+    struct copy c;
+    world_open(&w, 11);
+    open_filled(&w, &c);
+    int64_t end = BATCHES * RECORDS;
+    struct hashed all = hash(&w, 0, end, UINT64_MAX), first = hash(&w, 0, 40, UINT64_MAX);
+    cr_assert(!all.error && all.hash.next_offset == end && all.hash.bytes == c.bytes.size);
+    cr_assert_eq(all.hash.hash, crc32c(0, c.bytes.data, c.bytes.size));
+    cr_assert(!first.error && first.hash.next_offset == 40 &&
+              first.hash.bytes == all.hash.bytes / 2);
+    struct hashed across = hash(&w, 0, 42, UINT64_MAX);
+    cr_assert(!across.error && across.hash.next_offset == 40, "a batch lies across the end");
+    cr_assert_eq(across.hash.hash, first.hash.hash);
+    struct hashed little = hash(&w, 4, end, 1);
+    cr_assert(!little.error && little.hash.next_offset > 4 && little.hash.bytes > 0);
+    cr_assert_eq(hash(&w, 0, end + 4, UINT64_MAX).hash.next_offset, end);
+    world_stop(&w);
+    world_started(&w, 1);
+    cr_assert_eq(hash(&w, 0, end, UINT64_MAX).hash.hash, all.hash.hash, "from the disk the same");
+    world_stop(&w);
+    world_flip(&w, damaged_file, 11000, 2);
+    world_started(&w, 1);
+    cr_assert_eq(hash(&w, 0, end, UINT64_MAX).error, ERR_DAMAGED);
+    close_damaged(&w, &c);
+}
+
+static void distrust_run(void *argument)
+{
+    log_distrust(((struct world *)argument)->slots[0].log, 30, 50);
+}
+
+/* What is not what others have is written anew, and nothing else. */
+Test(mend, what_is_not_trusted)
+{
+    struct world w;
+    struct copy c;
+    world_open(&w, 12);
+    open_filled(&w, &c);
+    cr_assert(world_do(&w, 0, distrust_run, &w));
+    cr_assert(world_status(&w, 0).damaged);
+    struct mender x;
+    for (int64_t base = 24; base <= 48; base += 12) {
+        cr_assert_eq(begin(&w, &x), 0);
+        cr_assert_eq(x.mend.next_offset, base);
+        cr_assert_eq(put(&x, copy_from(&c, base, 100000)), 0);
+    }
+    cr_assert_eq(begin(&w, &x), ERR_NOT_FOUND);
+    cr_assert_not(world_status(&w, 0).damaged);
+    cr_assert_eq(world_check(&w, 0), BATCHES);
     close_damaged(&w, &c);
 }
 

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What is followed here is the same as what its leader has: a round in each scrub interval, over all that is committed.
+ *
+ *     a round: each partition in the order of the image, one at a time
+ *       a partition: stretch by stretch: log_range_hash() here -> RangeHash to the leader
+ *          -> the same: the next one, at the pace of the round
+ *          -> another:  said in the log, log_distrust(); mends and reports follow (repair.c)
+ *
+ * The scrub finds what does not check; this finds what checks and is not what was replicated: a sound batch in the
+ * wrong place, a truncation that went wrong. The leader's word counts, as for everything that is committed. What
+ * cannot be compared now, because somebody else leads, or the leader is away, waits for the next round. Compacted
+ * topics differ from replica to replica, and are left out. */
+#include "replica/replica_private.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { STRETCH_BYTES = 4 << 20, ANSWER_MS = 30000 };
+
+static const uint64_t apart_ns = 1000000; /* partitions: others have their turns */
+static const uint64_t again_ns = 100000000;
+static const uint64_t ms_ns = 1000000, second_ns = 1000000000, rate_least = 1 << 20,
+                      first_ns = UINT64_C(600000000000); /* a node that starts has other work */
+
+struct comparison {
+    struct replica *replica;
+    struct uuid topic_id;
+    int32_t partition;
+    int32_t node, epoch; /* who leads, and since when */
+    int64_t end;         /* committed when it began */
+    struct log_range_hash own;
+    bool hashing, asking;
+    bool waits, over; /* waits: for the next stretch */
+    struct peer_request request;
+};
+
+/* --- the end of a partition ------------------------------------------------------------------- */
+
+static void free_if_idle(struct comparison *x)
+{
+    struct replica *r = x->replica;
+    uint64_t soonest = io_now(r->io) + apart_ns;
+    if (x->asking || x->hashing) {
+        return;
+    }
+    r->comparing.running = NULL;
+    r->comparing.next_ns = r->comparing.next_ns > soonest ? r->comparing.next_ns : soonest;
+    memory_free(io_memory(r->io), x);
+    io_turn_end(r->io, &r->turn);
+    replica_idle(r);
+}
+
+static void end(struct comparison *x)
+{
+    x->over = true;
+    free_if_idle(x);
+}
+
+/* Whether it is still what it was when it began; NULL: not. */
+static struct partition *partition_of(const struct comparison *x)
+{
+    struct partition *p = partition_find(x->replica->options.partitions, x->topic_id, x->partition);
+    bool same = p && partition_compares_with(p) == x->node && partition_epoch(p) == x->epoch &&
+                log_status(partition_log(p)).start_offset <= x->own.from_offset;
+    return same && !x->replica->stopping && !x->over ? p : NULL;
+}
+
+/* --- one stretch ------------------------------------------------------------------------------ */
+
+static void differs(struct comparison *x, struct partition *p, uint32_t hash, int64_t bytes)
+{
+    struct replica *r = x->replica;
+    log_error(io_logger(r->io), "replica",
+              "%s-%d: offsets %" PRId64 " to %" PRId64
+              " are other than what node=%d has, which leads (hash %08" PRIx32 " of %" PRIu64
+              " bytes here, %08" PRIx32 " of %" PRId64
+              " there): what is here is written anew from others",
+              partition_topic_name(p), (int)x->partition, x->own.from_offset, x->own.next_offset,
+              (int)x->node, x->own.hash, x->own.bytes, hash, bytes);
+    r->comparing.status.different++;
+    log_distrust(partition_log(p), x->own.from_offset, x->own.next_offset);
+}
+
+static int encode(struct peer_request *request, struct wire_writer *w, int version)
+{
+    const struct comparison *x = container_of(request, struct comparison, request);
+    const struct range_hash_request q = {.topic_id = x->topic_id,
+                                         .partition_index = x->partition,
+                                         .current_leader_epoch = x->epoch,
+                                         .from_offset = x->own.from_offset,
+                                         .to_offset = x->own.next_offset};
+    return range_hash_request_encode(&q, w, version);
+}
+
+static void answered(struct peer_request *request, const struct peer_answer *answer)
+{
+    struct comparison *x = container_of(request, struct comparison, request);
+    struct range_hash_response in = {0};
+    struct partition *p = partition_of(x);
+    int error = answer->error;
+    x->asking = false;
+    if (x->over) {
+        free_if_idle(x);
+        return;
+    }
+    if (!error) {
+        struct arena arena;
+        struct reader body = reader_of(answer->body.data, answer->body.size);
+        arena_init(&arena, io_memory(x->replica->io), 1024);
+        error = range_hash_response_decode(&in, &body, answer->version, &arena);
+        arena_deinit(&arena);
+    }
+    if (!p || error || in.error_code) {
+        end(x);
+        return;
+    }
+    x->replica->comparing.status.compared++;
+    if ((uint32_t)in.hash != x->own.hash || (uint64_t)in.bytes != x->own.bytes) {
+        differs(x, p, (uint32_t)in.hash, in.bytes);
+        end(x);
+        return;
+    }
+    struct comparing *c = &x->replica->comparing;
+    c->bytes += x->own.bytes;
+    c->next_ns = c->round_ns + (uint64_t)((double)c->bytes / (double)c->rate * 1e9);
+    x->own.from_offset = x->own.next_offset;
+    if (x->own.from_offset >= x->end) {
+        end(x);
+        return;
+    }
+    x->waits = true;
+    io_turn_end(x->replica->io, &x->replica->turn);
+}
+
+static void hashed(struct log_range_hash *h, int error)
+{
+    struct comparison *x = container_of(h, struct comparison, own);
+    x->hashing = false;
+    if (x->over) {
+        free_if_idle(x);
+        return;
+    }
+    if (error || h->bytes == 0 || !partition_of(x)) {
+        end(x);
+        return;
+    }
+    x->request = (struct peer_request){.key = WIRE_RANGE_HASH,
+                                       .fail_fast = true,
+                                       .timeout_ns = ANSWER_MS * ms_ns,
+                                       .encode = encode,
+                                       .done = answered};
+    x->asking = true;
+    peer_submit(x->replica->comparing.peer, &x->request);
+}
+
+static void stretch(struct comparison *x)
+{
+    struct partition *p = partition_of(x);
+    if (!p) {
+        end(x);
+        return;
+    }
+    x->own.to_offset = x->end;
+    x->own.bytes_max = STRETCH_BYTES;
+    x->own.done = hashed;
+    x->hashing = true;
+    x->waits = false;
+    int now = log_range_hash(partition_log(p), &x->own);
+    if (now != 0) {
+        hashed(&x->own, now < 0 ? now : 0);
+    }
+}
+
+/* --- which partition is next ------------------------------------------------------------------ */
+
+static bool can_compare(struct partition *p)
+{
+    return partition_compares_with(p) >= 0 &&
+           log_status(partition_log(p)).start_offset < partition_high_watermark(p);
+}
+
+static void round_begin(struct replica *r)
+{
+    struct comparing *c = &r->comparing;
+    uint32_t count = image_topic_count(r->image), first = 0;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct image_topic *t = image_topic_at(r->image, i);
+        for (int32_t k = 0; k < t->partition_count; k++) {
+            struct partition *p = partition_find(r->options.partitions, t->id, k);
+            bytes += p ? log_status(partition_log(p)).size_bytes : 0;
+        }
+    }
+    io_random(r->io, &first, sizeof first); /* a process may end before its round does */
+    c->round_ns = io_now(r->io);
+    c->rate = bytes / (r->options.compare_interval_ms * 8 / 10000 + 1);
+    c->rate = c->rate > rate_least ? c->rate : rate_least;
+    c->topic = count ? first % count : 0;
+    c->partition = 0;
+    c->bytes = 0;
+    c->topics_left = count;
+}
+
+static struct partition *next(struct replica *r)
+{
+    struct comparing *c = &r->comparing;
+    uint32_t count = image_topic_count(r->image);
+    for (; c->topics_left > 0 && count > 0; c->topics_left--) {
+        const struct image_topic *t = image_topic_at(r->image, c->topic % count);
+        while (c->partition < t->partition_count) {
+            struct partition *p = partition_find(r->options.partitions, t->id, c->partition++);
+            if (p && can_compare(p)) {
+                return p;
+            }
+        }
+        c->topic = (c->topic + 1) % count;
+        c->partition = 0;
+    }
+    return NULL;
+}
+
+/* --- the connection --------------------------------------------------------------------------- */
+
+static void peer_closed(struct peer_close *close)
+{
+    struct replica *r = container_of(close, struct replica, comparing.close);
+    r->comparing.peer = NULL;
+    r->comparing.closing = false;
+    io_turn_end(r->io, &r->turn);
+    replica_idle(r);
+}
+
+static void disconnect(struct replica *r)
+{
+    struct comparing *c = &r->comparing;
+    if (c->peer && !c->closing) {
+        c->closing = true;
+        c->close.done = peer_closed;
+        peer_close(c->peer, &c->close);
+    }
+}
+
+/* To this node, kept from partition to partition. False: not now. */
+static bool connect_to(struct replica *r, int32_t node)
+{
+    struct comparing *c = &r->comparing;
+    if (c->peer && !c->closing && c->node == node) {
+        return true;
+    }
+    disconnect(r);
+    struct peer_address address = replica_address(r, node);
+    if (c->peer || !address.host) {
+        return false;
+    }
+    char name[32];
+    snprintf(name, sizeof name, "node %d (compares)", (int)node);
+    const struct peer_options options = {.io = r->io,
+                                         .name = name,
+                                         .node_id = r->options.node_id,
+                                         .addresses = &address,
+                                         .address_count = 1,
+                                         .requests_max = 1,
+                                         .answer_bytes_max = 1 << 16,
+                                         .connect_timeout_ns = second_ns};
+    c->node = node;
+    return peer_open(&c->peer, &options) == 0;
+}
+
+/* False: not now. */
+static bool begin(struct replica *r, struct partition *p)
+{
+    int32_t node = partition_compares_with(p);
+    struct comparison *x = connect_to(r, node) ? memory_alloc(io_memory(r->io), sizeof *x) : NULL;
+    if (!x) {
+        return false;
+    }
+    *x = (struct comparison){
+        .replica = r,
+        .topic_id = partition_topic_id(p),
+        .partition = partition_index(p),
+        .node = node,
+        .epoch = partition_epoch(p),
+        .end = partition_high_watermark(p),
+        .own.from_offset = log_status(partition_log(p)).start_offset,
+    };
+    r->comparing.running = x;
+    stretch(x);
+    return true;
+}
+
+static void alarm_rings(struct io_op *op, int64_t result)
+{
+    struct replica *r = container_of(op, struct replica, comparing.alarm);
+    (void)result;
+    io_turn_end(r->io, &r->turn);
+    replica_idle(r);
+}
+
+static void wait_until(struct replica *r, uint64_t at_ns)
+{
+    struct comparing *c = &r->comparing;
+    c->next_ns = at_ns;
+    if (io_op_idle(&c->alarm)) {
+        c->alarm.done = alarm_rings;
+        io_timer(r->io, &c->alarm, at_ns);
+    }
+}
+
+/* --- all of it -------------------------------------------------------------------------------- */
+
+void compare_go(struct replica *r)
+{
+    struct comparing *c = &r->comparing;
+    uint64_t now = io_now(r->io), interval_ns = r->options.compare_interval_ms * ms_ns;
+    if (r->stopping || interval_ns == 0 || !r->image) {
+        return;
+    }
+    if (c->next_ns == 0) { /* the process has just begun */
+        c->next_ns = now + (interval_ns < first_ns ? interval_ns : first_ns);
+    }
+    if (now < c->next_ns) {
+        wait_until(r, c->next_ns);
+        return;
+    }
+    if (c->running) {
+        if (c->running->waits) {
+            stretch(c->running);
+        }
+        return;
+    }
+    if (c->topics_left == 0) {
+        round_begin(r);
+    }
+    struct partition *p = next(r);
+    if (!p) {
+        disconnect(r);
+        wait_until(r,
+                   c->round_ns + interval_ns > now ? c->round_ns + interval_ns : now + second_ns);
+    } else if (!begin(r, p)) {
+        c->partition--; /* the same one again */
+        wait_until(r, now + again_ns);
+    }
+}
+
+void compare_close(struct replica *r)
+{
+    io_cancel(r->io, &r->comparing.alarm);
+    if (r->comparing.running) {
+        end(r->comparing.running);
+    }
+    disconnect(r);
+}
+
+bool compare_is_idle(const struct replica *r)
+{
+    return !r->comparing.running && !r->comparing.peer && io_op_idle(&r->comparing.alarm);
+}
+
+struct replica_status replica_status(const struct replica *r)
+{
+    return r->comparing.status;
+}
