@@ -4,8 +4,7 @@
  * stretch at a time on each shard; the others wait in the order of their arrival. */
 #include "api/request.h"
 
-static const uint64_t bytes_most = UINT64_C(128)
-                                   << 20; /* some MiB are asked for, and one batch more */
+enum { BYTES_MOST = 8 << 20 }; /* and the batch with which there are so many */
 
 struct hashing {
     struct part part;
@@ -25,22 +24,12 @@ static void hashing_end(struct hashing *x, int error)
     error = error == ERR_CLOSED           ? ERR_UNKNOWN_TOPIC_OR_PARTITION
             : error                       ? error
             : whole                       ? 0
-            : x->hash.bytes >= bytes_most ? ERR_INVALID_REQUEST
+            : x->hash.bytes >= BYTES_MOST ? ERR_INVALID_REQUEST
                                           : 0; /* a batch lies across: it differs */
     x->out.error_code = error_to_wire(error == ERR_BUSY ? ERR_OFFSET_NOT_AVAILABLE : error);
     x->out.hash = (int32_t)x->hash.hash;
     x->out.bytes = (int64_t)x->hash.bytes;
     part_done(&x->part);
-}
-
-static void hashed(struct log_range_hash *h, int error)
-{
-    struct hashing *x = container_of(h, struct hashing, hash);
-    struct api *home = x->part.share->home;
-    assert(home->hashing > 0);
-    home->hashing--;
-    hashing_end(x, error);
-    hashing_next(home);
 }
 
 /* Why it is not hashed: 0 it can be. */
@@ -49,13 +38,25 @@ static int refusal(const struct hashing *x, struct api *home, struct partition *
     const struct range_hash_request *in = x->in;
     int error = partition_leader(home->options.rooms.partitions, in->topic_id, in->partition_index,
                                  in->current_leader_epoch, out);
-    if (error) {
-        return error;
+    if (error || !partition_is_replicated(*out)) {
+        return error ? error : ERR_INVALID_REQUEST;
     }
     if (in->from_offset < log_status(partition_log(*out)).start_offset) {
         return ERR_OFFSET_OUT_OF_RANGE;
     }
     return in->to_offset > partition_high_watermark(*out) ? ERR_OFFSET_NOT_AVAILABLE : 0;
+}
+
+static void hashed(struct log_range_hash *h, int error)
+{
+    struct hashing *x = container_of(h, struct hashing, hash);
+    struct api *home = x->part.share->home;
+    struct partition *p;
+    assert(home->hashing > 0);
+    home->hashing--;
+    error = error ? error : refusal(x, home, &p); /* it may have been deposed meanwhile */
+    hashing_end(x, error);
+    hashing_next(home);
 }
 
 static void hashing_next(struct api *home)
@@ -70,7 +71,7 @@ static void hashing_next(struct api *home)
         }
         x->hash = (struct log_range_hash){.from_offset = x->in->from_offset,
                                           .to_offset = x->in->to_offset,
-                                          .bytes_max = bytes_most,
+                                          .bytes_max = BYTES_MOST,
                                           .done = hashed};
         home->hashing++;
         int now = log_range_hash(partition_log(p), &x->hash);

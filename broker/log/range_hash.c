@@ -59,9 +59,24 @@ static void read_done(struct log_read *r, int error)
     }
 }
 
+/* What was compacted, here or by the leader it came from, is other on each replica. */
+static bool is_compacted(const struct log *log, int64_t from, int64_t to)
+{
+    bool compacted = log->config.compact || log->clean_offset > from;
+    for (const struct list *n = log->segments.next; !compacted && n != &log->segments;
+         n = n->next) {
+        const struct segment *s = container_of(n, struct segment, link);
+        compacted = s->gaps && s->base_offset < to && segment_end_offset(s) > from;
+    }
+    return compacted;
+}
+
 int log_range_hash(struct log *log, struct log_range_hash *h)
 {
     assert(h->done && h->from_offset < h->to_offset && h->bytes_max > 0);
+    if (is_compacted(log, h->from_offset, h->to_offset)) {
+        return ERR_UNSUPPORTED;
+    }
     h->log = log;
     h->hash = 0;
     h->bytes = 0;

@@ -61,8 +61,7 @@ static void end(struct comparison *x)
 static struct partition *partition_of(const struct comparison *x)
 {
     struct partition *p = partition_find(x->replica->options.partitions, x->topic_id, x->partition);
-    bool same = p && partition_compares_with(p) == x->node && partition_epoch(p) == x->epoch &&
-                log_status(partition_log(p)).start_offset <= x->own.from_offset;
+    bool same = p && partition_compares_with(p) == x->node && partition_epoch(p) == x->epoch;
     return same && !x->replica->stopping && !x->over ? p : NULL;
 }
 
@@ -111,6 +110,10 @@ static void answered(struct peer_request *request, const struct peer_answer *ans
         error = range_hash_response_decode(&in, &body, answer->version, &arena);
         arena_deinit(&arena);
     }
+    if (error == ERR_UNSUPPORTED_VERSION) { /* he is older: when all are new, perhaps */
+        x->replica->comparing.topics_left = 0;
+        x->replica->comparing.next_ns = io_now(x->replica->io) + first_ns;
+    }
     if (!p || error || in.error_code) {
         end(x);
         return;
@@ -121,9 +124,6 @@ static void answered(struct peer_request *request, const struct peer_answer *ans
         end(x);
         return;
     }
-    struct comparing *c = &x->replica->comparing;
-    c->bytes += x->own.bytes;
-    c->next_ns = c->round_ns + (uint64_t)((double)c->bytes / (double)c->rate * 1e9);
     x->own.from_offset = x->own.next_offset;
     if (x->own.from_offset >= x->end) {
         end(x);
@@ -136,7 +136,10 @@ static void answered(struct peer_request *request, const struct peer_answer *ans
 static void hashed(struct log_range_hash *h, int error)
 {
     struct comparison *x = container_of(h, struct comparison, own);
+    struct comparing *c = &x->replica->comparing;
     x->hashing = false;
+    c->bytes += h->bytes;
+    c->next_ns = c->round_ns + (uint64_t)((double)c->bytes / (double)c->rate * 1e9);
     if (x->over) {
         free_if_idle(x);
         return;
@@ -157,7 +160,9 @@ static void hashed(struct log_range_hash *h, int error)
 static void stretch(struct comparison *x)
 {
     struct partition *p = partition_of(x);
-    if (!p) {
+    int64_t start = p ? log_status(partition_log(p)).start_offset : x->end;
+    x->own.from_offset = x->own.from_offset > start ? x->own.from_offset : start;
+    if (x->own.from_offset >= x->end) {
         end(x);
         return;
     }
@@ -183,7 +188,7 @@ static bool can_compare(struct partition *p)
 static void round_begin(struct replica *r)
 {
     struct comparing *c = &r->comparing;
-    uint32_t count = image_topic_count(r->image), first = 0;
+    uint32_t count = image_topic_count(r->image), first[2] = {0};
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct image_topic *t = image_topic_at(r->image, i);
@@ -192,14 +197,15 @@ static void round_begin(struct replica *r)
             bytes += p ? log_status(partition_log(p)).size_bytes : 0;
         }
     }
-    io_random(r->io, &first, sizeof first); /* a process may end before its round does */
+    io_random(r->io, first, sizeof first); /* a process may end before its round does */
     c->round_ns = io_now(r->io);
     c->rate = bytes / (r->options.compare_interval_ms * 8 / 10000 + 1);
     c->rate = c->rate > rate_least ? c->rate : rate_least;
-    c->topic = count ? first % count : 0;
-    c->partition = 0;
+    c->topic = count ? first[0] % count : 0;
+    int32_t partitions = count ? image_topic_at(r->image, c->topic)->partition_count : 0;
+    c->partition = partitions > 0 ? (int32_t)(first[1] % (uint32_t)partitions) : 0;
     c->bytes = 0;
-    c->topics_left = count;
+    c->topics_left = count ? count + 1 : 0; /* what stands in front of the first one comes last */
 }
 
 static struct partition *next(struct replica *r)
@@ -245,11 +251,12 @@ static void disconnect(struct replica *r)
 static bool connect_to(struct replica *r, int32_t node)
 {
     struct comparing *c = &r->comparing;
-    if (c->peer && !c->closing && c->node == node) {
+    struct peer_address address = replica_address(r, node);
+    if (c->peer && !c->closing && c->node == node && address.host) {
+        peer_addresses(c->peer, &address, 1); /* it may be reached elsewhere by now */
         return true;
     }
     disconnect(r);
-    struct peer_address address = replica_address(r, node);
     if (c->peer || !address.host) {
         return false;
     }

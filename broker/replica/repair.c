@@ -182,6 +182,7 @@ static void mend_taken(struct log_mend *m, int error)
                  "%s-%d: offsets %" PRId64 " to %" PRId64
                  " were damaged here and are whole again, from node=%d",
                  topic_of(x), (int)x->partition, x->from_offset, m->end_offset, (int)x->node);
+        x->replica->repair_attempts = 0; /* the leader first again */
         mend_end(x);
     }
 }

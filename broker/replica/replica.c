@@ -20,6 +20,10 @@ struct replica *replica_new(struct io *io, const struct replica_options *options
     r->options = *options;
     r->options.answer_bytes_max =
         options->answer_bytes_max ? options->answer_bytes_max : (100 << 20) + FETCH_BYTES_MAX;
+    const uint64_t most_ms = UINT64_C(1) << 40; /* decades, so that nanoseconds do not wrap */
+    if (r->options.compare_interval_ms > most_ms) {
+        r->options.compare_interval_ms = most_ms;
+    }
     r->turn.turn_end = replica_turn;
     list_init(&r->fetchers);
     list_init(&r->proposing);

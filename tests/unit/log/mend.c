@@ -352,6 +352,18 @@ Test(mend, the_hash_of_a_stretch)
     close_damaged(&w, &c);
 }
 
+/* Each replica compacts by itself. */
+Test(mend, what_is_compacted_has_no_hash)
+{
+    struct world w;
+    world_open(&w, 13);
+    w.slots[0].config.compact = true;
+    world_started(&w, 1);
+    world_fill(&w, 0, &LARGE, 3);
+    cr_assert_eq(hash(&w, 0, 12, UINT64_MAX).error, ERR_UNSUPPORTED);
+    world_close(&w);
+}
+
 static void distrust_run(void *argument)
 {
     log_distrust(((struct world *)argument)->slots[0].log, 30, 50);
