@@ -353,7 +353,8 @@ struct log_range_hash {
         struct log_read read;
     } priv;
 };
-/* As log_read(): 1, 0 or an error; ERR_UNSUPPORTED: some of it may have been compacted, and is other on each replica. */
+/* As log_read(): 1, 0 or an error; ERR_UNSUPPORTED: some of it may have been compacted, and is other on each
+ * replica. */
 int log_range_hash(struct log *log, struct log_range_hash *h) MUST_CHECK;
 
 /* The first record with a timestamp >= `timestamp`: *offset and *timestamp of it, or -1 and -1. */
