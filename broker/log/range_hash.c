@@ -74,13 +74,10 @@ static bool is_compacted(const struct log *log, int64_t from, int64_t to)
 int log_range_hash(struct log *log, struct log_range_hash *h)
 {
     assert(h->done && h->from_offset < h->to_offset && h->bytes_max > 0);
-    if (is_compacted(log, h->from_offset, h->to_offset)) {
-        return ERR_UNSUPPORTED;
-    }
     h->log = log;
     h->hash = 0;
     h->bytes = 0;
     h->next_offset = h->from_offset;
     h->priv.read.done = read_done;
-    return go_on(h);
+    return is_compacted(log, h->from_offset, h->to_offset) ? ERR_UNSUPPORTED : go_on(h);
 }

@@ -14,7 +14,6 @@
 #include "replica/replica_private.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
 enum { STRETCH_BYTES = 4 << 20, ANSWER_MS = 30000 };
 
@@ -260,18 +259,8 @@ static bool connect_to(struct replica *r, int32_t node)
     if (c->peer || !address.host) {
         return false;
     }
-    char name[32];
-    snprintf(name, sizeof name, "node %d (compares)", (int)node);
-    const struct peer_options options = {.io = r->io,
-                                         .name = name,
-                                         .node_id = r->options.node_id,
-                                         .addresses = &address,
-                                         .address_count = 1,
-                                         .requests_max = 1,
-                                         .answer_bytes_max = 1 << 16,
-                                         .connect_timeout_ns = second_ns};
     c->node = node;
-    return peer_open(&c->peer, &options) == 0;
+    return replica_peer(r, node, &address, 1 << 16, &c->peer) == 0;
 }
 
 /* False: not now. */

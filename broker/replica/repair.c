@@ -13,7 +13,6 @@
 #include "replica/replica_private.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
 enum { MENDS_MAX = 2, MEND_BYTES_MAX = 4 << 20, MEND_ANSWER_MS = 5000 };
 
@@ -293,16 +292,6 @@ static bool mend_begin(struct replica *r, struct partition *p, int32_t node)
     if (!x) {
         return false;
     }
-    char name[32];
-    snprintf(name, sizeof name, "node %d", (int)node);
-    const struct peer_options options = {.io = r->io,
-                                         .name = name,
-                                         .node_id = r->options.node_id,
-                                         .addresses = &address,
-                                         .address_count = 1,
-                                         .requests_max = 1,
-                                         .answer_bytes_max = r->options.answer_bytes_max,
-                                         .connect_timeout_ns = 1000 * ms_ns};
     *x = (struct mend){.replica = r,
                        .topic_id = partition_topic_id(p),
                        .partition = partition_index(p),
@@ -311,7 +300,7 @@ static bool mend_begin(struct replica *r, struct partition *p, int32_t node)
     list_init(&x->link);
     int error = log_mend_begin(partition_log(p), &x->log);
     if (!error) {
-        error = peer_open(&x->peer, &options);
+        error = replica_peer(r, node, &address, r->options.answer_bytes_max, &x->peer);
         if (error) {
             log_mend_drop(&x->log);
         }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replica/replica_private.h"
 
+#include <stdio.h>
+
 static void replica_turn(struct io_turn *turn)
 {
     struct replica *r = container_of(turn, struct replica, turn);
@@ -43,6 +45,22 @@ struct peer_address replica_address(const struct replica *r, int32_t node)
     return b && b->endpoint_count
                ? (struct peer_address){b->endpoints[0].host, b->endpoints[0].port}
                : (struct peer_address){0};
+}
+
+int replica_peer(struct replica *r, int32_t node, const struct peer_address *address,
+                 uint32_t answer_bytes_max, struct peer **out)
+{
+    char name[32];
+    snprintf(name, sizeof name, "node %d", (int)node);
+    const struct peer_options options = {.io = r->io,
+                                         .name = name,
+                                         .node_id = r->options.node_id,
+                                         .addresses = address,
+                                         .address_count = 1,
+                                         .requests_max = 1,
+                                         .answer_bytes_max = answer_bytes_max,
+                                         .connect_timeout_ns = 1000000000};
+    return peer_open(out, &options);
 }
 
 void replica_apply(struct replica *r, const struct image *image)

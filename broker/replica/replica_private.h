@@ -96,6 +96,10 @@ void replica_idle(struct replica *r); /* something has ended */
 /* Where the node is reached, as the image says; host NULL: it does not. */
 struct peer_address replica_address(const struct replica *r, int32_t node);
 
+/* A connection of its own to a node, at an address of replica_address(), for one request at a time. */
+int replica_peer(struct replica *r, int32_t node, const struct peer_address *address,
+                 uint32_t answer_bytes_max, struct peer **out) MUST_CHECK;
+
 /* fetcher.c */
 void fetchers_ask(void *context, struct partition *p); /* partition_needs.ask */
 void fetchers_go(struct replica *r);

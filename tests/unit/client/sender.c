@@ -83,6 +83,21 @@ static int bench_append(struct bench *b)
     return accumulator_append(&b->accumulator, &r, 1, NULL, &batch, &e);
 }
 
+/* The queue of a topic of one partition, under an id that the broker knows. */
+static struct producer_queue *bench_queue(struct bench *b)
+{
+    bench_open(b);
+    cr_assert_eq(bench_append(b), ERR_BUSY);
+    struct producer_topic *t =
+        container_of(list_pop(&b->accumulator.asking), struct producer_topic, link);
+    t->meta = topic_get(&b->core, t->name, false);
+    cr_assert_eq(accumulator_topic_known(&b->accumulator, t, 1), 0);
+    struct producer_queue *q = t->queues[0];
+    q->producer_id = 77;
+    q->established = true;
+    return q;
+}
+
 /* A batch of one record that is in flight, as node_collect() leaves it. */
 static struct producer_batch *bench_send(struct bench *b, struct producer_queue *q,
                                          int32_t sequence)
@@ -107,15 +122,7 @@ Test(sender, a_new_leader_answers_before_the_old_one)
 {
     static struct bench b;
     leat_error reason;
-    bench_open(&b);
-    cr_assert_eq(bench_append(&b), ERR_BUSY);
-    struct producer_topic *t =
-        container_of(list_pop(&b.accumulator.asking), struct producer_topic, link);
-    t->meta = topic_get(&b.core, t->name, false);
-    cr_assert_eq(accumulator_topic_known(&b.accumulator, t, 1), 0);
-    struct producer_queue *q = t->queues[0];
-    q->producer_id = 77;
-    q->established = true;
+    struct producer_queue *q = bench_queue(&b);
     struct producer_batch *first = bench_send(&b, q, 0), *second = bench_send(&b, q, 1);
     error_set(&reason, ERR_OUT_OF_ORDER_SEQUENCE, "bench-0: out of order");
     sender_outcome(&b.sender, second, ERR_OUT_OF_ORDER_SEQUENCE, -1, -1, &reason);
@@ -135,15 +142,7 @@ Test(sender, what_was_refused_once_may_be_written_later)
 {
     static struct bench b;
     leat_error reason;
-    bench_open(&b);
-    cr_assert_eq(bench_append(&b), ERR_BUSY);
-    struct producer_topic *t =
-        container_of(list_pop(&b.accumulator.asking), struct producer_topic, link);
-    t->meta = topic_get(&b.core, t->name, false);
-    cr_assert_eq(accumulator_topic_known(&b.accumulator, t, 1), 0);
-    struct producer_queue *q = t->queues[0];
-    q->producer_id = 77;
-    q->established = true;
+    struct producer_queue *q = bench_queue(&b);
     struct producer_batch *first = bench_send(&b, q, 0), *second = bench_send(&b, q, 1);
     error_set(&reason, ERR_OUT_OF_ORDER_SEQUENCE, "bench-0: out of order");
     sender_outcome(&b.sender, second, ERR_OUT_OF_ORDER_SEQUENCE, -1, -1, &reason);

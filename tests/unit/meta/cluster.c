@@ -252,25 +252,33 @@ static void w_ends(struct world *w, struct uuid id, int32_t broker, int32_t epoc
     cr_assert_eq(w_end(w, cluster_report_end(&w->k, id, 0, end)), 0);
 }
 
+/* A topic of two replicas, both of which have come back and told that they have lost something: its id. */
+static struct uuid lost_by_both(struct world *w)
+{
+    int64_t epoch;
+    struct cluster_heartbeat_answer answer;
+    world_open(w, 3);
+    w_topic(w, "t", 1, nodes, 2, "2");
+    struct uuid id = image_topic_by_name(w->b.image, bytes_of_string("t"))->id;
+    for (int32_t broker = 1; broker <= 2; broker++) {
+        struct meta_lost lost = {id, 0, false};
+        w->now += WORLD_TIMEOUT;
+        struct cluster_registration q = registration_of(w, broker, 2);
+        q.lost = &lost;
+        q.lost_count = 1;
+        cr_assert_eq(w_register(w, &q, &epoch), 0);
+        cr_assert_eq(w_heartbeat(w, broker, false, &answer), 0);
+    }
+    return id;
+}
+
 /* H11: all that were eligible have lost something. Of two the one with the longer log leads, and that is said. */
 Test(cluster, the_longest_log_of_those_that_have_lost)
 {
     for (int patient = 0; patient < 2; patient++) {
         struct world w;
-        int64_t epoch;
         struct cluster_heartbeat_answer answer;
-        world_open(&w, 3);
-        w_topic(&w, "t", 1, nodes, 2, "2");
-        struct uuid id = image_topic_by_name(w.b.image, bytes_of_string("t"))->id;
-        for (int32_t broker = 1; broker <= 2; broker++) {
-            struct meta_lost lost = {id, 0, false};
-            w.now += WORLD_TIMEOUT;
-            struct cluster_registration q = registration_of(&w, broker, 2);
-            q.lost = &lost;
-            q.lost_count = 1;
-            cr_assert_eq(w_register(&w, &q, &epoch), 0);
-            cr_assert_eq(w_heartbeat(&w, broker, false, &answer), 0);
-        }
+        struct uuid id = lost_by_both(&w);
         EXPECT(&w, "t", 0, "- 12///12");
         w_ends(&w, id, 1, 3, 150);
         w_ends(&w, id, 3, 9, 900); /* no replica */
@@ -298,18 +306,7 @@ Test(cluster, an_end_that_was_told_in_another_life)
     struct world w;
     int64_t epoch;
     struct cluster_heartbeat_answer answer;
-    world_open(&w, 3);
-    w_topic(&w, "t", 1, nodes, 2, "2");
-    struct uuid id = image_topic_by_name(w.b.image, bytes_of_string("t"))->id;
-    for (int32_t broker = 1; broker <= 2; broker++) {
-        struct meta_lost lost = {id, 0, false};
-        w.now += WORLD_TIMEOUT;
-        struct cluster_registration q = registration_of(&w, broker, 2);
-        q.lost = &lost;
-        q.lost_count = 1;
-        cr_assert_eq(w_register(&w, &q, &epoch), 0);
-        cr_assert_eq(w_heartbeat(&w, broker, false, &answer), 0);
-    }
+    struct uuid id = lost_by_both(&w);
     cr_assert_eq(w_heartbeat(&w, 1, false, &answer), 0);
     w_ends(&w, id, 1, 4, 500);
     w.now += WORLD_TIMEOUT;
