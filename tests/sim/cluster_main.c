@@ -39,7 +39,8 @@ static const char usage[] =
     "noticed\n"
     "  --every                 each rule in turn\n"
     "  --mutants               names them\n"
-    "leat-sim storage | raft | replica ...: the worlds of single rooms, which meet rarer orders; "
+    "leat-sim storage | raft | replica | controller ...: the worlds of single rooms, which meet "
+    "rarer orders; "
     "most rules are theirs\n"
     "leat-sim cluster ...: as without a word, and a rule of theirs is left out of whole nodes\n";
 

@@ -33,6 +33,8 @@ echo "first seed $seed"
 "$build/bin/leat-sim" raft --seed "$seed" --every --runs 100000
 "$build/bin/leat-sim" replica --seed "$seed" --runs "$((seconds * 200))"
 "$build/bin/leat-sim" replica --seed "$seed" --every --runs 20000
+"$build/bin/leat-sim" controller --seed "$seed" --runs "$((seconds * 1000))"
+"$build/bin/leat-sim" controller --seed "$seed" --every --runs 20000
 "$build/bin/leat-sim" --seed "$seed" --seconds "$seconds"
 "$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 2))" --nodes 3 --minutes 6
 "$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 8))" --clients 64

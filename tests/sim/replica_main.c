@@ -7,38 +7,21 @@
  * A run is 40 s of faults and then calm until all is well, in virtual time. Exit status: 0 all is well (with
  * --mutant and --every: it was caught), 1 not, 2 a wrong argument. */
 #include "replica_world.h"
-#include "rules.h"
+#include "room.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
 
-/* 0: nothing was found in `runs` runs; -1: *seed and why. */
-static int explore(struct world_options *options, uint64_t runs, struct world_stats *stats,
-                   char why[static 400])
+static struct world_stats stats;
+
+static int run(const struct room_choice *choice, char why[static ROOM_WHY_SIZE])
 {
-    for (uint64_t i = 0; i < runs; i++, options->seed++) {
-        if (replica_world_run(options, stats, why) < 0) {
-            return -1;
-        }
-    }
-    return 0;
+    const struct world_options options = {choice->seed, choice->mutant, choice->story};
+    return replica_world_run(&options, &stats, why);
 }
 
-static int caught(struct world_options options, const struct rule *left_out, uint64_t runs)
+static void print_stats(void)
 {
-    struct world_stats stats = {0};
-    char why[400] = "";
-    options.mutant = left_out->replication;
-    bool found = explore(&options, runs, &stats, why) < 0;
-    printf("%-18s %6" PRIu64 " runs  %s%.200s\n", left_out->name, stats.runs,
-           found ? "" : "NOT CAUGHT", why);
-    fflush(stdout);
-    return found ? 0 : 1;
-}
-
-static void print_stats(const struct world_stats *s)
-{
+    const struct world_stats *s = &stats;
     printf("%" PRIu64 " runs, %" PRIu64 " steps, %.0f virtual s: %" PRIu64 " kills, %" PRIu64
            " power cuts, %" PRIu64 " disks changed, %" PRIu64 " damaged, %" PRIu64
            " freezes, %" PRIu64 " partitions, %" PRIu64 " messages lost, %" PRIu64 " doubled\n",
@@ -55,54 +38,14 @@ static void print_stats(const struct world_stats *s)
            s->appends, s->acked, s->short_acks, s->reads, s->truncations, s->anew);
 }
 
-static const struct rule *rule_of(const char *word)
+static unsigned mutant_of(const struct rule *rule)
 {
-    const struct rule *r = rule_find(word);
-    return r && r->replication ? r : NULL;
+    return rule->replication;
 }
 
 int main(int count, char **words)
 {
-    struct world_options options = {.seed = 1};
-    uint64_t runs = 100;
-    const struct rule *mutant = NULL;
-    bool every = false;
-    for (int i = 1; i < count; i++) {
-        const char *value = i + 1 < count ? words[i + 1] : "";
-        if (strcmp(words[i], "--seed") == 0) {
-            options.seed = strtoull(value, NULL, 10);
-            i++;
-        } else if (strcmp(words[i], "--runs") == 0) {
-            runs = strtoull(value, NULL, 10);
-            i++;
-        } else if (strcmp(words[i], "--mutant") == 0 && (mutant = rule_of(value))) {
-            i++;
-        } else if (strcmp(words[i], "--story") == 0) {
-            options.story = stdout;
-        } else if (strcmp(words[i], "--every") == 0) {
-            every = true;
-        } else {
-            fprintf(stderr,
-                    "leat-sim-replica: I do not understand %s; it takes --seed N, --runs N, "
-                    "--story, --mutant NAME, --every\n",
-                    words[i]);
-            return 2;
-        }
-    }
-    int missed = 0;
-    for (const struct rule *r = rules(); every && r->name; r++) {
-        missed += r->world == RULE_OF_REPLICA ? caught(options, r, runs) : 0;
-    }
-    if (every || mutant) {
-        return every ? missed > 0 : caught(options, mutant, runs);
-    }
-    struct world_stats stats = {0};
-    char why[400];
-    if (explore(&options, runs, &stats, why) < 0) {
-        printf("%s\n  again: leat-sim replica --seed %" PRIu64 " --runs 1 --story\n", why,
-               options.seed);
-        return 1;
-    }
-    print_stats(&stats);
-    return 0;
+    const struct room room = {
+        .world = RULE_OF_REPLICA, .mutant_of = mutant_of, .run = run, .print_stats = print_stats};
+    return room_main(&room, count, words);
 }

@@ -6,7 +6,13 @@
 #include <stdbool.h>
 
 /* Where a rule's absence is noticed soonest; whole clusters can be run without any of them. */
-enum rule_world { RULE_OF_STORAGE, RULE_OF_RAFT, RULE_OF_REPLICA, RULE_OF_CLUSTER };
+enum rule_world {
+    RULE_OF_STORAGE,
+    RULE_OF_RAFT,
+    RULE_OF_REPLICA,
+    RULE_OF_CONTROLLER,
+    RULE_OF_CLUSTER,
+};
 
 struct rule {
     const char *name, *what;
@@ -21,7 +27,7 @@ struct rule {
 const struct rule *rules(void);
 /* By its name, or its number from 1 on; NULL: there is none. */
 const struct rule *rule_find(const char *word);
-/* "storage", "raft", "replica", "cluster" */
+/* "storage", "raft", "replica", "controller", "cluster" */
 const char *rule_world_name(enum rule_world world);
 /* A line for each: number, world, name, what is left out. */
 void rules_print(void);
