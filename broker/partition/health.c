@@ -7,9 +7,10 @@
  *             leads. Mended from other replicas (log_mend_begin()), all of it verified (log_verify()), and
  *           --told as repaired--> SOUND, and in sync again when it has everything (P18)
  *
- * What is found is not remembered by this process alone: the image names damaged replicas, and one that starts
- * and is named there is verified before it says that it is repaired. The only one that may lead tells nobody: what of
- * it can be read is better than nothing. It is mended from what others have, or hands over when one of them is back.
+ * What is found is not remembered by this process alone: the image names damaged replicas, and one that starts and is
+ * named there is verified, and compared with its leader, before it says that it is repaired: what a comparison has
+ * found checks (replica/compare.c). The only one that may lead tells nobody: what of it can be read is better than
+ * nothing. It is mended from what others have, or hands over when one of them is back.
  * When nobody may lead, each tells the controller where its log ends, damaged ones as well (meta/ends.h). */
 #include "partition/partition_private.h"
 
@@ -74,6 +75,17 @@ bool partition_ails(const struct partition *p)
            (is_damaged(p) || taken_for_damaged(p) || is_asked_for_its_end(p));
 }
 
+static bool is_verified(const struct partition *p)
+{
+    return log_status(p->log).verified;
+}
+
+/* Somebody else leads, and what he has is to be the same. */
+static bool is_comparable(const struct partition *p)
+{
+    return p->leader >= 0 && p->leader != p->table->options.node_id && !log_compacts(p->log);
+}
+
 static int report_of(struct partition *p)
 {
     bool damaged = is_damaged(p), told = taken_for_damaged(p), asked = is_asked_for_its_end(p);
@@ -81,10 +93,13 @@ static int report_of(struct partition *p)
         return META_REPLICA_DAMAGED;
     }
     if (told && !damaged) {
-        if (log_status(p->log).verified) {
+        if (is_verified(p) && (p->compared || !is_comparable(p))) {
             return META_REPLICA_REPAIRED;
         }
-        log_verify(p->log);
+        if (!is_verified(p)) {
+            p->compared = false;
+            log_verify(p->log);
+        }
     }
     return asked && !is_stopped(p) ? META_REPLICA_END : 0;
 }
@@ -125,6 +140,17 @@ int32_t partition_compares_with(const struct partition *p)
     bool follows = p->role == ROLE_FOLLOWER &&
                    partition_readable(p->table, p->topic_id, p->index, -1, &same) == 0;
     return follows && !is_damaged(p) && !log_compacts(p->log) ? seen->leader : -1;
+}
+
+bool partition_awaits_comparison(const struct partition *p)
+{
+    return taken_for_damaged(p) && is_verified(p) && !p->compared &&
+           partition_compares_with(p) >= 0;
+}
+
+void partition_compared(struct partition *p)
+{
+    p->compared = true;
 }
 
 void health_look(struct partition *p)

@@ -161,7 +161,7 @@ void partition_answered(struct partition *p, const struct partition_answer *a);
 bool partition_ails(const struct partition *p);
 
 /* What the controller is to be told of it now (DAMAGED, REPAIRED, END); false: nothing. That it is repaired comes after
- * all of the log was verified, which this begins. */
+ * all of the log was verified, which this begins, and, where another leads, compared with what that one has. */
 bool partition_report(struct partition *p, struct meta_replica_report *out);
 
 /* The other replicas, of which one has what is damaged here: the attempt-th, the leader first. -1: there is none. */
@@ -170,6 +170,11 @@ int32_t partition_mends_from(const struct partition *p, uint32_t attempt);
 /* Of a sound follower whose log is proved in this epoch and not compacted: the leader, with whose log its own is to be
  * the same; -1: it cannot be compared now. */
 int32_t partition_compares_with(const struct partition *p);
+
+/* It is compared first, because the controller takes it for damaged, and it is verified. */
+bool partition_awaits_comparison(const struct partition *p);
+/* What is committed here is what its leader has, or cannot be compared with him in this cluster. */
+void partition_compared(struct partition *p);
 
 /* There are other replicas, which may serve what this one cannot read. */
 bool partition_is_replicated(const struct partition *p);

@@ -63,6 +63,7 @@ struct partition {
     struct list queue;     /* partition_queue() */
     struct list proposing; /* partition_proposing() */
     struct list ailing;    /* partition_ailing() */
+    bool compared;         /* since it was verified, with its leader's: partition_compared() */
     bool removing, log_gone;
     struct log_control removal;
 };

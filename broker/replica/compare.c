@@ -6,6 +6,7 @@
  *       a partition: stretch by stretch: log_range_hash() here -> RangeHash to the leader
  *          -> the same: the next one, at the pace of the round
  *          -> another:  said in the log, log_distrust(); mends and reports follow (repair.c)
+ *     at any time: a replica that the controller takes for damaged, before it says that it is repaired
  *
  * The scrub finds what does not check; this finds what checks and is not what was replicated: a sound batch in the
  * wrong place, a truncation that went wrong. The leader's word counts, as for everything that is committed. What
@@ -20,6 +21,7 @@ enum { STRETCH_BYTES = 4 << 20, ANSWER_MS = 30000 };
 static const uint64_t apart_ns = 1000000; /* partitions: others have their turns */
 static const uint64_t again_ns = 100000000;
 static const uint64_t ms_ns = 1000000, second_ns = 1000000000, rate_least = 1 << 20,
+                      rate_awaited = 64 << 20,
                       first_ns = UINT64_C(600000000000); /* a node that starts has other work */
 
 struct comparison {
@@ -30,7 +32,10 @@ struct comparison {
     int64_t end;         /* committed when it began */
     struct log_range_hash own;
     bool hashing, asking;
-    bool waits, over; /* waits: for the next stretch */
+    bool waits, over;         /* waits: for the next stretch */
+    bool awaited;             /* its replica is in sync again when this is done */
+    uint64_t begun_ns, bytes; /* since then so many were hashed */
+    uint64_t next_ns;         /* the next stretch, not before */
     struct peer_request request;
 };
 
@@ -54,6 +59,23 @@ static void end(struct comparison *x)
 {
     x->over = true;
     free_if_idle(x);
+}
+
+static void fail(struct comparison *x)
+{
+    if (x->awaited) {
+        x->replica->comparing.awaited_ns = io_now(x->replica->io) + second_ns;
+    }
+    end(x);
+}
+
+/* All of it is the same, or will not be compared. */
+static void succeed(struct comparison *x, struct partition *p)
+{
+    if (p && x->awaited) {
+        partition_compared(p);
+    }
+    end(x);
 }
 
 /* Whether it is still what it was when it began; NULL: not. */
@@ -112,9 +134,11 @@ static void answered(struct peer_request *request, const struct peer_answer *ans
     if (error == ERR_UNSUPPORTED_VERSION) { /* he is older: when all are new, perhaps */
         x->replica->comparing.topics_left = 0;
         x->replica->comparing.next_ns = io_now(x->replica->io) + first_ns;
+        succeed(x, p);
+        return;
     }
     if (!p || error || in.error_code) {
-        end(x);
+        fail(x);
         return;
     }
     x->replica->comparing.status.compared++;
@@ -125,7 +149,7 @@ static void answered(struct peer_request *request, const struct peer_answer *ans
     }
     x->own.from_offset = x->own.next_offset;
     if (x->own.from_offset >= x->end) {
-        end(x);
+        succeed(x, p);
         return;
     }
     x->waits = true;
@@ -137,14 +161,20 @@ static void hashed(struct log_range_hash *h, int error)
     struct comparison *x = container_of(h, struct comparison, own);
     struct comparing *c = &x->replica->comparing;
     x->hashing = false;
-    c->bytes += h->bytes;
-    c->next_ns = c->round_ns + (uint64_t)((double)c->bytes / (double)c->rate * 1e9);
+    x->bytes += h->bytes;
+    if (x->awaited) {
+        x->next_ns = x->begun_ns + x->bytes * second_ns / rate_awaited;
+    } else {
+        c->bytes += h->bytes;
+        c->next_ns = c->round_ns + (uint64_t)((double)c->bytes / (double)c->rate * 1e9);
+        x->next_ns = c->next_ns;
+    }
     if (x->over) {
         free_if_idle(x);
         return;
     }
     if (error || h->bytes == 0 || !partition_of(x)) {
-        end(x);
+        fail(x);
         return;
     }
     x->request = (struct peer_request){.key = WIRE_RANGE_HASH,
@@ -162,7 +192,7 @@ static void stretch(struct comparison *x)
     int64_t start = p ? log_status(partition_log(p)).start_offset : x->end;
     x->own.from_offset = x->own.from_offset > start ? x->own.from_offset : start;
     if (x->own.from_offset >= x->end) {
-        end(x);
+        succeed(x, p);
         return;
     }
     x->own.to_offset = x->end;
@@ -264,7 +294,7 @@ static bool connect_to(struct replica *r, int32_t node)
 }
 
 /* False: not now. */
-static bool begin(struct replica *r, struct partition *p)
+static bool begin(struct replica *r, struct partition *p, bool awaited)
 {
     int32_t node = partition_compares_with(p);
     struct comparison *x = connect_to(r, node) ? memory_alloc(io_memory(r->io), sizeof *x) : NULL;
@@ -278,6 +308,8 @@ static bool begin(struct replica *r, struct partition *p)
         .node = node,
         .epoch = partition_epoch(p),
         .end = partition_high_watermark(p),
+        .awaited = awaited,
+        .begun_ns = io_now(r->io),
         .own.from_offset = log_status(partition_log(p)).start_offset,
     };
     r->comparing.running = x;
@@ -296,11 +328,54 @@ static void alarm_rings(struct io_op *op, int64_t result)
 static void wait_until(struct replica *r, uint64_t at_ns)
 {
     struct comparing *c = &r->comparing;
-    c->next_ns = at_ns;
     if (io_op_idle(&c->alarm)) {
         c->alarm.done = alarm_rings;
+        c->alarm_ns = at_ns;
         io_timer(r->io, &c->alarm, at_ns);
+    } else if (at_ns < c->alarm_ns) {
+        io_cancel(r->io, &c->alarm); /* it rings, and is set anew */
     }
+}
+
+static void round_go(struct replica *r, uint64_t now, uint64_t interval_ns)
+{
+    struct comparing *c = &r->comparing;
+    if (c->next_ns == 0) { /* the process has just begun */
+        c->next_ns = now + (interval_ns < first_ns ? interval_ns : first_ns);
+    }
+    if (now >= c->next_ns) {
+        if (c->topics_left == 0) {
+            round_begin(r);
+        }
+        struct partition *p = next(r);
+        if (!p) {
+            disconnect(r);
+            c->next_ns =
+                c->round_ns + interval_ns > now ? c->round_ns + interval_ns : now + second_ns;
+        } else if (begin(r, p, false)) {
+            return;
+        } else {
+            c->partition--; /* the same one again */
+            c->next_ns = now + again_ns;
+        }
+    }
+    wait_until(r, c->next_ns);
+}
+
+/* Of those that ail: whose comparison somebody waits for. Another look comes with the next alarm of repair.c. */
+static struct partition *awaited(struct replica *r)
+{
+    list_each (node, &r->ailing) {
+        struct partition *p = partition_that_ails(node);
+        if (!partition_awaits_comparison(p)) {
+            continue;
+        }
+        if (r->options.compare_interval_ms > 0 && can_compare(p)) {
+            return p;
+        }
+        partition_compared(p);
+    }
+    return NULL;
 }
 
 /* --- all of it -------------------------------------------------------------------------------- */
@@ -308,34 +383,28 @@ static void wait_until(struct replica *r, uint64_t at_ns)
 void compare_go(struct replica *r)
 {
     struct comparing *c = &r->comparing;
-    uint64_t now = io_now(r->io), interval_ns = r->options.compare_interval_ms * ms_ns;
-    if (r->stopping || interval_ns == 0 || !r->image) {
+    uint64_t now = io_now(r->io);
+    if (r->stopping || !r->image) {
         return;
     }
-    if (c->next_ns == 0) { /* the process has just begun */
-        c->next_ns = now + (interval_ns < first_ns ? interval_ns : first_ns);
-    }
-    if (now < c->next_ns) {
-        wait_until(r, c->next_ns);
-        return;
+    struct partition *p = now >= c->awaited_ns ? awaited(r) : NULL;
+    if (c->running && c->running->waits && !c->running->awaited && p) {
+        c->partition--; /* the round has it once more */
+        end(c->running);
     }
     if (c->running) {
-        if (c->running->waits) {
+        if (c->running->waits && now >= c->running->next_ns) {
             stretch(c->running);
+        } else if (c->running->waits) {
+            wait_until(r, c->running->next_ns);
         }
         return;
     }
-    if (c->topics_left == 0) {
-        round_begin(r);
+    if (p && begin(r, p, true)) {
+        return;
     }
-    struct partition *p = next(r);
-    if (!p) {
-        disconnect(r);
-        wait_until(r,
-                   c->round_ns + interval_ns > now ? c->round_ns + interval_ns : now + second_ns);
-    } else if (!begin(r, p)) {
-        c->partition--; /* the same one again */
-        wait_until(r, now + again_ns);
+    if (r->options.compare_interval_ms > 0) {
+        round_go(r, now, r->options.compare_interval_ms * ms_ns);
     }
 }
 

@@ -69,9 +69,11 @@ struct replica {
         bool closing;
         struct peer_close close;
         struct io_op alarm;
-        uint64_t next_ns;  /* not before; 0: nothing yet */
-        uint64_t round_ns; /* when the round began */
-        uint64_t rate;     /* bytes a second */
+        uint64_t alarm_ns;
+        uint64_t next_ns;    /* the round, not before; 0: nothing yet */
+        uint64_t awaited_ns; /* what somebody waits for, not before */
+        uint64_t round_ns;   /* when the round began */
+        uint64_t rate;       /* bytes a second */
         uint32_t topic, topics_left;
         int32_t partition;
         uint64_t bytes; /* of this round so far */

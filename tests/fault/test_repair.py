@@ -101,4 +101,29 @@ wait_until("the segment is as those of others", lambda: len({batches_of(newest(f
 wait_until("all are in sync again", whole, 60)
 print("a forged record was found by comparison, and mended", flush=True)
 check(read() == written, "a consumer has read something else")
+
+# The same beside damage that a reader finds: it is compared before it says that it is whole, and not in the next round only.
+publish(RECORDS)
+wait_until("all are in sync", whole, 60)
+victim = next(i for i in NODES if i != leader())
+node = cluster.nodes[victim]
+node.stop()
+paths = newest(f"{node.data}/topics/{TOPIC}-0")
+cut(paths[0])
+forge(paths[2])
+node.launch("--set", "log.scrub.interval.ms=1h")
+wait_until("it may serve readers", lambda: "ready" in node.said(), 60)
+
+
+def found_by_a_reader():
+    """Of the same rack: the nearest replica answers."""
+    cluster.does("consume", TOPIC, "-o", "beginning", "-c", "1", "-X", f"client.rack=rack-{victim}")
+    return "whole again" in node.said()
+
+
+wait_until("the damage is mended", found_by_a_reader, 60)
+wait_until("the replica is held against its leader", lambda: "are other than what node=" in node.said(), 60)
+wait_until("all are in sync again", whole, 60)
+check(len({batches_of(newest(f"{n.data}/topics/{TOPIC}-0")[2].read_bytes()) for n in cluster.nodes.values()}) == 1, "a replica differs, and counts")
+print("a forged record beside damage was found before the replica counted again", flush=True)
 cluster.stop()
