@@ -67,6 +67,13 @@ void lease_take(struct meta *m, uint64_t sent_ns, int32_t ms)
     }
 }
 
+void lease_drop(struct meta *m)
+{
+    if (atomic_load_explicit(&m->lease.until_ns, memory_order_relaxed) != UINT64_MAX) {
+        atomic_store_explicit(&m->lease.until_ns, 0, memory_order_relaxed);
+    }
+}
+
 void lease_alone(struct meta *m, bool alone)
 {
     if (alone) {

@@ -11,7 +11,10 @@
  * Who is taken for gone because its port refuses connections is fenced at once: that is a process that has ended. If
  * something else answers in its place, the lease of one that lives runs on beside a new leader.
  *
- * What is moved while the old leader lives, by an operator or for balance, it hears of from the metadata, and may
+ * A broker that asks to hand over (it stops, or is drained) has none from then on until the answer: what it leads may
+ * be led by others before it hears of it. One that stops takes none any more.
+ *
+ * What else is moved while the old leader lives, by an operator or for balance, it hears of from the metadata, and may
  * believe to lead until then, for the rest of its lease.
  *
  * Without a lease a leader goes on with what the in-sync set upholds: acks=all, reads of what is committed. It does not
@@ -47,4 +50,6 @@ int32_t lease_grant_ms(const struct meta *m, const struct meta_heartbeat *h);
 
 /* The broker's heartbeat of that time was answered. */
 void lease_take(struct meta *m, uint64_t sent_ns, int32_t ms);
+/* It asks to hand over. */
+void lease_drop(struct meta *m);
 void lease_alone(struct meta *m, bool alone);

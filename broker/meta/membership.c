@@ -188,7 +188,9 @@ static void take_heartbeat(struct meta *m)
 {
     struct membership *s = &m->membership;
     s->answered_ns = io_now(m->io);
-    lease_take(m, s->beaten_ns, s->heartbeat.lease_ms);
+    if (!s->retire) {
+        lease_take(m, s->beaten_ns, s->heartbeat.lease_ms);
+    }
     s->told = s->heartbeat.offset;
     s->may_go = s->heartbeat.wants_shut_down && (s->may_go || s->heartbeat.should_shut_down);
 }
@@ -430,6 +432,9 @@ static void heartbeat(struct meta *m, int32_t leader)
         .wants_shut_down = s->retire || (s->draining && b && !b->fenced),
         .wants_fence = s->retire && s->may_go,
     };
+    if (s->heartbeat.wants_shut_down) {
+        lease_drop(m);
+    }
     s->op = (struct meta_op){.done = decided_here,
                              .kind = META_HEARTBEAT,
                              .broker = m->identity.node_id,

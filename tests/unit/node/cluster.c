@@ -503,6 +503,45 @@ Test(cluster, a_node_is_drained)
     }
 }
 
+static bool has_lease(const struct member *m)
+{
+    return m->node && m->node->meta && m->node->meta->lease.until_ns > sim_now(w.sim);
+}
+
+/* H17: it asks to hand over, and hears nothing any more: it does not take for granted that it leads. */
+Test(cluster, a_node_that_hands_over_has_no_lease)
+{
+    static const enum yield_action actions[] = {YIELD_NOTHING, YIELD_ALL}; /* stopped, drained */
+    for (size_t i = 0; i < array_size(actions); i++) {
+        open_world(65, 3);
+        start_all();
+        world_settle(&w, 10000 * CLUSTER_MS);
+        w.options.replication_factor = 3;
+        cr_assert_eq(world_create(&w, world_leader(&w))->state, TOPIC_ASKED);
+        world_run(&w, 500 * CLUSTER_MS);
+        struct member *m = world_leader(&w) == &w.members[0] ? &w.members[1] : &w.members[0];
+        struct member *other = &w.members[2];
+        cr_assert(has_lease(m) && who_leads(other->node->image, m->id) == 1);
+        if (actions[i] == YIELD_ALL) {
+            ask_to_yield(m, YIELD_ALL);
+        } else {
+            member_stop(m);
+        }
+        unsigned moved = 0;
+        for (int t = 0; t < 5000; t++) {
+            world_run(&w, CLUSTER_MS / 10);
+            if (goes(other->node->image, m->id)) {
+                member_cut(m, true, false);
+            }
+            moved += m->node && who_leads(other->node->image, m->id) == 0;
+            cr_assert(!moved || m->ended || !has_lease(m), "others lead, and it does not know");
+        }
+        cr_assert_gt(moved, 0);
+        world_heal(&w);
+        world_close(&w);
+    }
+}
+
 Test(cluster, the_quorum_is_handed_over)
 {
     open_world(99, 3);
