@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster_world.h"
 
-#include <criterion/criterion.h>
+#include <stdlib.h>
 
 static const struct image_endpoint endpoint = {"PLAINTEXT", "host", 9092};
 
@@ -134,7 +134,7 @@ void w_topic(struct world *w, const char *name, int32_t partitions, const int32_
     op.changes = &change;
     op.change_count = min ? 1 : 0;
     op.internal = name[0] == '_';
-    cr_assert_eq(bench_run(&w->b, &op), 0, "%s", op.why);
+    assert(bench_run(&w->b, &op) == 0);
     free(assignments);
     free(counts);
 }
@@ -179,9 +179,9 @@ void world_open(struct world *w, int brokers)
         struct cluster_registration q = registration_of(w, id, 1);
         struct cluster_heartbeat_answer answer;
         int64_t epoch;
-        cr_assert_eq(w_register(w, &q, &epoch), 0, "%s", w->k.why);
-        cr_assert_eq(w_heartbeat(w, id, false, &answer), 0);
-        cr_assert(answer.caught_up && !answer.fenced);
+        assert(w_register(w, &q, &epoch) == 0);
+        assert(w_heartbeat(w, id, false, &answer) == 0);
+        assert(answer.caught_up && !answer.fenced);
     }
 }
 

@@ -15,7 +15,7 @@ Test(isr_model, random_histories)
     char why[400];
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         const struct controller_options options = {.seed = seed};
-        cr_assert(controller_world_run(&options, &stats, why) == 0, "%s", why);
+        cr_assert(controller_partition_run(&options, &stats, why) == 0, "%s", why);
     }
     cr_assert_gt(stats.clean_elections, 3 * SEEDS, "%" PRIu64 " clean elections",
                  stats.clean_elections);
@@ -30,7 +30,8 @@ Test(isr_model, every_rule_that_is_left_out_is_noticed)
         struct controller_options options = {.seed = 1, .mutant = mutant};
         struct controller_stats stats = {0};
         char why[400];
-        while (options.seed <= MUTANT_SEEDS && controller_world_run(&options, &stats, why) == 0) {
+        while (options.seed <= MUTANT_SEEDS &&
+               controller_partition_run(&options, &stats, why) == 0) {
             options.seed++;
         }
         cr_expect_leq(options.seed, MUTANT_SEEDS, "mutant %u lives", mutant);

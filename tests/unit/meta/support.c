@@ -6,8 +6,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include <criterion/criterion.h>
-
 static void print_nodes(FILE *out, const char *name, const int32_t *ids, int32_t count)
 {
     fprintf(out, " %s=", name);
@@ -102,7 +100,7 @@ void bench_open(struct bench *b, int brokers)
             .endpoints = &endpoint,
             .endpoint_count = 1,
         };
-        cr_assert_eq(image_put_broker(first, &spec), 0);
+        assert(image_put_broker(first, &spec) == 0);
     }
     image_seal(first);
     b->image = first;
@@ -121,7 +119,7 @@ void bench_close(struct bench *b)
     ends_free(&b->ends, &b->memory);
     image_release(b->image);
     image_home_free(b->home);
-    cr_assert_eq(b->memory.used_bytes, 0, "%zu bytes leaked", b->memory.used_bytes);
+    assert(b->memory.used_bytes == 0);
     memory_drop(&b->memory);
 }
 
@@ -134,8 +132,8 @@ static int emit(void *context, const struct wire_message *message, int version, 
 void bench_begin(struct bench *b, struct controller *c)
 {
     struct proposal *p = &b->proposal;
-    cr_assert_eq(proposal_begin(p, b->image, b->next_offset, 1700000000000), 0);
-    cr_assert_eq(proposal_open(p), 0);
+    assert(proposal_begin(p, b->image, b->next_offset, 1700000000000) == 0);
+    assert(proposal_open(p) == 0);
     *c = (struct controller){
         .image = p->image,
         .candidate = p->candidate,
@@ -162,7 +160,7 @@ int bench_end(struct bench *b, int error)
         proposal_drop(p);
         return error;
     }
-    cr_assert_eq(proposal_finish(p, 7, &b->batch), 0);
+    assert(proposal_finish(p, 7, &b->batch) == 0);
     b->next_offset = proposal_next_offset(p);
     b->batches++;
     struct image *next = p->image;
@@ -209,7 +207,7 @@ void values_of(struct bytes batch, char *out)
     struct batch_header h;
     struct record_reader reader;
     struct record record;
-    cr_assert_eq(batch_check(&h, batch.data, batch.size, BATCH_FROM_LOG), 0);
+    assert(batch_check(&h, batch.data, batch.size, BATCH_FROM_LOG) == 0);
     record_reader_init(&reader, &h,
                        bytes_of(batch.data + BATCH_HEADER_SIZE, batch.size - BATCH_HEADER_SIZE));
     *out = 0;

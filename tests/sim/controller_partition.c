@@ -517,8 +517,8 @@ static void tell(const struct model *m, int number, FILE *story)
     fprintf(story, "%s%s\n", m->why[0] ? " " : "", m->why);
 }
 
-int controller_world_run(const struct controller_options *options, struct controller_stats *stats,
-                         char why[static 400])
+int controller_partition_run(const struct controller_options *options,
+                             struct controller_stats *stats, char why[static 400])
 {
     struct model m;
     begin(&m, options, stats);
