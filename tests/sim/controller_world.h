@@ -6,8 +6,8 @@
  *   a partition (broker/meta/isr.h): the world knows what every replica holds and what was acknowledged, so it sees
  *     whether a leader lacks something. Requests of leaders arrive late, twice, or from another life. P2 epochs, P10
  *     candidates and P11 leaders hold all that is acknowledged, P15 unclean epochs are told, P18, P20 recovering
- *     leaders are alone, P21 sets, P22 ISR and ELR do not shrink below the minimum, P23 who lost data is in neither, P26
- *     elections, P27, P28 reassignments, H6, H14
+ *     leaders are alone, P21 sets, P22 ISR and ELR do not shrink below the minimum, P23 who lost data is in neither,
+ *     P26 elections, P27, P28 reassignments, H6, H14
  *   brokers (broker/meta/cluster.h): they come in new lives, with and without their data, are heard or not, leave, are
  *     forgotten; leaders, operators and configurations change partitions. P2, P21 to P24, P26 to P28, C2, C3 */
 #pragma once
