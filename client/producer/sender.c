@@ -209,6 +209,12 @@ static int32_t sequence_after(int32_t sequence, int32_t records)
                                           : sequence + records;
 }
 
+/* P2: whether it may stand in the log under its number. */
+static bool batch_is_uncertain(const struct producer_batch *b)
+{
+    return b->sequenced && !b->rejected;
+}
+
 /* P2: once nothing is uncertain, what is left of a broken queue starts anew under a new id. */
 static bool queue_mend(struct sender *s, struct producer_queue *q)
 {
@@ -216,7 +222,7 @@ static bool queue_mend(struct sender *s, struct producer_queue *q)
         return false;
     }
     list_each (node, &q->retry) {
-        if (!container_of(node, struct producer_batch, link)->rejected) {
+        if (batch_is_uncertain(container_of(node, struct producer_batch, link))) {
             return false;
         }
     }
@@ -240,7 +246,7 @@ static struct producer_batch *queue_retry(struct producer_queue *q)
 {
     list_each (node, &q->retry) {
         struct producer_batch *b = container_of(node, struct producer_batch, link);
-        if (!q->broken || !b->rejected) {
+        if (!q->broken || batch_is_uncertain(b)) {
             list_remove(&b->link);
             return b;
         }
@@ -267,9 +273,8 @@ static unsigned queue_limit(const struct sender *s)
     return several ? (unsigned)s->options->max_in_flight : 1;
 }
 
-/* The batch that may go now, detached; or NULL, and *due_ns when to look again. In the gate. */
-static struct producer_batch *queue_next(struct sender *s, struct producer_queue *q, uint64_t now,
-                                         uint64_t *due_ns)
+struct producer_batch *sender_next(struct sender *s, struct producer_queue *q, uint64_t now,
+                                   uint64_t *due_ns)
 {
     *due_ns = UINT64_MAX;
     bool idempotent = sender_idempotent(s);
@@ -327,7 +332,7 @@ static uint32_t node_collect(struct sender *s, struct sender_node *n, uint64_t *
         if (count == PRODUCE_BATCHES_MAX || bytes >= PRODUCE_BYTES_MAX) {
             break;
         }
-        struct producer_batch *b = queue_next(s, q, now, &due);
+        struct producer_batch *b = sender_next(s, q, now, &due);
         *due_ns = due < *due_ns ? due : *due_ns;
         if (b) {
             assert(list_empty(&b->link));

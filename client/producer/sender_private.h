@@ -29,6 +29,11 @@ struct produce_request_op {
     struct producer_batch *batches[]; /* by topic and partition */
 };
 
+/* The batch of a queue that may go now, detached, with its number; or NULL, and *due_ns when to look again. In the
+ * gate. */
+struct producer_batch *sender_next(struct sender *s, struct producer_queue *q, uint64_t now,
+                                   uint64_t *due_ns);
+
 /* Sends these batches, which are sealed. ERR_NO_MEMORY. */
 int produce_start(struct sender *s, struct sender_node *node, struct connection *connection,
                   struct producer_batch **batches, uint32_t count) MUST_CHECK;

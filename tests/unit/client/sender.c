@@ -164,6 +164,55 @@ Test(sender, what_was_refused_once_may_be_written_later)
     bench_close(&b);
 }
 
+static struct producer_batch *bench_next(struct bench *b, struct producer_queue *q)
+{
+    uint64_t due;
+    q->not_before_ns = 0;
+    return sender_next(&b->sender, q, 0, &due);
+}
+
+/* As when its delivery timeout is over. */
+static void bench_give_up(struct bench *b, struct producer_batch *batch)
+{
+    leat_error reason;
+    error_set(&reason, ERR_NETWORK_EXCEPTION, "the connection was closed");
+    batch->deliver_by_ns = 0;
+    sender_outcome(&b->sender, batch, ERR_NETWORK_EXCEPTION, -1, -1, &reason);
+}
+
+/* What is left of a broken queue waits for new numbers, one batch after the other. When the queue breaks once more
+ * meanwhile none goes without a number: a broker writes such a batch as often as it comes. */
+Test(sender, nothing_goes_without_a_number)
+{
+    static struct bench b;
+    leat_error reason;
+    struct producer_queue *q = bench_queue(&b);
+    struct producer_batch *batches[3];
+    for (int i = 0; i < 3; i++) {
+        batches[i] = bench_send(&b, q, i);
+    }
+    error_set(&reason, ERR_OUT_OF_ORDER_SEQUENCE, "bench-0: out of order");
+    sender_outcome(&b.sender, batches[1], ERR_OUT_OF_ORDER_SEQUENCE, -1, -1, &reason);
+    sender_outcome(&b.sender, batches[2], ERR_OUT_OF_ORDER_SEQUENCE, -1, -1, &reason);
+    bench_give_up(&b, batches[0]);
+    cr_assert(q->broken && batches[1]->rejected && batches[2]->rejected);
+    b.sender.id_known = true;
+    b.sender.producer_id = 78;
+    cr_assert_eq(bench_next(&b, q), batches[1]);
+    cr_assert(batches[1]->producer_id == 78 && batches[1]->sequence == 0);
+    list_append(&q->in_flight, &batches[1]->link);
+    batches[1]->in_flight = true;
+    batches[1]->attempts++;
+    q->in_flight_count++;
+    q->again_count++;
+    bench_give_up(&b, batches[1]);
+    cr_assert(q->broken);
+    cr_assert_null(bench_next(&b, q), "it waits for another id");
+    cr_assert_eq(batches[2]->link.prev, &q->retry);
+    sender_close(&b.sender, sender_closed);
+    bench_close(&b);
+}
+
 static void bench_alarm(struct alarm *a)
 {
 }
