@@ -462,6 +462,11 @@ int leading_acked(const struct leading *l, int16_t acks, int64_t end)
     return enough(l) ? 0 : ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND;
 }
 
+int leading_gap(const struct leading *l)
+{
+    return leading_is_ready(l) ? ERR_OUT_OF_ORDER_SEQUENCE : ERR_NOT_ENOUGH_REPLICAS;
+}
+
 int leading_latest(const struct leading *l, int64_t *out)
 {
     int error = serves(l);

@@ -369,16 +369,18 @@ Test(leading, acknowledges_by_the_watermark)
 }
 
 /* P29. */
-Test(leading, tells_no_latest_offset_before_its_epoch_is_committed)
+Test(leading, tells_no_latest_offset_and_no_gap_before_its_epoch_is_committed)
 {
     struct partition p;
     int64_t latest = -1;
     partition_open(&p, 2, 2, 1);
     cr_assert_eq(leading_latest(p.leading, &latest), ERR_OFFSET_NOT_AVAILABLE);
+    cr_assert_eq(leading_gap(p.leading), ERR_NOT_ENOUGH_REPLICAS);
     fetch(&p, fetch_of(2, 99, 99));
     cr_assert_eq(leading_latest(p.leading, &latest), ERR_OFFSET_NOT_AVAILABLE);
     fetch(&p, fetch_of(2, 100, 100));
     cr_assert(p.effects & LEADING_READY);
+    cr_assert_eq(leading_gap(p.leading), ERR_OUT_OF_ORDER_SEQUENCE);
     cr_assert_eq(leading_latest(p.leading, &latest), 0);
     cr_assert_eq(latest, 100);
     partition_close(&p);
