@@ -19,12 +19,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
-#include <netinet/tcp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <unistd.h>
 
-enum { LOOKUPS_MAX = 32, LOOKUP_STACK_SIZE = 512 << 10 };
+enum { LOOKUPS_MAX = 32, LOOKUP_STACK_SIZE = 512 << 10, CONNECTED_IDLE_S = 10 };
 
 enum lookup_state { LOOKUP_PENDING, LOOKUP_POSTING, LOOKUP_POSTED, LOOKUP_FORGOTTEN };
 
@@ -159,13 +158,12 @@ void lookups_forget_all(struct posix_io *p)
 
 static int connect_open(struct posix_io *p, struct io_op *op, const union address *address)
 {
-    int one = 1;
     int fd =
         socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | p->backend->socket_flags, 0);
     if (fd < 0) {
         return -errno;
     }
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) < 0) {
+    if (socket_prepare(fd, CONNECTED_IDLE_S) < 0) {
         int error = -errno;
         close(fd);
         return error;

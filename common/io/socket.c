@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { LISTEN_BACKLOG = 4096 };
+enum { LISTEN_BACKLOG = 4096, ACCEPTED_IDLE_S = 60, KEEPALIVE_EVERY_S = 5, KEEPALIVE_PROBES = 3 };
 
 /* An address on which shards of the group listen. */
 struct listening {
@@ -47,6 +47,24 @@ static bool address_equal(const union address *a, const union address *b)
 
 /* --- listeners -------------------------------------------------------------------------------- */
 
+int socket_prepare(int fd, int idle_s)
+{
+    const struct {
+        int level, name, value;
+    } options[] = {
+        {IPPROTO_TCP, TCP_NODELAY, 1},
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+        {IPPROTO_TCP, TCP_KEEPIDLE, idle_s},
+        {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_EVERY_S},
+        {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES},
+    };
+    int result = 0;
+    for (size_t i = 0; i < array_size(options) && result == 0; i++) {
+        result = setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
+    }
+    return result;
+}
+
 static int open_listening(const union address *address, int flags, bool shared)
 {
     int one = 1;
@@ -54,9 +72,9 @@ static int open_listening(const union address *address, int flags, bool shared)
     if (fd < 0) {
         return -errno;
     }
-    /* Accepted sockets inherit TCP_NODELAY. */
+    /* Accepted sockets inherit what is set here. */
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) < 0 ||
+        socket_prepare(fd, ACCEPTED_IDLE_S) < 0 ||
         (shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) < 0) ||
         bind(fd, &address->any, address_size(address)) < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
         int error = -errno;

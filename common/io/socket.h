@@ -25,6 +25,10 @@ static inline socklen_t address_size(const union address *a)
 /* From a backend: an accepted descriptor, which is taken; the operation's result. */
 int64_t posix_accepted(struct posix_io *p, struct posix_op *po, int fd);
 
+/* What every connection has: no waiting for more to send, and probes after `idle_s` seconds without traffic, so that a
+ * peer whose machine is gone is noticed by who only listens. 0, or -1 and errno. */
+int socket_prepare(int fd, int idle_s) MUST_CHECK;
+
 /* A socket for `fd`, which is taken in every case; NULL without memory. */
 struct io_socket *socket_new(struct posix_io *p, int fd);
 void socket_free(struct posix_io *p, struct io_socket *s);

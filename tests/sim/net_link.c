@@ -6,7 +6,7 @@
  * in front of it. While the link is cut it stays, is tried again like TCP would, and arrives when
  * the link is back; after GIVE_UP_NS its sender gives up with -ETIMEDOUT. A machine that was killed
  * answers with a reset, one that has lost power does not answer, and one that is back knows nothing
- * and resets. */
+ * and resets. Who sends nothing learns of it by a probe, KEEPALIVE_NS later, as by the kernel's. */
 #include "net_private.h"
 
 #include <errno.h>
@@ -14,6 +14,7 @@
 
 static const uint64_t RETRY_NS = 20 * 1000000ull;
 static const uint64_t GIVE_UP_NS = 15 * 1000000000ull;
+static const uint64_t KEEPALIVE_NS = 10 * 1000000000ull;
 
 /* --- names and links ----------------------------------------------------------------- */
 
@@ -111,6 +112,7 @@ void sim_connection_free(struct sim_connection *c)
 {
     for (unsigned i = 0; i < 2; i++) {
         sim_event_cancel(c->sim, &c->sides[i].in.event);
+        sim_event_cancel(c->sim, &c->sides[i].keepalive);
         segments_free(&c->sides[i].in.segments);
         segments_free(&c->sides[i].inbox);
         list_remove(&c->sides[i].link);
@@ -155,6 +157,14 @@ static void segment_arrive(struct io_socket *s, struct sim_segment *g)
         return;
     }
     free(g);
+}
+
+static void keepalive_fire(struct sim *sim, struct sim_event *e)
+{
+    struct io_socket *s = container_of(e, struct io_socket, keepalive);
+    if (!s->closed && !s->error) {
+        sim_socket_put(&s->connection->sides[!s->side], SIM_SEGMENT_DATA, NULL);
+    }
 }
 
 static void direction_fire(struct sim *sim, struct sim_event *e)
@@ -205,6 +215,7 @@ struct sim_connection *sim_connection_new(struct sim *sim, unsigned from, uint16
         list_init(&s->inbox);
         list_init(&s->in.segments);
         s->in.event.fire = direction_fire;
+        s->keepalive.fire = keepalive_fire;
         s->connection = c;
         s->side = i;
         s->node = i == 0 ? from : to;
@@ -247,6 +258,9 @@ void sim_socket_hang_up(struct io_socket *s)
     segments_free(&s->inbox);
     if (!s->silent && !s->error && !peer->closed) {
         sim_socket_put(peer, lost ? SIM_SEGMENT_RESET : SIM_SEGMENT_FIN, NULL);
+    }
+    if (s->silent && !peer->closed && !peer->error) {
+        sim_event_at(c->sim, &peer->keepalive, c->sim->now_ns + KEEPALIVE_NS);
     }
     connection_collect(c);
 }

@@ -46,6 +46,7 @@ struct io_socket {
     size_t unread;     /* bytes on the way here and in the inbox */
     struct sim_op *recv, *send;
     struct sim_direction in;
+    struct sim_event keepalive; /* its peer's machine has lost power */
 };
 
 struct sim_connection {

@@ -2,12 +2,16 @@
 
 /* What a caller must not do ends the process at the place where it is done, on every backend; and
  * what io_fatal() does. */
+#include "io/socket.h"
 #include "unit/io/world.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
@@ -209,4 +213,15 @@ Test(io_rules, fatal_prints_one_line)
         have += (size_t)got;
     }
     cr_assert_str_eq(line, "leatd: fatal: shard 3: write of journal-0 failed\n");
+}
+
+Test(io_rules, connections_are_probed)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0), value = 0;
+    socklen_t size = sizeof value;
+    cr_assert_eq(socket_prepare(fd, 10), 0);
+    cr_assert(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, &size) == 0 && value == 1);
+    cr_assert(getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &value, &size) == 0 && value == 10);
+    cr_assert(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &size) == 0 && value == 1);
+    close(fd);
 }

@@ -99,6 +99,7 @@ static void server_start(struct io *io, void *argument)
 /* --- a client that talks until something fails ------------------------------------------- */
 
 struct talk {
+    bool mute;               /* nothing is said, only listened */
     int connect_result, end; /* the error that ended it; 1: all words came back */
     unsigned words;
     uint64_t connected_ns, ended_ns;
@@ -185,6 +186,8 @@ static void client_connected(struct io_op *op, int64_t result)
     c->talk->connected_ns = io_now(c->io);
     if (result < 0) {
         client_end(c, (int)result);
+    } else if (c->talk->mute) {
+        client_listen(c);
     } else {
         client_say(c);
     }
@@ -325,6 +328,25 @@ Test(net, a_power_cut_is_silent_until_the_machine_is_back)
     sim_run(n.sim, sim_now(n.sim) + SECOND);
     cr_assert_eq(n.talk.end, -ECONNRESET, "the new boot knows nothing of the connection");
     sim_free(n.sim);
+}
+
+/* The same for who only listens: the kernel's probes find it. */
+Test(net, a_keepalive_finds_a_half_open_connection)
+{
+    for (int back = 0; back < 2; back++) {
+        struct net n = net_begin(7);
+        n.talk.mute = true;
+        net_go(&n, 1, SECOND / 20);
+        sim_node_power_cut(n.broker);
+        if (back) {
+            sim_node_start(n.broker, 1, server_start, n.accepted);
+        }
+        sim_run(n.sim, sim_now(n.sim) + 9 * SECOND);
+        cr_assert_eq(n.talk.end, 0, "half open: the client waits");
+        sim_run(n.sim, sim_now(n.sim) + (back ? 2 : 20) * SECOND);
+        cr_assert_eq(n.talk.end, back ? -ECONNRESET : -ETIMEDOUT);
+        sim_free(n.sim);
+    }
 }
 
 Test(net, connections_can_be_reset_from_outside)
