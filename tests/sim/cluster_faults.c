@@ -36,13 +36,20 @@ static uint64_t some_ms(struct cluster_world *w, uint64_t most)
     return (1 + prng_below(&w->random, most)) * CLUSTER_MS;
 }
 
+/* Nothing is missing, so what this one has stands on others: at most one machine is gone, or behind. */
+static bool others_have_all(struct cluster_world *w)
+{
+    char why[200];
+    return world_min_isr(w) >= 2 && world_converged(w, why);
+}
+
 static void end_member(struct member *m, unsigned how)
 {
     static const enum cluster_fault kinds[] = {CLUSTER_KILL, CLUSTER_POWER_CUT, CLUSTER_STOP,
                                                CLUSTER_CRASH_IN_OPERATION,
                                                CLUSTER_CRASH_IN_OPERATION};
     struct cluster_world *w = m->world;
-    bool kept = w->options.keeps_power;
+    bool kept = w->options.keeps_power && !(how == 1 && others_have_all(w));
     how = kept && how == 1 ? 0 : kept && how == 4 ? 3 : how;
     w->faults[kinds[how]]++;
     if (how == 0) {
@@ -183,9 +190,7 @@ static void empty_disk(struct member *m)
 static void lose_a_disk(struct member *m)
 {
     struct cluster_world *w = m->world;
-    char why[200];
-    if (world_min_isr(w) < 2 || w->faults[CLUSTER_LOSE_DISK] > 0 || !member_runs(m) || m->ended ||
-        !world_converged(w, why)) {
+    if (w->faults[CLUSTER_LOSE_DISK] > 0 || !member_runs(m) || m->ended || !others_have_all(w)) {
         return;
     }
     w->faults[CLUSTER_LOSE_DISK]++;
