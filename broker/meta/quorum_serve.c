@@ -144,6 +144,10 @@ static void arrived(struct io_message *post, struct io *io)
         reply(s, ERR_CLOSED);
         return;
     }
+    if (raft_leaps(raft_status(m->quorum.raft).epoch, message.epoch)) {
+        reply(s, ERR_INVALID_REQUEST);
+        return;
+    }
     s->priv.arrived_ns = io_now(m->io);
     make_room(m, s->priv.arrived_ns);
     s->priv.ticket = message.ticket = ++m->serve_ticket;

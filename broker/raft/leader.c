@@ -441,8 +441,8 @@ void leader_hears(struct raft *r, struct raft_id from)
 
 void receive_fetch(struct raft *r, const struct raft_message *m)
 {
-    if (m->epoch > r->vote.epoch) {
-        epoch_enter(r, m->epoch);
+    if (m->epoch > r->vote.epoch && raft_voters_have(history_voters(&r->log), m->from)) {
+        epoch_enter(r, m->epoch); /* who does not vote has only heard of it */
     }
     if (m->epoch == r->vote.epoch && r->role == RAFT_LEADER && m->end.offset >= 0 &&
         m->end.epoch >= -1) {

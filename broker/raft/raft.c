@@ -248,7 +248,7 @@ void raft_receive(struct raft *r, uint64_t now_ns, const struct raft_message *m)
                  (m->to.node == r->options.self.node && uuid_is_zero(m->to.directory) &&
                   m->kind == RAFT_FETCH);
     if (r->damaged || m->epoch < 0 || !to_me || m->from.node < 0 ||
-        m->from.node == r->options.self.node) {
+        m->from.node == r->options.self.node || raft_leaps(r->vote.epoch, m->epoch)) {
         return;
     }
     switch (m->kind) {

@@ -194,7 +194,15 @@ void raft_effects_done(struct raft *r);
 /* When raft_tick() should be called next, UINT64_MAX: not before another event. */
 uint64_t raft_deadline(const struct raft *r);
 
-/* Events. `now_ns` never falls. */
+/* Whether a message of epoch `other` is not believed by a replica in `own`: elections do not lead so far ahead, and the
+ * last epoch has no successor. Whoever entered one that a stranger has made up would take all others along. */
+enum { RAFT_EPOCH_LEAP_MAX = 1 << 20 };
+static inline bool raft_leaps(int32_t own, int32_t other)
+{
+    return (int64_t)other - own > RAFT_EPOCH_LEAP_MAX;
+}
+
+/* Events. `now_ns` never falls. A message that leaps (raft_leaps()) is as if it had been lost. */
 void raft_tick(struct raft *r, uint64_t now_ns);
 void raft_receive(struct raft *r, uint64_t now_ns, const struct raft_message *m);
 void raft_voted(struct raft *r, uint64_t now_ns, uint64_t sequence);

@@ -472,6 +472,30 @@ Test(raft, who_lost_its_directory_does_not_ask_itself)
 }
 
 /* Nothing that comes ends the process; and no effect follows damage. */
+/* One message of a stranger must not take the quorum to where no epoch follows. */
+Test(raft, an_epoch_far_ahead_is_not_believed)
+{
+    static const enum raft_kind kinds[] = {RAFT_VOTE,  RAFT_VOTE_ANSWER,  RAFT_BEGIN,
+                                           RAFT_FETCH, RAFT_FETCH_ANSWER, RAFT_END};
+    struct replica r = replica_open(3, NULL);
+    int32_t epoch = raft_status(r.raft).epoch;
+    for (size_t i = 0; i < array_size(kinds); i++) {
+        struct raft_message m = from(2, kinds[i], INT32_MAX - 1, 2);
+        receive(&r, m);
+        cr_assert_eq(raft_status(r.raft).epoch, epoch, "kind %d", (int)kinds[i]);
+    }
+    /* Nor does who does not vote depose anybody. */
+    struct raft_message fetch = from(7, RAFT_FETCH, epoch + 3, -1);
+    fetch.end = (struct raft_end){-1, 0};
+    receive(&r, fetch);
+    cr_assert_eq(raft_status(r.raft).epoch, epoch);
+    fetch = from(2, RAFT_FETCH, epoch + 3, -1);
+    fetch.end = (struct raft_end){-1, 0};
+    receive(&r, fetch);
+    cr_assert_eq(raft_status(r.raft).epoch, epoch + 3, "a voter does");
+    replica_close(&r);
+}
+
 Test(raft, any_message_is_survived)
 {
     for (uint64_t seed = 1; seed <= 300; seed++) {
