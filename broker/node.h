@@ -42,7 +42,7 @@ struct node_options {
     uint64_t metadata_snapshot_bytes; /* of the metadata log between two snapshots; 0: 16 MiB */
     uint32_t metadata_piece_bytes;    /* of a snapshot that comes from the leader; 0: 1 MiB */
     struct {
-        unsigned log, raft, controller, replication;
+        unsigned log, raft, controller, replication, coord;
     } mutants;          /* simulator builds: rules left out, 0: none */
     uint64_t files_max; /* that the process may open, sockets too; 0: as many as it likes */
     /* Whose level follows logging.level when that changes while the node runs; NULL: none. */

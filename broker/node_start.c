@@ -266,6 +266,7 @@ static bool make_coord(struct node_shard *s)
         .partitions = s->partitions,
         .config = n->config,
         .memory_bytes = shard_memory(n) / MEMORY_PART_GROUPS,
+        .mutant = n->options.mutants.coord,
     };
     s->coord = coord_new(s->io, &options);
     return s->coord != NULL;

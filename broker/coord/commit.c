@@ -34,7 +34,7 @@ static void committed(struct write *w, int error)
 static int commit_check(struct group *g, const struct offset_commit_request *q)
 {
     bool outsider = q->generation_id_or_member_epoch < 0;
-    if (outsider && g->state == GROUP_EMPTY) {
+    if ((outsider && g->state == GROUP_EMPTY) || group_mutated(g->host, COORD_MUTANT_ANY_MEMBER)) {
         return 0;
     }
     if (outsider && q->member_id.size <= 0 && q->group_instance_id.size < 0) {

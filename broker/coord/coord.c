@@ -104,7 +104,7 @@ static void group_write(struct group_host *h, struct group *g, struct write *w)
     c->writes++;
     w->append = (struct partition_append){
         .append = {.batch = w->bytes, .as_leader = true, .waited = true},
-        .acks = -1,
+        .acks = group_mutated(h, COORD_MUTANT_ALONE) ? 1 : -1,
         .done = appended,
     };
     error = error ? error : partition_append(p, &w->append);
@@ -377,6 +377,7 @@ struct coord *coord_new(struct io *io, const struct coord_options *options)
         .batch_bytes_max = BATCH_BYTES,
         .write = group_write,
         .idle = group_idle,
+        .mutant = options->mutant,
     };
     list_init(&c->host.expected);
     coord_partitions_init(&c->partitions, &c->host, seed);

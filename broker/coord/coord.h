@@ -28,6 +28,7 @@ struct coord_options {
     struct partition_table *partitions; /* of this shard */
     const struct config *config;        /* group.*, offsets.* */
     uint64_t memory_bytes;              /* of all groups of this shard */
+    unsigned mutant;                    /* enum coord_mutant (mutants.h) */
 };
 
 /* NULL: out of memory. */

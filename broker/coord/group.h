@@ -29,6 +29,7 @@
 #pragma once
 
 #include "coord/call.h"
+#include "coord/mutants.h"
 
 #include "base/map.h"
 #include "config/config.h"
@@ -59,8 +60,20 @@ struct group_host {
     void (*write)(struct group_host *h, struct group *g, struct write *w);
     /* The group may be of no more use: it is dead or has nothing left, and nothing in progress. */
     void (*idle)(struct group_host *h, struct group *g);
-    bool stopping; /* no deadline is set any more */
+    bool stopping;   /* no deadline is set any more */
+    unsigned mutant; /* enum coord_mutant */
 };
+
+static inline bool group_mutated(const struct group_host *h, unsigned mutant)
+{
+#ifdef LEAT_SIM
+    return h->mutant == mutant;
+#else
+    (void)h;
+    (void)mutant;
+    return false;
+#endif
+}
 
 /* Whether there may be more groups, members and offsets, or larger ones. The last quarter of the
  * memory is for what there is already: its commits, its assignments, answers about it, and its

@@ -362,6 +362,10 @@ void load_add(struct load *l, struct coord_partition *p)
 static bool load_ready(struct load *l, struct coord_partition *p, struct partition *found)
 {
     int error = partition_latest(found, &l->end);
+    if (error && group_mutated(l->host, COORD_MUTANT_UNREADY)) {
+        l->end = partition_high_watermark(found);
+        error = 0;
+    }
     if (!error) {
         list_remove(&p->ready.link);
     } else if (list_empty(&p->ready.link)) {

@@ -184,8 +184,9 @@ int leading_admit(const struct leading *l, int16_t acks) MUST_CHECK;
  * the client knows nothing of them. */
 int leading_acked(const struct leading *l, int16_t acks, int64_t end) MUST_CHECK;
 
-/* What a producer is told whose sequence has a gap here. He takes ERR_OUT_OF_ORDER_SEQUENCE for "it is not written", and may
- * send it under another id. Before the epoch is committed another in-sync replica may still hold it, and lead with it. */
+/* What a producer is told whose sequence has a gap here. He takes ERR_OUT_OF_ORDER_SEQUENCE for "it is not written",
+ * and may send it under another id. Before the epoch is committed another in-sync replica may still hold it, and lead
+ * with it. */
 int leading_gap(const struct leading *l) MUST_CHECK;
 
 /* The latest offset, as ListOffsets tells it: ERR_OFFSET_NOT_AVAILABLE before the epoch is committed. */

@@ -33,6 +33,8 @@ struct cluster_client {
     struct sender sender;
     struct fetcher fetcher;
     struct poller poller;
+    struct group group;
+    struct commit *commit; /* under way, or NULL */
     struct io *io;
     struct io_op tick;
     bool running;
@@ -48,6 +50,15 @@ static uint64_t clock_now(void)
 
 static void arrived(struct fetcher *f)
 {
+}
+
+static void group_changed(struct group *g)
+{
+}
+
+static bool is_member(const struct cluster_client *c)
+{
+    return c->options.group != NULL;
 }
 
 /* --- what has come ----------------------------------------------------------------------------- */
@@ -78,6 +89,13 @@ static void tell_starts(struct cluster_client *c)
     }
 }
 
+static void tell_record(const struct cluster_client *c, const leat_record *r)
+{
+    const struct client_record told = {r->topic, r->partition, r->offset, r->value.data,
+                                       r->value.len};
+    c->options.program.reads(c->options.program.context, &told);
+}
+
 static void tell_records(struct cluster_client *c)
 {
     leat_error e = {0};
@@ -85,16 +103,72 @@ static void tell_records(struct cluster_client *c)
     poller_begin(&c->poller);
     while ((count = poller_next(&c->poller, &e)) > 0) {
         for (int i = 0; i < count; i++) {
-            const leat_record *r = &c->poller.records[i];
-            const struct client_record told = {r->topic, r->partition, r->offset, r->value.data,
-                                               r->value.len};
-            c->options.program.reads(c->options.program.context, &told);
+            tell_record(c, &c->poller.records[i]);
         }
         poller_begin(&c->poller);
     }
     if (count < 0) {
         c->options.program.fails(c->options.program.context, count, e.message);
     }
+}
+
+/* --- of a member ------------------------------------------------------------------------------- */
+
+static void tell_changes(struct cluster_client *c)
+{
+    struct list *node;
+    while ((node = list_pop(&c->group.changes))) {
+        struct group_change *change = container_of(node, struct group_change, link);
+        c->group.change_count--;
+        c->options.program.changes(c->options.program.context, change->topic, change->partition,
+                                   change->kind == LEAT_ASSIGNED, c->group.previous_generation);
+        memory_free(&c->heap, change);
+    }
+}
+
+static void tell_commit(struct cluster_client *c, bool acknowledged)
+{
+    for (size_t i = 0; i < c->commit->count; i++) {
+        const struct commit_part *part = &c->commit->parts[i];
+        c->options.program.commits(c->options.program.context, part->topic, part->number,
+                                   part->offset, acknowledged);
+    }
+}
+
+static void tell_commit_end(struct cluster_client *c)
+{
+    if (!c->commit || !c->commit->ended) {
+        return;
+    }
+    if (c->commit->error.code == 0) {
+        tell_commit(c, true);
+    }
+    group_commit_free(&c->group, c->commit);
+    c->commit = NULL;
+}
+
+/* As leat_poll() and leat_rebalance(). */
+static void poll_member(struct cluster_client *c)
+{
+    leat_error e = {0};
+    group_poll_begin(&c->group);
+    poller_begin(&c->poller);
+    int count = poller_next(&c->poller, &e);
+    tell_changes(c);
+    for (int i = 0; i < count; i++) {
+        tell_record(c, &c->poller.records[i]);
+    }
+    if (count < 0) {
+        c->options.program.fails(c->options.program.context, count, e.message);
+    }
+    group_poll_end(&c->group, io_now(c->io));
+    tell_commit_end(c);
+}
+
+static void poll_reader(struct cluster_client *c)
+{
+    tell_starts(c);
+    tell_records(c);
 }
 
 static void ticked(struct io_op *op, int64_t result)
@@ -104,8 +178,7 @@ static void ticked(struct io_op *op, int64_t result)
         tell_reports(c);
     }
     if (c->options.consumes) {
-        tell_starts(c);
-        tell_records(c);
+        (is_member(c) ? poll_member : poll_reader)(c);
     }
     c->options.program.tick(c->options.program.context);
     if (c->options.produces && c->accumulator.wake) {
@@ -115,6 +188,9 @@ static void ticked(struct io_op *op, int64_t result)
     if (c->options.consumes) {
         c->poller.wake = false;
         fetcher_wake(&c->fetcher);
+    }
+    if (is_member(c)) {
+        group_wake(&c->group);
     }
     io_timer(c->io, &c->tick, io_now(c->io) + c->options.tick_ns);
 }
@@ -139,10 +215,26 @@ static void open_producer(struct cluster_client *c)
     sender_open(&c->sender, &c->core, &c->accumulator, &c->gate, &c->producer_options);
 }
 
+static void join(struct cluster_client *c)
+{
+    struct subscription_wish *wish;
+    leat_error e;
+    c->commit = NULL;
+    group_start(&c->group, &c->core, &c->gate, &c->heap, &c->fetcher, &c->consumer_options,
+                c->options.group, group_changed);
+    int error = wish_new(&c->group, c->options.topics, c->options.topic_count, &wish, &e);
+    assert(!error);
+    group_wish(&c->group, wish, false);
+    group_wake(&c->group);
+}
+
 static void open_consumer(struct cluster_client *c)
 {
     leat_consumer_options o = LEAT_CONSUMER_OPTIONS_INIT;
-    o.reset = LEAT_RESET_NONE;
+    o.reset = is_member(c) ? LEAT_RESET_EARLIEST : LEAT_RESET_NONE;
+    o.auto_commit = false;
+    o.session_timeout_ms = 2100; /* pauses are longer */
+    o.heartbeat_interval_ms = 700;
     o.fetch_max_wait_ms = 500;
     o.buffer_bytes = 4 << 20;
     o.fetch_max_bytes = 2 << 20;
@@ -152,7 +244,11 @@ static void open_consumer(struct cluster_client *c)
     fetcher_open(&c->fetcher, &c->core, &c->gate, &c->heap, &c->consumer_options, arrived);
     leat_record *records = memory_alloc(&c->heap, CLIENT_VIEW * sizeof *records);
     assert(records);
-    poller_open(&c->poller, &c->fetcher, NULL, &c->gate, &c->consumer_options, records);
+    poller_open(&c->poller, &c->fetcher, is_member(c) ? &c->group : NULL, &c->gate,
+                &c->consumer_options, records);
+    if (is_member(c)) {
+        join(c);
+    }
 }
 
 static void start(struct io *io, void *argument)
@@ -269,4 +365,25 @@ CLIENT_API void client_assign(struct cluster_client *c, const char *topic, int32
     p = partition_new(&c->heap, topic, partition, offset, 0);
     assert(p);
     fetcher_add(&c->fetcher, &p, 1);
+}
+
+CLIENT_API void client_commit(struct cluster_client *c)
+{
+    enum { COMMIT_MS = 5000 };
+    leat_error e;
+    uint64_t deadline = io_now(c->io) + COMMIT_MS * UINT64_C(1000000);
+    if (!c->commit && group_commit(&c->group, false, deadline, &c->commit, &e) == 0 && c->commit) {
+        c->commit->waited = true;
+        tell_commit(c, false);
+    }
+}
+
+CLIENT_API int32_t client_generation(const struct cluster_client *c)
+{
+    return c->group.previous_generation;
+}
+
+CLIENT_API bool client_joins_again(int code)
+{
+    return code == LEAT_ERR_UNKNOWN_MEMBER || code == LEAT_ERR_GENERATION;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* cluster_client: a program with libleat on a machine of its own in the simulated network: a producer, a consumer,
- * or both. What the library's threads do elsewhere happens on one loop here; everything else is the product.
+ * a member of a group, or several of them. What the library's threads do elsewhere happens on one loop here;
+ * everything else is the product.
  *
  * The machine ends as all machines do; a client that is started again is another life, with nothing of the one
  * before. What is called back runs in turns of the machine, as do client_produce() and client_assign(). */
@@ -36,6 +37,12 @@ struct client_program {
     void (*starts)(void *context, const char *topic, int32_t partition, int64_t offset);
     void (*reads)(void *context, const struct client_record *r);
     void (*fails)(void *context, int code, const char *message); /* as leat_poll() would */
+    /* Of a member: a partition comes, in this generation, or goes. */
+    void (*changes)(void *context, const char *topic, int32_t partition, bool comes,
+                    int32_t generation);
+    /* Of a member: an offset is sent to be committed, and later perhaps acknowledged. */
+    void (*commits)(void *context, const char *topic, int32_t partition, int64_t offset,
+                    bool acknowledged);
     void *context;
 };
 
@@ -48,6 +55,10 @@ struct client_options {
     bool idempotent;
     int32_t codec; /* enum leat_compression */
     int32_t linger_ms, delivery_timeout_ms;
+    const char
+        *group; /* that it is a member of, as a consumer; NULL: none. Lent, with the topics */
+    const char *const *topics;
+    size_t topic_count;
     struct client_program program;
 };
 
@@ -70,3 +81,11 @@ size_t client_unsettled(const struct cluster_client *c);
 
 /* Reads a partition from an offset, or from CLIENT_LATEST or CLIENT_EARLIEST, in place of wherever it read it. */
 void client_assign(struct cluster_client *c, const char *topic, int32_t partition, int64_t offset);
+
+/* Of a member: of what it was given last. */
+int32_t client_generation(const struct cluster_client *c);
+/* What fails() is told of a member that was taken for gone, and joins again by itself. */
+bool client_joins_again(int code);
+
+/* A member commits what it has read; one commit is under way at a time. */
+void client_commit(struct cluster_client *c);

@@ -464,6 +464,11 @@ void history_read(struct history *h, struct history_reading *r, int64_t offset, 
     }
 }
 
+int64_t history_known_end(const struct history *h, unsigned log)
+{
+    return h->logs[log].known_end;
+}
+
 /* --- the end ----------------------------------------------------------------------------------- */
 
 static void judge_sent(const struct history *h, const struct log_of *l, unsigned writer,

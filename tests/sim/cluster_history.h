@@ -73,6 +73,9 @@ void history_starts(struct history *h, struct history_reading *r, int64_t offset
 void history_read(struct history *h, struct history_reading *r, int64_t offset, const void *value,
                   size_t size, uint64_t now_ns);
 
+/* Behind the last record that was acknowledged or read. */
+int64_t history_known_end(const struct history *h, unsigned log);
+
 /* Everything of `log` has been read from its start to `end`, the latest offset that was told after all was well, and
  * `least` had been reached before it was asked for: what a request that was long on its way appends comes after it.
  * Of one that is made again: what was acknowledged before `deleted_ns` is not there, what was sent after `calm_ns`

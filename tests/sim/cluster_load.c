@@ -157,10 +157,12 @@ static void program_start(struct program *p)
     p->assigned = false;
     memset(p->writes, 0, sizeof p->writes);
     memset(p->readings, 0, sizeof p->readings);
+    memset(p->holdings, 0, sizeof p->holdings);
+    p->generation = -1;
     client_start(p->client);
 }
 
-static void program_open(struct load *l, const struct client_options *options)
+struct program *load_program(struct load *l, const struct client_options *options)
 {
     struct program *p = &l->programs[l->count];
     struct client_options o = *options;
@@ -171,10 +173,17 @@ static void program_open(struct load *l, const struct client_options *options)
     p->acks = o.acks;
     p->idempotent = o.idempotent;
     o.nodes = l->world->count;
-    o.program = (struct client_program){
-        options->program.tick ? options->program.tick : tick, settled, starts, reads, fails, p};
+    if (!o.group) {
+        o.program = (struct client_program){.tick = o.program.tick ? o.program.tick : tick,
+                                            .settled = settled,
+                                            .starts = starts,
+                                            .reads = reads,
+                                            .fails = fails};
+    }
+    o.program.context = p;
     p->client = client_new(l->world->sim, &o);
     l->count++;
+    return p;
 }
 
 /* Readers stay with topics that stay. */
@@ -214,8 +223,7 @@ static void open_client(struct load *l)
         .linger_ms = prng_below(r, 2) ? 0 : 5,
         .delivery_timeout_ms = prng_below(r, 4) ? 30000 : 5000,
     };
-    program_open(l, &o);
-    struct program *p = &l->programs[l->count - 1];
+    struct program *p = load_program(l, &o);
     p->burst = 1 + (unsigned)prng_below(r, prng_below(r, 4) ? 4 : 30);
     p->large = prng_below(r, 4) == 0;
     choose_logs(p);
@@ -328,6 +336,9 @@ void load_open(struct load *l, struct cluster_world *w, unsigned clients)
     clients = clients ? clients : chosen;
     for (unsigned i = 0; i < clients && i < LOAD_CLIENTS_MAX; i++) {
         open_client(l);
+    }
+    members_open(l);
+    for (unsigned i = 0; i < l->count; i++) {
         program_start(&l->programs[i]);
     }
     l->sending = true;
@@ -341,7 +352,7 @@ void load_close(struct load *l)
     history_free(l->history);
 }
 
-static bool runs(const struct program *p)
+bool program_runs(const struct program *p)
 {
     return sim_node_state(client_machine(p->client)) == SIM_RUNNING;
 }
@@ -351,7 +362,7 @@ void load_go_on(struct load *l)
     for (unsigned i = 0; i < l->count; i++) {
         struct program *p = &l->programs[i];
         const struct sim_node *n = client_machine(p->client);
-        world_expect(l->world, runs(p) || p->restart_ns, "the client %s is %s: %s",
+        world_expect(l->world, program_runs(p) || p->restart_ns, "the client %s is %s: %s",
                      sim_node_name(n), sim_state_name(sim_node_state(n)), sim_node_last_line(n));
         if (p->restart_ns && p->restart_ns <= sim_now(l->world->sim)) {
             program_start(p);
@@ -362,7 +373,7 @@ void load_go_on(struct load *l)
 static void kill_client(struct program *p)
 {
     struct load *l = p->load;
-    if (runs(p)) {
+    if (program_runs(p)) {
         l->client_kills++;
         client_kill(p->client);
         p->restart_ns = sim_now(l->world->sim) + (1 + prng_below(&l->random, 2000)) * CLUSTER_MS;
@@ -425,6 +436,7 @@ void load_finish(struct load *l, uint64_t ns)
         world_run(w, 100 * CLUSTER_MS);
         load_go_on(l);
     }
+    members_finish(l, ns);
 }
 
 /* Everything, from the beginning; or where it ends. */
@@ -432,8 +444,7 @@ static struct program *open_reader(struct load *l, const char *name)
 {
     struct client_options o = {
         .name = name, .consumes = true, .tick_ns = 10 * CLUSTER_MS, .program = {.tick = nothing}};
-    program_open(l, &o);
-    struct program *p = &l->programs[l->count - 1];
+    struct program *p = load_program(l, &o);
     program_start(p);
     return p;
 }

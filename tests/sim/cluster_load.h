@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* cluster_load: the clients of a world, and what they do: producers with every kind of acks, readers that begin at
- * either end again and again, an operator who makes, deletes and configures topics; a history of all of it. */
+ * either end again and again, members of a group (cluster_group.h), an operator who makes, deletes and configures
+ * topics; a history of all of it. */
 #pragma once
 
 #include "cluster_client.h"
+#include "cluster_group.h"
 #include "cluster_history.h"
 #include "cluster_world.h"
 
@@ -27,7 +29,7 @@ struct load_topic {
 struct program {
     struct load *load;
     struct cluster_client *client;
-    bool reads;
+    bool reads, member;
     int32_t acks;
     bool idempotent;
     bool large;                   /* it writes values of several blocks */
@@ -42,6 +44,9 @@ struct program {
     unsigned writers[LOAD_LOGS_MAX];
     bool writes[LOAD_LOGS_MAX]; /* the writer is there */
     struct history_reading readings[LOAD_LOGS_MAX];
+    struct holding holdings[LOAD_LOGS_MAX]; /* a member's, */
+    int32_t generation;                     /* as of its last poll */
+    uint64_t commit_ns;                     /* it has sent its last commit */
 };
 
 struct load {
@@ -57,7 +62,8 @@ struct load {
         struct replica_sum sum; /* of load_compare(); end 0: none yet */
     } logs[LOAD_LOGS_MAX];
     unsigned log_count;
-    struct program programs[LOAD_CLIENTS_MAX + 2];
+    struct program programs[LOAD_CLIENTS_MAX + GROUP_MEMBERS_MAX + 2];
+    struct group_history group;
     unsigned count;
     bool sending;
     uint64_t calm_ns; /* since then all is well */
@@ -88,3 +94,9 @@ void load_compare(struct load *l);
 
 /* Everything is read from its start to its end within `ns`, and judged. */
 void load_judge(struct load *l, uint64_t ns);
+
+/* --- for cluster_group.c ----------------------------------------------------------------------- */
+
+/* A client that is not started; what it does is in the options. */
+struct program *load_program(struct load *l, const struct client_options *options);
+bool program_runs(const struct program *p);

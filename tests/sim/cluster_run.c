@@ -150,6 +150,7 @@ static void run_once(const struct run_choice *a, uint64_t seed, struct run *r)
         .raft_mutant = m ? m->raft : 0,
         .controller_mutant = m ? m->controller : 0,
         .replication_mutant = m ? m->replication : 0,
+        .coord_mutant = m ? m->coord : 0,
         .story = a->replay || a->detail ? stdout : NULL,
         .brief = !a->detail,
         .violated = violated,

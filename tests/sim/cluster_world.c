@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster_world.h"
 
+#include "coord/place.h"
+
 #include "meta/edit.h"
 
 #include <inttypes.h>
@@ -36,15 +38,23 @@ int world_min_isr(const struct cluster_world *w)
 
 static void configure(struct member *m, uint16_t port)
 {
-    char id[12], listener[24];
+    char id[12], least[12], listener[24];
     snprintf(id, sizeof id, "%d", (int)m->id);
+    snprintf(least, sizeof least, "%d", world_min_isr(m->world));
     snprintf(listener, sizeof listener, "n%d:%u", (int)m->id, (unsigned)port);
     const struct config_setting settings[] = {
-        {"--data", "data.dir", "/data"},           {"--set", "node.id", id},
-        {"--set", "listeners", listener},          {"--set", "security.open", "true"},
-        {"--set", "peers", m->world->peers},       {"--set", "journal.file.bytes", "1MiB"},
-        {"--set", "journal.bytes.max", "16MiB"},   {"--set", "limits.memory", "128MiB"},
+        {"--data", "data.dir", "/data"},
+        {"--set", "node.id", id},
+        {"--set", "listeners", listener},
+        {"--set", "security.open", "true"},
+        {"--set", "peers", m->world->peers},
+        {"--set", "journal.file.bytes", "1MiB"},
+        {"--set", "journal.bytes.max", "16MiB"},
+        {"--set", "limits.memory", "128MiB"},
         {"--set", "log.scrub.interval.ms", "10s"},
+        {"--set", "min.insync.replicas", least},
+        {"--set", "offsets.topic.num.partitions", "3"},
+        {"--set", "group.min.session.timeout.ms", "1000"},
     };
     const struct config_input input = {.settings = settings, .setting_count = array_size(settings)};
     memory_init(&m->config_memory, 16 << 20);
@@ -91,7 +101,8 @@ void member_start(struct member *m)
         .metadata_snapshot_bytes = m->world->snapshot_bytes,
         .metadata_piece_bytes = m->world->piece_bytes,
         .mutants = {m->world->options.log_mutant, m->world->options.raft_mutant,
-                    m->world->options.controller_mutant, m->world->options.replication_mutant},
+                    m->world->options.controller_mutant, m->world->options.replication_mutant,
+                    m->world->options.coord_mutant},
     };
     m->ready = m->ended = m->stopping = m->excused = false;
     m->status = NODE_EXIT_OK;
@@ -194,6 +205,19 @@ struct told_topic *world_told(struct cluster_world *w, const char *name)
     return NULL;
 }
 
+/* The brokers make it themselves for the first group. */
+static struct told_topic *adopt(struct cluster_world *w, const char *name)
+{
+    if (strcmp(name, COORD_TOPIC) != 0 || w->topic_count == CLUSTER_TOPICS_MAX) {
+        return NULL;
+    }
+    struct told_topic *t = &w->topics[w->topic_count++];
+    snprintf(t->name, sizeof t->name, "%s", name);
+    t->state = TOPIC_THERE;
+    t->named = true;
+    return t;
+}
+
 /* B1: the newest image of all. */
 static void check_epochs(struct cluster_world *w, const struct image *image)
 {
@@ -213,6 +237,7 @@ static void check_epochs(struct cluster_world *w, const struct image *image)
     for (uint32_t i = 0; i < image_topic_count(image); i++) {
         const struct image_topic *t = image_topic_at(image, i);
         struct told_topic *known = world_told(w, t->name);
+        known = known ? known : adopt(w, t->name);
         world_expect(w, known, "nobody has made the topic %s", t->name);
         if (!uuid_equal(known->id, t->id)) {
             world_expect(w, known->again || uuid_is_zero(known->id), "%s has another id", t->name);

@@ -76,7 +76,7 @@ enum topic_state {
 };
 
 struct told_topic {
-    char name[16];
+    char name[24];
     enum topic_state state;
     bool named;          /* it is somebody's: world_disturb() leaves it alone */
     bool again;          /* it may be made again under its name */
@@ -128,10 +128,10 @@ struct cluster_options {
     uint32_t nodes;
     int16_t replication_factor; /* of topics that are made */
     bool memory;                /* topics have durability=memory */
-    bool keeps_power;           /* processes end, but no machine loses its power */
-    bool swarm;                 /* each seed has extremes of its own: snapshots, shards */
+    bool keeps_power; /* machines lose their power one at a time only, when others have all of it */
+    bool swarm;       /* each seed has extremes of its own: snapshots, shards */
     /* Rules left out, in builds of the simulator. */
-    unsigned log_mutant, raft_mutant, controller_mutant, replication_mutant;
+    unsigned log_mutant, raft_mutant, controller_mutant, replication_mutant, coord_mutant;
     FILE *story; /* NULL: untold */
     bool brief;  /* it leaves single operations of files out */
     /* Something does not hold: `line` says what. Does not return. */

@@ -2,6 +2,7 @@
 #include "rules.h"
 
 #include "base/assert.h"
+#include "coord/mutants.h"
 #include "log/log.h"
 #include "meta/cluster.h"
 #include "meta/isr.h"
@@ -181,6 +182,12 @@ static const struct rule all[] = {
      .controller = CLUSTER_MUTANT_CONFIG_ALONE},
     {"no-lease", "who is not heard goes on as if it were (H17)", RULE_OF_CLUSTER,
      .controller = LEASE_MUTANT_FOR_EVER},
+    {"alone", "what a coordinator writes counts when one replica has it (C23)", RULE_OF_CLUSTER,
+     .coord = COORD_MUTANT_ALONE},
+    {"any-member", "a commit of who was given up is taken (C24)", RULE_OF_CLUSTER,
+     .coord = COORD_MUTANT_ANY_MEMBER},
+    {"unready", "a coordinator replays before the end is known (P29)", RULE_OF_CLUSTER,
+     .coord = COORD_MUTANT_UNREADY},
     {NULL},
 };
 

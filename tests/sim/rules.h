@@ -21,6 +21,7 @@ struct rule {
     unsigned raft;        /* enum raft_mutant */
     unsigned controller;  /* enum isr_mutant, cluster_mutant, or LEASE_MUTANT_FOR_EVER */
     unsigned replication; /* enum replication_mutant: with three replicas */
+    unsigned coord;       /* enum coord_mutant */
 };
 
 /* Ends with one without a name. */
