@@ -61,10 +61,17 @@ static void end(struct comparison *x)
     free_if_idle(x);
 }
 
+/* Again in a second, and behind others that wait for theirs. */
 static void fail(struct comparison *x)
 {
+    struct replica *r = x->replica;
+    struct partition *p = partition_find(r->options.partitions, x->topic_id, x->partition);
     if (x->awaited) {
-        x->replica->comparing.awaited_ns = io_now(x->replica->io) + second_ns;
+        r->comparing.awaited_ns = io_now(r->io) + second_ns;
+    }
+    if (x->awaited && p && !r->stopping) {
+        list_remove(partition_ailing(p));
+        list_append(&r->ailing, partition_ailing(p));
     }
     end(x);
 }
@@ -137,6 +144,10 @@ static void answered(struct peer_request *request, const struct peer_answer *ans
         succeed(x, p);
         return;
     }
+    if (p && !error && in.error_code == error_to_wire(ERR_UNSUPPORTED)) {
+        succeed(x, p); /* it was compacted there */
+        return;
+    }
     if (!p || error || in.error_code) {
         fail(x);
         return;
@@ -171,6 +182,10 @@ static void hashed(struct log_range_hash *h, int error)
     }
     if (x->over) {
         free_if_idle(x);
+        return;
+    }
+    if (error == ERR_UNSUPPORTED && partition_of(x)) {
+        succeed(x, partition_of(x)); /* it was compacted, and is not what others have */
         return;
     }
     if (error || h->bytes == 0 || !partition_of(x)) {
