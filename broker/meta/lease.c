@@ -98,5 +98,6 @@ bool meta_leased(const struct meta *meta, struct io *io)
     if (for_ever(meta)) {
         return true;
     }
-    return io_now(io) < atomic_load_explicit(&meta->lease.until_ns, memory_order_relaxed);
+    /* Not the time of the turn: the process may have stood still in the middle of it. */
+    return io_clock(io) < atomic_load_explicit(&meta->lease.until_ns, memory_order_relaxed);
 }

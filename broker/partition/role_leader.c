@@ -49,6 +49,12 @@ static void append_taken(struct log_append *append)
     role_begin_due(p);
 }
 
+/* H17: else another may lead, and what only this log has would go. */
+static bool is_leased(const struct partition *p)
+{
+    return !partition_is_replicated(p) || partition_table_leased(p->table);
+}
+
 static void append_done(struct log_append *append, int error)
 {
     struct partition_append *a = container_of(append, struct partition_append, append);
@@ -66,6 +72,9 @@ static void append_done(struct log_append *append, int error)
     if (error == ERR_OUT_OF_ORDER_SEQUENCE) {
         error = leads ? leading_gap(p->leading) : ERR_NOT_LEADER_OR_FOLLOWER;
     }
+    if (!error && a->acks == 1 && !is_leased(p)) {
+        error = ERR_NOT_LEADER_OR_FOLLOWER; /* the flush took longer, or the process stood still */
+    }
     if (!error && a->acks == -1) {
         int acked = leading_acked(p->leading, a->acks, a->append.end_offset);
         if (acked == 0) {
@@ -77,12 +86,6 @@ static void append_done(struct log_append *append, int error)
     error = refusal(p, error);
     partition_settled(p);
     a->done(a, error);
-}
-
-/* H17: else another may lead, and what only this log has would go. */
-static bool is_leased(const struct partition *p)
-{
-    return !partition_is_replicated(p) || partition_table_leased(p->table);
 }
 
 int partition_append(struct partition *p, struct partition_append *a)
