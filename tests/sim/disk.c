@@ -321,9 +321,10 @@ struct disk_op *disk_op_begin(struct disk *d, enum disk_op_kind kind, struct dis
     return op;
 }
 
-void disk_op_free(struct disk_op *op)
+void disk_op_free(struct disk *d, struct disk_op *op)
 {
     list_remove(&op->link);
+    d->litter = d->litter || (op->inode && op->inode->opens == 0 && op->inode->links == 0);
     for (uint32_t i = 0; i < op->block_count; i++) {
         disk_block_drop(op->blocks[i]);
     }
@@ -562,7 +563,7 @@ int64_t disk_end(struct disk *d, struct disk_op *op)
         result = disk_unlink(d, op->path);
         break;
     }
-    disk_op_free(op);
+    disk_op_free(d, op);
     return result;
 }
 
@@ -611,7 +612,7 @@ void disk_fail(struct disk *d, struct disk_op *op, struct prng *random)
             }
         }
     }
-    disk_op_free(op);
+    disk_op_free(d, op);
 }
 
 bool disk_cache_lost(struct disk *d)

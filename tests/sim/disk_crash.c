@@ -24,7 +24,7 @@ void disk_free(struct disk *d)
         return;
     }
     list_each (node, &d->flight) {
-        disk_op_free(container_of(node, struct disk_op, link));
+        disk_op_free(d, container_of(node, struct disk_op, link));
     }
     list_each (node, &d->renames) {
         free(container_of(node, struct disk_rename, link));
@@ -122,7 +122,8 @@ struct disk *disk_copy(struct disk *from)
     struct disk *d = disk_memory(NULL, sizeof *d);
     *d = (struct disk){.sequence = from->sequence,
                        .capacity_blocks = from->capacity_blocks,
-                       .cache_lost = from->cache_lost};
+                       .cache_lost = from->cache_lost,
+                       .litter = true}; /* the copy has no handles */
     list_init(&d->inodes);
     list_init(&d->renames);
     list_init(&d->flight);
@@ -185,11 +186,11 @@ static void flight_end(struct disk *d, const struct disk_crash *how, bool power,
     while ((op = flight_pick(d, random))) {
         if (op->kind == DISK_WRITE) {
             flight_land(d, op, how, power, random);
-            disk_op_free(op);
+            disk_op_free(d, op);
         } else if (prng_chance(random, 1, 2)) {
             (void)disk_end(d, op);
         } else {
-            disk_op_free(op);
+            disk_op_free(d, op);
         }
     }
     list_each (node, &d->inodes) {
@@ -206,7 +207,7 @@ static void flight_end(struct disk *d, const struct disk_crash *how, bool power,
 void disk_kill(struct disk *d, const struct disk_crash *how, struct prng *random)
 {
     flight_end(d, how, false, random);
-    disk_collect(d);
+    (void)disk_collect(d);
 }
 
 static struct disk_block *version_pick(const struct disk_cell *c, struct prng *random)

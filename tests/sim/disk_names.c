@@ -8,14 +8,16 @@
  * name, a pending change or a handle leads to it. */
 #include "disk_private.h"
 
+#include "base/crc32c.h"
+
 #include <errno.h>
 
 struct disk_entry *disk_entry(struct disk_inode *directory, const char *name, bool make)
 {
-    size_t size = strlen(name) + 1;
+    uint32_t size = (uint32_t)strlen(name) + 1, hash = crc32c(0, name, size);
     for (uint32_t i = 0; i < directory->entry_count; i++) {
         struct disk_entry *e = &directory->entries[i];
-        if (e->size == size && memcmp(e->name, name, size) == 0) {
+        if (e->hash == hash && e->size == size && memcmp(e->name, name, size) == 0) {
             return e;
         }
     }
@@ -28,7 +30,7 @@ struct disk_entry *disk_entry(struct disk_inode *directory, const char *name, bo
             disk_memory(directory->entries, directory->entry_room * sizeof *directory->entries);
     }
     struct disk_entry *e = &directory->entries[directory->entry_count++];
-    *e = (struct disk_entry){.name = disk_memory(NULL, size), .size = size};
+    *e = (struct disk_entry){disk_memory(NULL, size), size, hash, NULL, NULL};
     memcpy(e->name, name, size);
     return e;
 }
@@ -113,7 +115,9 @@ static void change_add(struct disk *d, struct disk_rename *r, struct disk_inode 
     c->directory = directory;
     c->target = target;
     memcpy(c->name, name, strlen(name) + 1);
-    link_move(d, &disk_entry(directory, name, true)->visible, target);
+    struct disk_entry *e = disk_entry(directory, name, true);
+    d->litter = d->litter || e->visible || !target;
+    link_move(d, &e->visible, target);
 }
 
 int disk_open(struct disk *d, struct disk_inode **out, const char *path, unsigned flags)
@@ -153,6 +157,7 @@ void disk_close(struct disk *d, struct disk_inode *inode)
         inode->map = NULL;
         inode->map_size = 0;
     }
+    d->litter = d->litter || (inode->opens == 0 && inode->links == 0);
     disk_inode_count(d, inode);
 }
 
@@ -288,11 +293,13 @@ static bool shares_name(const struct disk_rename *a, const struct disk_rename *b
     return false;
 }
 
-static void make_durable(struct disk_rename *r)
+static void make_durable(struct disk *d, struct disk_rename *r)
 {
     for (unsigned i = 0; i < r->count; i++) {
         const struct disk_change *c = &r->changes[i];
-        disk_entry(c->directory, c->name, true)->durable = c->target;
+        struct disk_entry *e = disk_entry(c->directory, c->name, true);
+        d->litter = d->litter || e->durable || !c->target || c->directory->links == 0;
+        e->durable = c->target;
     }
 }
 
@@ -316,11 +323,15 @@ void disk_names_settle(struct disk *d, const struct disk_inode *directory, uint6
     list_each (node, &d->renames) {
         struct disk_rename *r = container_of(node, struct disk_rename, link);
         if (r->marked) {
-            make_durable(r);
+            make_durable(d, r);
             rename_free(r);
         }
     }
-    disk_collect(d);
+    if (d->litter) {
+        (void)disk_collect(d);
+    } else {
+        assert_slow(!disk_collect(d));
+    }
 }
 
 /* A power cut: some of the pending changes are durable, and nothing else is visible afterwards. */
@@ -334,7 +345,7 @@ void disk_names_cut(struct disk *d, bool in_order, struct prng *random)
     list_each (node, &d->renames) {
         struct disk_rename *r = container_of(node, struct disk_rename, link);
         if (in_order ? at < kept : prng_chance(random, 1, 2)) {
-            make_durable(r);
+            make_durable(d, r);
         }
         at++;
         rename_free(r);
@@ -345,7 +356,7 @@ void disk_names_cut(struct disk *d, bool in_order, struct prng *random)
             link_move(d, &directory->entries[i].visible, directory->entries[i].durable);
         }
     }
-    disk_collect(d);
+    (void)disk_collect(d);
 }
 
 static void mark(struct disk_inode *inode)
@@ -361,8 +372,9 @@ static void mark(struct disk_inode *inode)
 }
 
 /* Drops names that mean nothing any more, then inodes that nothing leads to. */
-void disk_collect(struct disk *d)
+bool disk_collect(struct disk *d)
 {
+    bool any = false;
     mark(d->root);
     list_each (node, &d->renames) {
         struct disk_rename *r = container_of(node, struct disk_rename, link);
@@ -389,6 +401,7 @@ void disk_collect(struct disk *d)
                 inode->entries[kept++] = e;
             } else {
                 free(e.name);
+                any = true;
             }
         }
         if (inode->marked) {
@@ -399,8 +412,11 @@ void disk_collect(struct disk *d)
         struct disk_inode *inode = container_of(node, struct disk_inode, link);
         if (!inode->marked) {
             disk_inode_free(d, inode);
+            any = true;
         } else {
             inode->marked = false;
         }
     }
+    d->litter = false;
+    return any;
 }

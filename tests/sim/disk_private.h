@@ -44,7 +44,8 @@ struct disk_resize {
 /* A name and what it names now, and after a power cut that loses everything unsynced. */
 struct disk_entry {
     char *name;
-    size_t size; /* of the name, with its end */
+    uint32_t size; /* of the name, with its end */
+    uint32_t hash; /* of the name: a directory of thousands is searched by every open */
     struct disk_inode *visible, *durable;
 };
 
@@ -113,6 +114,7 @@ struct disk {
     uint64_t sequence;
     uint64_t capacity_blocks, used_blocks;
     bool cache_lost; /* a sync of everything has failed */
+    bool litter; /* since the last collection something has lost what led to it, perhaps its last */
 };
 
 /* Memory that cannot run out without ending the test. */
@@ -165,12 +167,12 @@ void disk_dirty_sweep(struct disk_inode *inode);
 void disk_capture(struct disk *d, struct disk_inode *inode);
 void disk_land(struct disk *d, struct disk_op *op, uint32_t i, uint8_t sectors);
 void disk_size_set(struct disk *d, struct disk_inode *inode, uint64_t size);
-void disk_op_free(struct disk_op *op);
+void disk_op_free(struct disk *d, struct disk_op *op);
 struct disk_op *disk_op_begin(struct disk *d, enum disk_op_kind kind, struct disk_inode *inode);
 
 /* disk_names.c */
 int disk_unlink(struct disk *d, const char *path);
 void disk_names_settle(struct disk *d, const struct disk_inode *directory, uint64_t limit);
 void disk_names_cut(struct disk *d, bool in_order, struct prng *random);
-void disk_collect(struct disk *d);
+bool disk_collect(struct disk *d); /* whether there was anything */
 struct disk_entry *disk_entry(struct disk_inode *directory, const char *name, bool make);
