@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Contents: blocks, their versions, sizes, the operations on files. Names are in disk_names.c,
- * crashes in disk_crash.c.
+ * mappings in disk_map.c, crashes in disk_crash.c.
  *
  *     write begins --> in flight --end--> newest version --sync--> durable
  *                          |                    |
@@ -171,7 +171,7 @@ void disk_inode_free(struct disk *d, struct disk_inode *inode)
     free(inode->cells);
     free(inode->dirty);
     free(inode->entries);
-    free(inode->map);
+    disk_map_end(inode);
     free(inode);
 }
 
@@ -222,7 +222,7 @@ static void size_settle(struct disk_inode *inode, uint64_t limit)
 }
 
 /* Charges the cells that hold [position, position + size). */
-static int space_take(struct disk *d, struct disk_inode *inode, uint64_t position, uint64_t size)
+int disk_space_take(struct disk *d, struct disk_inode *inode, uint64_t position, uint64_t size)
 {
     if (size == 0) {
         return 0;
@@ -243,72 +243,6 @@ static int space_take(struct disk *d, struct disk_inode *inode, uint64_t positio
     inode->allocated_blocks += need;
     d->used_blocks += need;
     return 0;
-}
-
-/* --- mappings ------------------------------------------------------------------------ */
-
-static size_t page_size_at(const struct disk_inode *inode, uint32_t index)
-{
-    size_t at = (size_t)index * DISK_BLOCK_SIZE;
-    return at >= inode->map_size                    ? 0
-           : inode->map_size - at < DISK_BLOCK_SIZE ? inode->map_size - at
-                                                    : DISK_BLOCK_SIZE;
-}
-
-/* Readers of the mapping see what the file holds. */
-static void map_refresh(struct disk_inode *inode, uint32_t index)
-{
-    size_t size = page_size_at(inode, index);
-    if (!inode->map || size == 0) {
-        return;
-    }
-    const struct disk_block *b =
-        index < inode->cell_count ? disk_cell_visible(&inode->cells[index]) : NULL;
-    uint8_t *page = inode->map + (size_t)index * DISK_BLOCK_SIZE;
-    if (b) {
-        memcpy(page, b->data, size);
-    } else {
-        memset(page, 0, size);
-    }
-}
-
-/* What was stored through the mapping since the last look becomes a version of its block. */
-void disk_capture(struct disk *d, struct disk_inode *inode)
-{
-    static const uint8_t zeros[DISK_BLOCK_SIZE];
-    for (uint32_t i = 0; inode->map && page_size_at(inode, i) > 0; i++) {
-        size_t size = page_size_at(inode, i);
-        const uint8_t *page = inode->map + (size_t)i * DISK_BLOCK_SIZE;
-        const struct disk_block *b = disk_cell_visible(disk_cell(inode, i));
-        if (memcmp(page, b ? b->data : zeros, size) != 0) {
-            struct disk_block *stored = disk_block_new();
-            memcpy(stored->data, b ? b->data : zeros, DISK_BLOCK_SIZE);
-            memcpy(stored->data, page, size);
-            disk_cell_push(d, inode, i, stored);
-        }
-    }
-}
-
-void *disk_map(struct disk *d, struct disk_inode *inode, size_t size)
-{
-    assert(inode->opens > 0);
-    if (size > inode->size || (inode->map && size > inode->map_size) ||
-        space_take(d, inode, 0, size) < 0) {
-        return NULL;
-    }
-    if (!inode->map) {
-        size_t whole = (size + DISK_BLOCK_SIZE - 1) / DISK_BLOCK_SIZE * DISK_BLOCK_SIZE;
-        inode->map = aligned_alloc(DISK_BLOCK_SIZE, whole);
-        if (!inode->map) {
-            abort();
-        }
-        memset(inode->map, 0, whole);
-        inode->map_size = size;
-        for (uint32_t i = 0; page_size_at(inode, i) > 0; i++) {
-            map_refresh(inode, i);
-        }
-    }
-    return inode->map;
 }
 
 /* --- operations ---------------------------------------------------------------------- */
@@ -360,7 +294,7 @@ struct disk_op *disk_write_begin(struct disk *d, struct disk_inode *inode,
     op->position = position;
     op->size = size;
     op->durable = durable;
-    op->error = space_take(d, inode, position, size);
+    op->error = disk_space_take(d, inode, position, size);
     uint64_t skip = position % DISK_BLOCK_SIZE;
     op->block_count = (uint32_t)((skip + size + DISK_BLOCK_SIZE - 1) / DISK_BLOCK_SIZE);
     op->blocks = disk_memory(NULL, op->block_count * sizeof *op->blocks);
@@ -413,7 +347,7 @@ void disk_land(struct disk *d, struct disk_op *op, uint32_t i, uint8_t sectors)
         }
         disk_cell_push(d, op->inode, index, b);
     }
-    map_refresh(op->inode, index);
+    disk_map_refresh(op->inode, index);
 }
 
 static int64_t write_end(struct disk *d, struct disk_op *op)
@@ -484,7 +418,7 @@ struct disk_op *disk_allocate_begin(struct disk *d, struct disk_inode *inode, ui
     struct disk_op *op = disk_op_begin(d, DISK_ALLOCATE, inode);
     op->position = position;
     op->size = size;
-    op->error = space_take(d, inode, position, size);
+    op->error = disk_space_take(d, inode, position, size);
     return op;
 }
 
@@ -528,7 +462,7 @@ static int64_t truncate_end(struct disk *d, struct disk_op *op)
             inode->allocated_blocks--;
             d->used_blocks -= inode->counted;
         }
-        map_refresh(inode, i);
+        disk_map_refresh(inode, i);
     }
     disk_size_set(d, inode, op->size);
     return 0;
@@ -582,7 +516,7 @@ static void sync_fail(struct disk_inode *inode, uint64_t limit, struct prng *ran
             break;
         case 1:
             disk_cell_reset(c, disk_block_take(c->durable));
-            map_refresh(inode, inode->dirty[i]);
+            disk_map_refresh(inode, inode->dirty[i]);
             break;
         default:
             disk_cell_reset(c, disk_block_take(c->durable));
@@ -636,7 +570,7 @@ void disk_misdirect(struct disk *d, struct disk_op *op, struct prng *random)
     for (uint32_t i = 0; i < op->block_count && blocks > 0 && !op->error; i++) {
         uint32_t index = (uint32_t)prng_below(random, blocks);
         disk_cell_push(d, op->inode, index, disk_block_take(op->blocks[i]));
-        map_refresh(op->inode, index);
+        disk_map_refresh(op->inode, index);
         if (op->durable) {
             disk_cell_settle(&op->inode->cells[index], UINT64_MAX);
         }

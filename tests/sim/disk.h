@@ -74,6 +74,10 @@ void disk_unlock(struct disk_inode *inode, const void *owner);
  * The memory is the disk's and ends with the last handle. */
 void *disk_map(struct disk *d, struct disk_inode *inode, size_t size);
 
+/* Stores into mappings are noticed by SIGSEGV, which is theirs from the first mapping on: what is none of them goes to
+ * `handler`, or NULL: to whoever had the signal before. */
+void disk_on_wild_pointer(void (*handler)(int signal_number));
+
 /* What a read that ends now sees: of a write in flight each block is old or new, and stays so. */
 int64_t disk_read(struct disk *d, struct disk_inode *inode, void *buffer, size_t size,
                   uint64_t position, struct prng *random);

@@ -195,9 +195,7 @@ static void flight_end(struct disk *d, const struct disk_crash *how, bool power,
     }
     list_each (node, &d->inodes) {
         struct disk_inode *inode = container_of(node, struct disk_inode, link);
-        free(inode->map);
-        inode->map = NULL;
-        inode->map_size = 0;
+        disk_map_end(inode);
         inode->lock = NULL;
         inode->opens = 0;
         disk_inode_count(d, inode);
@@ -355,6 +353,7 @@ void disk_rot(struct disk *d, struct disk_inode *inode, uint32_t block, struct p
         }
     }
     disk_cell_reset(c, b);
+    disk_map_touch(inode, block); /* what is in memory stays, and is newer */
     disk_dirty_sweep(inode);
 }
 

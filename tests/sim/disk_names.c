@@ -153,9 +153,7 @@ void disk_close(struct disk *d, struct disk_inode *inode)
     assert(inode->opens > 0);
     if (--inode->opens == 0 && inode->map) {
         disk_capture(d, inode);
-        free(inode->map);
-        inode->map = NULL;
-        inode->map_size = 0;
+        disk_map_end(inode);
     }
     d->litter = d->litter || (inode->opens == 0 && inode->links == 0);
     disk_inode_count(d, inode);

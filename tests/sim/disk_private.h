@@ -67,8 +67,7 @@ struct disk_inode {
     uint64_t size, size_durable;
     struct disk_resize resizes[DISK_VERSIONS_MAX];
     uint32_t resize_count;
-    uint8_t *map;
-    size_t map_size;
+    struct disk_map *map; /* NULL: none */
 
     struct disk_entry *entries;
     uint32_t entry_count, entry_room;
@@ -164,11 +163,18 @@ void disk_cell_push(struct disk *d, struct disk_inode *inode, uint32_t index,
 void disk_cell_settle(struct disk_cell *c, uint64_t limit);
 void disk_cell_reset(struct disk_cell *c, struct disk_block *block);
 void disk_dirty_sweep(struct disk_inode *inode);
-void disk_capture(struct disk *d, struct disk_inode *inode);
 void disk_land(struct disk *d, struct disk_op *op, uint32_t i, uint8_t sectors);
 void disk_size_set(struct disk *d, struct disk_inode *inode, uint64_t size);
 void disk_op_free(struct disk *d, struct disk_op *op);
 struct disk_op *disk_op_begin(struct disk *d, enum disk_op_kind kind, struct disk_inode *inode);
+
+int disk_space_take(struct disk *d, struct disk_inode *inode, uint64_t position, uint64_t size);
+
+/* disk_map.c */
+void disk_capture(struct disk *d, struct disk_inode *inode);
+void disk_map_refresh(struct disk_inode *inode, uint32_t index);
+void disk_map_touch(struct disk_inode *inode, uint32_t index);
+void disk_map_end(struct disk_inode *inode);
 
 /* disk_names.c */
 int disk_unlink(struct disk *d, const char *path);

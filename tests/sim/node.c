@@ -136,7 +136,7 @@ void sim_catch_asserts(struct sim *sim, bool on)
     }
     signal(SIGABRT, on ? assert_caught : SIG_DFL);
 #ifndef __SANITIZE_ADDRESS__ /* which says more about it */
-    signal(SIGSEGV, on ? assert_caught : SIG_DFL);
+    disk_on_wild_pointer(on ? assert_caught : NULL);
 #endif
 }
 
