@@ -222,6 +222,9 @@ bool cold_idle(const struct cold_reader *r, uint64_t key)
             return false;
         }
     }
+    if (r->status.in_flight == 0) {
+        return true;
+    }
     list_each (node, &r->blocks) {
         const struct cold_block *b = container_of(node, struct cold_block, lru);
         if (b->key == key && !io_op_idle(&b->op)) {

@@ -412,6 +412,11 @@ int log_tidy(struct log *log) MUST_CHECK;
 /* Recovery: the file may lack what the checkpoint counts of it. */
 void segment_look(struct segment *s);
 struct segment *segment_for_offset(const struct log *log, int64_t offset);
+
+/* That with files of this name, or NULL. It looks around `near` (NULL: the oldest) first: whoever goes through a
+ * directory mostly meets neighbours. */
+struct segment *segment_named(const struct log *log, const struct segment *near, int64_t base,
+                              uint32_t generation);
 int64_t segment_end_offset(const struct segment *s);
 
 /* The active segment is sealed, and an empty one follows it. False: not now. */

@@ -113,9 +113,14 @@ static const char *known_name(const struct recovery *r, struct uuid topic_id, in
     return kept ? name : NULL;
 }
 
+struct finding {
+    const struct log *log;
+    const struct segment *near; /* the latest that was found */
+};
+
 static void note_found(void *context, const char *name, bool directory)
 {
-    const struct log *log = context;
+    struct finding *f = context;
     int64_t base;
     uint32_t generation;
     const char *suffix;
@@ -123,11 +128,10 @@ static void note_found(void *context, const char *name, bool directory)
         strcmp(suffix, ".log") != 0) {
         return;
     }
-    list_each (node, &log->segments) {
-        struct segment *s = container_of(node, struct segment, link);
-        if (s->base_offset == base && s->generation == generation && s->state == SEGMENT_SEALED) {
-            s->missing_from = UINT32_MAX;
-        }
+    struct segment *s = segment_named(f->log, f->near, base, generation);
+    f->near = s ? s : f->near;
+    if (s && s->state == SEGMENT_SEALED) {
+        s->missing_from = UINT32_MAX;
     }
 }
 
@@ -149,7 +153,8 @@ static int look_for_segments(struct recovery *r, struct log *log)
     }
     char path[IO_PATH_MAX];
     log_directory(log, path);
-    int error = io_list(r->io, path, note_found, log);
+    struct finding found = {.log = log};
+    int error = io_list(r->io, path, note_found, &found);
     return error < 0 ? error_from_errno(error) : 0;
 }
 

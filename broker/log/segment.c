@@ -612,19 +612,35 @@ struct leftover {
 
 struct listing {
     const struct log *log;
-    struct list found; /* of struct leftover */
+    const struct segment *near; /* the latest that was found */
+    struct list found;          /* of struct leftover */
     int error;
 };
 
-static bool segment_named(const struct log *log, int64_t base, uint32_t generation)
+static bool is_named(const struct log *log, const struct list *n, int64_t base, uint32_t generation)
 {
-    for (const struct list *n = log->segments.prev; n != &log->segments; n = n->prev) {
-        const struct segment *s = container_of(n, struct segment, link);
-        if (s->base_offset == base && s->generation == generation) {
-            return true;
+    const struct segment *s = container_of(n, struct segment, link);
+    return n != &log->segments && s->base_offset == base && s->generation == generation;
+}
+
+/* From both sides of `near` on, until the two meet. */
+struct segment *segment_named(const struct log *log, const struct segment *near, int64_t base,
+                              uint32_t generation)
+{
+    const struct list *after = near ? &near->link : &log->segments, *before = after->prev;
+    while (true) {
+        if (is_named(log, after, base, generation)) {
+            return container_of(after, struct segment, link);
         }
+        if (after != before && is_named(log, before, base, generation)) {
+            return container_of(before, struct segment, link);
+        }
+        if (after == before || after->next == before) {
+            return NULL;
+        }
+        after = after->next;
+        before = before->prev;
     }
-    return false;
 }
 
 static void listing_add(void *context, const char *name, bool directory)
@@ -639,7 +655,9 @@ static void listing_add(void *context, const char *name, bool directory)
     for (unsigned i = 0; ours && i < array_size(suffixes); i++) {
         known = known || strcmp(suffix, suffixes[i]) == 0;
     }
-    if (!known || segment_named(l->log, base, generation)) {
+    const struct segment *s = known ? segment_named(l->log, l->near, base, generation) : NULL;
+    l->near = s ? s : l->near;
+    if (!known || s) {
         return;
     }
     struct leftover *left = memory_alloc(l->log->set->memory, sizeof *left);
