@@ -24,20 +24,45 @@ static bool more_is_valid(const struct image_more *m)
            nodes_are_valid(m->damaged);
 }
 
-/* The partition that `seen` describes, with shared lists and a reference on each of them: 0 or
- * ERR_NO_MEMORY, and then nothing is held. */
-static int share_partition(struct image_home *home, const struct image_partition *seen,
-                           struct image_partition *out)
+/* A reference on the shared list of `ids`, NULL when there is no memory. What a change has left as it was is that list
+ * already, and need not be looked for. */
+static const int32_t *share_list(struct node_table *lists, const int32_t *ids, int32_t count,
+                                 const int32_t *old, int32_t old_count)
 {
+    if (ids && ids == old && count == old_count) {
+        node_list_take(old);
+        return old;
+    }
+    return node_list_get(lists, ids, count);
+}
+
+static const struct uuid *share_directories(struct node_table *lists,
+                                            const struct image_partition *seen,
+                                            const struct image_partition *old)
+{
+    if (!seen->directories) {
+        return NULL;
+    }
+    if (seen->directories == old->directories && seen->replica_count == old->replica_count) {
+        node_list_take((const int32_t *)old->directories);
+        return old->directories;
+    }
+    return directory_list_get(lists, seen->directories, seen->replica_count);
+}
+
+/* The partition that `seen` describes, with shared lists and a reference on each of them: 0 or
+ * ERR_NO_MEMORY, and then nothing is held. `old`: what it was, if it is one of the image's. */
+static int share_partition(struct image_home *home, const struct image_partition *seen,
+                           const struct image_partition *old, struct image_partition *out)
+{
+    static const struct image_partition nothing;
     struct node_table *lists = &home->lists;
     struct image_partition p = *seen;
-    p.directories = NULL;
-    p.more = NULL;
-    p.replicas = node_list_get(lists, seen->replicas, seen->replica_count);
-    p.isr = node_list_get(lists, seen->isr, seen->isr_count);
-    if (seen->directories) {
-        p.directories = directory_list_get(lists, seen->directories, seen->replica_count);
-    }
+    old = old ? old : &nothing;
+    p.replicas =
+        share_list(lists, seen->replicas, seen->replica_count, old->replicas, old->replica_count);
+    p.isr = share_list(lists, seen->isr, seen->isr_count, old->isr, old->isr_count);
+    p.directories = share_directories(lists, seen, old);
     p.more = partition_more_new(home->memory, seen->more);
     if (!p.replicas || !p.isr || !p.more || (seen->directories && !p.directories)) {
         partition_release(&p);
@@ -87,7 +112,7 @@ int image_add_partition(struct image *draft, struct uuid id, int32_t partition,
         return ERR_MALFORMED;
     }
     struct image_partition next;
-    int error = share_partition(draft->home, &seen, &next);
+    int error = share_partition(draft->home, &seen, NULL, &next);
     if (error) {
         return error;
     }
@@ -171,7 +196,7 @@ int image_change_partition(struct image *draft, struct uuid id, int32_t partitio
         !merge_change(old, c, &seen, &more)) {
         return ERR_MALFORMED;
     }
-    int error = share_partition(draft->home, &seen, &next);
+    int error = share_partition(draft->home, &seen, old, &next);
     if (error) {
         return error;
     }

@@ -349,6 +349,7 @@ struct topic *topic_new(struct memory *m, struct bytes name, struct uuid id)
     t->references = 1;
     t->memory = m;
     memcpy(t->name, name.data, name.size);
+    t->name_size = name.size;
     t->view.id = id;
     t->view.name = t->name;
     t->view.internal = topic_name_is_internal(name);

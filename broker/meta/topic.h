@@ -78,6 +78,7 @@ struct topic {
     uint64_t holders; /* a bit for each broker that has, or once had, a partition: holder_bit() */
     struct image_partition *partitions; /* their lists of nodes are counted */
     struct config_set *configs;
+    size_t name_size; /* without the NUL */
     char name[];
 };
 

@@ -33,11 +33,25 @@ static uint8_t folded(uint8_t c)
 struct bytes tree_key(enum tree_order order, const struct topic *topic)
 {
     return order == TREE_BY_ID ? bytes_of(topic->view.id.bytes, sizeof topic->view.id.bytes)
-                               : bytes_of_string(topic->name);
+                               : bytes_of(topic->name, topic->name_size);
+}
+
+/* As memcmp() would, without a call: the replay of a metadata log compares ids for most of its time. */
+static int id_compare(const uint8_t *a, const uint8_t *b)
+{
+    uint64_t x = get_be64(a), y = get_be64(b);
+    if (x == y) {
+        x = get_be64(a + 8);
+        y = get_be64(b + 8);
+    }
+    return (x > y) - (x < y);
 }
 
 int tree_compare(enum tree_order order, struct bytes key, const struct topic *topic)
 {
+    if (order == TREE_BY_ID && key.size == sizeof topic->view.id.bytes) {
+        return id_compare(key.data, topic->view.id.bytes);
+    }
     struct bytes other = tree_key(order, topic);
     size_t common = key.size < other.size ? key.size : other.size;
     int difference = 0;

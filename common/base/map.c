@@ -32,7 +32,8 @@ static uint64_t rotate(uint64_t x, int by)
     return x << by | x >> (64 - by);
 }
 
-static void sip_round(uint64_t v[static 4])
+/* Without the call its four words stay in registers: every look-up by name or id comes through here. */
+__attribute__((always_inline)) static inline void sip_round(uint64_t v[static 4])
 {
     v[0] += v[1];
     v[1] = rotate(v[1], 13) ^ v[0];
