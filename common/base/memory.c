@@ -12,6 +12,7 @@ enum {
     ARENA_CHUNK_MIN = 1024,
     ARENA_CHUNK_MAX = 65536,
     ARENA_CHUNK_KEPT = 8192, /* the largest that arena_reset() keeps */
+    CLEARED_HERE_MAX = 1024, /* glibc's calloc() passes its cache of small blocks by */
 };
 
 struct memory_block {
@@ -69,7 +70,8 @@ static void *memory_take(struct memory *m, size_t size, size_t align, bool clear
     if (!memory_fits(m, size, overhead) || !memory_fits(home, size, overhead)) {
         return NULL;
     }
-    char *origin = clear ? calloc(1, size + overhead) : malloc(size + overhead);
+    bool clear_here = clear && size <= CLEARED_HERE_MAX;
+    char *origin = clear && !clear_here ? calloc(1, size + overhead) : malloc(size + overhead);
     if (!origin) {
         return NULL;
     }
@@ -82,6 +84,9 @@ static void *memory_take(struct memory *m, size_t size, size_t align, bool clear
     home->blocks = block;
     home->used_bytes += size + overhead;
     m->used_bytes += m == home ? 0 : size + overhead;
+    if (clear_here) {
+        memset((void *)at, 0, size);
+    }
     return (void *)at;
 }
 
