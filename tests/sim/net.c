@@ -303,8 +303,11 @@ void sim_net_recv(struct io *io, struct io_op *op, struct io_socket *s, void *bu
 
 static struct sim_segment *gather(const struct sim_op *o, size_t size)
 {
-    struct sim_segment *g = sim_memory(sizeof *g + size);
-    g->size = size;
+    struct sim_segment *g = malloc(sizeof *g + size);
+    if (!g) {
+        abort();
+    }
+    *g = (struct sim_segment){.size = size};
     size_t done = 0;
     for (unsigned i = 0; i < o->count && done < size; i++) {
         size_t n = o->iovecs[i].iov_len < size - done ? o->iovecs[i].iov_len : size - done;
