@@ -23,7 +23,7 @@
 static const char usage[] =
     "leat-sim: whole nodes and clients among faults, in virtual time\n"
     "  --seed N                the first seed (1)\n"
-    "  --runs N                how many, each in a process of its own (1)\n"
+    "  --runs N                how many, in processes of their own (1)\n"
     "  --seconds N             until so much time has passed, in place of --runs\n"
     "  --nodes N               1 to 7; by default the seed chooses\n"
     "  --clients N             1 to 64; by default the seed chooses\n"
@@ -114,20 +114,22 @@ static double seconds_used(void)
 static bool explore(struct arguments *a, struct summary *total)
 {
     double until = seconds_now() + (double)a->seconds;
+    struct run_worker worker = {.choice = &a->choice};
     for (uint64_t i = 0; a->seconds ? seconds_now() < until : i < a->runs; i++, a->seed++) {
         struct summary s = {0};
-        run_apart(&a->choice, a->seed, &s);
+        run_worker_run(&worker, a->seed, &s);
         if (!s.failed && (a->twice || a->seed % 100 == 0)) {
             run_again(a, a->seed, &s);
         }
         if (s.failed) {
             total->failed = true;
             memcpy(total->why, s.why, sizeof total->why);
-            return false;
+            break;
         }
         run_add(total, &s);
     }
-    return true;
+    (void)run_worker_end(&worker);
+    return !total->failed;
 }
 
 /* --- what is told ------------------------------------------------------------------------------ */

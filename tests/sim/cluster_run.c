@@ -170,50 +170,89 @@ static void run_once(const struct run_choice *a, uint64_t seed, struct run *r)
 
 /* --- many runs --------------------------------------------------------------------------------- */
 
-static void child(const struct run_choice *a, uint64_t seed, int out)
+static _Noreturn void worker_serve(const struct run_choice *a, int in, int out)
 {
-    struct run *r = calloc(1, sizeof *r);
-    if (!r) {
-        _exit(2);
+    uint64_t seed;
+    while (read(in, &seed, sizeof seed) == sizeof seed) {
+        struct run *r = calloc(1, sizeof *r);
+        if (!r) {
+            _exit(2);
+        }
+        r->out = out;
+        run_once(a, seed, r);
+        run_tell(r);
+        free(r);
+        fflush(stdout);
     }
-    r->out = out;
-    run_once(a, seed, r);
-    run_tell(r);
-    fflush(stdout);
     _exit(0);
 }
 
-void run_apart(const struct run_choice *a, uint64_t seed, struct summary *out)
+static void worker_start(struct run_worker *w)
 {
-    int ends[2];
-    if (pipe(ends)) {
+    int asks[2], answers[2];
+    if (pipe(asks) || pipe(answers)) {
         abort();
     }
     fflush(stdout);
-    pid_t pid = fork();
-    if (pid < 0) {
+    w->pid = fork();
+    if (w->pid < 0) {
         abort();
     }
-    if (pid == 0) {
-        close(ends[0]);
-        child(a, seed, ends[1]);
+    if (w->pid == 0) {
+        close(asks[1]);
+        close(answers[0]);
+        worker_serve(w->choice, asks[0], answers[1]);
     }
-    close(ends[1]);
+    close(asks[0]);
+    close(answers[1]);
+    w->ask = asks[1];
+    w->answer = answers[0];
+    w->runs = 0;
+}
+
+int run_worker_end(struct run_worker *w)
+{
+    int status = 0;
+    if (w->pid > 0) {
+        close(w->ask);
+        close(w->answer);
+        waitpid(w->pid, &status, 0);
+        w->pid = 0;
+    }
+    return status;
+}
+
+void run_worker_run(struct run_worker *w, uint64_t seed, struct summary *out)
+{
+    enum { RUNS_MAX = 16 };
+    if (w->pid == 0) {
+        worker_start(w);
+    }
+    if (write(w->ask, &seed, sizeof seed) != sizeof seed) {
+        abort();
+    }
     char *at = (char *)out;
     size_t done = 0;
     ssize_t n;
-    while (done < sizeof *out && (n = read(ends[0], at + done, sizeof *out - done)) > 0) {
+    while (done < sizeof *out && (n = read(w->answer, at + done, sizeof *out - done)) > 0) {
         done += (size_t)n;
     }
-    close(ends[0]);
-    int status = 0;
-    waitpid(pid, &status, 0);
     if (done < sizeof *out) {
+        int status = run_worker_end(w);
         *out = (struct summary){.failed = true};
         snprintf(out->why, sizeof out->why, "seed %" PRIu64 ": the run itself ended with %s %d",
                  seed, WIFSIGNALED(status) ? "signal" : "status",
                  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    } else if (out->failed || ++w->runs == RUNS_MAX) {
+        (void)run_worker_end(w);
     }
+}
+
+void run_apart(const struct run_choice *a, uint64_t seed, struct summary *out)
+{
+    struct run_worker w = {.choice = a};
+    run_worker_run(&w, seed, out);
+    (void)run_worker_end(&w);
 }
 
 int run_here(const struct run_choice *a, uint64_t seed, struct summary *total)

@@ -10,6 +10,8 @@
 #include "cluster_world.h"
 #include "rules.h"
 
+#include <sys/types.h>
+
 struct run_choice {
     uint32_t nodes, clients; /* 0: the seed chooses */
     uint32_t replication_factor;
@@ -34,7 +36,18 @@ struct summary {
 
 uint32_t run_nodes(const struct run_choice *a, uint64_t seed);
 
-/* In a process of its own: it may end in any way. */
+/* A process for runs, some of them one after another, for new memory costs more than that of the run before. A run may
+ * end in any way, and takes its process along. Zeroed but for the choice; lent until its end. */
+struct run_worker {
+    const struct run_choice *choice;
+    pid_t pid;
+    int ask, answer;
+    uint32_t runs;
+};
+void run_worker_run(struct run_worker *w, uint64_t seed, struct summary *out);
+int run_worker_end(struct run_worker *w); /* its status, as waitpid() gives it */
+
+/* In a process of its own. */
 void run_apart(const struct run_choice *a, uint64_t seed, struct summary *out);
 
 /* In this process, for debuggers and profilers: a violation ends it. 0, or 2 without memory. */
