@@ -96,6 +96,10 @@ void handle_begin_quorum_epoch(struct api_request *r)
     }
     int error = begin_quorum_epoch_request_take(in, meta_cluster_id(meta), meta_self(meta),
                                                 &q->serve.message);
+    if (in->leader_endpoints_count > 0) {
+        q->serve.leader_host = wire_string_bytes(in->leader_endpoints[0].host);
+        q->serve.leader_port = in->leader_endpoints[0].port;
+    }
     if (error) {
         begin_respond(r, NULL, error);
     } else {

@@ -296,7 +296,9 @@ void meta_submit(struct meta *meta, struct io *io, struct meta_op *op);
 /* A request of another replica of the metadata log (Vote, BeginQuorumEpoch, EndQuorumEpoch, Fetch), from any
  * shard; embedded in its owner until meta_serve_end() has called ended(). */
 struct meta_serve {
-    struct raft_message message;         /* what has come (quorum_wire.h) */
+    struct raft_message message; /* what has come (quorum_wire.h) */
+    struct bytes leader_host;    /* BEGIN: where its leader is reached, lent until ended(); */
+    uint16_t leader_port;        /* 0: it does not say */
     void (*done)(struct meta_serve *s);  /* on the shard that submitted */
     void (*ended)(struct meta_serve *s); /* likewise */
 

@@ -94,7 +94,9 @@ static void take_failure(struct quorum_link *l, int error)
 static int encode(struct peer_request *r, struct wire_writer *w, int version)
 {
     struct link_request *q = container_of(r, struct link_request, request);
-    return quorum_request_encode(&q->message, q->link->meta->cluster_text, version, w);
+    const struct meta *m = q->link->meta;
+    return quorum_request_encode(&q->message, m->cluster_text, &m->options.endpoints[0], version,
+                                 w);
 }
 
 static void answered(struct peer_request *r, const struct peer_answer *a)
@@ -219,6 +221,22 @@ static struct quorum_link *link_to(struct meta *m, int32_t node)
     }
     m->links.list[m->links.count++] = l;
     return l;
+}
+
+void links_learn(struct meta *m, int32_t node, struct bytes host, uint16_t port)
+{
+    struct quorum_link *l = link_to(m, node);
+    bool good = l && port > 0 && host.size > 0 && host.size < sizeof l->host &&
+                !memchr(host.data, 0, host.size);
+    if (!good || (l->port == port && bytes_equal(host, bytes_of_string(l->host)))) {
+        return;
+    }
+    char told[VOTER_HOST_MAX];
+    memcpy(told, host.data, host.size);
+    told[host.size] = 0;
+    const struct peer_address addresses[] = {{told, port}, {l->host, l->port}};
+    peer_addresses(l->fetches.peer, addresses, array_size(addresses));
+    peer_addresses(l->others.peer, addresses, array_size(addresses));
 }
 
 void links_moved(struct meta *m)

@@ -29,6 +29,9 @@ bool links_call(struct meta *m, int32_t node, struct peer_request *request) MUST
  * one it could stand behind what is answered when something is committed, and that may wait for this node. */
 bool links_load(struct meta *m, int32_t node, struct peer_request *request) MUST_CHECK;
 
+/* Who leads says where it is reached (BeginQuorumEpoch). What the log says is tried as well: this is not committed. */
+void links_learn(struct meta *m, int32_t node, struct bytes host, uint16_t port);
+
 /* Voters may be elsewhere than before. */
 void links_moved(struct meta *m);
 

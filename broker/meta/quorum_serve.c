@@ -160,6 +160,11 @@ static void arrived(struct io_message *post, struct io *io)
         m->serving_count++;
     }
     quorum_receive(m, &message, NULL);
+    bool leads = raft_status(m->quorum.raft).leader == message.leader &&
+                 raft_status(m->quorum.raft).epoch == message.epoch;
+    if (message.kind == RAFT_BEGIN && leads) {
+        links_learn(m, message.leader, s->leader_host, s->leader_port);
+    }
     if (!answered) {
         struct raft_status status = raft_status(m->quorum.raft);
         s->answer = (struct raft_message){.epoch = status.epoch, .leader = status.leader};

@@ -52,9 +52,10 @@ static int encode_vote(const struct raft_message *m, const char *cluster_id, int
     return vote_request_encode(&r, out, version);
 }
 
-static int encode_begin(const struct raft_message *m, const char *cluster_id, int version,
-                        struct wire_writer *out)
+static int encode_begin(const struct raft_message *m, const char *cluster_id,
+                        const struct image_endpoint *own, int version, struct wire_writer *out)
 {
+    struct begin_quorum_epoch_request_leader_endpoints e;
     struct begin_quorum_epoch_request_partitions p;
     struct begin_quorum_epoch_request_topics t = {
         .topic_name = wire_string_of(quorum_topic), .partitions = &p, .partitions_count = 1};
@@ -68,6 +69,14 @@ static int encode_begin(const struct raft_message *m, const char *cluster_id, in
     r.voter_id = m->to.node;
     r.topics = &t;
     r.topics_count = 1;
+    if (own) {
+        begin_quorum_epoch_request_leader_endpoints_init(&e);
+        e.name = wire_string_of(own->name);
+        e.host = wire_string_of(own->host);
+        e.port = own->port;
+        r.leader_endpoints = &e;
+        r.leader_endpoints_count = 1;
+    }
     return begin_quorum_epoch_request_encode(&r, out, version);
 }
 
@@ -117,14 +126,14 @@ static int encode_fetch(const struct raft_message *m, const char *cluster_id, in
     return fetch_request_encode(&r, out, version);
 }
 
-int quorum_request_encode(const struct raft_message *m, const char *cluster_id, int version,
-                          struct wire_writer *out)
+int quorum_request_encode(const struct raft_message *m, const char *cluster_id,
+                          const struct image_endpoint *own, int version, struct wire_writer *out)
 {
     switch (m->kind) {
     case RAFT_VOTE:
         return encode_vote(m, cluster_id, version, out);
     case RAFT_BEGIN:
-        return encode_begin(m, cluster_id, version, out);
+        return encode_begin(m, cluster_id, own, version, out);
     case RAFT_END:
         return encode_end(m, cluster_id, version, out);
     case RAFT_FETCH:

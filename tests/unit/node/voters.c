@@ -222,3 +222,28 @@ Test(voters, one_that_moves_tells_the_leader)
     cr_assert_eq(meta_quorum(m->node->meta).status.leader, world_leader(&w)->id);
     world_close(&w);
 }
+
+/* Who was away meanwhile, and knows the old address alone, is told the new one by the leader himself. */
+Test(voters, one_that_moved_leads_who_was_away)
+{
+    open_cluster(61, 3);
+    struct member *away = follower(0), *m = follower(1);
+    sim_node_kill(away->machine);
+    world_run(&w, 2000 * CLUSTER_MS);
+    sim_node_kill(m->machine);
+    member_listen(m, 9099);
+    member_start(m);
+    world_run(&w, 4000 * CLUSTER_MS);
+    struct member *other = world_leader(&w);
+    cr_assert(other != m && told_of(m)->port == 9099);
+    /* The one that moved is to lead: the other one stands still until it does. */
+    member_start(away);
+    sim_node_kill(other->machine);
+    world_run(&w, 10000 * CLUSTER_MS);
+    cr_assert_eq(world_leader(&w), m, "its log is longer");
+    cr_assert_eq(meta_quorum(away->node->meta).status.leader, m->id);
+    member_start(other);
+    world_run(&w, 4000 * CLUSTER_MS);
+    cr_assert_eq(meta_quorum(other->node->meta).status.leader, m->id);
+    world_close(&w);
+}
