@@ -223,7 +223,7 @@ static uint32_t shard_part(const struct node_shard *s, enum config_key key)
     return (uint32_t)(whole / shards + (io_shard(s->io) < whole % shards ? 1 : 0));
 }
 
-/* Four of the largest requests have room. */
+/* Three of the largest requests have room beside what is kept for small ones. */
 static uint64_t request_pool(const struct node *n)
 {
     uint64_t four = 4 * (uint64_t)config_integer(n->config, CONFIG_SOCKET_REQUEST_MAX_BYTES);

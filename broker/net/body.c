@@ -2,12 +2,25 @@
 
 /* Frames live in memory of their own, from the first byte to the answer. Sizes are rounded up to
  * classes, so that what one request gave back fits the next; the cached and the reserved together
- * stay within the limit, and what was not needed for a second goes back to the heap. */
+ * stay within the limit, and what was not needed for a second goes back to the heap.
+ *
+ *     0                           1/2                              7/8      1
+ *     |--------------------------------------------------------------|------|  the limit
+ *      large frames: up to here ---------------------------------> 7/8
+ *      small frames while a large one waits -> 1/2,   otherwise -----------> 1
+ *
+ * So small ones always have an eighth that large ones cannot take; and a large one whose turn has come gets in when
+ * those are over that were there before it: half of the limit is more than a quarter, which is what a frame may take,
+ * rounded up to its class. */
 #include "net/connection.h"
 
 enum {
     BODY_CLASS_SHIFT = 9, /* the smallest class: 512 bytes */
     BODY_ALIGN = 64,
+    BODY_SMALL_MAX = 64 << 10, /* heartbeats, votes, fetches, metadata, ordinary produce requests */
+    BODY_SMALL_PART = 64,      /* of the limit, for one small frame: the reserve has room for 8 */
+    BODY_RESERVE_PART = 8,     /* of the limit, which large frames leave to small ones */
+    BODY_CONTEST_PART = 2,     /* of the limit, for all small frames while a large one waits */
 };
 
 struct body_free {
@@ -34,7 +47,22 @@ static unsigned body_class(uint32_t size, uint32_t *bytes)
 void bodies_init(struct bodies *b, struct memory *memory, uint64_t limit)
 {
     assert(limit > 0);
-    *b = (struct bodies){.memory = memory, .limit = limit};
+    *b = (struct bodies){.memory = memory, .limit = limit, .small_max = BODY_SMALL_MAX};
+    while (b->small_max > limit / BODY_SMALL_PART && b->small_max > 1u << BODY_CLASS_SHIFT) {
+        b->small_max /= 2;
+    }
+}
+
+static bool bodies_have_room(const struct bodies *b, uint32_t bytes, bool large_waits)
+{
+    assert(b->large <= b->reserved && b->reserved <= b->limit);
+    if (bytes > b->limit - b->reserved) {
+        return false;
+    }
+    if (!bodies_small(b, bytes)) {
+        return b->large + bytes <= b->limit - b->limit / BODY_RESERVE_PART;
+    }
+    return !large_waits || b->reserved - b->large + bytes <= b->limit / BODY_CONTEST_PART;
 }
 
 /* Frees cached frames, the largest first, until at most `keep` bytes are cached. */
@@ -67,11 +95,12 @@ void bodies_deinit(struct bodies *b)
     assert(b->cached == 0);
 }
 
-uint8_t *bodies_take(struct bodies *b, uint32_t size, uint32_t *reserved)
+uint8_t *bodies_take(struct bodies *b, uint32_t size, bool large_waits, uint32_t *reserved)
 {
     uint32_t bytes;
     unsigned class = body_class(size, &bytes);
-    if (bytes > b->limit - b->reserved) {
+    assert(bodies_small(b, bytes) == bodies_small(b, size));
+    if (!bodies_have_room(b, bytes, large_waits)) {
         return NULL;
     }
     uint8_t *body;
@@ -95,6 +124,7 @@ uint8_t *bodies_take(struct bodies *b, uint32_t size, uint32_t *reserved)
         }
     }
     b->reserved += bytes;
+    b->large += bodies_small(b, bytes) ? 0 : bytes;
     *reserved = bytes;
     assert(b->reserved + b->cached <= b->limit);
     return body;
@@ -110,6 +140,10 @@ void bodies_give(struct bodies *b, uint8_t *body, uint32_t reserved)
     assert(bytes == reserved);
     assert(b->reserved >= reserved);
     b->reserved -= reserved;
+    if (!bodies_small(b, reserved)) {
+        assert(b->large >= reserved);
+        b->large -= reserved;
+    }
     if (class >= NET_BODY_CLASSES) {
         memory_free(b->memory, body);
         return;

@@ -8,12 +8,12 @@
  * connection that pipelines small requests borrows a block, and gives it back after a quiet second.
  *
  *     READING --size known, credit--> (request) --all bytes--> READING
- *        |            no credit: WAITING, in net->waiting, until its turn comes
+ *        |            no credit: WAITING, in net->waiting_small or _large, until its turn comes
  *        |            too much in progress: PAUSED, until an answer has left
  *        '--error, end of stream, limit--> CLOSING --both operations idle--> gone
  *
  * Waiting and paused connections have no receive in flight: the kernel's buffer fills and the
- * client is held back. */
+ * client is held back. A body that has begun is received to its end whatever else is in progress: it holds memory. */
 #include "net/connection.h"
 
 #include <errno.h>
@@ -134,7 +134,7 @@ static enum take connection_take(struct net_connection *c)
         return TAKE_MORE;
     }
     if (connection_paused(c)) {
-        list_remove(&c->credit); /* it does not keep others waiting */
+        connection_unqueue(c); /* it does not keep others waiting */
         return TAKE_STOP;
     }
     uint32_t size = get_be32(c->buffer + c->start);
@@ -142,7 +142,9 @@ static enum take connection_take(struct net_connection *c)
         connection_refuse(c, size < NET_FRAME_MIN ? "frame too short" : "frame too large", size);
         return TAKE_STOP;
     }
-    bool turn = list_empty(&net->waiting) || net->waiting.next == &c->credit;
+    bool small = bodies_small(&net->bodies, size);
+    struct list *waiting = small ? &net->waiting_small : &net->waiting_large;
+    bool turn = list_empty(waiting) || waiting->next == &c->credit;
     struct net_request *r = turn ? request_new(net, size) : NULL;
     if (!r) {
         if (turn && net->bodies.reserved == 0 && net->request_count == 0) {
@@ -150,7 +152,7 @@ static enum take connection_take(struct net_connection *c)
             return TAKE_STOP;
         }
         if (list_empty(&c->credit)) {
-            list_append(&net->waiting, &c->credit);
+            list_append(waiting, &c->credit);
             net->status.pool_waits++;
         }
         return TAKE_STOP;
@@ -171,6 +173,7 @@ static enum take connection_take(struct net_connection *c)
     }
     c->body = r;
     c->body_received = copied;
+    c->wanted_s = 0;
     c->busy = false;
     c->frame_deadline_ns = io_now(net->io) + FRAME_GRACE_NS * second_ns +
                            (uint64_t)size * second_ns / net->options.rate_min;
@@ -272,6 +275,15 @@ void connection_shrink(struct net_connection *c)
     }
 }
 
+/* Who stood behind it may fit where it did not, and small ones may have what was kept for it. */
+void connection_unqueue(struct net_connection *c)
+{
+    if (!list_empty(&c->credit)) {
+        list_remove(&c->credit);
+        io_turn_end(c->net->io, &c->net->turn);
+    }
+}
+
 void connection_close(struct net_connection *c)
 {
     assert(c->magic == CONNECTION_MAGIC);
@@ -279,7 +291,7 @@ void connection_close(struct net_connection *c)
         return;
     }
     c->closing = true;
-    list_remove(&c->credit);
+    connection_unqueue(c);
     list_remove(&c->sending);
     io_socket_close(c->net->io, c->socket);
     io_turn_end(c->net->io, &c->turn);
@@ -293,8 +305,10 @@ void connection_give_up(struct net_connection *c, const char *why)
         char peer[IO_ADDRESS_MAX];
         io_socket_peer(net->io, c->socket, peer);
         log_warn(io_logger(net->io), "net",
-                 "connection closed: %s peer=%s requests=%u answers=%" PRIu64 " lent=%" PRIu64, why,
-                 peer, c->request_count, c->response_bytes, c->lent_bytes);
+                 "connection closed: %s peer=%s size=%u received=%u requests=%u answers=%" PRIu64
+                 " lent=%" PRIu64,
+                 why, peer, c->body ? c->body->size : 0, c->body ? c->body_received : 0,
+                 c->request_count, c->response_bytes, c->lent_bytes);
     }
     connection_close(c);
 }

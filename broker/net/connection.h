@@ -31,19 +31,29 @@ enum net_request_state {
     REQUEST_OVER,    /* answered; only holds keep it */
 };
 
-/* Frames by size class, kept for reuse. `reserved` counts what is out, `cached` what waits here. */
+/* Frames by size class, kept for reuse. `reserved` counts what is out, `cached` what waits here. Small frames and large
+ * ones leave each other a part of the limit (N6). */
 struct body_free;
 struct bodies {
     struct memory *memory;
     struct body_free *free[NET_BODY_CLASSES];
     uint64_t limit, reserved, cached;
-    uint64_t idle; /* the least that was cached since the last trim */
+    uint64_t idle;      /* the least that was cached since the last trim */
+    uint64_t large;     /* of `reserved`: in frames above small_max */
+    uint32_t small_max; /* a size class */
 };
+
+static inline bool bodies_small(const struct bodies *b, uint32_t size)
+{
+    return size <= b->small_max;
+}
 
 void bodies_init(struct bodies *b, struct memory *memory, uint64_t limit);
 void bodies_deinit(struct bodies *b);
-/* NULL: no credit now, or no memory. *reserved is what to give back. */
-uint8_t *bodies_take(struct bodies *b, uint32_t size, uint32_t *reserved) MUST_CHECK;
+/* NULL: no credit now, or no memory. *reserved is what to give back. `large_waits`: a small frame leaves the part that
+ * large ones are promised. */
+uint8_t *bodies_take(struct bodies *b, uint32_t size, bool large_waits,
+                     uint32_t *reserved) MUST_CHECK;
 void bodies_give(struct bodies *b, uint8_t *body, uint32_t reserved);
 void bodies_trim(struct bodies *b); /* once a second: frees what was not needed */
 
@@ -67,6 +77,7 @@ struct net_connection {
     struct net_request *body; /* the request whose body is coming in, the last of `requests` */
     uint32_t body_received;
     uint8_t listener; /* which one it came to */
+    uint8_t wanted_s; /* sweeps that found others waiting for what `body` holds */
     bool closing;     /* the socket is closed; gone when both operations are idle */
     bool deaf;        /* nothing more is read */
     bool in_parse;
@@ -102,12 +113,14 @@ struct net {
     unsigned listener_count;
     struct io_op sweep;
     struct list connections;
-    struct list waiting; /* connections that wait for credit, first come first served */
+    /* Connections that wait for credit, first come first served, by the size of their next frame. */
+    struct list waiting_small, waiting_large;
     struct list sending; /* connections with answers, the oldest first */
     struct pool connection_pool, block_pool, iovecs_pool, request_pool;
     struct list free_requests;
     uint32_t free_request_count;
     uint32_t connection_count, request_count;
+    uint32_t large_count; /* of request_count: with large frames */
     struct bodies bodies;
     uint64_t lent_bytes;
     bool crowded;
@@ -126,6 +139,7 @@ void connection_close(struct net_connection *c); /* also twice; goes in a turn e
 void connection_give_up(struct net_connection *c, const char *why);
 void connection_parse(struct net_connection *c); /* takes frames, then reads on */
 void connection_shrink(struct net_connection *c);
+void connection_unqueue(struct net_connection *c); /* it waits for credit no more */
 bool connection_paused(const struct net_connection *c);
 
 /* net.c: little of the memory is left */

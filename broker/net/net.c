@@ -3,16 +3,16 @@
 /* Listener, limits, the life of requests, and the end.
  *
  * Once a second a sweep looks at every connection: a body or an answer that comes slower than the
- * smallest rate, an idle one, one that holds a block for nothing. What other rules need at once is
- * done at the end of a turn: waiting connections get credit that has come back, the oldest answers
- * are copied when too much is lent. */
+ * smallest rate, or slower than what it holds is worth to those who wait for it, an idle one, one that
+ * holds a block for nothing. What other rules need at once is done at the end of a turn: waiting
+ * connections get credit that has come back, the oldest answers are copied when too much is lent. */
 #include "net/connection.h"
 
 #include <errno.h>
 #include <stdio.h>
 
 static const uint64_t ms_ns = 1000000, second_ns = UINT64_C(1000000000);
-enum { LINES_PER_SECOND = 10, ACCEPT_RETRY_MS = 100 };
+enum { LINES_PER_SECOND = 10, ACCEPT_RETRY_MS = 100, REQUESTS_RESERVE_PART = 8 };
 
 static void accept_done(struct io_op *op, int64_t result);
 static void retry_done(struct io_op *op, int64_t result);
@@ -56,7 +56,8 @@ struct net *net_new(struct io *io, const struct net_options *options)
     net->turn.turn_end = net_turn;
     net->lines_left = LINES_PER_SECOND;
     list_init(&net->connections);
-    list_init(&net->waiting);
+    list_init(&net->waiting_small);
+    list_init(&net->waiting_large);
     list_init(&net->sending);
     list_init(&net->free_requests);
     bodies_init(&net->bodies, io_memory(io), net->options.request_pool_bytes);
@@ -172,13 +173,26 @@ static void retry_done(struct io_op *op, int64_t result)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
+/* N6 for the requests themselves: large ones always leave some to small ones, small ones to large ones that wait. */
+static bool request_fits(const struct net *net, bool small, bool large_waits)
+{
+    uint32_t all = net->options.requests_total_max, most = all - all / REQUESTS_RESERVE_PART;
+    assert(net->large_count <= net->request_count);
+    if (net->request_count >= all) {
+        return false;
+    }
+    return small ? !large_waits || net->request_count - net->large_count < most
+                 : net->large_count < most;
+}
+
 struct net_request *request_new(struct net *net, uint32_t size)
 {
     uint32_t reserved;
-    if (net->request_count >= net->options.requests_total_max) {
+    bool small = bodies_small(&net->bodies, size), large_waits = !list_empty(&net->waiting_large);
+    if (!request_fits(net, small, large_waits)) {
         return NULL;
     }
-    uint8_t *frame = bodies_take(&net->bodies, size, &reserved);
+    uint8_t *frame = bodies_take(&net->bodies, size, large_waits, &reserved);
     if (!frame) {
         return NULL;
     }
@@ -204,6 +218,7 @@ struct net_request *request_new(struct net *net, uint32_t size)
     r->overtakes = false;
     list_init(&r->link);
     net->request_count++;
+    net->large_count += small ? 0 : 1;
     return r;
 }
 
@@ -223,6 +238,7 @@ static void request_free(struct net_request *r)
     bodies_give(&net->bodies, r->frame, r->reserved);
     r->frame = NULL;
     net->request_count--;
+    net->large_count -= bodies_small(&net->bodies, r->reserved) ? 0 : 1;
     if (net->free_request_count < NET_REQUESTS_KEPT) {
         list_append(&net->free_requests, &r->link);
         net->free_request_count++;
@@ -231,7 +247,7 @@ static void request_free(struct net_request *r)
         net->options.discard(net->options.context, r);
         pool_give(&net->request_pool, r);
     }
-    if (!list_empty(&net->waiting)) {
+    if (!list_empty(&net->waiting_small) || !list_empty(&net->waiting_large)) {
         io_turn_end(net->io, &net->turn);
     }
     net_maybe_stopped(net);
@@ -299,7 +315,7 @@ void net_close(struct net_request *r)
     wire_writer_reset(&r->response);
     r->state = REQUEST_CLOSE;
     c->deaf = true;
-    list_remove(&c->credit);
+    connection_unqueue(c);
     io_turn_end(r->net->io, &c->turn);
 }
 
@@ -359,6 +375,11 @@ bool net_busy(const struct net *net)
 
 static const uint64_t CREDIT_STALL_NS = 1000000000;
 
+/* Seconds, of those in which others wait: a frame may take so many, and so many before it is looked at. Clients wait
+ * 30 for an answer; with a full pool three of the largest frames come at a time. */
+enum { WANTED_FRAME_S = 10, WANTED_GRACE_S = 2 };
+static_assert(WANTED_FRAME_S + WANTED_GRACE_S < UINT8_MAX, "wanted_s counts them");
+
 enum { SHED_STALL_MS = 250, SHED_BYTES_MIN = 4096 };
 
 bool net_tight(const struct net *net)
@@ -417,19 +438,26 @@ void net_make_room(struct net *net)
     }
 }
 
+static void net_serve(struct list *waiting)
+{
+    struct list *node;
+    while ((node = list_first(waiting))) {
+        struct net_connection *c = container_of(node, struct net_connection, credit);
+        connection_parse(c);
+        if (list_first(waiting) == node) {
+            break; /* there is no credit for it yet */
+        }
+    }
+}
+
 void net_turn(struct io_turn *t)
 {
     struct net *net = container_of(t, struct net, turn);
     net_relieve(net);
     net_make_room(net);
-    struct list *node;
-    while ((node = list_first(&net->waiting))) {
-        struct net_connection *c = container_of(node, struct net_connection, credit);
-        connection_parse(c);
-        if (list_first(&net->waiting) == node) {
-            break; /* there is no credit for it yet */
-        }
-    }
+    net_serve(&net->waiting_large);
+    net_serve(
+        &net->waiting_small); /* then: what they may take depends on whether a large one waits */
     if (net->crowded && net->lent_bytes < net->options.lent_bytes_max / 2) {
         net->crowded = false;
         list_each (sending, &net->sending) {
@@ -439,18 +467,54 @@ void net_turn(struct io_turn *t)
     }
 }
 
-/* It holds memory for a body of which nothing comes, while others wait for memory. */
-static bool sits_on_credit(const struct net_connection *c, uint64_t now)
+/* Whether others wait for memory that the body in progress holds. Those with large frames do not wait for small ones,
+ * which leave them half of it. */
+static bool body_wanted(const struct net_connection *c)
 {
-    return c->body && !list_empty(&c->net->waiting) && !connection_paused(c) &&
-           now > c->active_ns + CREDIT_STALL_NS;
+    const struct net *net = c->net;
+    return c->body &&
+           (!list_empty(&net->waiting_small) ||
+            (!list_empty(&net->waiting_large) && !bodies_small(&net->bodies, c->body->reserved)));
 }
 
-static void sweep_connection(struct net_connection *c, uint64_t now)
+/* N7. The rate that is asked for grows with what is held, and what came before anybody waited counts: who is nearly
+ * done is let finish. Counted in sweeps, not by the clock: a loop that was held up does not blame its clients. */
+static bool body_too_slow(struct net_connection *c)
+{
+    c->wanted_s += c->wanted_s < WANTED_GRACE_S + WANTED_FRAME_S ? 1 : 0;
+    assert(c->wanted_s <= WANTED_GRACE_S + WANTED_FRAME_S);
+    uint64_t asked_s = c->wanted_s > WANTED_GRACE_S ? c->wanted_s - WANTED_GRACE_S : 0;
+    return c->body_received < c->body->size * asked_s / WANTED_FRAME_S;
+}
+
+/* Whether it was given up for a body that keeps others waiting. `freed`: what this sweep has taken from such. Slow ones
+ * are spared when that is what the largest frame takes: who waits longest is served, and they may yet finish. */
+static bool sweep_body(struct net_connection *c, uint64_t now, uint64_t *freed)
+{
+    if (!body_wanted(c)) {
+        return false;
+    }
+    const char *why = NULL;
+    uint64_t reserved = c->body->reserved;
+    bool enough = *freed > 0 && *freed + reserved > c->net->options.request_bytes_max;
+    if (now > c->active_ns + CREDIT_STALL_NS) {
+        why = "a request has stopped in the middle while others wait for memory";
+    } else if (body_too_slow(c) && !enough) {
+        why = "a request comes too slowly for the memory that it holds while others wait: send "
+              "smaller ones, or give limits.memory more";
+    }
+    if (why) {
+        *freed += reserved;
+        connection_give_up(c, why);
+    }
+    return why != NULL;
+}
+
+static void sweep_connection(struct net_connection *c, uint64_t now, uint64_t *freed)
 {
     struct net *net = c->net;
-    bool waiting = !list_empty(&c->credit);
-    if (c->frame_deadline_ns && now > c->frame_deadline_ns && !waiting && !connection_paused(c)) {
+    bool unread = !c->body && (!list_empty(&c->credit) || connection_paused(c));
+    if (c->frame_deadline_ns && now > c->frame_deadline_ns && !unread) {
         connection_give_up(c, "a request comes too slowly");
         return;
     }
@@ -458,8 +522,7 @@ static void sweep_connection(struct net_connection *c, uint64_t now)
         connection_give_up(c, "does not take its answers");
         return;
     }
-    if (sits_on_credit(c, now)) {
-        connection_give_up(c, "a request has stopped in the middle while others wait for memory");
+    if (sweep_body(c, now, freed)) {
         return;
     }
     if (c->request_count == 0 && now > c->active_ns + net->options.idle_ms * ms_ns) {
@@ -480,11 +543,11 @@ static void sweep_connection(struct net_connection *c, uint64_t now)
 static void sweep_done(struct io_op *op, int64_t result)
 {
     struct net *net = container_of(op, struct net, sweep);
-    uint64_t now = io_now(net->io);
+    uint64_t now = io_now(net->io), freed = 0;
     list_each (node, &net->connections) {
         struct net_connection *c = container_of(node, struct net_connection, link);
         if (!c->closing) {
-            sweep_connection(c, now);
+            sweep_connection(c, now, &freed);
         }
     }
     bodies_trim(&net->bodies);

@@ -9,8 +9,10 @@
  * the loop leave a connection by one send.
  *
  * Memory is reserved before it is filled: the bytes of a body are taken from the shard's request
- * pool before the body is read, first come first served; without credit the connection is not read,
- * which TCP tells the client (RELIABILITY 6, O2). A request may take a quarter of the pool.
+ * pool before the body is read; without credit the connection is not read, which TCP tells the client
+ * (RELIABILITY 6, O2). A request may take a quarter of the pool. Small frames and large ones wait apart, each
+ * kind first come first served: else a dozen slow uploads keep votes, heartbeats and fetches out, and the node
+ * out of its cluster.
  *
  * Invariants
  *   N1  Answers leave a connection in the order of its requests, but for those that may overtake
@@ -26,6 +28,13 @@
  *       too large for that or half of the memory is used. Above four times the limit this happens
  *       at once, oldest first, to those who hold more than an equal share of the limit. Who holds
  *       little (16 KiB) is spared: it is not what uses memory up.
+ *   N6  A frame of at most 64 KiB (in a pool below 4 MiB: about a 64th of it) is small. Large ones never
+ *       have more than seven eighths of the pool and of requests_total_max. While a large one waits, small
+ *       ones get no more than half of the pool and seven eighths of the requests, so that its turn comes.
+ *   N7  Who holds memory that others wait for makes progress worth it: after two seconds (sweeps) in which
+ *       others waited, a tenth of the body for each further one, else its connection ends; so does one of
+ *       which nothing comes for a second. No more slow ones end in one sweep than the largest frame needs.
+ *       While nobody waits, only rate_min counts. A small body holds nothing that large ones wait for.
  *
  * A struct net belongs to one shard. Shards listen on the same port side by side. */
 #pragma once
@@ -57,7 +66,7 @@ struct net_request {
 struct net_options {
     uint32_t connections_max;    /* of this shard: 10000 */
     uint32_t request_bytes_max;  /* of a frame: 100 MiB; never more than a quarter of the pool */
-    uint64_t request_pool_bytes; /* 64 MiB */
+    uint64_t request_pool_bytes; /* 64 MiB; an eighth is only for small frames (N6) */
     uint32_t requests_max;       /* of one connection in progress: 64; further ones are not read */
     uint32_t requests_total_max; /* of the shard in progress: 16384 */
     uint64_t response_bytes_max; /* waiting in one connection: 4 MiB; beyond it nothing is read */
