@@ -127,8 +127,8 @@ void partition_altered(struct partition *p, const struct leading_altered *altere
  * and the request, false: none now. */
 int32_t partition_leader_to_ask(const struct partition *p);
 enum following_want partition_wants(struct partition *p);
-bool partition_is_hot(
-    const struct partition *p); /* the last answer brought records, or there was none yet */
+/* Records came within the last second, or it has only begun to follow this leader. */
+bool partition_is_hot(const struct partition *p);
 bool partition_ask(struct partition *p, struct following_request *out) MUST_CHECK;
 /* A reassignment brings this replica here. */
 bool partition_is_added(const struct partition *p);

@@ -42,7 +42,7 @@ struct partition {
     struct leading *leading; /* memory that is kept; in force in ROLE_LEADER */
     int64_t broker_epoch;    /* of `leading` */
     struct following following;
-    bool quiet; /* the last answer to it brought nothing */
+    uint64_t hot_until_ns; /* records came not long before: partition_is_hot() */
 
     struct list pending; /* of struct partition_append: in the log, not yet with the followers */
     uint32_t appends;    /* in progress in the log, a follower's among them */

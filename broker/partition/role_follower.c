@@ -9,6 +9,10 @@
 
 #include <inttypes.h>
 
+/* Not by single answers: one that brings nothing may only have told of the high watermark, or of another partition in
+ * the same request. */
+static const uint64_t hot_ns = 1000000000;
+
 /* What was fetched on its way into the log. */
 struct follower_append {
     struct log_follow follow;
@@ -208,8 +212,8 @@ void partition_answered(struct partition *p, const struct partition_answer *a)
     if (answer.batch_count && !x) {
         answer.error = ERR_NO_MEMORY;
     }
-    if (answer.batch_count || a->ticket == p->following.records.ticket) {
-        p->quiet = answer.batch_count == 0;
+    if (answer.batch_count) {
+        p->hot_until_ns = role_now(p) + hot_ns;
     }
     struct following_effect e;
     following_answer(&p->following, role_now(p), &answer, &e);
@@ -272,7 +276,7 @@ void role_follower_begin(struct partition *p)
     struct following_log log = log_of(p);
     assert(p->role == ROLE_NONE);
     p->role = ROLE_FOLLOWER;
-    p->quiet = false;
+    p->hot_until_ns = role_now(p) + hot_ns;
     following_init(&p->following, &options, &log, p->high_watermark, p->proved_epoch, role_now(p));
     p->high_watermark = p->following.high_watermark;
 }
@@ -288,7 +292,9 @@ void role_follower_apply(struct partition *p, const struct image_partition *seen
         .in_sync = image_nodes_have(isr, self) || image_nodes_have(seen->more->elr, self),
     };
     struct following_effect e;
-    p->quiet = p->quiet && seen->leader_epoch == p->following.epoch;
+    if (seen->leader_epoch != p->following.epoch) {
+        p->hot_until_ns = role_now(p) + hot_ns;
+    }
     following_apply(&p->following, role_now(p), &image, &e);
     carry(p, &e);
 }
@@ -318,7 +324,7 @@ enum following_want partition_wants(struct partition *p)
 
 bool partition_is_hot(const struct partition *p)
 {
-    return !p->quiet;
+    return role_now(p) < p->hot_until_ns;
 }
 
 bool partition_is_added(const struct partition *p)

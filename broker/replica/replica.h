@@ -6,8 +6,8 @@
  * travels in one request; several requests are in flight, and the node answers them in any order (net_overtake()),
  * so a partition with traffic does not wait for quiet ones. Three kinds:
  *
- *     hot      partitions whose last answer brought records
- *     quiet    the others: few requests of many partitions, which wait longer at the leader
+ *     hot      partitions to which records came lately
+ *     quiet    the others: requests of many partitions, which wait longer at the leader
  *     report   what has become durable; asks for nothing and is answered at once (RELIABILITY 3.1)
  *
  * In-sync sets that leaders here ask for go to the controller: all that changed in one turn in one operation, one

@@ -16,7 +16,7 @@ enum {
     FETCH_BYTES_MAX = 8 << 20,      /* of one answer */
     FETCH_PART_BYTES_MAX = 1 << 20, /* of one partition */
     FETCH_HOT_MAX = 16,             /* requests in flight to one node */
-    FETCH_QUIET_MAX = 4,
+    FETCH_QUIET_MAX = 8,
     FETCH_REPORT_MAX = 8,
     FETCH_HOT_WAIT_MS = 100,
     FETCH_QUIET_WAIT_MS = 500,

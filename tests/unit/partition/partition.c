@@ -439,6 +439,56 @@ static void reconfigure(struct world *w)
     partition_table_reconfigure(w->table);
 }
 
+/* --- following -------------------------------------------------------------------------------- */
+
+/* As if another node had been elected. */
+static void follow(struct world *w)
+{
+    const struct image_topic *topic = image_topic_by_id(w->image, w->topic_id);
+    struct image_partition *seen = (struct image_partition *)&topic->partitions[0];
+    seen->leader = 2;
+    seen->leader_epoch++;
+    partition_table_reconfigure(w->table); /* the same image is not looked at again */
+}
+
+static struct partition_answer from_leader;
+
+/* Answers what the partition asks for records; what else it asks has no answer. */
+static void answer_records(struct world *w)
+{
+    struct partition *p = partition_find(w->table, w->topic_id, 0);
+    struct following_request request;
+    bool answered = false;
+    while (partition_ask(p, &request)) {
+        if (request.records) {
+            from_leader.ticket = request.ticket;
+            partition_answered(p, &from_leader);
+            answered = true;
+            break;
+        }
+    }
+    cr_assert(answered);
+}
+
+/* A record of a partition that has traffic waits for no quiet one: it is not taken for quiet because an answer came
+ * without records, for that is how it is told of the high watermark. */
+Test(partition, is_hot_for_a_while_whatever_comes)
+{
+    struct world *w = world_open();
+    w->topic_id = create(w, "a", 1);
+    append(w, -1, 500);
+    in_turn(w, follow);
+    struct partition *p = partition_find(w->table, w->topic_id, 0);
+    cr_assert(partition_is_hot(p), "nobody knows yet");
+    from_leader = (struct partition_answer){.high_watermark = 1};
+    in_turn(w, answer_records);
+    cr_assert(partition_is_hot(p), "an answer without records");
+    run(w, 2 * SECOND_NS);
+    in_turn(w, answer_records);
+    cr_assert_not(partition_is_hot(p), "nothing came for long");
+    sim_free(w->sim);
+}
+
 Test(partition, reconfigure_asks_for_every_topic)
 {
     struct world *w = world_open();
