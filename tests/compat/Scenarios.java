@@ -35,8 +35,28 @@ public class Scenarios {
         }
     }
 
+    // Until it is so: a node knows a little later than the controller what has been decided, and refuses till then.
+    static void until(String what, Object wanted, Callable<Object> question) throws Exception {
+        Object got = null;
+        for (long deadline = System.nanoTime() + LIMIT.toNanos(); System.nanoTime() < deadline; Thread.sleep(5)) {
+            try {
+                got = question.call();
+            } catch (ExecutionException e) {
+                got = e.getCause();
+            }
+            if (Objects.equals(got, wanted)) {
+                return;
+            }
+        }
+        same(got, wanted, what);
+    }
+
+    static int partitions(String topic) throws Exception {
+        return admin.describeTopics(List.of(topic)).allTopicNames().get().get(topic).partitions().size();
+    }
+
     static void create(String topic, int partitions, Map<String, String> configs) throws Exception {
-        admin.createTopics(List.of(new NewTopic(topic, partitions, (short) 1).configs(configs))).all().get();
+        admin.createTopics(List.of(new NewTopic(topic, Optional.of(partitions), Optional.empty()).configs(configs))).all().get();
     }
 
     static Properties with(String address, String... settings) {
@@ -110,8 +130,7 @@ public class Scenarios {
 
     static String topics() throws Exception {
         create("topics", 3, Map.of());
-        same(admin.describeTopics(List.of("topics")).allTopicNames().get().get("topics").partitions().size(), 3,
-                "partitions");
+        until("partitions", 3, () -> partitions("topics"));
         publish(address, IntStream.range(0, 30).mapToObj(i -> record("topics", i % 3, null, i)));
         for (var r : read(address, "topics", 3)) {
             same(Long.valueOf(r.value()), r.offset() * 3 + r.partition(), "where a record is");
@@ -208,13 +227,12 @@ public class Scenarios {
     static String administration() throws Exception {
         create("admin", 2, Map.of("retention.ms", "3600000"));
         refused(TopicExistsException.class, admin.createTopics(List.of(new NewTopic("admin", 1, (short) 1))).all());
-        same(retention(), "3600000", "the configuration");
+        until("the configuration", "3600000", Scenarios::retention);
         admin.incrementalAlterConfigs(Map.of(new ConfigResource(ConfigResource.Type.TOPIC, "admin"), List.of(
                 new AlterConfigOp(new ConfigEntry("retention.ms", "7200000"), AlterConfigOp.OpType.SET)))).all().get();
-        same(retention(), "7200000", "the altered configuration");
+        until("the altered configuration", "7200000", Scenarios::retention);
         admin.createPartitions(Map.of("admin", NewPartitions.increaseTo(5))).all().get();
-        same(admin.describeTopics(List.of("admin")).allTopicNames().get().get("admin").partitions().size(), 5,
-                "more partitions");
+        until("more partitions", 5, () -> partitions("admin"));
         publish(address, IntStream.range(0, 10).mapToObj(i -> record("admin", 0, null, i)));
         var partition = new TopicPartition("admin", 0);
         admin.deleteRecords(Map.of(partition, RecordsToDelete.beforeOffset(4))).all().get();

@@ -91,9 +91,13 @@ class Broker:
 
     # --- the protocol, by hand -----------------------------------------------------------------
 
-    def ask(self, key, version, body):
+    def leader(self, topic, partition):
+        """The port of the node that leads it."""
+        return self.port
+
+    def ask(self, port, key, version, body):
         """One request with header v1 on a connection of its own; the answer's body."""
-        with socket.create_connection(("127.0.0.1", self.port), 10) as s:
+        with socket.create_connection(("127.0.0.1", port), 10) as s:
             frame = struct.pack(">hhih", key, version, 1, -1) + body
             s.sendall(struct.pack(">i", len(frame)) + frame)
             answer = b""
@@ -106,11 +110,11 @@ class Broker:
     def stored(self, topic, partition=0):
         """The bytes of every batch, by Fetch v4."""
         found, offset = [], 0
-        name = topic.encode()
+        name, port = topic.encode(), self.leader(topic, partition)
         while True:
             body = struct.pack(">iiiibi", -1, 0, 0, 1 << 26, 0, 1)
             body += struct.pack(">h", len(name)) + name + struct.pack(">iiqi", 1, partition, offset, 1 << 24)
-            answer = self.ask(1, 4, body)
+            answer = self.ask(port, 1, 4, body)
             at = 4 + 4 + 2 + len(name) + 4 + 4
             error, high, _, aborted = struct.unpack_from(">hqqi", answer, at)
             assert error == 0, f"fetch of {topic}: error {error}"

@@ -147,7 +147,7 @@ static void create(struct run *run, const char *topic, int partitions)
     rd_kafka_resp_err_t error = topic_create(run->admin, topic, partitions, NULL, NULL);
     require(!error, "create %s: %s", topic, rd_kafka_err2str(error));
     /* A producer that has no connection yet looks for a topic's leader a second later. */
-    require(topic_partitions(run->producer, topic) == partitions, "%s has other partitions", topic);
+    await_partitions(run->producer, topic, partitions);
 }
 
 static void topics(struct run *run)
@@ -234,7 +234,7 @@ static void codecs(struct run *run)
         create(run, topic, 1);
         rd_kafka_t *producer = client_new(RD_KAFKA_PRODUCER, run->address,
                                           (const char *[]){setting, "linger.ms=1000", NULL});
-        require(topic_partitions(producer, topic) == 1, "%s has other partitions", topic);
+        await_partitions(producer, topic, 1);
         char values[100][VALUE_MAX];
         for (int i = 0; i < 100; i++) {
             snprintf(values[i], VALUE_MAX, "value %d %0300d", i, 0);

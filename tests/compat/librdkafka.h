@@ -50,7 +50,8 @@ void read_all(const char *address, const char *topic, int partitions, struct tak
 /* Administration: each waits for its answer. The first error of the answer, RD_KAFKA_RESP_ERR_NO_ERROR if none. */
 rd_kafka_resp_err_t topic_create(rd_kafka_t *admin, const char *topic, int partitions,
                                  const char *config, const char *value);
-int topic_partitions(rd_kafka_t *admin, const char *topic); /* 0: there is no such topic */
+/* Waits until the nodes that are asked know that it has so many; 0: that there is no such topic. */
+void await_partitions(rd_kafka_t *admin, const char *topic, int partitions);
 void administration(rd_kafka_t *admin, const char *address);
 
 /* Groups. */

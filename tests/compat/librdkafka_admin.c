@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A node knows a little later than the controller what has been decided: it is asked so often. */
+enum { ASKED_MAX = 1000, ASK_AGAIN_MS = 10 };
+
 /* The answer to what was sent with this queue; takes the queue. */
 static rd_kafka_event_t *answer(rd_kafka_queue_t *queue)
 {
@@ -26,7 +29,7 @@ static rd_kafka_resp_err_t topic_error(const rd_kafka_topic_result_t **results, 
 rd_kafka_resp_err_t topic_create(rd_kafka_t *admin, const char *topic, int partitions,
                                  const char *config, const char *value)
 {
-    rd_kafka_NewTopic_t *new = rd_kafka_NewTopic_new(topic, partitions, 1, NULL, 0);
+    rd_kafka_NewTopic_t *new = rd_kafka_NewTopic_new(topic, partitions, -1, NULL, 0);
     if (config)
         require(!rd_kafka_NewTopic_set_config(new, config, value), "%s", config);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(admin);
@@ -41,7 +44,7 @@ rd_kafka_resp_err_t topic_create(rd_kafka_t *admin, const char *topic, int parti
     return error;
 }
 
-int topic_partitions(rd_kafka_t *admin, const char *topic)
+static int topic_partitions(rd_kafka_t *admin, const char *topic)
 {
     const struct rd_kafka_metadata *metadata;
     require(!rd_kafka_metadata(admin, 1, NULL, &metadata, LIMIT_MS), "metadata");
@@ -51,6 +54,14 @@ int topic_partitions(rd_kafka_t *admin, const char *topic)
             found = metadata->topics[i].partition_cnt;
     rd_kafka_metadata_destroy(metadata);
     return found;
+}
+
+void await_partitions(rd_kafka_t *admin, const char *topic, int partitions)
+{
+    for (int asked = 1; topic_partitions(admin, topic) != partitions; asked++) {
+        require(asked < ASKED_MAX, "%s has other partitions than %d", topic, partitions);
+        rd_kafka_poll(admin, ASK_AGAIN_MS);
+    }
 }
 
 static void topic_grow(rd_kafka_t *admin, const char *topic, size_t partitions)
@@ -83,8 +94,7 @@ static void topic_delete(rd_kafka_t *admin, const char *topic)
     rd_kafka_DeleteTopic_destroy(gone);
 }
 
-static void require_config(rd_kafka_t *admin, const char *topic, const char *name,
-                           const char *value)
+static bool has_config(rd_kafka_t *admin, const char *topic, const char *name, const char *value)
 {
     rd_kafka_ConfigResource_t *resource =
         rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
@@ -94,15 +104,24 @@ static void require_config(rd_kafka_t *admin, const char *topic, const char *nam
     size_t count, entries;
     const rd_kafka_ConfigResource_t **results = rd_kafka_DescribeConfigs_result_resources(
         rd_kafka_event_DescribeConfigs_result(event), &count);
-    require(count == 1 && !rd_kafka_ConfigResource_error(results[0]), "DescribeConfigs");
+    require(count == 1, "DescribeConfigs");
     const rd_kafka_ConfigEntry_t **entry = rd_kafka_ConfigResource_configs(results[0], &entries);
     const char *found = "";
     for (size_t i = 0; i < entries; i++)
         if (strcmp(rd_kafka_ConfigEntry_name(entry[i]), name) == 0)
             found = rd_kafka_ConfigEntry_value(entry[i]);
-    require(strcmp(found, value) == 0, "%s is \"%s\", not \"%s\"", name, found, value);
+    bool same = strcmp(found, value) == 0;
     rd_kafka_event_destroy(event);
     rd_kafka_ConfigResource_destroy(resource);
+    return same;
+}
+
+static void await_config(rd_kafka_t *admin, const char *topic, const char *name, const char *value)
+{
+    for (int asked = 1; !has_config(admin, topic, name, value); asked++) {
+        require(asked < ASKED_MAX, "%s of %s is not \"%s\"", name, topic, value);
+        rd_kafka_poll(admin, ASK_AGAIN_MS);
+    }
 }
 
 static void alter_config(rd_kafka_t *admin, const char *topic, const char *name, const char *value)
@@ -264,16 +283,16 @@ void administration(rd_kafka_t *admin, const char *address)
     require(!topic_create(admin, "admin", 2, "retention.ms", "3600000"), "create admin");
     require(topic_create(admin, "admin", 2, NULL, NULL) == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS,
             "a topic was made twice");
-    require_config(admin, "admin", "retention.ms", "3600000");
+    await_config(admin, "admin", "retention.ms", "3600000");
     alter_config(admin, "admin", "retention.ms", "7200000");
-    require_config(admin, "admin", "retention.ms", "7200000");
+    await_config(admin, "admin", "retention.ms", "7200000");
     topic_grow(admin, "admin", 5);
-    require(topic_partitions(admin, "admin") == 5, "there are not more partitions");
+    await_partitions(admin, "admin", 5);
     for (int i = 0; i < 10; i++)
         publish(admin, "admin", &(struct giving){.value = "v"});
     flush(admin);
     delete_records(admin, "admin", 4);
     group_administration(admin, address);
     topic_delete(admin, "admin");
-    require(topic_partitions(admin, "admin") == 0, "the topic was not deleted");
+    await_partitions(admin, "admin", 0);
 }

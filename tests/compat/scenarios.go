@@ -46,14 +46,14 @@ func scenario(name string, run func() string) {
 }
 
 func open(address string, options ...kgo.Opt) *kgo.Client {
-	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(address), kgo.FetchMaxWait(50*time.Millisecond),
+	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(strings.Split(address, ",")...), kgo.FetchMaxWait(50*time.Millisecond),
 		kgo.AllowAutoTopicCreation())...)
 	check(err, "client")
 	return client
 }
 
 func create(topic string, partitions int32, configs map[string]*string) {
-	_, err := admin.CreateTopic(ctx, partitions, 1, configs, topic)
+	_, err := admin.CreateTopic(ctx, partitions, -1, configs, topic)
 	check(err, "create "+topic)
 }
 
@@ -138,11 +138,18 @@ func steps(first, end, step int) []int {
 	return found
 }
 
+// awaitPartitions waits until the node that is asked knows that there are so many; 0: that there is no such topic.
+func awaitPartitions(topic string, partitions int) {
+	until(fmt.Sprintf("%d partitions of %s", partitions, topic), func() bool {
+		listed, err := admin.ListTopics(ctx)
+		check(err, "list topics")
+		return len(listed[topic].Partitions) == partitions
+	})
+}
+
 func topics() string {
 	create("topics", 3, nil)
-	listed, err := admin.ListTopics(ctx, "topics")
-	check(err, "list topics")
-	same(len(listed["topics"].Partitions), 3, "partitions")
+	awaitPartitions("topics", 3)
 	publish(address, numbered(30, func(i int) *kgo.Record {
 		return &kgo.Record{Topic: "topics", Partition: int32(i % 3)}
 	}), 10, manual)
@@ -251,16 +258,14 @@ func administration() string {
 	create("admin", 2, map[string]*string{"retention.ms": kadm.StringPtr("3600000")})
 	_, err := admin.CreateTopic(ctx, 2, 1, nil, "admin")
 	same(errors.Is(err, kerr.TopicAlreadyExists), true, "a topic is not made twice")
-	same(retention(), "3600000", "the configuration")
+	until("the configuration", func() bool { return retention() == "3600000" })
 	altered, err := admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{
 		{Op: kadm.SetConfig, Name: "retention.ms", Value: kadm.StringPtr("7200000")}}, "admin")
 	check(errors.Join(err, altered[0].Err), "alter configs")
-	same(retention(), "7200000", "the altered configuration")
+	until("the altered configuration", func() bool { return retention() == "7200000" })
 	grown, err := admin.CreatePartitions(ctx, 3, "admin")
 	check(errors.Join(err, grown["admin"].Err), "create partitions")
-	listed, err := admin.ListTopics(ctx, "admin")
-	check(err, "list topics")
-	same(len(listed["admin"].Partitions), 5, "more partitions")
+	awaitPartitions("admin", 5)
 	publish(address, numbered(10, func(int) *kgo.Record { return &kgo.Record{Topic: "admin"} }), 10, manual)
 	cut, err := admin.DeleteRecords(ctx, kadm.Offsets{"admin": {0: kadm.Offset{Topic: "admin", At: 4}}})
 	check(err, "delete records")
@@ -268,9 +273,7 @@ func administration() string {
 	groupAdministration()
 	gone, err := admin.DeleteTopics(ctx, "admin")
 	check(errors.Join(err, gone["admin"].Err), "delete")
-	names, err := admin.ListTopics(ctx)
-	check(err, "list topics")
-	same(names.Has("admin"), false, "the topic is deleted")
+	awaitPartitions("admin", 0)
 	return ""
 }
 

@@ -7,7 +7,7 @@ const { Kafka, CompressionTypes, logLevel } = require('kafkajs');
 
 const [address, cutAddress] = process.argv.slice(2);
 const LIMIT_MS = 30000;
-const connect = (broker) => new Kafka({ brokers: [broker], clientId: 'compat', logLevel: logLevel.NOTHING,
+const connect = (brokers) => new Kafka({ brokers: brokers.split(','), clientId: 'compat', logLevel: logLevel.NOTHING,
                                         retry: { initialRetryTime: 50, retries: 10 } });
 const kafka = connect(address);
 const admin = kafka.admin();
@@ -29,6 +29,10 @@ async function until(what, condition) {
 async function create(topic, numPartitions = 1, config = {}) {
     const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
     assert(await admin.createTopics({ topics: [{ topic, numPartitions, configEntries }] }), `${topic} was not created`);
+}
+
+async function partitions(topic) {
+    return (await admin.fetchTopicMetadata({ topics: [topic] })).topics[0].partitions.length;
 }
 
 const numbers = (count) => Array.from({ length: count }, (_, i) => i);
@@ -69,8 +73,7 @@ async function read(topic, count, client = kafka) {
 
 async function topics() {
     await create('topics', 3);
-    const metadata = await admin.fetchTopicMetadata({ topics: ['topics'] });
-    assert.equal(metadata.topics[0].partitions.length, 3);
+    await until('three partitions', async () => await partitions('topics') === 3);
     await publish('topics', numbers(30).map((i) => ({ value: `${i}`, partition: i % 3 })));
     for (const r of await read('topics', 30)) assert.equal(Number(r.value), r.offset * 3 + r.partition);
 }
@@ -155,12 +158,12 @@ async function retention() {
 async function administration() {
     await create('admin', 2, { 'retention.ms': '3600000' });
     assert.equal(await admin.createTopics({ topics: [{ topic: 'admin' }] }), false);
-    assert.equal(await retention(), '3600000');
+    await until('the configuration', async () => await retention() === '3600000');
     await admin.alterConfigs({ validateOnly: false, resources: [
         { type: 2, name: 'admin', configEntries: [{ name: 'retention.ms', value: '7200000' }] }] });
-    assert.equal(await retention(), '7200000');
+    await until('the altered configuration', async () => await retention() === '7200000');
     await admin.createPartitions({ topicPartitions: [{ topic: 'admin', count: 5 }] });
-    assert.equal((await admin.fetchTopicMetadata({ topics: ['admin'] })).topics[0].partitions.length, 5);
+    await until('more partitions', async () => await partitions('admin') === 5);
     await publish('admin', numbers(10).map((i) => ({ value: `${i}`, partition: 0 })));
     await admin.deleteTopicRecords({ topic: 'admin', partitions: [{ partition: 0, offset: '4' }] });
     const offsets = (await admin.fetchTopicOffsets('admin')).find((o) => o.partition === 0);
@@ -177,7 +180,7 @@ async function administration() {
     await admin.deleteGroups(['administered']);
     assert(!(await admin.listGroups()).groups.some((g) => g.groupId === 'administered'));
     await admin.deleteTopics({ topics: ['admin'] });
-    assert(!(await admin.listTopics()).includes('admin'));
+    await until('the topic is deleted', async () => !(await admin.listTopics()).includes('admin'));
 }
 
 async function compacted() {

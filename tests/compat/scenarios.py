@@ -19,6 +19,7 @@ from pathlib import Path
 from broker import BUILD, Broker
 from cutter import Cutter
 from groups import HASTE, LIMIT_S
+from nodes import Nodes
 
 SCENARIOS = {
     "topics": "A topic of three partitions appears in the metadata, and records go to the partitions that are named.",
@@ -51,7 +52,9 @@ CLIENTS = {
     "franz-go": "franz-go",
 }
 
-SEEN = Path(BUILD).resolve() / "compat"
+# How many nodes the scenarios are gone through on: one, or the three of test_cluster_scenarios.py.
+REPLICAS = int(os.environ.get("COMPAT_NODES", "1"))
+SEEN = Path(BUILD).resolve() / ("compat" if REPLICAS == 1 else "compat-cluster")
 # Small segments are closed and compacted at once; a topic that is made by producing has three partitions.
 SETTINGS = [*HASTE, "num.partitions=3", "log.roll.ms=50ms", "log.cleaner.backoff.ms=50ms",
             "log.cleaner.min.cleanable.ratio=0.01"]
@@ -103,7 +106,7 @@ CHECKS = {"topics": check_topics, "codecs": check_codecs, "idempotence": check_i
 
 
 class Session:
-    """with Session(client) as s: two brokers, s.address and s.cut_address; the latter's connections are cut."""
+    """with Session(client) as s: s.address, a broker or three, and s.cut_address, a broker whose connections are cut."""
 
     def __init__(self, client, version=None):
         assert client in CLIENTS
@@ -112,7 +115,7 @@ class Session:
     def __enter__(self):
         (SEEN / f"{self.client}.json").unlink(missing_ok=True)  # an earlier run says nothing of this one
         with contextlib.ExitStack() as stack:
-            self.broker = stack.enter_context(Broker(*SETTINGS, shards=2))
+            self.broker = stack.enter_context(Broker(*SETTINGS, shards=2) if REPLICAS == 1 else Nodes(*SETTINGS))
             self.cutter = stack.enter_context(Cutter())
             self.cut_broker = stack.enter_context(Broker("num.partitions=1", advertised=self.cutter.port))
             self.cutter.forward(self.cut_broker.port)

@@ -6,7 +6,7 @@ import time
 from broker import same
 from groups import LIMIT_S, Ledger, until
 from members import KafkaPython, kafka
-from scenarios import Session, skip
+from scenarios import REPLICAS, Session, skip
 from sharing import check_groups
 
 if kafka is None:
@@ -18,7 +18,7 @@ from kafka.errors import TopicAlreadyExistsError
 
 
 def create(s, *topics, partitions=1, **config):
-    s.admin.create_topics([NewTopic(t, partitions, 1, topic_configs=config) for t in topics])
+    s.admin.create_topics([NewTopic(t, partitions, REPLICAS, topic_configs=config) for t in topics])
 
 
 def publish(s, topic, records, **settings):
@@ -60,7 +60,7 @@ def topics(s):
     create(s, "topics", partitions=3)
     publish(s, "topics", [{"value": b"%d" % i, "partition": i % 3} for i in range(30)])
     c = consumer(s, "topics", 3)
-    same(c.partitions_for_topic("topics"), {0, 1, 2}, "three partitions")
+    until("three partitions", lambda: c.partitions_for_topic("topics") == {0, 1, 2})
     c.close()
     for m in read(s, "topics", 3):
         assert int(m.value) == m.offset * 3 + m.partition, "a record is where it does not belong"
@@ -127,28 +127,28 @@ def admin(s):
         raise AssertionError("a topic was made twice")
     except TopicAlreadyExistsError:
         print("ok: a topic is not made twice")
-    (described,) = s.admin.describe_topics(["admin"])
-    same(len(described["partitions"]), 2, "the topic is described")
+    def described():
+        return len(s.admin.describe_topics(["admin"])[0]["partitions"])
+    until("the topic is described", lambda: described() == 2)
 
     def retention():
         (shown,) = s.admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, "admin")])
         return {entry[0]: entry[1] for entry in shown.resources[0][4]}["retention.ms"]
-    same(retention(), "3600000", "the configuration is described")
+    until("the configuration is described", lambda: retention() == "3600000")
     s.admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, "admin", {"retention.ms": "7200000"})])
-    same(retention(), "7200000", "it is altered")
+    until("it is altered", lambda: retention() == "7200000")
     s.admin.create_partitions({"admin": NewPartitions(5)})
-    (described,) = s.admin.describe_topics(["admin"])
-    same(len(described["partitions"]), 5, "there are more partitions")
+    until("there are more partitions", lambda: described() == 5)
     member = KafkaPython(s.broker, Ledger("admin", 5), "admin")
     until("a member", lambda: len(member.owned) == 5, member.step)
     assert ("admin", "consumer") in s.admin.list_consumer_groups(), "the group is not listed"
-    (described,) = s.admin.describe_consumer_groups(["admin"])
-    same((described.state, len(described.members)), ("Stable", 1), "groups are described")
+    (group,) = s.admin.describe_consumer_groups(["admin"])
+    same((group.state, len(group.members)), ("Stable", 1), "groups are described")
     member.leave()
     same([error.__name__ for _, error in s.admin.delete_consumer_groups(["admin"])], ["NoError"], "a group is deleted")
     assert ("admin", "consumer") not in s.admin.list_consumer_groups(), "the group was not deleted"
     s.admin.delete_topics(["admin"])
-    assert "admin" not in s.admin.list_topics(), "the topic was not deleted"
+    until("the topic is deleted", lambda: "admin" not in s.admin.list_topics())
 
 
 def compacted(s):

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from broker import BUILD, CODECS, same
-from groups import LIMIT_S
+from groups import LIMIT_S, until
 from scenarios import Session, skip
 from sharing import check_groups, check_instances
 
@@ -79,7 +79,7 @@ class Member:
 def topics(s):
     for p in range(3):
         kcat(s.address, "-P", "-t", "topics", "-p", str(p), text=lines(range(p, 30, 3)))
-    assert 'topic "topics" with 3 partitions' in kcat(s.address, "-L", "-t", "topics"), "it does not list the topic"
+    until("it lists the topic", lambda: 'topic "topics" with 3 partitions' in kcat(s.address, "-L", "-t", "topics"))
     for line in read(s.address, "topics", "%p %o %s"):
         p, offset, value = map(int, line.split())
         assert value == offset * 3 + p, "a record is where it does not belong"
