@@ -105,7 +105,7 @@
     X(DEFAULT_REPLICATION_FACTOR, "default.replication.factor", INTEGER, "-1", -1, 32, NULL,       \
       KEY_KAFKA,                                                                                   \
       "Replicas of a topic that is created without saying how many; -1: one on each "              \
-      "broker, but no more than three.")                                                           \
+      "broker, but no more than three, and more when brokers join.")                               \
     X(DEFAULT_DURABILITY, "default.durability", CHOICE, "fsync", 0, 0, "fsync|memory", 0,          \
       "What acknowledged means for a topic that does not say: fsync, on stable storage; memory, "  \
       "out of the process, so that it outlives the process but not the machine.")                  \

@@ -176,9 +176,9 @@ void cluster_reassignments(const struct image *image,
 /* Gives leadership back to preferred replicas that are in sync, at most CLUSTER_BALANCE_MAX. */
 int cluster_balance(struct cluster *k) MUST_CHECK;
 
-/* Topics that the broker makes for itself grow to min(3, active brokers) replicas, a partition at a
- * time: none has more than one reassignment under way. */
-int cluster_grow(struct cluster *k) MUST_CHECK;
+/* Topics of which nobody has chosen how many replicas they have grow to min(3, active brokers), a few partitions at a
+ * time, the broker's own ones first, or alone. `later`: something is left that is to wait. */
+int cluster_grow(struct cluster *k, bool own_only, bool *later) MUST_CHECK;
 
 /* min.insync.replicas or unclean.leader.election.enable of a topic (NULL: of all) has changed: to be
  * decided in the operation that emits the configuration, behind it, with c->candidate; it fails if

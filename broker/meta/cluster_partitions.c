@@ -70,10 +70,12 @@ int cluster_put(struct cluster *k, struct uuid topic, int32_t partition,
     struct partition_change_record r;
     partition_change_record_init(&r);
     if (!isr_change(before, after, &r)) {
+        assert(!after->chosen);
         return 0;
     }
     r.partition_id = partition;
     r.topic_id = topic;
+    r.factor_chosen = after->chosen;
     k->changed++;
     k->unclean += after->unclean;
     k->bytes += size_of(&r);
@@ -214,9 +216,8 @@ int cluster_elect(struct cluster *k, const char *topic, int32_t partition, bool 
     }
 }
 
-/* The directories of brokers, in the order of `ids`. False: none is known. */
-static bool directories_of(const struct cluster *k, const int32_t *ids, int32_t count,
-                           struct uuid *out)
+bool cluster_directories(const struct cluster *k, const int32_t *ids, int32_t count,
+                         struct uuid *out)
 {
     bool any = false;
     for (int32_t i = 0; i < count; i++) {
@@ -270,6 +271,12 @@ static int refuse_target(struct cluster *k, int error, bool cancel)
     }
 }
 
+/* How many replicas there are to be when all that is under way is done. */
+static int32_t wanted_count(const struct isr_state *s)
+{
+    return s->replicas.count - s->removing.count;
+}
+
 int cluster_reassign(struct cluster *k, const char *topic, int32_t partition,
                      const int32_t *replicas, int32_t count, bool may_change_factor)
 {
@@ -286,11 +293,14 @@ int cluster_reassign(struct cluster *k, const char *topic, int32_t partition,
     struct uuid id = t->id;
     after = before;
     if (replicas) {
-        bool known = directories_of(k, replicas, count, directories);
+        bool known = cluster_directories(k, replicas, count, directories);
         error = isr_reassign(&k->rules, &after, replicas, count, known ? directories : NULL);
     } else {
         error = isr_cancel(&k->rules, &after);
     }
+    /* Who calls off that a partition grows has chosen as well, but not who says that he leaves the number alone. */
+    after.chosen = t->factor_open && (may_change_factor || !replicas) &&
+                   wanted_count(&before) != wanted_count(&after);
     return error ? refuse_target(k, error, !replicas)
                  : cluster_put(k, id, partition, &before, &after);
 }
@@ -414,100 +424,6 @@ int cluster_balance(struct cluster *k)
     int error = cluster_each(k, -1, may_lead_again, lead_again, NULL);
     k->more = k->more || k->changed >= CLUSTER_BALANCE_MAX;
     return error;
-}
-
-/* How many partitions of the topic each broker of k->brokers holds. */
-struct growth {
-    const struct image_topic *topic;
-    uint32_t holds[IMAGE_BROKERS_MAX];
-    int32_t factor;
-};
-
-static const char *rack_of(const struct cluster *k, int32_t id)
-{
-    const struct image_broker *b = image_broker_by_id(k->c->image, id);
-    return b && b->rack ? b->rack : "";
-}
-
-/* The active broker that is to hold the partition too: of another rack if there is one, and then
- * the one that holds least of the topic. */
-static struct isr_broker *next_holder(struct cluster *k, struct growth *g,
-                                      const struct isr_set *replicas)
-{
-    struct isr_broker *best = NULL;
-    uint32_t best_holds = 0;
-    bool best_crowded = false;
-    for (uint32_t i = 0; i < k->rules.broker_count; i++) {
-        struct isr_broker *b = &k->brokers[i];
-        bool crowded = false;
-        if (b->fenced || b->shutting_down || isr_has(replicas, b->id)) {
-            continue;
-        }
-        for (int32_t n = 0; n < replicas->count; n++) {
-            crowded = crowded || strcmp(rack_of(k, b->id), rack_of(k, replicas->ids[n])) == 0;
-        }
-        if (!best || crowded < best_crowded ||
-            (crowded == best_crowded && g->holds[i] < best_holds)) {
-            best = b;
-            best_holds = g->holds[i];
-            best_crowded = crowded;
-        }
-    }
-    return best;
-}
-
-static void count_holds(struct cluster *k, struct growth *g, const struct image_topic *t)
-{
-    g->topic = t;
-    memset(g->holds, 0, sizeof g->holds);
-    for (int32_t i = 0; i < t->partition_count; i++) {
-        for (int32_t n = 0; n < t->partitions[i].replica_count; n++) {
-            const struct isr_broker *b = cluster_broker(k, t->partitions[i].replicas[n]);
-            if (b) {
-                g->holds[b - k->brokers]++;
-            }
-        }
-    }
-}
-
-static int grow(void *context, struct cluster *k, const struct image_topic *topic,
-                int32_t partition, struct isr_state *s)
-{
-    struct growth *g = context;
-    struct uuid directories[ISR_REPLICAS_MAX];
-    struct isr_set target = s->replicas;
-    if (g->topic != topic) {
-        count_holds(k, g, topic);
-    }
-    while (target.count < g->factor) {
-        struct isr_broker *b = next_holder(k, g, &target);
-        if (!b) {
-            break;
-        }
-        g->holds[b - k->brokers]++;
-        target.ids[target.count++] = b->id;
-    }
-    bool known = directories_of(k, target.ids, target.count, directories);
-    return isr_reassign(&k->rules, s, target.ids, target.count, known ? directories : NULL);
-}
-
-static bool may_grow(const struct cluster *k, const struct image_topic *topic,
-                     const struct image_partition *p)
-{
-    return topic->internal && p->replica_count < IMAGE_GROWN_FACTOR &&
-           p->more->adding.count + p->more->removing.count == 0;
-}
-
-int cluster_grow(struct cluster *k)
-{
-    struct growth g = {.factor = 0};
-    for (uint32_t i = 0; i < k->rules.broker_count; i++) {
-        g.factor += !k->brokers[i].fenced && !k->brokers[i].shutting_down;
-    }
-    int32_t kept = k->c->limits->replication_factor_max; /* 0: as many as there are */
-    int32_t most = kept > 0 && kept < IMAGE_GROWN_FACTOR ? kept : IMAGE_GROWN_FACTOR;
-    g.factor = g.factor < most ? g.factor : most;
-    return g.factor <= 1 ? 0 : cluster_each(k, -1, may_grow, grow, &g);
 }
 
 /* What a configuration may change: eligible leaders, what is in motion, who is without a leader. */

@@ -42,6 +42,10 @@ int cluster_each(struct cluster *k, int32_t broker,
 int cluster_put(struct cluster *k, struct uuid topic, int32_t partition,
                 const struct isr_state *before, const struct isr_state *after) MUST_CHECK;
 
+/* The directories of brokers, in the order of `ids`. False: none is known. */
+bool cluster_directories(const struct cluster *k, const int32_t *ids, int32_t count,
+                         struct uuid *out);
+
 /* Sets the rules that hold for the partitions of `topic`. */
 void cluster_rules_of(struct cluster *k, const struct image_topic *topic);
 

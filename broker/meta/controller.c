@@ -36,6 +36,7 @@ struct placement {
     struct uuid id;                  /* of the topic */
     int32_t first, count;            /* partition numbers */
     int32_t factor;
+    bool open; /* the factor of a new topic: nobody has chosen it */
     struct memory *memory;
     int32_t *chosen; /* `factor` for each partition; NULL: as assigned */
 };
@@ -225,8 +226,9 @@ static void placement_end(struct placement *place)
 }
 
 /* In sync are those that are active; where directories are known they are recorded. */
-static int emit_partition(const struct controller *c, const struct meta_op *op, struct uuid id,
-                          int32_t number, const int32_t *replicas, int32_t count)
+static int emit_partition(const struct controller *c, const struct meta_op *op,
+                          const struct placement *place, int32_t number, const int32_t *replicas,
+                          int32_t count)
 {
     int32_t isr[NODE_LIST_MAX];
     struct uuid directories[NODE_LIST_MAX];
@@ -234,7 +236,7 @@ static int emit_partition(const struct controller *c, const struct meta_op *op, 
     struct partition_record r;
     partition_record_init(&r);
     r.partition_id = number;
-    r.topic_id = id;
+    r.topic_id = place->id;
     r.replicas = (int32_t *)replicas;
     r.replicas_count = count;
     r.isr = isr;
@@ -248,6 +250,7 @@ static int emit_partition(const struct controller *c, const struct meta_op *op, 
         placed = placed || !uuid_is_zero(b->directory);
     }
     assert(r.isr_count > 0);
+    r.factor_chosen = op->assignments && place->topic && place->topic->factor_open;
     if (placed) {
         r.directories = directories;
         r.directories_count = count;
@@ -267,7 +270,7 @@ static int emit_partitions(const struct controller *c, const struct meta_op *op,
                                       ? op->assignments[i]
                                       : place->chosen + (size_t)i * (size_t)place->factor;
         int32_t count = op->assignments ? op->assignment_counts[i] : place->factor;
-        error = emit_partition(c, op, place->id, place->first + i, replicas, count);
+        error = emit_partition(c, op, place, place->first + i, replicas, count);
     }
     return error;
 }
@@ -310,7 +313,7 @@ static int check_new_name(const struct controller *c, struct meta_op *op)
 /* Number of partitions and replicas of a new topic. */
 static int place_topic(const struct controller *c, struct meta_op *op, struct placement *place)
 {
-    *place = (struct placement){.op = op, .id = c->fresh_id};
+    *place = (struct placement){.op = op, .id = c->fresh_id, .open = op->internal};
     if (op->assignments) {
         if (op->replication_factor != -1 || op->partitions != -1) {
             return controller_refuse(op, ERR_INVALID_REQUEST,
@@ -333,6 +336,8 @@ static int place_topic(const struct controller *c, struct meta_op *op, struct pl
     place->factor = op->replication_factor == -1
                         ? image_default_factor(c->image, c->limits->default_replication_factor)
                         : op->replication_factor;
+    place->open =
+        place->open || (op->replication_factor == -1 && c->limits->default_replication_factor <= 0);
     if (place->count < 1) {
         return controller_refuse(op, ERR_INVALID_PARTITIONS,
                                  "Number of partitions was set to an invalid non-positive value.");
@@ -347,9 +352,9 @@ static int place_topic(const struct controller *c, struct meta_op *op, struct pl
 static int emit_topic(const struct controller *c, struct meta_op *op, const struct placement *place)
 {
     struct topic_record r;
-    topic_record_init(&r);
-    r.name = wire_string_of(op->topic);
-    r.topic_id = place->id;
+    const struct image_topic t = {
+        .name = op->topic, .id = place->id, .internal = op->internal, .factor_open = place->open};
+    topic_record_of(&r, &t);
     int error = controller_emit(c, op, &topic_record_message, 0, &r);
     if (!error) {
         error = controller_emit_new_configs(c, op);

@@ -186,7 +186,7 @@ int controller_balance(const struct controller *c, struct meta_op *op)
 
 static int decide_growth(struct cluster *k, struct meta_op *op)
 {
-    return cluster_grow(k);
+    return cluster_grow(k, op->own_only, &op->later);
 }
 
 int controller_grow(const struct controller *c, struct meta_op *op)

@@ -83,6 +83,8 @@ struct image_broker_spec {
 
 int image_add_topic(struct image *draft, struct bytes name, struct uuid id) MUST_CHECK;
 int image_remove_topic(struct image *draft, struct uuid id) MUST_CHECK;
+/* Whether nobody has chosen how many replicas it has. A new topic: true of the broker's own, false of others. */
+int image_set_factor_open(struct image *draft, struct uuid id, bool open) MUST_CHECK;
 /* From now on the draft remembers what is removed from it: image_topic_removed() finds it, NULL: it does not. */
 void image_remember_removed(struct image *draft);
 const struct image_topic *image_topic_removed(const struct image *image, struct uuid id);

@@ -344,6 +344,20 @@ int image_set_topic_config(struct image *draft, struct bytes name, struct bytes 
     return 0;
 }
 
+int image_set_factor_open(struct image *draft, struct uuid id, bool open)
+{
+    image_assert_draft(draft);
+    struct topic *t = image_topic_with_id(draft, id);
+    if (!t) {
+        return ERR_MALFORMED;
+    }
+    int error = t->view.factor_open == open ? 0 : image_own_topic(draft, t, &t);
+    if (!error) {
+        t->view.factor_open = open;
+    }
+    return error;
+}
+
 /* --- brokers and the rest --------------------------------------------------------------------- */
 
 int image_put_broker(struct image *draft, const struct image_broker_spec *spec)

@@ -80,6 +80,8 @@ struct image_topic {
     const struct image_config *configs; /* sorted by key */
     uint32_t config_count;
     bool internal;
+    bool
+        factor_open; /* nobody has chosen how many replicas: they grow with the cluster (growth.c) */
 };
 
 struct image_endpoint { /* what a broker advertises under a listener's name */

@@ -340,7 +340,7 @@ void isr_read(struct isr_state *s, const struct image_partition *p)
     s->unclean_epoch = p->unclean_epoch;
     s->recovering = p->recovering;
     s->placed = p->directories != NULL;
-    s->unclean = false;
+    s->unclean = s->chosen = false;
     set_copy(&s->replicas, p->replicas, p->replica_count);
     set_copy(&s->isr, p->isr, p->isr_count);
     set_copy(&s->elr, m->elr.ids, m->elr.count);

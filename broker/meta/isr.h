@@ -82,6 +82,7 @@ struct isr_state {
     bool recovering;
     bool placed;  /* directories are known */
     bool unclean; /* out: this event elected a leader that may lack what was acknowledged */
+    bool chosen;  /* of a reassignment: somebody says by it how many replicas the topic has */
     struct isr_set replicas, isr, elr, last_known, adding, removing, damaged;
     struct uuid directories[ISR_REPLICAS_MAX];
 };

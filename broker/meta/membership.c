@@ -127,11 +127,18 @@ static void upkept(struct meta_op *op)
     struct meta *m = container_of(op, struct meta, membership.upkeep_op);
     if (op->error && op->error != ERR_NOT_CONTROLLER && op->error != ERR_CLOSED) {
         log_warn(io_logger(m->io), "meta", "%s: %s",
-                 op->kind == META_GROW ? "the broker's own topics cannot grow"
+                 op->kind == META_GROW ? "topics cannot grow"
                                        : "leadership cannot go back to preferred replicas",
                  op->why);
     }
-    upkeep_done(&m->membership.upkeep, op->error != 0, op->changed_count, io_now(m->io));
+    if (!op->error && op->kind == META_GROW && op->changed_count > 0) {
+        log_info(
+            io_logger(m->io), "meta",
+            "replicas are added: partitions=%u, of topics whose replication factor nobody chose",
+            op->changed_count);
+    }
+    bool soon = op->error || op->later || op->changed_count > 0 || op->own_only;
+    upkeep_done(&m->membership.upkeep, soon, io_now(m->io));
     meta_log_idle(m);
 }
 
@@ -146,7 +153,8 @@ static void keep_up(struct meta *m)
     enum upkeep_work work = upkeep_next(&s->upkeep, active, io_now(m->io));
     if (work != UPKEEP_NOTHING) {
         s->upkeep_op = (struct meta_op){.done = upkept,
-                                        .kind = work == UPKEEP_GROW ? META_GROW : META_BALANCE};
+                                        .kind = work == UPKEEP_GROW ? META_GROW : META_BALANCE,
+                                        .own_only = upkeep_unsettled(&s->upkeep, io_now(m->io))};
         meta_submit(m, m->io, &s->upkeep_op);
     }
 }

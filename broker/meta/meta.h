@@ -114,8 +114,8 @@ enum meta_kind {
     META_REPORT_REPLICAS,   /* what a broker has found out of its own replicas */
     META_UNREGISTER_BROKER, /* forgets it */
     META_UPDATE_FEATURE,
-    META_BALANCE,   /* leadership back to preferred replicas that are in sync */
-    META_GROW,      /* the broker's own topics get replicas on brokers that have come */
+    META_BALANCE, /* leadership back to preferred replicas that are in sync */
+    META_GROW,    /* topics of which nobody chose how many get replicas on brokers that have come */
     META_ADD_VOTER, /* of the metadata quorum (KIP-853) */
     META_REMOVE_VOTER,
     META_UPDATE_VOTER, /* by itself, to the leader: it is reached elsewhere */
@@ -239,7 +239,7 @@ struct meta_op {
     const char *topic;          /* CREATE_*, DELETE (NULL: by id), ALTER_CONFIGS of a topic */
     struct uuid topic_id;       /* DELETE by id; out for CREATE_TOPIC */
     int32_t partitions;         /* CREATE_TOPIC: -1 default; CREATE_PARTITIONS: the new total */
-    int16_t replication_factor; /* -1: default */
+    int16_t replication_factor; /* -1: default, which may grow */
     bool internal;              /* CREATE_TOPIC: the broker makes one of its own */
     const int32_t *const *assignments; /* NULL, or per new partition the replicas */
     const int32_t *assignment_counts;
@@ -271,6 +271,8 @@ struct meta_op {
     const char *feature; /* UPDATE_FEATURE */
     int16_t feature_level;
     enum meta_feature_change feature_change;
+    bool own_only;                  /* GROW: the broker's own topics */
+    bool later;                     /* GROW, out: something is left that is to wait */
     const struct meta_voter *voter; /* ADD_VOTER, REMOVE_VOTER, UPDATE_VOTER */
     /* meta's: */
     bool more;              /* it takes several batches, and this was not the last */

@@ -13,12 +13,27 @@ enum {
 /* Kafka's numbers of a leader's recovery state. */
 enum { STATE_SAME = -1, STATE_RECOVERED = 0, STATE_RECOVERING = 1 };
 
+/* Our own of how many replicas a topic has (metadata_records.yaml). */
+enum { CHOICE_AS_NAMED, CHOICE_OPEN, CHOICE_MADE };
+
 /* A list of a record: a null one, count -1, is one without ids, which in a change means that it
  * stays. */
 static struct image_nodes nodes_of(const int32_t *ids, int32_t count)
 {
     static const int32_t none[1];
     return count < 0 ? (struct image_nodes){0} : (struct image_nodes){ids ? ids : none, count};
+}
+
+static int apply_topic(struct image *draft, const struct topic_record *r)
+{
+    if (r->factor_choice < CHOICE_AS_NAMED || r->factor_choice > CHOICE_MADE) {
+        return ERR_UNSUPPORTED_VERSION;
+    }
+    int error = image_add_topic(draft, wire_string_bytes(r->name), r->topic_id);
+    if (!error && r->factor_choice != CHOICE_AS_NAMED) {
+        error = image_set_factor_open(draft, r->topic_id, r->factor_choice == CHOICE_OPEN);
+    }
+    return error;
 }
 
 static bool directories_fit(int32_t count, int32_t replicas)
@@ -54,7 +69,8 @@ static int apply_partition(struct image *draft, const struct partition_record *r
                 nodes_of(r->damaged_replicas, r->damaged_replicas_count),
             },
     };
-    return image_add_partition(draft, r->topic_id, r->partition_id, &spec);
+    int error = image_add_partition(draft, r->topic_id, r->partition_id, &spec);
+    return error || !r->factor_chosen ? error : image_set_factor_open(draft, r->topic_id, false);
 }
 
 static int apply_partition_change(struct image *draft, const struct partition_change_record *r)
@@ -91,7 +107,8 @@ static int apply_partition_change(struct image *draft, const struct partition_ch
                 nodes_of(r->damaged_replicas, r->damaged_replicas_count),
             },
     };
-    return image_change_partition(draft, r->topic_id, r->partition_id, &change);
+    int error = image_change_partition(draft, r->topic_id, r->partition_id, &change);
+    return error || !r->factor_chosen ? error : image_set_factor_open(draft, r->topic_id, false);
 }
 
 /* A node id in decimal without leading zeros; the empty name is the default for all nodes. */
@@ -206,10 +223,8 @@ static int apply_feature(struct image *draft, const struct feature_level_record 
 int record_apply(struct image *draft, int32_t key, const void *body)
 {
     switch (key) {
-    case WIRE_TOPIC_RECORD: {
-        const struct topic_record *r = body;
-        return image_add_topic(draft, wire_string_bytes(r->name), r->topic_id);
-    }
+    case WIRE_TOPIC_RECORD:
+        return apply_topic(draft, body);
     case WIRE_PARTITION_RECORD:
         return apply_partition(draft, body);
     case WIRE_PARTITION_CHANGE_RECORD:
@@ -448,21 +463,31 @@ int64_t proposal_next_offset(const struct proposal *p)
 
 int partition_record_version(const struct partition_record *r)
 {
-    bool eligible = r->eligible_leader_replicas_count > 0 || r->last_known_elr_count > 0 ||
-                    r->damaged_replicas_count > 0 || r->unclean_epoch >= 0;
-    return eligible ? 2 : r->directories_count > 0 ? 1 : 0;
+    bool more = r->eligible_leader_replicas_count > 0 || r->last_known_elr_count > 0 ||
+                r->damaged_replicas_count > 0 || r->unclean_epoch >= 0 || r->factor_chosen;
+    return more ? 2 : r->directories_count > 0 ? 1 : 0;
 }
 
 int partition_change_record_version(const struct partition_change_record *r)
 {
-    bool eligible = r->eligible_leader_replicas_count >= 0 || r->last_known_elr_count >= 0 ||
-                    r->damaged_replicas_count >= 0 || r->unclean_election;
-    return eligible ? 2 : r->directories_count >= 0 ? 1 : 0;
+    bool more = r->eligible_leader_replicas_count >= 0 || r->last_known_elr_count >= 0 ||
+                r->damaged_replicas_count >= 0 || r->unclean_election || r->factor_chosen;
+    return more ? 2 : r->directories_count >= 0 ? 1 : 0;
 }
 
 int register_broker_record_version(const struct register_broker_record *r)
 {
     return r->log_dirs_count > 0 ? 3 : 2;
+}
+
+void topic_record_of(struct topic_record *out, const struct image_topic *t)
+{
+    topic_record_init(out);
+    out->name = wire_string_of(t->name);
+    out->topic_id = t->id;
+    out->factor_choice = t->factor_open == t->internal ? CHOICE_AS_NAMED
+                         : t->factor_open              ? CHOICE_OPEN
+                                                       : CHOICE_MADE;
 }
 
 void partition_record_of(struct partition_record *out, struct uuid topic, int32_t number,

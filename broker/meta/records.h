@@ -122,6 +122,9 @@ int partition_record_version(const struct partition_record *r);
 int partition_change_record_version(const struct partition_change_record *r);
 int register_broker_record_version(const struct register_broker_record *r);
 
+/* A topic as its first record, without what follows; lends its name. */
+void topic_record_of(struct topic_record *out, const struct image_topic *t);
+
 /* A partition as one record; lends what it points to. */
 void partition_record_of(struct partition_record *out, struct uuid topic, int32_t number,
                          const struct image_partition *p);

@@ -208,7 +208,8 @@ static int put_topic_part(struct snapshot_writer *w, uint32_t *inner_count)
     const struct image_topic *t = image_topic_at(w->image, w->index);
     *inner_count = 1 + t->config_count + (uint32_t)t->partition_count;
     if (w->inner == 0) {
-        const struct topic_record r = {.name = wire_string_of(t->name), .topic_id = t->id};
+        struct topic_record r;
+        topic_record_of(&r, t);
         return put(w, &topic_record_message, 0, &r);
     }
     if (w->inner <= t->config_count) {

@@ -353,6 +353,7 @@ struct topic *topic_new(struct memory *m, struct bytes name, struct uuid id)
     t->view.id = id;
     t->view.name = t->name;
     t->view.internal = topic_name_is_internal(name);
+    t->view.factor_open = t->view.internal;
     return t;
 }
 

@@ -249,7 +249,7 @@ static bool create(struct cluster_world *w, struct member *m, struct told_topic 
     create_topics_request_topics_init(&topic);
     topic.name = wire_string_of(t->name);
     topic.num_partitions = CLUSTER_PARTITIONS;
-    topic.replication_factor = w->options.replication_factor;
+    topic.replication_factor = t->grows ? -1 : w->options.replication_factor;
     char least[12];
     struct create_topics_request_configs configs[2];
     create_topics_request_configs_init(&configs[0]);
@@ -272,13 +272,15 @@ static bool create(struct cluster_world *w, struct member *m, struct told_topic 
     return a;
 }
 
-static struct told_topic *create_next(struct cluster_world *w, struct member *m, const char *name)
+static struct told_topic *create_next(struct cluster_world *w, struct member *m, const char *name,
+                                      bool grows)
 {
     if (w->topic_count == CLUSTER_TOPICS_MAX) {
         return NULL;
     }
     struct told_topic *t = &w->topics[w->topic_count];
     snprintf(t->name, sizeof t->name, "%s", name);
+    t->grows = grows;
     if (!create(w, m, t)) {
         return NULL;
     }
@@ -290,12 +292,12 @@ struct told_topic *world_create(struct cluster_world *w, struct member *m)
 {
     char name[16];
     snprintf(name, sizeof name, "t%u", w->topic_count);
-    return create_next(w, m, name);
+    return create_next(w, m, name, w->options.replication_factor >= 3 && w->topic_count % 4 == 0);
 }
 
 struct told_topic *world_create_named(struct cluster_world *w, struct member *m, const char *name)
 {
-    struct told_topic *t = create_next(w, m, name);
+    struct told_topic *t = create_next(w, m, name, false);
     if (t) {
         t->named = t->again = true;
     }

@@ -52,6 +52,14 @@ static bool all_may_be_lost(const struct cluster_world *w, const struct told_top
     return lost == count;
 }
 
+/* Whoever was away when it was made, or joined later: where somebody leads, there is something to copy. */
+static bool has_grown(const struct cluster_world *w, const struct image_topic *t,
+                      const struct image_partition *p)
+{
+    int32_t most = w->count < IMAGE_GROWN_FACTOR ? (int32_t)w->count : IMAGE_GROWN_FACTOR;
+    return !t->factor_open || p->leader < 0 || p->replica_count >= most;
+}
+
 static bool image_is_whole(struct cluster_world *w, const struct image *image, char why[static 200])
 {
     if (image_broker_count(image) != w->count) {
@@ -74,6 +82,10 @@ static bool image_is_whole(struct cluster_world *w, const struct image *image, c
             if (part->leader < 0 &&
                 !all_may_be_lost(w, known, part->replicas, part->replica_count)) {
                 return missing(why, "a partition has no leader, its replica is", part->replicas[0]);
+            }
+            if (!has_grown(w, t, part)) {
+                return missing(why, "a topic has not grown as the cluster has, it is led by",
+                               part->leader);
             }
             if (part->leader >= 0 && part->isr_count < part->replica_count) {
                 return missing(why, "a partition's replicas are not in sync, led by", part->leader);

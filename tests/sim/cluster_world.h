@@ -80,6 +80,7 @@ struct told_topic {
     enum topic_state state;
     bool named;          /* it is somebody's: world_disturb() leaves it alone */
     bool again;          /* it may be made again under its name */
+    bool grows;          /* nobody says how many replicas it has */
     uint64_t deleted_ns; /* when the newest deletion that was answered was asked for */
     struct uuid id;      /* of the newest image */
     int32_t leader_epochs[CLUSTER_PARTITIONS];

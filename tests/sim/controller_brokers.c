@@ -276,6 +276,7 @@ static void operate(struct model *m)
     const struct image_topic *t = image_topic_by_name(m->w.b.image, bytes_of_string(name));
     int32_t number = (int32_t)below(m, (uint64_t)t->partition_count), target[BROKERS];
     uint64_t dice = below(m, 10);
+    bool later;
     if (dice < 4) {
         int32_t count = 1 + (int32_t)below(m, (uint64_t)m->brokers), first = anybody(m);
         for (int32_t i = 0; i < count; i++) {
@@ -291,7 +292,7 @@ static void operate(struct model *m)
     } else if (dice < 8) {
         m->event = "grow";
         w_begin(&m->w);
-        require(m, w_end(&m->w, cluster_grow(&m->w.k)) == 0, "grows");
+        require(m, w_end(&m->w, cluster_grow(&m->w.k, dice == 6, &later)) == 0, "grows");
     } else {
         m->event = "elect";
         m->unclean = t->partitions[number].leader < 0;

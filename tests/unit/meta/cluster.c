@@ -719,11 +719,12 @@ Test(cluster, internal_topics_grow)
 {
     struct world w;
     struct cluster_heartbeat_answer answer;
+    bool later;
     world_open(&w, 1);
     w_topic(&w, "__consumer_offsets", 12, nodes, 1, NULL);
     w_topic(&w, "mine", 1, nodes, 1, NULL);
     w_begin(&w);
-    cr_assert_eq(w_end(&w, cluster_grow(&w.k)), 0);
+    cr_assert_eq(w_end(&w, cluster_grow(&w.k, false, &later)), 0);
     cr_assert_eq(w.k.changed, 0, "there is nobody to grow to");
     for (int32_t id = 2; id <= 4; id++) {
         struct cluster_registration q = registration_of(&w, id, 1);
@@ -733,7 +734,7 @@ Test(cluster, internal_topics_grow)
         cr_assert_eq(w_heartbeat(&w, id, false, &answer), 0);
     }
     w_begin(&w);
-    cr_assert_eq(w_end(&w, cluster_grow(&w.k)), 0);
+    cr_assert_eq(w_end(&w, cluster_grow(&w.k, false, &later)), 0);
     cr_assert_eq(w.k.changed, 12);
     uint32_t holds[5] = {0};
     for (int32_t i = 0; i < 12; i++) {
@@ -751,7 +752,7 @@ Test(cluster, internal_topics_grow)
     cr_assert(holds[2] >= 6 && holds[3] >= 6 && holds[4] >= 6, "%u %u %u", holds[2], holds[3],
               holds[4]);
     w_begin(&w);
-    cr_assert_eq(w_end(&w, cluster_grow(&w.k)), 0);
+    cr_assert_eq(w_end(&w, cluster_grow(&w.k, false, &later)), 0);
     cr_assert_eq(w.k.changed, 0, "one at a time");
     EXPECT(&w, "mine", 0, "1 1/1//");
     world_close(&w);

@@ -199,3 +199,49 @@ Test(golden, a_broker_that_comes_and_goes)
     proposal_drop(&b.proposal);
     bench_close(&b);
 }
+
+/* As an older leatd has written it, and with what this one adds. */
+Test(golden, who_has_chosen_how_many_replicas)
+{
+    struct bench b;
+    char hex[4096];
+    struct bytes batch;
+    bench_open(&b, 1);
+    struct proposal *p = &b.proposal;
+    struct image_topic t = {.name = "abc", .id = topic};
+    struct topic_record made;
+    struct partition_change_record change;
+    cr_assert_eq(proposal_begin(p, b.image, 0, 1), 0);
+    cr_assert_eq(proposal_open(p), 0);
+    topic_record_of(&made, &t);
+    cr_assert_eq(proposal_emit(p, &topic_record_message, 0, &made), 0);
+    cr_assert_not(image_topic_by_id(p->candidate, topic)->factor_open);
+    t = (struct image_topic){.name = "xyz", .id = {{0x71}}, .factor_open = true};
+    topic_record_of(&made, &t);
+    cr_assert_eq(proposal_emit(p, &topic_record_message, 0, &made), 0);
+    cr_assert(image_topic_by_id(p->candidate, t.id)->factor_open);
+    partition_change_record_init(&change);
+    change.factor_chosen = true;
+    cr_assert_eq(partition_change_record_version(&change), 2);
+    change.topic_id = t.id;
+    change.partition_id = 0;
+    const struct image_partition_spec spec = {.leader = 1,
+                                              .unclean_epoch = -1,
+                                              .replicas = &ids[1],
+                                              .replica_count = 1,
+                                              .isr = &ids[1],
+                                              .isr_count = 1};
+    cr_assert_eq(image_add_partition(p->candidate, t.id, 0, &spec), 0);
+    cr_assert_eq(proposal_emit(p, &partition_change_record_message, 2, &change), 0);
+    cr_assert_not(image_topic_by_id(p->candidate, t.id)->factor_open);
+    proposal_keep(p);
+    cr_assert_eq(proposal_finish(p, 7, &batch), 0);
+    values_of(batch, hex);
+    cr_assert_str_eq(hex, "0102000461626370000000000000000000000000000000"
+                          "00\n"
+                          "0102000478797a71000000000000000000000000000000"
+                          "01904e0101\n"
+                          "0105020000000071000000000000000000000000000000"
+                          "01924e0101\n");
+    bench_close(&b);
+}

@@ -133,6 +133,11 @@ static void add_cluster(struct bench *b)
         .directories = directories,
         .more = {{&all[2], 1}, {&all[3], 2}, {&all[4], 1}, {&all[0], 1}, {&all[5], 1}},
     };
+    cr_assert_eq(image_add_topic(draft, bytes_of_string("open"), id_of(4712)), 0);
+    cr_assert_eq(image_set_factor_open(draft, id_of(4712), true), 0);
+    cr_assert_eq(image_add_topic(draft, bytes_of_string("__transaction_state"), id_of(4713)), 0);
+    cr_assert_eq(image_add_topic(draft, bytes_of_string("__consumer_offsets"), id_of(4714)), 0);
+    cr_assert_eq(image_set_factor_open(draft, id_of(4714), false), 0);
     cr_assert_eq(image_add_topic(draft, bytes_of_string("moving"), id_of(4711)), 0);
     for (int32_t i = 0; i < 5; i++) {
         cr_assert_eq(image_add_partition(draft, id_of(4711), i, &spec), 0);

@@ -49,7 +49,7 @@ char *image_text(const struct image *image)
     for (uint32_t i = 0; i < image_topic_count(image); i++) {
         const struct image_topic *t = image_topic_at(image, i);
         uuid_text(t->id, id);
-        fprintf(out, "topic %s %s internal %d\n", t->name, id, t->internal);
+        fprintf(out, "topic %s %s internal %d open %d\n", t->name, id, t->internal, t->factor_open);
         for (uint32_t k = 0; k < t->config_count; k++) {
             fprintf(out, "  %s=%s\n", t->configs[k].key, t->configs[k].value);
         }

@@ -18,7 +18,7 @@ static void story(struct upkeep *u, uint32_t active, uint64_t from_s, uint64_t u
         enum upkeep_work work = upkeep_next(u, active, s * second_ns);
         if (work != UPKEEP_NOTHING) {
             out += sprintf(out, "%c%u ", work == UPKEEP_GROW ? 'g' : 'b', (unsigned)s);
-            upkeep_done(u, false, work == UPKEEP_GROW ? changed : 0, s * second_ns);
+            upkeep_done(u, work == UPKEEP_GROW && changed > 0, s * second_ns);
         }
     }
     *out = 0;
@@ -55,9 +55,9 @@ Test(upkeep, one_at_a_time)
     upkeep_begin(&u, 20 * second_ns, 32 * second_ns);
     cr_assert_eq(upkeep_next(&u, 2, 33 * second_ns), UPKEEP_NOTHING,
                  "of an older epoch, but on its way");
-    upkeep_done(&u, true, 0, 34 * second_ns);
+    upkeep_done(&u, true, 34 * second_ns);
     cr_assert_eq(upkeep_next(&u, 2, 34 * second_ns), UPKEEP_GROW, "what has come is not forgotten");
-    upkeep_done(&u, true, 0, 35 * second_ns);
+    upkeep_done(&u, true, 35 * second_ns);
     cr_assert_eq(upkeep_next(&u, 2, 44 * second_ns), UPKEEP_NOTHING);
     cr_assert_eq(upkeep_next(&u, 2, 45 * second_ns), UPKEEP_GROW, "it has failed");
 }

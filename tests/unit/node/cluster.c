@@ -211,6 +211,35 @@ Test(cluster, a_node_that_stops_hands_over)
     }
 }
 
+static int32_t replicas_of(const struct told_topic *t)
+{
+    const struct image *image = world_leader(&w)->node->image;
+    const struct image_topic *topic = image_topic_by_name(image, bytes_of_string(t->name));
+    return topic->partitions[0].replica_count;
+}
+
+/* Of which nobody says how many replicas it has: as many as there are brokers then, and more when there are more. */
+Test(cluster, a_topic_that_was_made_while_a_node_was_away_grows)
+{
+    open_world(130, 3);
+    start_all();
+    world_settle(&w, 10000 * CLUSTER_MS);
+    w.options.replication_factor = -1;
+    struct member *m = world_leader(&w) == &w.members[0] ? &w.members[1] : &w.members[0];
+    member_stop(m);
+    world_run(&w, 1000 * CLUSTER_MS);
+    const struct told_topic *t = world_create(&w, world_leader(&w));
+    world_run(&w, 30000 * CLUSTER_MS);
+    cr_assert_eq(t->state, TOPIC_THERE);
+    cr_assert_eq(replicas_of(t), 2);
+    member_start(m);
+    world_run(&w, 8000 * CLUSTER_MS);
+    cr_assert_eq(replicas_of(t), 2, "it may be gone in a moment");
+    world_settle(&w, 10000 * CLUSTER_MS);
+    cr_assert_eq(replicas_of(t), 3);
+    world_close(&w);
+}
+
 /* It tells nobody that it goes, and what was asked of it is not waited for. */
 Test(cluster, a_node_that_is_cut_off_stops)
 {
