@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* DescribeCluster: brokers and controller. Controllers as endpoints (type 2) are asked for at their
- * own listener, which there is none of yet. */
+/* DescribeCluster: brokers and controller, after the quorum has been asked; where nobody answers for it, as this node
+ * knows them, for it is then that an operator needs their addresses. Controllers as endpoints (type 2) are asked for
+ * at their own listener, which there is none of yet. */
 #include "api/describe.h"
+#include "api/fresh.h"
 
 enum { ENDPOINT_BROKERS = 1, ENDPOINT_CONTROLLERS = 2 };
 
-void handle_describe_cluster(struct api_request *r)
+struct asked {
+    struct fresh fresh;
+    const struct describe_cluster_request *q;
+};
+
+static void answer(struct fresh *f)
 {
-    struct describe_cluster_request *q = api_decode(r);
-    if (!q) {
-        return;
-    }
+    struct api_request *r = f->request;
+    const struct describe_cluster_request *q = container_of(f, struct asked, fresh)->q;
     const struct image *image = r->api->image;
     struct describe_cluster_response response;
     describe_cluster_response_init(&response);
@@ -43,4 +48,16 @@ void handle_describe_cluster(struct api_request *r)
         }
     }
     api_respond(r, &response);
+}
+
+void handle_describe_cluster(struct api_request *r)
+{
+    const struct describe_cluster_request *q = api_decode(r);
+    struct asked *a = q ? api_alloc(r, 1, sizeof *a) : NULL;
+    if (a) {
+        a->q = q;
+        fresh_ask(&a->fresh, r, answer);
+    } else if (q) {
+        api_close(r, error_text(ERR_NO_MEMORY));
+    }
 }

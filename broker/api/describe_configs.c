@@ -6,8 +6,10 @@
  *     topic     its own (1) > this broker, dynamic (2) > all brokers, dynamic (3)
  *     broker                  > configuration of the node, static (4) > default (5)
  *
- * read_only is what it says: true where IncrementalAlterConfigs would refuse. */
+ * read_only is what it says: true where IncrementalAlterConfigs would refuse. The quorum is asked first; where nobody
+ * answers for it, what this node knows is told, and of a topic that it does not know that the time is up. */
 #include "api/configs.h"
+#include "api/fresh.h"
 
 enum { SOURCE_TOPIC = 1, SOURCE_NODE, SOURCE_NODES, SOURCE_STATIC, SOURCE_DEFAULT, SOURCES_MAX };
 
@@ -182,11 +184,17 @@ int configs_node(struct wire_string name, int32_t *node)
     return 0;
 }
 
+struct asked {
+    struct fresh fresh;
+    const struct describe_configs_request *q;
+};
+
 /* ERR_NO_MEMORY is returned; what concerns the resource alone stands in `out`. */
-static int describe(struct api_request *r, const struct describe_configs_request *q,
-                    const struct describe_configs_request_resources *in,
+static int describe(const struct asked *a, const struct describe_configs_request_resources *in,
                     struct describe_configs_response_results *out)
 {
+    struct api_request *r = a->fresh.request;
+    const struct describe_configs_request *q = a->q;
     struct configs_wanted wanted = {q->include_synonyms, q->include_documentation};
     describe_configs_response_results_init(out);
     out->resource_type = in->resource_type;
@@ -200,8 +208,12 @@ static int describe(struct api_request *r, const struct describe_configs_request
             return configs_of_topic(r, topic, in->configuration_keys, in->configuration_keys_count,
                                     wanted, out);
         }
-        error = topic_name_valid(in->resource_name) ? ERR_UNKNOWN_TOPIC_OR_PARTITION
-                                                    : ERR_INVALID_TOPIC;
+        error = !topic_name_valid(in->resource_name) ? ERR_INVALID_TOPIC
+                : a->fresh.shown                     ? ERR_UNKNOWN_TOPIC_OR_PARTITION
+                                                     : ERR_REQUEST_TIMED_OUT;
+        if (error == ERR_REQUEST_TIMED_OUT) {
+            out->error_message = wire_string_of(fresh_late_text);
+        }
     } else if (in->resource_type == RESOURCE_BROKER) {
         int32_t node;
         error = configs_node(in->resource_name, &node);
@@ -222,19 +234,18 @@ static int describe(struct api_request *r, const struct describe_configs_request
     return 0;
 }
 
-void handle_describe_configs(struct api_request *r)
+static void answer(struct fresh *f)
 {
-    struct describe_configs_request *q = api_decode(r);
-    if (!q) {
-        return;
-    }
+    struct api_request *r = f->request;
+    const struct asked *a = container_of(f, struct asked, fresh);
+    const struct describe_configs_request *q = a->q;
     r->arena.limit_bytes = API_ARENA_MAX; /* every resource has all its keys */
     struct describe_configs_response response;
     describe_configs_response_init(&response);
     response.results = api_alloc(r, (size_t)q->resources_count, sizeof *response.results);
     int error = response.results ? 0 : ERR_NO_MEMORY;
     for (int32_t i = 0; i < q->resources_count && !error; i++) {
-        error = describe(r, q, &q->resources[i], &response.results[i]);
+        error = describe(a, &q->resources[i], &response.results[i]);
     }
     if (error) {
         api_close(r, error_text(error));
@@ -242,4 +253,16 @@ void handle_describe_configs(struct api_request *r)
     }
     response.results_count = q->resources_count;
     api_respond(r, &response);
+}
+
+void handle_describe_configs(struct api_request *r)
+{
+    const struct describe_configs_request *q = api_decode(r);
+    struct asked *a = q ? api_alloc(r, 1, sizeof *a) : NULL;
+    if (a) {
+        a->q = q;
+        fresh_ask(&a->fresh, r, answer);
+    } else if (q) {
+        api_close(r, error_text(ERR_NO_MEMORY));
+    }
 }

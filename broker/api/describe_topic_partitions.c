@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* DescribeTopicPartitions (KIP-966): topics by name, in pages. The cursor names the first partition
- * of the next page. No topics named: all of them. */
+ * of the next page. No topics named: all of them. The quorum is asked first; where nobody answers for it, topics are
+ * told as this node knows them, and one that it does not know is LEADER_NOT_AVAILABLE, as in Metadata. */
 #include "api/describe.h"
+#include "api/fresh.h"
 
 #include <stdlib.h>
 
 enum { PARTITIONS_PER_ANSWER_MAX = 2000 };
 
 struct page {
+    struct fresh fresh;
     struct api_request *request;
+    const struct describe_topic_partitions_request *q;
     struct describe_topic_partitions_response response;
     struct describe_topic_partitions_response_next_cursor cursor;
     int32_t room;        /* partitions that still fit */
@@ -60,8 +64,9 @@ static int topic_fill(struct page *p, struct wire_string name, const struct imag
     describe_topic_partitions_response_topics_init(out);
     out->name = name;
     if (!topic) {
-        out->error_code = error_to_wire(topic_name_valid(name) ? ERR_UNKNOWN_TOPIC_OR_PARTITION
-                                                               : ERR_INVALID_TOPIC);
+        out->error_code = error_to_wire(!topic_name_valid(name) ? ERR_INVALID_TOPIC
+                                        : p->fresh.shown        ? ERR_UNKNOWN_TOPIC_OR_PARTITION
+                                                                : ERR_LEADER_NOT_AVAILABLE);
         return 0;
     }
     out->topic_id = topic->id;
@@ -105,8 +110,9 @@ static bool page_full(struct page *p, struct wire_string name)
     return true;
 }
 
-static int page_fill(struct page *p, struct describe_topic_partitions_request *q)
+static int page_fill(struct page *p)
 {
+    const struct describe_topic_partitions_request *q = p->q;
     const struct image *image = api_request_image(p->request);
     struct wire_string first = q->cursor ? q->cursor->topic_name : (struct wire_string){"", 0};
     int32_t from = q->cursor && q->cursor->partition_index > 0 ? q->cursor->partition_index : 0;
@@ -145,9 +151,21 @@ static int page_fill(struct page *p, struct describe_topic_partitions_request *q
     return 0;
 }
 
+static void answer(struct fresh *f)
+{
+    struct page *p = container_of(f, struct page, fresh);
+    describe_topic_partitions_response_init(&p->response);
+    int error = page_fill(p);
+    if (error) {
+        api_close(p->request, error_text(error));
+        return;
+    }
+    api_respond(p->request, &p->response);
+}
+
 void handle_describe_topic_partitions(struct api_request *r)
 {
-    struct describe_topic_partitions_request *q = api_decode(r);
+    const struct describe_topic_partitions_request *q = api_decode(r);
     if (!q) {
         return;
     }
@@ -156,15 +174,14 @@ void handle_describe_topic_partitions(struct api_request *r)
         return;
     }
     r->arena.limit_bytes = API_ARENA_MAX;
-    struct page page = {.request = r,
-                        .room = q->response_partition_limit < PARTITIONS_PER_ANSWER_MAX
-                                    ? q->response_partition_limit
-                                    : PARTITIONS_PER_ANSWER_MAX};
-    describe_topic_partitions_response_init(&page.response);
-    int error = page_fill(&page, q);
-    if (error) {
-        api_close(r, error_text(error));
+    struct page *p = api_alloc(r, 1, sizeof *p);
+    if (!p) {
+        api_close(r, error_text(ERR_NO_MEMORY));
         return;
     }
-    api_respond(r, &page.response);
+    p->request = r;
+    p->q = q;
+    p->room = q->response_partition_limit < PARTITIONS_PER_ANSWER_MAX ? q->response_partition_limit
+                                                                      : PARTITIONS_PER_ANSWER_MAX;
+    fresh_ask(&p->fresh, r, answer);
 }

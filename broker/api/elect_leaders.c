@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* ElectLeaders: of the partitions that are named, or of all that may need it, of which those that did not
- * are not told. */
+ * are not told. What all of them are the quorum is asked first. */
 #include "api/admin.h"
+#include "api/fresh.h"
 
 enum { ELECTION_PREFERRED = 0, ELECTION_UNCLEAN = 1 };
 
 struct elections {
+    struct fresh fresh;
+    const struct elect_leaders_request *in;
     struct meta_election *list;
     uint32_t count;
     bool all;
@@ -139,25 +142,9 @@ static int take_all(struct api_request *r, struct elections *e, bool unclean)
     return e->list ? 0 : ERR_NO_MEMORY;
 }
 
-void handle_elect_leaders(struct api_request *r)
+static void elect(struct api_request *r, struct elections *e)
 {
-    struct elect_leaders_request *in = api_decode(r);
-    struct elections *e = in ? api_alloc(r, 1, sizeof *e) : NULL;
-    if (!in) {
-        return;
-    }
-    bool unclean = in->election_type == ELECTION_UNCLEAN;
-    if (!unclean && in->election_type != ELECTION_PREFERRED) {
-        respond_error(r, ERR_INVALID_REQUEST);
-        return;
-    }
-    int error = !e                               ? ERR_NO_MEMORY
-                : in->topic_partitions_count < 0 ? take_all(r, e, unclean)
-                                                 : take_named(r, in, e);
-    if (error) {
-        api_close(r, error_text(error));
-        return;
-    }
+    bool unclean = e->in->election_type == ELECTION_UNCLEAN;
     size_t count = (e->count + META_ELECTIONS_MAX - 1) / META_ELECTIONS_MAX;
     struct admin *a = admin_new(r, count, META_ELECT_LEADERS, false, answer);
     if (!a) {
@@ -170,5 +157,40 @@ void handle_elect_leaders(struct api_request *r)
         a->ops[i].op.elections = e->list + first;
         a->ops[i].op.election_count = rest < META_ELECTIONS_MAX ? rest : META_ELECTIONS_MAX;
     }
-    admin_go(a, in->timeout_ms);
+    admin_go(a, e->in->timeout_ms);
+}
+
+static void elect_all(struct fresh *f)
+{
+    struct elections *e = container_of(f, struct elections, fresh);
+    if (!f->shown && api_version(f->request) > 0) {
+        respond_error(f->request, ERR_REQUEST_TIMED_OUT);
+    } else if (take_all(f->request, e, e->in->election_type == ELECTION_UNCLEAN) != 0) {
+        api_close(f->request, error_text(ERR_NO_MEMORY));
+    } else {
+        elect(f->request, e);
+    }
+}
+
+void handle_elect_leaders(struct api_request *r)
+{
+    struct elect_leaders_request *in = api_decode(r);
+    struct elections *e = in ? api_alloc(r, 1, sizeof *e) : NULL;
+    if (!in) {
+        return;
+    }
+    if (in->election_type != ELECTION_UNCLEAN && in->election_type != ELECTION_PREFERRED) {
+        respond_error(r, ERR_INVALID_REQUEST);
+        return;
+    }
+    if (!e || (in->topic_partitions_count >= 0 && take_named(r, in, e) != 0)) {
+        api_close(r, error_text(ERR_NO_MEMORY));
+        return;
+    }
+    e->in = in;
+    if (in->topic_partitions_count < 0) {
+        fresh_ask(&e->fresh, r, elect_all);
+    } else {
+        elect(r, e);
+    }
 }

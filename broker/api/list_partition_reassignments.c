@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* ListPartitionReassignments: partitions of which replicas come or go, from this node's image. */
-#include "api/request.h"
+/* ListPartitionReassignments: partitions of which replicas come or go, from this node's image, after the quorum has
+ * been asked: who waits until nothing is under way must not be told so by a node that has not heard of it yet. */
+#include "api/fresh.h"
+
+struct asked {
+    struct fresh fresh;
+    const struct list_partition_reassignments_request *in;
+};
 
 struct listing {
     struct list_partition_reassignments_response *out; /* topics NULL: they are counted only */
@@ -66,17 +72,22 @@ static void list_asked(struct listing *l, const struct image *image,
     }
 }
 
-void handle_list_partition_reassignments(struct api_request *r)
+static void answer(struct fresh *f)
 {
-    const struct list_partition_reassignments_request *in = api_decode(r);
+    struct api_request *r = f->request;
+    const struct list_partition_reassignments_request *in =
+        container_of(f, struct asked, fresh)->in;
+    const struct image *image = api_request_image(r);
     struct list_partition_reassignments_response response;
     struct listing l = {.out = &response};
-    if (!in) {
-        return;
-    }
-    const struct image *image = api_request_image(r);
     list_partition_reassignments_response_init(&response);
     response.error_message = wire_string_null();
+    if (!f->shown) {
+        response.error_code = error_to_wire(ERR_REQUEST_TIMED_OUT);
+        response.error_message = wire_string_of(fresh_late_text);
+        api_respond(r, &response);
+        return;
+    }
     r->arena.limit_bytes = API_ARENA_MAX; /* it is what moves that makes it large */
     list_asked(&l, image, in);
     l.parts = api_alloc(r, l.count, sizeof *l.parts);
@@ -88,4 +99,16 @@ void handle_list_partition_reassignments(struct api_request *r)
     list_asked(&l, image, in);
     response.topics_count = (int32_t)l.topics;
     api_respond(r, &response);
+}
+
+void handle_list_partition_reassignments(struct api_request *r)
+{
+    const struct list_partition_reassignments_request *in = api_decode(r);
+    struct asked *a = in ? api_alloc(r, 1, sizeof *a) : NULL;
+    if (a) {
+        a->in = in;
+        fresh_ask(&a->fresh, r, answer);
+    } else if (in) {
+        api_close(r, error_text(ERR_NO_MEMORY));
+    }
 }

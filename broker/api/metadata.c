@@ -5,11 +5,12 @@
  * A topic that does not exist is created on demand when both the client and the configuration allow
  * it. The answer waits for the commit of the creation, so that a first produce needs no second
  * attempt (PROTOCOL 9, trap 12); after a second it says LEADER_NOT_AVAILABLE, and the client asks
- * again. What is created nowhere is asked of the quorum first (META_READ): a topic whose creation has been answered by
+ * again. What is created nowhere is asked of the quorum first (fresh.h): a topic whose creation has been answered by
  * another node is not called unknown here. When it does not answer within a second, it is
- * LEADER_NOT_AVAILABLE as well. */
+ * LEADER_NOT_AVAILABLE as well. A list of all topics waits for the quorum too, for one that it lacks is as good as
+ * called unknown; it has no place for an error and is then what this node knows. Known topics are told at once. */
 #include "api/describe.h"
-#include "api/request.h"
+#include "api/fresh.h"
 
 #include <stdio.h>
 
@@ -25,9 +26,9 @@ struct metadata {
     struct metadata_request *q;
     struct creation *creations;
     int32_t creations_count;
-    struct meta_op read; /* before a topic is called unknown */
-    bool unread;         /* it has not succeeded, or not yet */
-    uint32_t pending;    /* of these in progress, and one while they are being submitted */
+    struct fresh fresh; /* before a topic is called unknown */
+    bool unread;        /* it has not succeeded */
+    uint32_t pending;   /* creations in progress, and one while they are being submitted */
     bool answered;
     struct deadline deadline;
     struct barrier barrier;
@@ -162,6 +163,11 @@ int describe_brokers(struct api_request *r, struct metadata_response_brokers **o
     return 0;
 }
 
+static bool asks_for_all(const struct metadata *m)
+{
+    return m->q->topics_count < 0 || (api_version(m->request) == 0 && m->q->topics_count == 0);
+}
+
 static int fill(struct metadata *m, struct metadata_response *out)
 {
     struct api_request *r = m->request;
@@ -174,7 +180,7 @@ static int fill(struct metadata *m, struct metadata_response *out)
         out->cluster_authorized_operations = DESCRIBE_CLUSTER_OPERATIONS;
     }
     int error = describe_brokers(r, &out->brokers, &out->brokers_count);
-    bool all = q->topics_count < 0 || (api_version(r) == 0 && q->topics_count == 0);
+    bool all = asks_for_all(m);
     size_t count = all ? image_topic_count(image) : (size_t)q->topics_count;
     out->topics = error ? NULL : api_alloc(r, count, sizeof *out->topics);
     if (!out->topics) {
@@ -298,13 +304,11 @@ static int creations_collect(struct metadata *m)
 
 /* --- what is not known here ------------------------------------------------------------------- */
 
-static void read_done(struct meta_op *op)
+static void read_done(struct fresh *f)
 {
-    struct metadata *m = container_of(op, struct metadata, read);
-    assert(m->request->api->creations > 0);
-    m->request->api->creations--;
-    m->unread = op->error != 0;
-    creation_finish(m);
+    struct metadata *m = container_of(f, struct metadata, fresh);
+    m->unread = !f->shown;
+    answer(m);
 }
 
 /* It may have been created at another node a moment ago. */
@@ -317,10 +321,10 @@ static bool read_wanted(const struct metadata *m)
         if (asked_by_id(m, asked)
                 ? !image_topic_by_id(image, asked->topic_id)
                 : named && !image_topic_by_name(image, wire_string_bytes(asked->name))) {
-            return m->request->api->creations < API_CREATIONS_MAX;
+            return true;
         }
     }
-    return false;
+    return asks_for_all(m);
 }
 
 void handle_metadata(struct api_request *r)
@@ -343,20 +347,18 @@ void handle_metadata(struct api_request *r)
         api_close(r, error_text(ERR_NO_MEMORY));
         return;
     }
-    bool reads = m->creations_count == 0 && read_wanted(m);
-    if (m->creations_count == 0 && !reads) {
+    if (m->creations_count == 0 && read_wanted(m)) {
+        fresh_ask(&m->fresh, r, read_done);
+        return;
+    }
+    if (m->creations_count == 0) {
         answer(m);
         return;
     }
     net_hold(&r->net);
     deadline_set(&api->deadlines, &m->deadline, io_now(api->io) + creation_wait_ns);
-    api->creations += (uint32_t)m->creations_count + reads;
-    m->pending = 1 + (uint32_t)m->creations_count + reads;
-    if (reads) {
-        m->unread = true;
-        m->read = (struct meta_op){.done = read_done, .kind = META_READ};
-        meta_submit(api->options.rooms.meta, api->io, &m->read);
-    }
+    api->creations += (uint32_t)m->creations_count;
+    m->pending = 1 + (uint32_t)m->creations_count;
     for (int32_t i = 0; i < m->creations_count; i++) {
         meta_submit(api->options.rooms.meta, api->io, &m->creations[i].op);
     }

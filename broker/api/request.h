@@ -25,8 +25,8 @@ enum {
     API_ARENA_MAX = 32 << 20,
     API_OTHER_BYTES_MAX = 4 << 20, /* of a request that carries no records */
     API_PARTITIONS_MAX = 100000,   /* of one request */
-    API_CREATIONS_MAX =
-        256, /* topics being created on demand, and reads before one is called unknown */
+    API_CREATIONS_MAX = 256,       /* topics being created on demand */
+    API_READS_MAX = 256,           /* questions to the quorum (fresh.h) */
     API_OPENINGS_MAX = 2, /* requests of a shard whose batches are being opened (produce_keys.h) */
     API_SEARCHES_MAX = 8, /* for a time, of a shard: each holds a batch or two */
     API_FETCH_PARKED_BYTES = 64 << 10, /* a waiting fetch may hold even while memory is short */
@@ -57,8 +57,9 @@ struct api {
     uint32_t opening;           /* those whose batches are */
     uint32_t hashing;           /* stretches of logs that are being hashed, */
     struct list to_hash;        /* and those that wait */
-    uint32_t creations; /* topics being created on demand, and reads before one is called unknown */
-    int64_t null_offset; /* what null mode hands out */
+    uint32_t creations;         /* topics being created on demand */
+    uint32_t reads;             /* questions to the quorum on their way */
+    int64_t null_offset;        /* what null mode hands out */
     struct api_stop *stop;
     struct net_stop net_stop;
     struct io_message farewell; /* at the end of a stop */

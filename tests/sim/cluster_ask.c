@@ -57,48 +57,12 @@ static int16_t answered_error(struct ask *a)
     return -1;
 }
 
-/* ReadIndex: whoever is asked after a creation was answered knows the topic, or says that he does not know. */
-static void judge_look(struct ask *a)
-{
-    enum { UNKNOWN_TOPIC = 3 };
-    struct cluster_world *w = a->world;
-    const struct told_topic *t = a->topic;
-    const struct metadata_response *r = ask_answer(a);
-    world_expect(w, r->topics_count == 1, "node %d does not answer for a topic",
-                 (int)a->member->id);
-    w->looked++;
-    world_expect(w, t->state != TOPIC_THERE || t->again || r->topics[0].error_code != UNKNOWN_TOPIC,
-                 "C26 metadata_lost: node %d does not know the topic %s, which had been made "
-                 "before it was asked",
-                 (int)a->member->id, t->name);
-}
-
-static void look(struct cluster_world *w, struct told_topic *t)
-{
-    struct member *m = &w->members[prng_below(&w->random, w->count)];
-    struct metadata_request_topics topic;
-    struct metadata_request q;
-    metadata_request_init(&q);
-    metadata_request_topics_init(&topic);
-    topic.name = wire_string_of(t->name);
-    q.topics = &topic;
-    q.topics_count = 1;
-    q.allow_auto_topic_creation = false;
-    struct ask *a = ask_begin(w, m, WIRE_METADATA, 4, &q);
-    if (a) {
-        a->topic = t;
-    }
-}
-
 static void ask_judge(struct ask *a)
 {
     enum { UNKNOWN_TOPIC = 3, TOPIC_EXISTS = 36 };
     struct cluster_world *w = a->world;
     a->answered = true;
-    if (a->key == WIRE_METADATA) {
-        if (a->topic) {
-            judge_look(a);
-        }
+    if (world_looked(a)) {
         return;
     }
     if (a->key == WIRE_ALTER_PARTITION_REASSIGNMENTS) {
@@ -128,7 +92,7 @@ static void ask_judge(struct ask *a)
     w->answered++;
     sim_story(w->sim, "operator: %s %s", a->topic->name, creates ? "is made" : "is deleted");
     if (creates) {
-        look(w, a->topic);
+        world_look(w, a->topic);
     }
 }
 

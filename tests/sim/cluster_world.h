@@ -266,6 +266,13 @@ void world_reassign(struct cluster_world *w, struct member *m, const struct told
 /* For cluster_ask.c: it was accepted. */
 bool world_reassigned(struct ask *a);
 
+/* --- cluster_look.c --------------------------------------------------------------------------- */
+
+/* Asks any node for a topic whose creation has been answered. */
+void world_look(struct cluster_world *w, struct told_topic *t);
+/* For cluster_ask.c: judges the answer. False: something else was asked. */
+bool world_looked(struct ask *a);
+
 /* --- cluster_tell.c --------------------------------------------------------------------------- */
 
 /* A line of the story, if the partition is another than the last one told. */

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What one node has answered, another one shows to who asks it then, however late its image is; and where nobody
+ * answers for the quorum, no node says "unknown" or "nothing", and none keeps the client waiting. */
+#include "open.h"
+
+#include "wire/wire.h"
+
+static struct cluster_world w;
+
+enum {
+    UNKNOWN_TOPIC = 3,
+    LEADER_NOT_AVAILABLE = 5,
+    TIMED_OUT = 7,
+    RESOURCE_TOPIC = 2,
+    CONFIG_SET = 0,
+    LATE_MS = 300, /* how far the image of one node is behind */
+};
+
+/* --- asking ----------------------------------------------------------------------------------- */
+
+static void *answer_of(struct ask *a)
+{
+    cr_assert_not_null(a);
+    uint64_t until = sim_now(w.sim) + 1500 * CLUSTER_MS;
+    while (!a->over) {
+        cr_assert_lt(sim_now(w.sim), until, "API %d is not answered", (int)a->key);
+        world_run(&w, CLUSTER_MS);
+    }
+    cr_assert(a->answered, "API %d is not answered", (int)a->key);
+    return ask_answer(a);
+}
+
+static int partitions_error(struct member *m, const char *name, int32_t *replicas)
+{
+    struct describe_topic_partitions_request_topics topic = {wire_string_of(name)};
+    struct describe_topic_partitions_request q;
+    describe_topic_partitions_request_init(&q);
+    q.topics = &topic;
+    q.topics_count = 1;
+    const struct describe_topic_partitions_response *r =
+        answer_of(ask_begin(&w, m, WIRE_DESCRIBE_TOPIC_PARTITIONS, 0, &q));
+    cr_assert_eq(r->topics_count, 1);
+    *replicas =
+        r->topics[0].partitions_count > 0 ? r->topics[0].partitions[0].replica_nodes_count : 0;
+    return r->topics[0].error_code;
+}
+
+/* The value of a key of a topic. */
+static int config_error(struct member *m, const char *name, char value[static 32])
+{
+    struct wire_string key = wire_string_of("segment.bytes");
+    struct describe_configs_request_resources resource;
+    struct describe_configs_request q;
+    describe_configs_request_init(&q);
+    describe_configs_request_resources_init(&resource);
+    resource.resource_type = RESOURCE_TOPIC;
+    resource.resource_name = wire_string_of(name);
+    resource.configuration_keys = &key;
+    resource.configuration_keys_count = 1;
+    q.resources = &resource;
+    q.resources_count = 1;
+    const struct describe_configs_response *r =
+        answer_of(ask_begin(&w, m, WIRE_DESCRIBE_CONFIGS, 1, &q));
+    cr_assert_eq(r->results_count, 1);
+    if (r->results[0].error_code) {
+        cr_assert_gt(r->results[0].error_message.size, 0);
+    } else {
+        struct wire_string v = r->results[0].configs[0].value;
+        snprintf(value, 32, "%.*s", (int)v.size, v.data);
+    }
+    return r->results[0].error_code;
+}
+
+static const struct list_partition_reassignments_response *reassignments(struct member *m)
+{
+    struct list_partition_reassignments_request q;
+    list_partition_reassignments_request_init(&q);
+    q.topics_count = -1;
+    return answer_of(ask_begin(&w, m, WIRE_LIST_PARTITION_REASSIGNMENTS, 0, &q));
+}
+
+static bool lists_topic(struct member *m, const char *name)
+{
+    struct metadata_request q;
+    metadata_request_init(&q);
+    q.topics_count = -1;
+    const struct metadata_response *r = answer_of(ask_begin(&w, m, WIRE_METADATA, 4, &q));
+    for (int32_t i = 0; i < r->topics_count; i++) {
+        if (wire_string_equal(r->topics[i].name, wire_string_of(name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const struct describe_cluster_response *cluster_of(struct member *m)
+{
+    struct describe_cluster_request q;
+    describe_cluster_request_init(&q);
+    q.include_fenced_brokers = true;
+    return answer_of(ask_begin(&w, m, WIRE_DESCRIBE_CLUSTER, 2, &q));
+}
+
+static int elect_all_error(struct member *m)
+{
+    struct elect_leaders_request q;
+    elect_leaders_request_init(&q);
+    q.topic_partitions_count = -1;
+    q.timeout_ms = 2000;
+    const struct elect_leaders_response *r = answer_of(ask_begin(&w, m, WIRE_ELECT_LEADERS, 1, &q));
+    return r->error_code;
+}
+
+/* --- changing --------------------------------------------------------------------------------- */
+
+static const struct told_topic *create(struct member *m)
+{
+    const struct told_topic *t = world_create(&w, m);
+    cr_assert_not_null(t);
+    while (t->state == TOPIC_ASKED) {
+        world_run(&w, CLUSTER_MS);
+    }
+    cr_assert_eq(t->state, TOPIC_THERE);
+    return t;
+}
+
+static void configure(struct member *m, const struct told_topic *t, const char *value)
+{
+    struct incremental_alter_configs_request_configs config = {wire_string_of("segment.bytes"),
+                                                               CONFIG_SET, wire_string_of(value)};
+    struct incremental_alter_configs_request_resources resource = {
+        .resource_type = RESOURCE_TOPIC,
+        .resource_name = wire_string_of(t->name),
+        .configs = &config,
+        .configs_count = 1,
+    };
+    struct incremental_alter_configs_request q;
+    incremental_alter_configs_request_init(&q);
+    q.resources = &resource;
+    q.resources_count = 1;
+    const struct incremental_alter_configs_response *r =
+        answer_of(ask_begin(&w, m, WIRE_INCREMENTAL_ALTER_CONFIGS, 1, &q));
+    cr_assert_eq(r->responses[0].error_code, 0);
+}
+
+static void reassign(struct member *m, const struct told_topic *t, int32_t *to, int32_t count)
+{
+    struct alter_partition_reassignments_request_partitions partition;
+    struct alter_partition_reassignments_request_topics topic;
+    struct alter_partition_reassignments_request q;
+    alter_partition_reassignments_request_init(&q);
+    alter_partition_reassignments_request_topics_init(&topic);
+    alter_partition_reassignments_request_partitions_init(&partition);
+    partition.replicas = to;
+    partition.replicas_count = count;
+    topic.name = wire_string_of(t->name);
+    topic.partitions = &partition;
+    topic.partitions_count = 1;
+    q.topics = &topic;
+    q.topics_count = 1;
+    q.timeout_ms = 2000;
+    struct ask *a = ask_begin(&w, m, WIRE_ALTER_PARTITION_REASSIGNMENTS, 0, &q);
+    (void)answer_of(a);
+    cr_assert(world_reassigned(a));
+}
+
+static void open_three(uint64_t seed)
+{
+    open_world_in(&w, seed, 3);
+    for (uint32_t i = 0; i < w.count; i++) {
+        member_start(&w.members[i]);
+    }
+    world_settle(&w, 10000 * CLUSTER_MS);
+}
+
+static struct member *another(const struct member *m)
+{
+    return m == &w.members[0] ? &w.members[1] : &w.members[0];
+}
+
+/* --- the stories ------------------------------------------------------------------------------ */
+
+Test(fresh, what_was_answered_is_shown)
+{
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        open_three(seed);
+        struct member *leader = world_leader(&w), *late = another(leader);
+        char value[32] = "";
+        int32_t replicas;
+        sim_link_clog(w.sim, (unsigned)leader->id - 1, (unsigned)late->id - 1,
+                      LATE_MS * CLUSTER_MS);
+        cr_expect_eq(partitions_error(late, create(leader)->name, &replicas), 0);
+        cr_expect_eq(config_error(late, create(leader)->name, value), 0);
+        cr_expect(lists_topic(late, create(leader)->name));
+        const struct told_topic *t = create(leader);
+        configure(leader, t, "1048576");
+        cr_expect_eq(config_error(late, t->name, value), 0);
+        cr_expect_str_eq(value, "1048576");
+        int32_t to[] = {leader->id, late->id, 6 - leader->id - late->id};
+        reassign(leader, t, to, 3);
+        const struct list_partition_reassignments_response *r = reassignments(late);
+        cr_expect_eq(r->error_code, 0);
+        cr_expect_eq(r->topics_count, 1, "for what the late one fetches is late as well");
+        cr_expect_eq(partitions_error(late, t->name, &replicas), 0);
+        cr_expect_eq(replicas, 3);
+        world_close(&w);
+    }
+}
+
+Test(fresh, nobody_answers_for_the_quorum)
+{
+    open_three(7);
+    struct member *m = another(world_leader(&w));
+    const struct told_topic *t = create(world_leader(&w));
+    char value[32] = "";
+    int32_t replicas;
+    world_run(&w, 500 * CLUSTER_MS);
+    member_cut(m, true, true);
+    for (int round = 0; round < 2; round++) {
+        cr_expect_eq(partitions_error(m, "nothing", &replicas), LEADER_NOT_AVAILABLE);
+        cr_expect_eq(partitions_error(m, t->name, &replicas), 0, "as it is known here");
+        cr_expect_eq(config_error(m, "nothing", value), TIMED_OUT);
+        cr_expect_eq(config_error(m, t->name, value), 0);
+        cr_expect_eq(reassignments(m)->error_code, TIMED_OUT);
+        cr_expect_eq(elect_all_error(m), TIMED_OUT);
+        cr_expect(lists_topic(m, t->name));
+        cr_expect_eq(cluster_of(m)->brokers_count, 3);
+        world_run(&w, 5000 * CLUSTER_MS);
+    }
+    world_heal(&w);
+    world_settle(&w, 20000 * CLUSTER_MS);
+    cr_expect_eq(partitions_error(m, "nothing", &replicas), UNKNOWN_TOPIC);
+    cr_expect_eq(config_error(m, "nothing", value), UNKNOWN_TOPIC);
+    cr_expect_eq(reassignments(m)->error_code, 0);
+    cr_expect_eq(elect_all_error(m), 0);
+    world_close(&w);
+}
