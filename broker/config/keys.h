@@ -65,7 +65,9 @@
       "an empty data.dir joins their cluster, or founds one with them (at most 5) when none has "  \
       "one. Empty: a cluster of one. The first listener is the one that nodes use.")               \
     X(BROKER_SESSION_TIMEOUT_MS, "broker.session.timeout.ms", DURATION, "1500ms", 100, INT32_MAX,  \
-      NULL, KEY_KAFKA, "A broker that the controller has not heard for so long leads nothing.")    \
+      NULL, KEY_KAFKA,                                                                             \
+      "A broker that the controller has not heard for so long leads nothing. The same on all "     \
+      "nodes: leases of the one that leads the quorum end by it.")                                 \
     X(BROKER_HEARTBEAT_INTERVAL_MS, "broker.heartbeat.interval.ms", DURATION, "300ms", 10,         \
       INT32_MAX, NULL, KEY_KAFKA, "How often a broker tells the controller that it is there.")     \
     X(REPLICA_LAG_TIME_MAX_MS, "replica.lag.time.max.ms", DURATION, "30s", 2000, INT32_MAX, NULL,  \

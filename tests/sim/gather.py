@@ -15,14 +15,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+ROOT, BUILT_OF = Path(__file__).resolve().parents[2], ("CMakeLists.txt", "broker", "client", "common", "tests/sim")
 SEEDS, MINUTES, FIRST = int(os.environ.get("SEEDS", 50)), 6, 1_000_000
 ENOUGH_HOURS = 10  # from here on each kind of fault must have happened
 
 
 def commit():
-    here = Path(__file__).resolve().parent
-    done = subprocess.run(["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True)
-    return done.stdout.strip() or "unknown"
+    """The last that has changed what the simulator is built of: hours are not void because a document is another."""
+    def git(*words):
+        return subprocess.run(["git", "-C", str(ROOT), *words, "--", *BUILT_OF], capture_output=True, text=True).stdout.strip()
+    return (git("log", "-1", "--format=%h", "--abbrev=12") or "unknown") + ("-dirty" if git("status", "--porcelain") else "")
 
 
 def explore(build, seed):

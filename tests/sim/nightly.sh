@@ -6,8 +6,8 @@
 #   tests/sim/nightly.sh --resume [BUILD_FOLDER] [SECONDS]
 #
 # With --resume it gathers hours of whole clusters over time: three nodes, three replicas, six minutes of faults for each seed,
-# from the seed on with which the last run of the same commit has ended. What was gathered stands in
-# BUILD_FOLDER/nightly/COMMIT.jsonl, a line for each fifty seeds, and is added up at the end.
+# from the seed on with which the last run of the same commit has ended: the last one that has changed what the simulator is
+# built of. What was gathered stands in BUILD_FOLDER/nightly/COMMIT.jsonl, a line for each fifty seeds, and is added up at the end.
 set -eu
 resume=
 if [ "${1:-}" = --resume ]; then
