@@ -72,6 +72,7 @@ ENDLESS = {
 NOT_RUN = {
     "./tests/run.sh": ("it runs this test", "every run of the tests, .ci/run"),
     "tests/run.sh compat": ("it runs tests for minutes", "compat_* of every run of the tests"),
+    "tests/run.sh compat_cluster": ("it runs tests for minutes", "compat_cluster_* of every run of the tests"),
     "tests/run.sh scenarios": ("it runs tests for minutes", "compat_scenarios_* of every run of the tests"),
     "tests/compat/report.py > docs/reference/compatibility.md": ("it wants the records of a whole run", "docs_compatibility"),
 }
