@@ -6,8 +6,8 @@
  * each answer to a heartbeat of one that has read who leads the controller grants four fifths of a session, counted
  * from when most voters have last confirmed that it is the controller (raft_read()), so that one that is cut off
  * itself grants nothing. The broker counts from when it sent the heartbeat. Both ends of this are early: while a
- * lease holds, no other controller can have fenced the broker, unless clocks differ in pace by more than a fifth, or sessions
- * from node to node.
+ * lease holds, no other controller can have fenced the broker, unless clocks differ in pace by more than a fifth,
+ * or sessions from node to node.
  *
  * Who is taken for gone because its port refuses connections is fenced at once: that is a process that has ended. If
  * something else answers in its place, the lease of one that lives runs on beside a new leader.
