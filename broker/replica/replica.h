@@ -28,7 +28,7 @@ struct replica_options {
     uint64_t
         compare_interval_ms; /* what is followed is held against its leader's so often; 0: never */
     int64_t added_rate;      /* follower.replication.throttled.rate, unless the image has another */
-    uint32_t answer_bytes_max; /* of one answer; a larger batch is refused: 108 MiB */
+    uint32_t answer_bytes_max; /* of one answer; a larger batch is refused: 102 MiB */
 };
 
 /* NULL: out of memory. Before the first image of `partitions`. */

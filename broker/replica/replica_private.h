@@ -12,10 +12,11 @@
 
 enum {
     FETCHER_MAGIC = 0x66657463,
-    FETCH_PARTS_MAX = 1000,         /* partitions of one request */
-    FETCH_BYTES_MAX = 8 << 20,      /* of one answer */
-    FETCH_PART_BYTES_MAX = 1 << 20, /* of one partition */
-    FETCH_HOT_MAX = 16,             /* requests in flight to one node */
+    FETCH_PARTS_MAX = 1000, /* partitions of one request */
+    /* Of one answer, and of one partition: larger ones do not copy faster, and producers wait behind them. */
+    FETCH_BYTES_MAX = 2 << 20,
+    FETCH_PART_BYTES_MAX = 256 << 10,
+    FETCH_HOT_MAX = 16, /* requests in flight to one node */
     FETCH_QUIET_MAX = 8,
     FETCH_REPORT_MAX = 8,
     FETCH_HOT_WAIT_MS = 100,
