@@ -147,21 +147,25 @@ static void tell_commit_end(struct cluster_client *c)
     c->commit = NULL;
 }
 
-/* As leat_poll() and leat_rebalance(). */
+/* As leat_poll() and leat_rebalance(): what has come, view by view. */
 static void poll_member(struct cluster_client *c)
 {
+    enum { VIEWS_MAX = 50 };
     leat_error e = {0};
-    group_poll_begin(&c->group);
-    poller_begin(&c->poller);
-    int count = poller_next(&c->poller, &e);
-    tell_changes(c);
-    for (int i = 0; i < count; i++) {
-        tell_record(c, &c->poller.records[i]);
+    int count = 1;
+    for (int views = 0; count > 0 && views < VIEWS_MAX; views++) {
+        group_poll_begin(&c->group);
+        poller_begin(&c->poller);
+        count = poller_next(&c->poller, &e);
+        tell_changes(c);
+        for (int i = 0; i < count; i++) {
+            tell_record(c, &c->poller.records[i]);
+        }
+        group_poll_end(&c->group, io_now(c->io));
     }
     if (count < 0) {
         c->options.program.fails(c->options.program.context, count, e.message);
     }
-    group_poll_end(&c->group, io_now(c->io));
     tell_commit_end(c);
 }
 
