@@ -8,15 +8,10 @@
 
 enum { ENDPOINT_BROKERS = 1, ENDPOINT_CONTROLLERS = 2 };
 
-struct asked {
-    struct fresh fresh;
-    const struct describe_cluster_request *q;
-};
-
 static void answer(struct fresh *f)
 {
     struct api_request *r = f->request;
-    const struct describe_cluster_request *q = container_of(f, struct asked, fresh)->q;
+    const struct describe_cluster_request *q = f->in;
     const struct image *image = r->api->image;
     struct describe_cluster_response response;
     describe_cluster_response_init(&response);
@@ -52,12 +47,5 @@ static void answer(struct fresh *f)
 
 void handle_describe_cluster(struct api_request *r)
 {
-    const struct describe_cluster_request *q = api_decode(r);
-    struct asked *a = q ? api_alloc(r, 1, sizeof *a) : NULL;
-    if (a) {
-        a->q = q;
-        fresh_ask(&a->fresh, r, answer);
-    } else if (q) {
-        api_close(r, error_text(ERR_NO_MEMORY));
-    }
+    fresh_handle(r, answer);
 }

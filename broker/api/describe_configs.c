@@ -184,17 +184,12 @@ int configs_node(struct wire_string name, int32_t *node)
     return 0;
 }
 
-struct asked {
-    struct fresh fresh;
-    const struct describe_configs_request *q;
-};
-
 /* ERR_NO_MEMORY is returned; what concerns the resource alone stands in `out`. */
-static int describe(const struct asked *a, const struct describe_configs_request_resources *in,
+static int describe(const struct fresh *f, const struct describe_configs_request_resources *in,
                     struct describe_configs_response_results *out)
 {
-    struct api_request *r = a->fresh.request;
-    const struct describe_configs_request *q = a->q;
+    struct api_request *r = f->request;
+    const struct describe_configs_request *q = f->in;
     struct configs_wanted wanted = {q->include_synonyms, q->include_documentation};
     describe_configs_response_results_init(out);
     out->resource_type = in->resource_type;
@@ -209,7 +204,7 @@ static int describe(const struct asked *a, const struct describe_configs_request
                                     wanted, out);
         }
         error = !topic_name_valid(in->resource_name) ? ERR_INVALID_TOPIC
-                : a->fresh.shown                     ? ERR_UNKNOWN_TOPIC_OR_PARTITION
+                : f->shown                           ? ERR_UNKNOWN_TOPIC_OR_PARTITION
                                                      : ERR_REQUEST_TIMED_OUT;
         if (error == ERR_REQUEST_TIMED_OUT) {
             out->error_message = wire_string_of(fresh_late_text);
@@ -237,15 +232,14 @@ static int describe(const struct asked *a, const struct describe_configs_request
 static void answer(struct fresh *f)
 {
     struct api_request *r = f->request;
-    const struct asked *a = container_of(f, struct asked, fresh);
-    const struct describe_configs_request *q = a->q;
+    const struct describe_configs_request *q = f->in;
     r->arena.limit_bytes = API_ARENA_MAX; /* every resource has all its keys */
     struct describe_configs_response response;
     describe_configs_response_init(&response);
     response.results = api_alloc(r, (size_t)q->resources_count, sizeof *response.results);
     int error = response.results ? 0 : ERR_NO_MEMORY;
     for (int32_t i = 0; i < q->resources_count && !error; i++) {
-        error = describe(a, &q->resources[i], &response.results[i]);
+        error = describe(f, &q->resources[i], &response.results[i]);
     }
     if (error) {
         api_close(r, error_text(error));
@@ -257,12 +251,5 @@ static void answer(struct fresh *f)
 
 void handle_describe_configs(struct api_request *r)
 {
-    const struct describe_configs_request *q = api_decode(r);
-    struct asked *a = q ? api_alloc(r, 1, sizeof *a) : NULL;
-    if (a) {
-        a->q = q;
-        fresh_ask(&a->fresh, r, answer);
-    } else if (q) {
-        api_close(r, error_text(ERR_NO_MEMORY));
-    }
+    fresh_handle(r, answer);
 }

@@ -12,8 +12,6 @@ enum { PARTITIONS_PER_ANSWER_MAX = 2000 };
 
 struct page {
     struct fresh fresh;
-    struct api_request *request;
-    const struct describe_topic_partitions_request *q;
     struct describe_topic_partitions_response response;
     struct describe_topic_partitions_response_next_cursor cursor;
     int32_t room;        /* partitions that still fit */
@@ -31,7 +29,7 @@ static int name_order(const void *a, const void *b)
 static int partition_fill(struct page *p, const struct image_topic *topic, int32_t index,
                           struct describe_topic_partitions_response_partitions *out)
 {
-    struct api_request *r = p->request;
+    struct api_request *r = p->fresh.request;
     const struct image_partition *in = &topic->partitions[index];
     int32_t *offline = api_alloc(r, (size_t)in->replica_count, sizeof *offline);
     if (!offline) {
@@ -75,7 +73,7 @@ static int topic_fill(struct page *p, struct wire_string name, const struct imag
     from = from < topic->partition_count ? from : topic->partition_count;
     int32_t count = topic->partition_count - from;
     count = count < p->room ? count : p->room;
-    out->partitions = api_alloc(p->request, (size_t)count, sizeof *out->partitions);
+    out->partitions = api_alloc(p->fresh.request, (size_t)count, sizeof *out->partitions);
     if (!out->partitions) {
         return ERR_NO_MEMORY;
     }
@@ -112,8 +110,8 @@ static bool page_full(struct page *p, struct wire_string name)
 
 static int page_fill(struct page *p)
 {
-    const struct describe_topic_partitions_request *q = p->q;
-    const struct image *image = api_request_image(p->request);
+    const struct describe_topic_partitions_request *q = p->fresh.in;
+    const struct image *image = api_request_image(p->fresh.request);
     struct wire_string first = q->cursor ? q->cursor->topic_name : (struct wire_string){"", 0};
     int32_t from = q->cursor && q->cursor->partition_index > 0 ? q->cursor->partition_index : 0;
     bool all = q->topics_count == 0;
@@ -121,8 +119,8 @@ static int page_fill(struct page *p)
     uint32_t end = all ? image_topic_count(image) : (uint32_t)q->topics_count;
     uint32_t left = end - index, fit = (uint32_t)p->room + 1;
     p->topics_max = all && fit < left ? fit : left;
-    p->response.topics = api_alloc(p->request, p->topics_max, sizeof *p->response.topics);
-    struct wire_string *names = all ? NULL : api_alloc(p->request, end, sizeof *names);
+    p->response.topics = api_alloc(p->fresh.request, p->topics_max, sizeof *p->response.topics);
+    struct wire_string *names = all ? NULL : api_alloc(p->fresh.request, end, sizeof *names);
     if (!p->response.topics || (!all && !names)) {
         return ERR_NO_MEMORY;
     }
@@ -157,10 +155,10 @@ static void answer(struct fresh *f)
     describe_topic_partitions_response_init(&p->response);
     int error = page_fill(p);
     if (error) {
-        api_close(p->request, error_text(error));
+        api_close(p->fresh.request, error_text(error));
         return;
     }
-    api_respond(p->request, &p->response);
+    api_respond(p->fresh.request, &p->response);
 }
 
 void handle_describe_topic_partitions(struct api_request *r)
@@ -179,9 +177,7 @@ void handle_describe_topic_partitions(struct api_request *r)
         api_close(r, error_text(ERR_NO_MEMORY));
         return;
     }
-    p->request = r;
-    p->q = q;
     p->room = q->response_partition_limit < PARTITIONS_PER_ANSWER_MAX ? q->response_partition_limit
                                                                       : PARTITIONS_PER_ANSWER_MAX;
-    fresh_ask(&p->fresh, r, answer);
+    fresh_ask(&p->fresh, r, q, answer);
 }

@@ -189,7 +189,7 @@ void handle_elect_leaders(struct api_request *r)
     }
     e->in = in;
     if (in->topic_partitions_count < 0) {
-        fresh_ask(&e->fresh, r, elect_all);
+        fresh_ask(&e->fresh, r, in, elect_all);
     } else {
         elect(r, e);
     }

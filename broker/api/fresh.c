@@ -41,11 +41,13 @@ static void late(struct deadline *d)
     end(container_of(d, struct fresh, deadline), false);
 }
 
-void fresh_ask(struct fresh *f, struct api_request *r, void (*done)(struct fresh *f))
+void fresh_ask(struct fresh *f, struct api_request *r, const void *in,
+               void (*done)(struct fresh *f))
 {
     struct api *api = r->api;
     *f = (struct fresh){
         .request = r,
+        .in = in,
         .done = done,
         .read = {.done = confirmed, .kind = META_READ},
         .deadline = {.due = late},
@@ -59,4 +61,15 @@ void fresh_ask(struct fresh *f, struct api_request *r, void (*done)(struct fresh
     net_hold(&r->net);
     deadline_set(&api->deadlines, &f->deadline, io_now(api->io) + wait_ns);
     meta_submit(api->options.rooms.meta, api->io, &f->read);
+}
+
+void fresh_handle(struct api_request *r, void (*done)(struct fresh *f))
+{
+    const void *in = api_decode(r);
+    struct fresh *f = in ? api_alloc(r, 1, sizeof *f) : NULL;
+    if (f) {
+        fresh_ask(f, r, in, done);
+    } else if (in) {
+        api_close(r, error_text(ERR_NO_MEMORY));
+    }
 }

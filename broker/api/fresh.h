@@ -9,6 +9,7 @@
 
 struct fresh {
     struct api_request *request;
+    const void *in; /* the request, decoded */
     /* Once, within about a second, perhaps from inside fresh_ask(). */
     void (*done)(struct fresh *f);
     bool shown; /* out: the image shows all that was committed; else nobody could be asked */
@@ -23,4 +24,8 @@ struct fresh {
 extern const char fresh_late_text[];
 
 /* `f` lives as long as the request; done() answers it. */
-void fresh_ask(struct fresh *f, struct api_request *r, void (*done)(struct fresh *f));
+void fresh_ask(struct fresh *f, struct api_request *r, const void *in,
+               void (*done)(struct fresh *f));
+
+/* A handler that asks first: decodes the request, asks, and done() answers it. */
+void fresh_handle(struct api_request *r, void (*done)(struct fresh *f));

@@ -4,11 +4,6 @@
  * been asked: who waits until nothing is under way must not be told so by a node that has not heard of it yet. */
 #include "api/fresh.h"
 
-struct asked {
-    struct fresh fresh;
-    const struct list_partition_reassignments_request *in;
-};
-
 struct listing {
     struct list_partition_reassignments_response *out; /* topics NULL: they are counted only */
     struct list_partition_reassignments_response_partitions *parts;
@@ -75,8 +70,7 @@ static void list_asked(struct listing *l, const struct image *image,
 static void answer(struct fresh *f)
 {
     struct api_request *r = f->request;
-    const struct list_partition_reassignments_request *in =
-        container_of(f, struct asked, fresh)->in;
+    const struct list_partition_reassignments_request *in = f->in;
     const struct image *image = api_request_image(r);
     struct list_partition_reassignments_response response;
     struct listing l = {.out = &response};
@@ -103,12 +97,5 @@ static void answer(struct fresh *f)
 
 void handle_list_partition_reassignments(struct api_request *r)
 {
-    const struct list_partition_reassignments_request *in = api_decode(r);
-    struct asked *a = in ? api_alloc(r, 1, sizeof *a) : NULL;
-    if (a) {
-        a->in = in;
-        fresh_ask(&a->fresh, r, answer);
-    } else if (in) {
-        api_close(r, error_text(ERR_NO_MEMORY));
-    }
+    fresh_handle(r, answer);
 }

@@ -348,7 +348,7 @@ void handle_metadata(struct api_request *r)
         return;
     }
     if (m->creations_count == 0 && read_wanted(m)) {
-        fresh_ask(&m->fresh, r, read_done);
+        fresh_ask(&m->fresh, r, m->q, read_done);
         return;
     }
     if (m->creations_count == 0) {

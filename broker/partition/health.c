@@ -89,16 +89,15 @@ static bool is_comparable(const struct partition *p)
 static int report_of(struct partition *p)
 {
     bool damaged = is_damaged(p), told = taken_for_damaged(p), asked = is_asked_for_its_end(p);
+    p->compared = p->compared && !damaged && is_verified(p);
     if (damaged && !told && (asked || others_may_lead(p))) {
         return META_REPLICA_DAMAGED;
     }
     if (told && !damaged) {
-        if (is_verified(p) && (p->compared || !is_comparable(p))) {
-            return META_REPLICA_REPAIRED;
-        }
         if (!is_verified(p)) {
-            p->compared = false;
             log_verify(p->log);
+        } else if (p->compared || !is_comparable(p)) {
+            return META_REPLICA_REPAIRED;
         }
     }
     return asked && !is_stopped(p) ? META_REPLICA_END : 0;

@@ -65,12 +65,11 @@ static void append_done(struct log_append *append, int error)
     if (error == ERR_CLOSED || error == ERR_OFFSET_OUT_OF_RANGE) {
         error = ERR_NOT_LEADER_OR_FOLLOWER; /* it goes, or another epoch of its leader has begun */
     }
-    bool leads = a->priv.leadership == p->leadership && p->role == ROLE_LEADER;
-    if (!error && a->priv.leadership != p->leadership) {
+    bool gap = error == ERR_OUT_OF_ORDER_SEQUENCE;
+    if ((!error || gap) && a->priv.leadership != p->leadership) {
         error = ERR_NOT_LEADER_OR_FOLLOWER;
-    }
-    if (error == ERR_OUT_OF_ORDER_SEQUENCE) {
-        error = leads ? leading_gap(p->leading) : ERR_NOT_LEADER_OR_FOLLOWER;
+    } else if (gap) {
+        error = leading_gap(p->leading);
     }
     if (!error && a->acks == 1 && !is_leased(p)) {
         error = ERR_NOT_LEADER_OR_FOLLOWER; /* the flush took longer, or the process stood still */

@@ -184,11 +184,12 @@ static void hashed(struct log_range_hash *h, int error)
         free_if_idle(x);
         return;
     }
-    if (error == ERR_UNSUPPORTED && partition_of(x)) {
-        succeed(x, partition_of(x)); /* it was compacted, and is not what others have */
+    struct partition *p = partition_of(x);
+    if (p && error == ERR_UNSUPPORTED) {
+        succeed(x, p); /* it was compacted, and is not what others have */
         return;
     }
-    if (error || h->bytes == 0 || !partition_of(x)) {
+    if (!p || error || h->bytes == 0) {
         fail(x);
         return;
     }
@@ -373,6 +374,8 @@ static void round_go(struct replica *r, uint64_t now, uint64_t interval_ns)
             c->partition--; /* the same one again */
             c->next_ns = now + again_ns;
         }
+    } else if (c->topics_left == 0) {
+        disconnect(r); /* it was for what was awaited */
     }
     wait_until(r, c->next_ns);
 }

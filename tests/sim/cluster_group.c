@@ -11,18 +11,6 @@ static const char *name_of(const struct program *p)
     return sim_node_name(client_machine(p->client));
 }
 
-static unsigned log_of(const struct program *p, const char *topic, int32_t partition)
-{
-    const struct load *l = p->load;
-    for (unsigned i = 0; i < l->log_count; i++) {
-        if (l->logs[i].partition == partition && strcmp(l->logs[i].topic->told->name, topic) == 0) {
-            return i;
-        }
-    }
-    world_violation(l->world, "C24 dual_owner: %s is given %s-%d, which is none of the group's",
-                    name_of(p), topic, (int)partition);
-}
-
 /* --- what a member is given -------------------------------------------------------------------- */
 
 static void given(struct program *p, unsigned log, int32_t generation)
@@ -48,7 +36,7 @@ static void changes(void *context, const char *topic, int32_t partition, bool co
                     int32_t generation)
 {
     struct program *p = context;
-    unsigned log = log_of(p, topic, partition);
+    unsigned log = load_log(p->load, topic, partition);
     sim_story(p->load->world->sim, "%s %s %s-%d in generation %d", name_of(p),
               comes ? "is given" : "lets go of", topic, (int)partition, (int)generation);
     if (comes) {
@@ -81,7 +69,7 @@ static void reads(void *context, const struct client_record *r)
 {
     struct program *p = context;
     struct load *l = p->load;
-    unsigned log = log_of(p, r->topic, r->partition);
+    unsigned log = load_log(p->load, r->topic, r->partition);
     world_expect(l->world, p->holdings[log].held,
                  "C24 dual_owner: %s reads %s-%d, which it was not given", name_of(p), r->topic,
                  (int)r->partition);
@@ -113,7 +101,7 @@ static void commits(void *context, const char *topic, int32_t partition, int64_t
 {
     struct program *p = context;
     struct group_history *g = &p->load->group;
-    unsigned log = log_of(p, topic, partition);
+    unsigned log = load_log(p->load, topic, partition);
     int64_t *most = acknowledged ? &g->logs[log].committed : &g->logs[log].asked;
     *most = offset > *most ? offset : *most;
     g->commits += acknowledged;

@@ -73,7 +73,7 @@ void history_starts(struct history *h, struct history_reading *r, int64_t offset
 void history_read(struct history *h, struct history_reading *r, int64_t offset, const void *value,
                   size_t size, uint64_t now_ns);
 
-/* Behind the last record that was acknowledged or read. */
+/* Behind what was acknowledged, read or told. */
 int64_t history_known_end(const struct history *h, unsigned log);
 
 /* Everything of `log` has been read from its start to `end`, the latest offset that was told after all was well, and

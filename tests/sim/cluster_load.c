@@ -102,15 +102,19 @@ static void reader_tick(struct program *p)
     }
 }
 
-static struct history_reading *reading_of(struct program *p, const char *topic, int32_t partition)
+unsigned load_log(const struct load *l, const char *topic, int32_t partition)
 {
-    const struct load *l = p->load;
     for (unsigned i = 0; i < l->log_count; i++) {
         if (l->logs[i].partition == partition && strcmp(topic_of(l, i), topic) == 0) {
-            return &p->readings[i];
+            return i;
         }
     }
     world_violation(l->world, "C28 corrupt_served: nobody reads %s-%d", topic, (int)partition);
+}
+
+static struct history_reading *reading_of(struct program *p, const char *topic, int32_t partition)
+{
+    return &p->readings[load_log(p->load, topic, partition)];
 }
 
 static void starts(void *context, const char *topic, int32_t partition, int64_t offset)

@@ -100,3 +100,5 @@ void load_judge(struct load *l, uint64_t ns);
 /* A client that is not started; what it does is in the options. */
 struct program *load_program(struct load *l, const struct client_options *options);
 bool program_runs(const struct program *p);
+/* What is read: an index of load.logs. */
+unsigned load_log(const struct load *l, const char *topic, int32_t partition);

@@ -130,6 +130,8 @@ static void summarize(struct run *r)
     s->configured = w->configured;
     s->reassigned = w->reassigned;
     s->compared = w->compared;
+    s->given = r->load.group.given;
+    s->commits = r->load.group.commits;
     s->history = history_counts(r->load.history);
     for (size_t i = 0; i < CLUSTER_EPOCHS_MAX; i++) {
         s->elections += w->leaders[i] != 0;
@@ -286,6 +288,8 @@ void run_add(struct summary *total, const struct summary *s)
     total->configured += s->configured;
     total->reassigned += s->reassigned;
     total->compared += s->compared;
+    total->given += s->given;
+    total->commits += s->commits;
     total->elections += s->elections;
     total->history.sent += s->history.sent;
     total->history.acked += s->history.acked;
