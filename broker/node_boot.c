@@ -3,7 +3,7 @@
 /* <data>/boot: what this directory may have lost, and has not told (P23).
  *
  *     boot=<22 characters>   served under this boot of the machine: under another one `memory` topics are short
- *     boot=all               the operator has gone on without what is damaged: nothing can be vouched for
+ *     boot=all               gone on without what is damaged: nothing can be vouched for. So is any other text
  *     no file                stopped cleanly, or never served
  *
  * Written when the broker is registered, before it serves, and so after it has told: a process that ends in between
@@ -44,9 +44,10 @@ static void read_boot(struct node *n, struct bytes text)
     char current[UUID_TEXT_SIZE], expected[NODE_TEXT_SIZE];
     uuid_text(io_boot_id(node_io(n)), current);
     int size = snprintf(expected, sizeof expected, "%s%s\n", key, current);
-    n->memory_lost = text.size != (size_t)size || memcmp(text.data, expected, text.size) != 0;
-    size = snprintf(expected, sizeof expected, "%sall\n", key);
-    n->all_lost = text.size == (size_t)size && memcmp(text.data, expected, text.size) == 0;
+    bool of_a_boot = text.size == (size_t)size && memcmp(text.data, key, sizeof key - 1) == 0 &&
+                     text.data[text.size - 1] == '\n';
+    n->memory_lost = !of_a_boot || memcmp(text.data, expected, text.size) != 0;
+    n->all_lost = !of_a_boot;
 }
 
 static void boot_loaded(struct file_load *load, int error)
@@ -56,6 +57,8 @@ static void boot_loaded(struct file_load *load, int error)
         read_boot(n, bytes_of(load->data, load->size));
         memory_free(io_memory(node_io(n)), load->data);
         load->data = NULL;
+    } else if (error == ERR_DISK_FAILED) { /* what stood there may have been `all` */
+        n->memory_lost = n->all_lost = true;
     } else if (error != ERR_NOT_FOUND) {
         node_fail(n, NODE_EXIT_FAILURE, "%s/boot cannot be read: %s", n->data, error_text(error));
         return;

@@ -407,16 +407,33 @@ static const char *doubtful(void *context, struct uuid topic_id, int32_t partiti
     return meta_knew(n->meta, topic_id, partition);
 }
 
+static void recover_logs(struct node *n);
+
+/* What others have comes back from them: the controller is told that every replica here may be short before one counts
+ * again (P23). What only this node has is lost when it goes on, and so a person decides. */
+static void damaged(struct node *n)
+{
+    const struct log_recovery_summary *found = &n->recover.summary;
+    char alone[LOG_TOPIC_NAME_MAX + 16] = "";
+    if (!n->options.accept_loss && meta_held_elsewhere(n->meta, alone, sizeof alone)) {
+        log_warn(
+            io_logger(node_io(n)), "node",
+            "%s: other nodes have all that is placed here, what is missing comes back from them",
+            found->damage);
+        n->options.accept_loss = true;
+        recover_logs(n);
+    } else {
+        node_fail(n, NODE_EXIT_DAMAGE, "%s%s%s\n%s", found->damage,
+                  alone[0] ? ", and no other node has all of " : "", alone, found->remedy);
+    }
+}
+
 static void recovered(struct log_recover *r, int error)
 {
     struct node *n = container_of(r, struct node, recover);
     io_memory(node_io(n))->budget_bytes = shard_memory(n);
     if (error == ERR_DAMAGED) {
-        node_fail(
-            n, NODE_EXIT_DAMAGE,
-            "%s\nNothing was changed. Restore the directory from a copy, or go on with what is "
-            "left: leatd --accept-loss",
-            r->summary.damage);
+        damaged(n);
         return;
     }
     if (error) {

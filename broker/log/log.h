@@ -151,7 +151,8 @@ struct log_recovery_summary {
     uint64_t torn_bytes; /* of groups above every mark, dropped */
     bool clean;          /* the last stop left nothing to replay */
     bool fresh;          /* an empty root was founded */
-    char damage[400];    /* empty, or file, position, and what to do */
+    char damage[300];    /* empty, or file, position, and what is wrong there */
+    const char *remedy;  /* of damage: what a person can do about it */
 };
 
 /* Reads checkpoints and journals of `options->root` (all shards that it was ever served with),

@@ -106,17 +106,14 @@ void recovery_end(struct recovery *r, int error)
 void recovery_damage(struct recovery *r, const char *format, ...)
 {
     struct log_recovery_summary *summary = &r->request->summary;
-    char what[256];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(what, sizeof what, format, arguments);
+    vsnprintf(summary->damage, sizeof summary->damage, format, arguments);
     va_end(arguments);
-    snprintf(summary->damage, sizeof summary->damage,
-             "%s; nothing was changed: restore the file, or start once with --accept-loss to go on "
-             "without what is missing",
-             what);
+    summary->remedy = "nothing was changed: restore the file from a copy, or start once with "
+                      "--accept-loss to go on without what is missing";
     if (r->options.accept_loss) {
-        log_warn(io_logger(r->io), "log", "loss accepted: %s", what);
+        log_warn(io_logger(r->io), "log", "loss accepted: %s", summary->damage);
     } else {
         recovery_end(r, ERR_DAMAGED);
     }
@@ -128,8 +125,9 @@ bool recovery_lost(struct recovery *r, const char *what)
         recovery_damage(r, "%s", what);
         return r->ended;
     }
-    snprintf(r->request->summary.damage, sizeof r->request->summary.damage,
-             "%s; nothing was changed: restore the file from a copy of the directory", what);
+    struct log_recovery_summary *summary = &r->request->summary;
+    snprintf(summary->damage, sizeof summary->damage, "%s", what);
+    summary->remedy = "nothing was changed: restore the file from a copy of the directory";
     recovery_end(r, ERR_DAMAGED);
     return true;
 }

@@ -274,7 +274,7 @@ static struct recovery_source *source_of(struct recovery *r, unsigned shard)
     return NULL;
 }
 
-/* --- journal files: two at least, of the size that is configured, written once with zeros ----- */
+/* --- journal files: two at least, of the size that is configured, written once with zeros; what cannot be read too */
 
 static void file_written(struct recovery *r)
 {
@@ -299,19 +299,29 @@ static void file_synced(struct recovery *r)
     file_next(r);
 }
 
+enum { FILES_LEAST = 2 };
+
+static unsigned file_total(struct recovery *r)
+{
+    const struct recovery_source *s = source_of(r, r->at_shard);
+    return s && s->file_count > FILES_LEAST ? s->file_count : FILES_LEAST;
+}
+
 static bool file_right(struct recovery *r, unsigned number)
 {
     const struct recovery_source *s = source_of(r, r->at_shard);
-    return s && number < s->file_count && s->file_sizes[number] == r->options.journal_file_bytes;
+    bool there = s && number < s->file_count && !s->unreadable[number];
+    return there &&
+           (number >= FILES_LEAST || s->file_sizes[number] == r->options.journal_file_bytes);
 }
 
 static void file_next(struct recovery *r)
 {
-    enum { FILES = 2 };
-    while (!r->file && r->at_file < FILES && file_right(r, r->at_file)) {
+    const unsigned total = file_total(r);
+    while (!r->file && r->at_file < total && file_right(r, r->at_file)) {
         r->at_file++;
     }
-    if (r->at_file == FILES) {
+    if (r->at_file == total) {
         recovery_then(r, shard_synced);
         io_sync(r->io, &r->op, r->directory);
         return;

@@ -167,11 +167,8 @@ static void checkpoint_read(struct recovery *r)
 {
     struct recovery_source *s = &r->sources[r->at_source];
     struct checkpoint_header h;
-    if (r->result < 0) {
-        recovery_end(r, ERR_DISK_FAILED);
-        return;
-    }
-    if (checkpoint_header_decode(&h, r->buffer, (size_t)r->result) == 0) {
+    size_t size = r->result < 0 ? 0 : (size_t)r->result; /* what cannot be read is no valid copy */
+    if (checkpoint_header_decode(&h, r->buffer, size) == 0) {
         s->checkpoint_valid[r->at_copy] = true;
         s->headers[r->at_copy] = h;
         if ((!s->valid || newer(&h, &s->header)) && !checkpoint_keep(r, s, &h)) {
@@ -409,11 +406,23 @@ static void scan_end(struct recovery *r)
     directory_next(r);
 }
 
+/* Nobody knows what a file held that cannot be read. False: it has ended with that; else it counts as empty. */
+static bool read_nothing(struct recovery *r, struct recovery_source *s)
+{
+    char directory[IO_PATH_MAX], path[IO_PATH_MAX];
+    journal_directory(directory, r->options.root, s->shard);
+    journal_file_path(path, directory, r->at_file);
+    recovery_damage(r, "%s: it cannot be read", path);
+    s->unreadable[r->at_file] = true;
+    r->result = (int64_t)s->file_sizes[r->at_file];
+    memset(r->buffer, 0, (size_t)r->result);
+    return r->options.accept_loss;
+}
+
 static void scanned(struct recovery *r)
 {
     struct recovery_source *s = &r->sources[r->at_source];
-    if (r->result < 0) {
-        recovery_end(r, ERR_DISK_FAILED);
+    if (r->result < 0 && !read_nothing(r, s)) {
         return;
     }
     int error = scan_bytes(&s->scan, r->at_file, r->buffer, 0, (uint64_t)r->result);

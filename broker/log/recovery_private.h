@@ -22,6 +22,7 @@ struct recovery_source {
     bool used; /* of the life that counts */
     struct io_file *files[JOURNAL_FILES_MAX];
     uint64_t file_sizes[JOURNAL_FILES_MAX];
+    bool unreadable[JOURNAL_FILES_MAX];
     unsigned file_count;
     struct scan scan;
     struct io_file *mapped_file;

@@ -274,8 +274,10 @@ static void recovered(struct log_recover *r, int error)
     struct meta_start *s = container_of(r, struct meta_start, recover);
     struct meta *m = s->meta;
     if (error) {
-        start_fail(m, error, "%s: %s", m->options.root,
-                   r->summary.damage[0] ? r->summary.damage : error_text(error));
+        bool damaged = r->summary.damage[0] != 0;
+        start_fail(m, error, "%s: %s%s%s", m->options.root,
+                   damaged ? r->summary.damage : error_text(error), damaged ? "; " : "",
+                   damaged ? r->summary.remedy : "");
         return;
     }
     m->open->replayed_bytes = r->summary.replayed_bytes;

@@ -135,6 +135,14 @@ static void tell_commit(struct cluster_client *c, bool acknowledged)
     }
 }
 
+/* The names of what is committed are its partitions', which may be lost before the end is told. */
+static void hold_commit(struct cluster_client *c, int by)
+{
+    for (size_t i = 0; i < c->commit->count; i++) {
+        c->commit->parts[i].partition->references += (unsigned)by;
+    }
+}
+
 static void tell_commit_end(struct cluster_client *c)
 {
     if (!c->commit || !c->commit->ended) {
@@ -143,6 +151,7 @@ static void tell_commit_end(struct cluster_client *c)
     if (c->commit->error.code == 0) {
         tell_commit(c, true);
     }
+    hold_commit(c, -1);
     group_commit_free(&c->group, c->commit);
     c->commit = NULL;
 }
@@ -378,6 +387,7 @@ CLIENT_API void client_commit(struct cluster_client *c)
     uint64_t deadline = io_now(c->io) + COMMIT_MS * UINT64_C(1000000);
     if (!c->commit && group_commit(&c->group, false, deadline, &c->commit, &e) == 0 && c->commit) {
         c->commit->waited = true;
+        hold_commit(c, 1);
         tell_commit(c, false);
     }
 }

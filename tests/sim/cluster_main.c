@@ -67,6 +67,7 @@ static const char *const fault_names[CLUSTER_FAULT_TOTAL] = {
     [CLUSTER_RESET] = "links_reset",
     [CLUSTER_LOSE_DISK] = "disks_lost",
     [CLUSTER_ROT] = "blocks_rotten",
+    [CLUSTER_ROT_BESIDE] = "other_blocks_rotten",
     [CLUSTER_ROLL] = "rolling_restarts",
     [CLUSTER_SLOW_DISK] = "disks_slow",
     [CLUSTER_FULL_DISK] = "disks_full",
@@ -145,11 +146,12 @@ static void print_people(const struct summary *s, double seconds)
            s->history.sent, s->history.acked, s->history.unknown, s->history.read,
            s->history.doubled, s->history.starts);
     printf("operations: %" PRIu64 " deletions, %" PRIu64 " creations anew, %" PRIu64
-           " configurations, %" PRIu64 " reassignments, %" PRIu64 " stretches compared; %" PRIu64
-           " elections of the quorum, %" PRIu64 " clients killed, %" PRIu64 " paused; %" PRIu64
+           " configurations, %" PRIu64 " reassignments, %" PRIu64 " stretches compared, %" PRIu64
+           " starts without what was damaged; %" PRIu64 " elections of the quorum, %" PRIu64
+           " clients killed, %" PRIu64 " paused; %" PRIu64
            " partitions given to members of a group, %" PRIu64 " offsets committed\nfaults:",
-           s->deletions, s->creations, s->configured, s->reassigned, s->compared, s->elections,
-           s->client_kills, s->client_pauses, s->given, s->commits);
+           s->deletions, s->creations, s->configured, s->reassigned, s->compared, s->mended,
+           s->elections, s->client_kills, s->client_pauses, s->given, s->commits);
     for (unsigned i = 0; i < CLUSTER_FAULT_TOTAL; i++) {
         printf(" %s %" PRIu64, fault_names[i], s->faults[i]);
     }
@@ -166,11 +168,11 @@ static void print_json(const struct summary *s, double seconds)
            s->history.sent, s->history.acked, s->history.unknown, s->history.read,
            s->history.doubled, s->history.starts);
     printf(",\"deletions\":%" PRIu64 ",\"creations\":%" PRIu64 ",\"configurations\":%" PRIu64
-           ",\"reassignments\":%" PRIu64 ",\"compared\":%" PRIu64 ",\"elections\":%" PRIu64
-           ",\"clients_killed\":%" PRIu64 ",\"clients_paused\":%" PRIu64 ",\"given\":%" PRIu64
-           ",\"commits\":%" PRIu64 ",\"faults\":{",
-           s->deletions, s->creations, s->configured, s->reassigned, s->compared, s->elections,
-           s->client_kills, s->client_pauses, s->given, s->commits);
+           ",\"reassignments\":%" PRIu64 ",\"compared\":%" PRIu64 ",\"mended\":%" PRIu64
+           ",\"elections\":%" PRIu64 ",\"clients_killed\":%" PRIu64 ",\"clients_paused\":%" PRIu64
+           ",\"given\":%" PRIu64 ",\"commits\":%" PRIu64 ",\"faults\":{",
+           s->deletions, s->creations, s->configured, s->reassigned, s->compared, s->mended,
+           s->elections, s->client_kills, s->client_pauses, s->given, s->commits);
     for (unsigned i = 0; i < CLUSTER_FAULT_TOTAL; i++) {
         printf("%s\"%s\":%" PRIu64, i ? "," : "", fault_names[i], s->faults[i]);
     }

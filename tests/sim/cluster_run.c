@@ -130,6 +130,7 @@ static void summarize(struct run *r)
     s->configured = w->configured;
     s->reassigned = w->reassigned;
     s->compared = w->compared;
+    s->mended = w->mended;
     s->given = r->load.group.given;
     s->commits = r->load.group.commits;
     s->history = history_counts(r->load.history);
@@ -288,6 +289,7 @@ void run_add(struct summary *total, const struct summary *s)
     total->configured += s->configured;
     total->reassigned += s->reassigned;
     total->compared += s->compared;
+    total->mended += s->mended;
     total->given += s->given;
     total->commits += s->commits;
     total->elections += s->elections;

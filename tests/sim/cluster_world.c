@@ -72,7 +72,9 @@ void member_listen(struct member *m, uint16_t port)
 
 static void ready(void *context, const char *line, uint16_t port)
 {
-    ((struct member *)context)->ready = true;
+    struct member *m = context;
+    m->ready = true;
+    m->world->mended += m->node->recover.summary.damage[0] != 0;
 }
 
 static void ended(void *context, int status, const char *line)
@@ -95,6 +97,7 @@ void member_start(struct member *m)
     const struct node_options options = {
         .config = m->config,
         .shards = m->shards,
+        .accept_loss = m->accepts,
         .ready = ready,
         .ended = ended,
         .context = m,
@@ -104,6 +107,7 @@ void member_start(struct member *m)
                     m->world->options.controller_mutant, m->world->options.replication_mutant,
                     m->world->options.coord_mutant},
     };
+    m->accepts = false;
     m->ready = m->ended = m->stopping = m->excused = false;
     m->status = NODE_EXIT_OK;
     m->restart_ns = 0;
@@ -305,6 +309,11 @@ static void check_end(struct member *m, enum sim_state state)
     bool fails =
         w->failing_last_ns > 0 && sim_now(w->sim) < w->failing_last_ns + GRACE_MS * CLUSTER_MS;
     bool is_full = m->disk_full_until_ns > 0 && strstr(m->why, "the disk is full: make room");
+    if (by_itself && !m->excused && m->status == NODE_EXIT_DAMAGE &&
+        w->faults[CLUSTER_ROT_BESIDE] > 0 && strstr(m->why, "no other node has all of")) {
+        m->excused = m->accepts = true;
+        m->restart_ns = sim_now(w->sim) + 500 * CLUSTER_MS;
+    }
     if (by_itself && !m->excused && m->status != NODE_EXIT_DAMAGE && (fails || is_full)) {
         m->excused = true;
         m->restart_ns = m->restart_ns ? m->restart_ns : sim_now(w->sim) + 500 * CLUSTER_MS;

@@ -56,6 +56,7 @@ struct member {
     uint64_t disk_full_until_ns; /* 0: it has room */
     bool ready, ended;
     bool excused; /* it has ended because its disk failed */
+    bool accepts; /* the operator goes on without what is damaged: others have it */
     int status;
     char why[NODE_LINE_SIZE];
     uint64_t compared[4];      /* stretches of logs, by shard */
@@ -115,7 +116,8 @@ enum cluster_fault {
     CLUSTER_CLOG,
     CLUSTER_RESET,
     CLUSTER_LOSE_DISK,
-    CLUSTER_ROT,
+    CLUSTER_ROT, /* of segments */
+    CLUSTER_ROT_BESIDE,
     CLUSTER_ROLL,
     CLUSTER_SLOW_DISK,
     CLUSTER_FULL_DISK,
@@ -166,6 +168,7 @@ struct cluster_world {
     uint64_t answered; /* creations and deletions */
     uint64_t configured;
     uint64_t reassigned;
+    uint64_t mended;          /* starts without something that was damaged */
     uint64_t compared;        /* stretches of followers' logs with their leaders' */
     uint64_t looked;          /* at nodes for topics that had been made */
     bool voters_change;       /* among the disturbances, */

@@ -706,6 +706,11 @@ uint64_t world_file_size(struct world *w, const char *path)
     return inode ? disk_size(inode) : 0;
 }
 
+void world_break(struct world *w, const char *path, uint32_t block)
+{
+    disk_break(sim_node_disk(w->node), find(w, path), block);
+}
+
 void world_flip(struct world *w, const char *path, uint64_t position, unsigned bit)
 {
     struct disk *d = sim_node_disk(w->node);

@@ -162,5 +162,7 @@ void world_forget_from(struct world *w, unsigned slot, int64_t offset);
 uint64_t world_file_size(struct world *w, const char *path);
 /* Flips one bit where it lies, durably. The node is not running. */
 void world_flip(struct world *w, const char *path, uint64_t position, unsigned bit);
+/* Reads of that block fail. */
+void world_break(struct world *w, const char *path, uint32_t block);
 /* Files whose path begins so. */
 unsigned world_count_files(struct world *w, const char *prefix);

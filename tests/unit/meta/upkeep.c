@@ -39,10 +39,10 @@ Test(upkeep, what_is_due)
     cr_assert_str_eq(text, "g61 g71 b80 g81 ", "something moves: it is looked again");
     story(&u, 3, 90, 400, 0, text);
     cr_assert_eq(strstr(text, "g91 "), text);
-    cr_assert(strstr(text, " g391 "), "%s", text);
+    cr_assert(strstr(text, " g151 "), "%s", text);
     upkeep_begin(&u, 0, 400 * second_ns);
-    story(&u, 3, 400, 1000, 0, text);
-    cr_assert_str_eq(text, "g400 g700 ", "without balance");
+    story(&u, 3, 400, 500, 0, text);
+    cr_assert_str_eq(text, "g400 g460 ", "without balance");
 }
 
 Test(upkeep, one_at_a_time)
