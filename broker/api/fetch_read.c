@@ -186,14 +186,18 @@ static int64_t part_limit(struct fetch_share *fs, struct fetch_part *part, struc
     part->high_watermark = partition_high_watermark(p);
     part->log_start = status.start_offset;
     if (asked->fetch_offset < status.start_offset || asked->fetch_offset > status.end_offset) {
-        /* A follower may be behind what its leader has told the consumer. */
-        bool behind = asked->fetch_offset > status.end_offset && !partition_leads(p);
+        /* A follower may be behind what its leader has told the consumer, and so may a leader that was replaced. */
+        bool behind = asked->fetch_offset > status.end_offset && !partition_leads_surely(p);
         part->error = behind ? ERR_OFFSET_NOT_AVAILABLE : ERR_OFFSET_OUT_OF_RANGE;
         return -1;
     }
     part->nearest = partition_leads(p) ? fetch_nearest(f, part, fs->share.home) : -1;
     if (part->nearest >= 0) {
         part->answers = true;
+        return -1;
+    }
+    if (asked->last_fetched_epoch > status.leader_epoch && !partition_leads_surely(p)) {
+        part->error = ERR_UNKNOWN_LEADER_EPOCH;
         return -1;
     }
     bool nothing =

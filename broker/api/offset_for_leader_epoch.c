@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* OffsetForLeaderEpoch (KIP-101, KIP-320): where an epoch ends, so that a client finds out whether
- * what it has read is still there. -1 and -1 for an epoch that the log does not know. */
+ * what it has read is still there. -1 and -1 for an epoch that the log does not know; a leader that may have been
+ * replaced cannot say that of one that is newer than its own. */
 #include "api/request.h"
 
 struct epoch_part {
@@ -26,7 +27,9 @@ static void part_answer(struct api *home, struct epoch_part *part)
         return;
     }
     struct log_status status = log_status(partition_log(p));
-    if (part->in->leader_epoch >= 0 && part->in->leader_epoch <= status.leader_epoch) {
+    if (part->in->leader_epoch > status.leader_epoch && !partition_leads_surely(p)) {
+        part->out->error_code = error_to_wire(ERR_UNKNOWN_LEADER_EPOCH);
+    } else if (part->in->leader_epoch >= 0 && part->in->leader_epoch <= status.leader_epoch) {
         part->out->end_offset =
             log_epoch_end(partition_log(p), part->in->leader_epoch, &part->out->leader_epoch);
     }

@@ -47,8 +47,9 @@ static int commit_check(struct group *g, const struct offset_commit_request *q)
         bool unknown = g->state == GROUP_EMPTY && g->generation == 0;
         return unknown ? ERR_ILLEGAL_GENERATION : ERR_UNKNOWN_MEMBER_ID;
     }
-    if (!wire_string_equal(q->member_id, wire_string_of(m->id))) {
-        return ERR_FENCED_INSTANCE_ID;
+    int error = member_check_id(m, q->member_id);
+    if (error) {
+        return error;
     }
     if (q->generation_id_or_member_epoch != g->generation) {
         return ERR_ILLEGAL_GENERATION;

@@ -19,7 +19,8 @@
  *   G2  Assignments are told after their record is durable, and never those of another generation.
  *   G3  A member that waits is not expired; one that does not say anything for its session is
  *       removed, and the group rebalances.
- *   G4  An instance id names one member: who held it before is fenced.
+ *   G4  An instance id names one member: who held it before is fenced. Who has an id that was given later, by a
+ *       coordinator that could not record it, is unknown, and joins again.
  *   G5  An offset is seen after its record is durable; commits and deletions of one group take
  *       effect in the order of the log.
  *   G6  Who was the last member is told that it has left after the record of the empty group is
@@ -56,6 +57,7 @@ struct group_host {
     size_t batch_bytes_max;    /* of records: a generation is one record */
     struct list expected;      /* of struct expected, of all groups, the oldest first */
     int32_t expected_count;
+    uint32_t ids_made; /* of members */
     /* Appends what w->batch holds to the group's partition; w->done() comes from the loop. */
     void (*write)(struct group_host *h, struct group *g, struct write *w);
     /* The group may be of no more use: it is dead or has nothing left, and nothing in progress. */
@@ -109,6 +111,7 @@ struct group {
     struct group_host *host;
     void *partition;        /* the host's */
     struct list link, idle; /* the host's */
+    int32_t epoch;          /* leader epoch of its partition: of the coordinator that this is */
     char *name;
     enum group_state state;
     char *protocol_type, *protocol; /* NULL: none */

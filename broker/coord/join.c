@@ -279,10 +279,9 @@ void group_join(struct group *g, struct coord_call *c)
     }
     struct member *m = q->group_instance_id.size >= 0 ? member_by_instance(g, q->group_instance_id)
                                                       : member_find(g, q->member_id);
-    if (!m) {
-        call_answer(c, ERR_UNKNOWN_MEMBER_ID);
-    } else if (!wire_string_equal(q->member_id, wire_string_of(m->id))) {
-        call_answer(c, ERR_FENCED_INSTANCE_ID);
+    int error = m ? member_check_id(m, q->member_id) : ERR_UNKNOWN_MEMBER_ID;
+    if (error) {
+        call_answer(c, error);
     } else {
         join_known(m, c);
     }
@@ -302,8 +301,9 @@ static int leave_one(struct group *g, struct wire_string id, struct wire_string 
         return ERR_UNKNOWN_MEMBER_ID;
     }
     /* An administrator names an instance without knowing its member id. */
-    if (instance.size >= 0 && id.size > 0 && !wire_string_equal(id, wire_string_of(m->id))) {
-        return ERR_FENCED_INSTANCE_ID;
+    int error = instance.size >= 0 && id.size > 0 ? member_check_id(m, id) : 0;
+    if (error) {
+        return error;
     }
     log_info(io_logger(g->host->io), "coord", "member leaves: group=%.100s member=%.100s", g->name,
              m->id);

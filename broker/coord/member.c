@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { RANDOM_BYTES = 16, STEM_MAX = 255 };
+enum { UNIQUE_BYTES = 16, GROWING_BYTES = 8, STEM_MAX = 255 };
 
 static const uint64_t ms_ns = 1000000;
 
@@ -44,10 +44,12 @@ char *member_id_make(struct group *g, const struct coord_call *c)
     const struct join_group_request *q = c->request;
     struct bytes stem =
         wire_string_bytes(q->group_instance_id.size >= 0 ? q->group_instance_id : c->client_id);
-    uint8_t random[RANDOM_BYTES];
-    io_random(g->host->io, random, sizeof random);
+    uint8_t unique[UNIQUE_BYTES];
+    put_be32(unique, (uint32_t)g->epoch);
+    put_be32(unique + 4, ++g->host->ids_made);
+    io_random(g->host->io, unique + GROWING_BYTES, sizeof unique - GROWING_BYTES);
     size_t size = stem_size(stem);
-    char *id = memory_alloc(g->host->memory, size + 1 + 2 * sizeof random + 1);
+    char *id = memory_alloc(g->host->memory, size + 1 + 2 * sizeof unique + 1);
     if (!id) {
         return NULL;
     }
@@ -55,10 +57,26 @@ char *member_id_make(struct group *g, const struct coord_call *c)
         memcpy(id, stem.data, size);
     }
     id[size++] = '-';
-    for (size_t i = 0; i < sizeof random; i++, size += 2) {
-        snprintf(id + size, 3, "%02x", random[i]);
+    for (size_t i = 0; i < sizeof unique; i++, size += 2) {
+        snprintf(id + size, 3, "%02x", unique[i]);
     }
     return id;
+}
+
+/* The digits that tell when it was made; NULL: it is none of ours. */
+static const char *growing_part(struct bytes id)
+{
+    return id.size > 2 * UNIQUE_BYTES ? (const char *)id.data + id.size - 2 * UNIQUE_BYTES : NULL;
+}
+
+int member_check_id(const struct member *m, struct wire_string id)
+{
+    if (wire_string_equal(id, wire_string_of(m->id))) {
+        return 0;
+    }
+    const char *asks = growing_part(wire_string_bytes(id)), *has = growing_part(key_of(m->id));
+    bool later = asks && has && memcmp(asks, has, 2 * GROWING_BYTES) > 0;
+    return later ? ERR_UNKNOWN_MEMBER_ID : ERR_FENCED_INSTANCE_ID;
 }
 
 /* --- protocols -------------------------------------------------------------------------------- */

@@ -28,5 +28,8 @@ void member_unassign(struct member *m); /* there is none */
 void member_alive(struct member *m);
 /* Whether it says the same under every protocol as this JoinGroup does. */
 bool member_same(const struct member *m, const struct join_group_request *q);
-/* A new id: client id or instance, and 128 random bits. Out of memory: NULL. */
+/* Of one who asks with the member's instance: 0, FENCED_INSTANCE_ID or UNKNOWN_MEMBER_ID (G4). */
+int member_check_id(const struct member *m, struct wire_string id) MUST_CHECK;
+/* A new id: client id or instance, 64 bits that grow with each id that coordinators of the group make (leader epoch,
+ * number), and 64 random bits. Out of memory: NULL. */
 char *member_id_make(struct group *g, const struct coord_call *c) MUST_CHECK;

@@ -82,6 +82,7 @@ struct group *coord_partition_group(struct coord_partition *p, struct wire_strin
         return NULL;
     }
     g->partition = p;
+    g->epoch = p->epoch;
     list_append(&p->groups, &g->link);
     return g;
 }

@@ -19,9 +19,10 @@ static struct member *member_asking(struct group *g, struct wire_string id,
     *error = 0;
     if (!m || g->state == GROUP_EMPTY || g->state == GROUP_DEAD) {
         *error = ERR_UNKNOWN_MEMBER_ID;
-    } else if (!wire_string_equal(id, wire_string_of(m->id))) {
-        *error = ERR_FENCED_INSTANCE_ID;
-    } else if (generation != g->generation) {
+    } else {
+        *error = member_check_id(m, id);
+    }
+    if (!*error && generation != g->generation) {
         *error = ERR_ILLEGAL_GENERATION;
     }
     return *error ? NULL : m;

@@ -77,6 +77,8 @@ int partition_readable(struct partition_table *t, struct uuid topic_id, int32_t 
                        int32_t current_epoch, struct partition **out) MUST_CHECK;
 
 bool partition_leads(const struct partition *p);
+/* And nobody else can (H17): what this log does not have, nobody has. */
+bool partition_leads_surely(const struct partition *p);
 
 /* The partition if it is here, whoever leads it; NULL otherwise. */
 struct partition *partition_find(struct partition_table *t, struct uuid topic_id,

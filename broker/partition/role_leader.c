@@ -55,6 +55,11 @@ static bool is_leased(const struct partition *p)
     return !partition_is_replicated(p) || partition_table_leased(p->table);
 }
 
+bool partition_leads_surely(const struct partition *p)
+{
+    return p->role == ROLE_LEADER && is_leased(p);
+}
+
 static void append_done(struct log_append *append, int error)
 {
     struct partition_append *a = container_of(append, struct partition_append, append);

@@ -205,6 +205,15 @@ void asks_sweep(struct cluster_world *w)
     }
 }
 
+static struct create_topics_request_configs setting_of(const char *name, const char *value)
+{
+    struct create_topics_request_configs c;
+    create_topics_request_configs_init(&c);
+    c.name = wire_string_of(name);
+    c.value = wire_string_of(value);
+    return c;
+}
+
 static bool create(struct cluster_world *w, struct member *m, struct told_topic *t)
 {
     struct create_topics_request_topics topic;
@@ -215,16 +224,22 @@ static bool create(struct cluster_world *w, struct member *m, struct told_topic 
     topic.num_partitions = CLUSTER_PARTITIONS;
     topic.replication_factor = t->grows ? -1 : w->options.replication_factor;
     char least[12];
-    struct create_topics_request_configs configs[2];
-    create_topics_request_configs_init(&configs[0]);
-    create_topics_request_configs_init(&configs[1]);
+    struct create_topics_request_configs configs[5];
     snprintf(least, sizeof least, "%d", world_min_isr(w));
-    configs[0].name = wire_string_of("min.insync.replicas");
-    configs[0].value = wire_string_of(least);
-    configs[1].name = wire_string_of("durability");
-    configs[1].value = wire_string_of("memory");
+    int32_t count = 0;
+    if (w->options.replication_factor > 1) {
+        configs[count++] = setting_of("min.insync.replicas", least);
+    }
+    if (w->options.memory) {
+        configs[count++] = setting_of("durability", "memory");
+    }
+    if (t->compacted) {
+        configs[count++] = setting_of("cleanup.policy", "compact");
+        configs[count++] = setting_of("segment.ms", "1000");
+        configs[count++] = setting_of("min.cleanable.dirty.ratio", "0.05");
+    }
     topic.configs = configs;
-    topic.configs_count = w->options.memory ? 2 : w->options.replication_factor > 1;
+    topic.configs_count = count;
     q.topics = &topic;
     q.topics_count = 1;
     q.timeout_ms = 2000;
@@ -237,7 +252,7 @@ static bool create(struct cluster_world *w, struct member *m, struct told_topic 
 }
 
 static struct told_topic *create_next(struct cluster_world *w, struct member *m, const char *name,
-                                      bool grows)
+                                      bool grows, bool compacted)
 {
     if (w->topic_count == CLUSTER_TOPICS_MAX) {
         return NULL;
@@ -245,6 +260,7 @@ static struct told_topic *create_next(struct cluster_world *w, struct member *m,
     struct told_topic *t = &w->topics[w->topic_count];
     snprintf(t->name, sizeof t->name, "%s", name);
     t->grows = grows;
+    t->compacted = compacted;
     if (!create(w, m, t)) {
         return NULL;
     }
@@ -256,12 +272,14 @@ struct told_topic *world_create(struct cluster_world *w, struct member *m)
 {
     char name[16];
     snprintf(name, sizeof name, "t%u", w->topic_count);
-    return create_next(w, m, name, w->options.replication_factor >= 3 && w->topic_count % 4 == 0);
+    return create_next(w, m, name, w->options.replication_factor >= 3 && w->topic_count % 4 == 0,
+                       false);
 }
 
-struct told_topic *world_create_named(struct cluster_world *w, struct member *m, const char *name)
+struct told_topic *world_create_named(struct cluster_world *w, struct member *m, const char *name,
+                                      bool compacted)
 {
-    struct told_topic *t = create_next(w, m, name, false);
+    struct told_topic *t = create_next(w, m, name, false, compacted);
     if (t) {
         t->named = t->again = true;
     }

@@ -253,6 +253,9 @@ static void open_consumer(struct cluster_client *c)
     o.fetch_max_bytes = 2 << 20;
     o.partition_fetch_bytes = 256 << 10;
     o.poll_max_records = CLIENT_VIEW;
+    if (c->options.is_static) {
+        snprintf(o.group_instance_id, sizeof o.group_instance_id, "%s", c->name);
+    }
     c->consumer_options = o;
     fetcher_open(&c->fetcher, &c->core, &c->gate, &c->heap, &c->consumer_options, arrived);
     leat_record *records = memory_alloc(&c->heap, CLIENT_VIEW * sizeof *records);
@@ -343,7 +346,7 @@ CLIENT_API struct sim_node *client_machine(const struct cluster_client *c)
 /* --- what a program calls ---------------------------------------------------------------------- */
 
 CLIENT_API int client_produce(struct cluster_client *c, const char *topic, int32_t partition,
-                              uint64_t tag, const void *value, size_t size)
+                              uint64_t tag, struct bytes key, struct bytes value)
 {
     struct producer_batch *batch;
     leat_error e;
@@ -351,7 +354,8 @@ CLIENT_API int client_produce(struct cluster_client *c, const char *topic, int32
     assert(tag > 0);
     r.topic = topic;
     r.partition = partition;
-    r.value = (leat_bytes){value, size};
+    r.key = (leat_bytes){key.data, key.size};
+    r.value = (leat_bytes){value.data, value.size};
     return accumulator_append(&c->accumulator, &r, io_wall_ms(c->io), (void *)(uintptr_t)tag,
                               &batch, &e);
 }

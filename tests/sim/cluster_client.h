@@ -59,6 +59,7 @@ struct client_options {
         *group; /* that it is a member of, as a consumer; NULL: none. Lent, with the topics */
     const char *const *topics;
     size_t topic_count;
+    bool is_static; /* a member by its name: it may come back without a rebalance */
     struct client_program program;
 };
 
@@ -72,9 +73,10 @@ void client_start(struct cluster_client *c);
 void client_kill(struct cluster_client *c);
 struct sim_node *client_machine(const struct cluster_client *c);
 
-/* 0, or the negative enum leat_code with which leat_produce() would refuse, not waiting. `tag` is not 0. */
+/* 0, or the negative enum leat_code with which leat_produce() would refuse, not waiting. `tag` is not 0; a key
+ * without bytes is none. */
 int client_produce(struct cluster_client *c, const char *topic, int32_t partition, uint64_t tag,
-                   const void *value, size_t size) MUST_CHECK;
+                   struct bytes key, struct bytes value) MUST_CHECK;
 
 /* Records of this life that nothing is known of yet. */
 size_t client_unsettled(const struct cluster_client *c);

@@ -105,6 +105,8 @@ static void commits(void *context, const char *topic, int32_t partition, int64_t
     int64_t *most = acknowledged ? &g->logs[log].committed : &g->logs[log].asked;
     *most = offset > *most ? offset : *most;
     g->commits += acknowledged;
+    sim_story(p->load->world->sim, "%s %s %s-%d at %" PRId64, name_of(p),
+              acknowledged ? "has committed" : "commits", topic, (int)partition, offset);
     if (acknowledged) {
         check_holder(p, log);
     } else {
@@ -143,6 +145,7 @@ static void open_member(struct load *l, unsigned number)
         .group = "group",
         .topics = l->group.topics,
         .topic_count = l->group.topic_count,
+        .is_static = prng_below(&l->random, 3) == 0,
         .program =
             {.tick = tick, .reads = reads, .fails = fails, .changes = changes, .commits = commits},
     };
@@ -154,7 +157,8 @@ void members_open(struct load *l)
     struct group_history *g = &l->group;
     g->members = (unsigned)prng_below(&l->random, GROUP_MEMBERS_MAX + 1);
     for (unsigned i = 0; i < l->topic_count; i++) {
-        if (!l->topics[i].again && (g->topic_count == 0 || prng_below(&l->random, 2))) {
+        bool whole = !l->topics[i].again && !l->topics[i].told->compacted;
+        if (whole && (g->topic_count == 0 || prng_below(&l->random, 2))) {
             g->topics[g->topic_count++] = l->topics[i].told->name;
         }
     }

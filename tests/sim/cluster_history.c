@@ -37,12 +37,13 @@ struct source {
 /* What stands at an offset. */
 struct slot {
     uint32_t writer, number;
+    bool kept; /* the last reading found it */
 };
 
 struct log_of {
     char topic[32];
     int32_t partition;
-    bool again;
+    bool again, compacted;
     struct slot *slots;
     int64_t capacity;
     int64_t known_end; /* behind what was acknowledged, read or told */
@@ -111,7 +112,8 @@ void history_free(struct history *h)
     free(h);
 }
 
-unsigned history_log(struct history *h, const char *topic, int32_t partition, bool again)
+unsigned history_log(struct history *h, const char *topic, int32_t partition, bool again,
+                     bool compacted)
 {
     for (unsigned i = 0; i < h->log_count; i++) {
         if (h->logs[i].partition == partition && strcmp(h->logs[i].topic, topic) == 0) {
@@ -120,7 +122,7 @@ unsigned history_log(struct history *h, const char *topic, int32_t partition, bo
     }
     h->logs = grown(h->logs, (h->log_count + 1) * sizeof *h->logs);
     struct log_of *l = &h->logs[h->log_count];
-    *l = (struct log_of){.partition = partition, .again = again};
+    *l = (struct log_of){.partition = partition, .again = again, .compacted = compacted};
     snprintf(l->topic, sizeof l->topic, "%s", topic);
     return h->log_count++;
 }
@@ -245,7 +247,7 @@ static struct sent *value_read(struct history *h, const struct log_of *l, int64_
                   l->topic, (int)l->partition, offset, size, (unsigned)number, (unsigned)writer,
                   own->topic, (int)own->partition);
     }
-    *slot = (struct slot){(uint32_t)writer, (uint32_t)number};
+    *slot = (struct slot){.writer = (uint32_t)writer, .number = (uint32_t)number};
     return &h->writers[writer].sent[number];
 }
 
@@ -267,6 +269,13 @@ const void *history_send(struct history *h, unsigned writer, uint64_t now_ns, ui
     memcpy(h->value + name_size, padding_from(h, *number), padding);
     *size = name_size + padding;
     return h->value;
+}
+
+int32_t history_key(const struct history *h, unsigned writer, uint32_t number)
+{
+    bool keyed = h->logs[h->writers[writer].options.log].compacted;
+    uint64_t chance = prng_mix(~((uint64_t)writer << 32 | number));
+    return keyed ? (int32_t)(chance % HISTORY_KEYS) : -1;
 }
 
 void history_take_back(struct history *h, unsigned writer, uint32_t number)
@@ -294,7 +303,7 @@ static void stands(struct history *h, struct log_of *l, int64_t offset, struct s
         }
         l->slots = grown(l->slots, (size_t)capacity * sizeof *l->slots);
         for (int64_t i = l->capacity; i < capacity; i++) {
-            l->slots[i] = (struct slot){NOBODY, 0};
+            l->slots[i] = (struct slot){.writer = NOBODY};
         }
         l->capacity = capacity;
     }
@@ -306,7 +315,8 @@ static void stands(struct history *h, struct log_of *l, int64_t offset, struct s
                   l->topic, (int)l->partition, offset, who, slot.number, slot.writer, s->number,
                   s->writer);
     }
-    *s = slot;
+    s->writer = slot.writer;
+    s->number = slot.number;
     if (l->known_end < offset + 1) {
         l->known_end = offset + 1;
     }
@@ -361,7 +371,8 @@ static void acknowledged(struct history *h, unsigned writer, uint32_t number, in
         w->last_told = offset;
     }
     if (is_promised(w)) {
-        stands(h, l, offset, (struct slot){writer, number}, "was acknowledged for");
+        stands(h, l, offset, (struct slot){.writer = writer, .number = number},
+               "was acknowledged for");
     }
 }
 
@@ -447,11 +458,12 @@ void history_read(struct history *h, struct history_reading *r, int64_t offset, 
 {
     struct log_of *l = &h->logs[r->log];
     struct slot slot;
-    if (r->next < 0 || offset != r->next) {
+    if (r->next < 0 || offset < r->next || (offset > r->next && !l->compacted)) {
         violation(h, "%s: %s-%d: offset %" PRId64 " follows %" PRId64,
                   offset > r->next ? "C7 poll_skip" : "C8 poll_nonmonotonic", l->topic,
                   (int)l->partition, offset, r->next - 1);
     }
+    h->counts.compacted += r->last ? (uint64_t)(offset - r->next) : 0;
     r->next = offset + 1;
     r->records++;
     h->counts.read++;
@@ -461,6 +473,7 @@ void history_read(struct history *h, struct history_reading *r, int64_t offset, 
         s->seen = offset;
     } else {
         read_sent(h, l, offset, slot, s);
+        l->slots[offset].kept |= r->last;
     }
 }
 
@@ -476,7 +489,8 @@ static void judge_sent(const struct history *h, const struct log_of *l, unsigned
 {
     const struct source *w = &h->writers[writer];
     const struct sent *s = &w->sent[number];
-    if (s->state == SENT_ACKED && is_promised(w) && (s->told >= end || s->seen < 0)) {
+    bool gone = s->told >= end || (s->seen < 0 && !l->compacted);
+    if (s->state == SENT_ACKED && is_promised(w) && gone) {
         violation(h,
                   "C3 lost_write: number %u of w%u (acks %d) was acknowledged in %s-%d at "
                   "%" PRId64 ", and is not there: the log ends at %" PRId64,
@@ -506,6 +520,27 @@ static void judge_again(const struct history *h, const struct log_of *l, unsigne
     }
 }
 
+/* What is known to have stood below `end`, and was not found, has a newer record of its key. */
+static void judge_compacted(const struct history *h, const struct log_of *l, int64_t end)
+{
+    int64_t newest[HISTORY_KEYS], known = l->capacity < end ? l->capacity : end;
+    memset(newest, 0xff, sizeof newest);
+    for (int64_t i = known - 1; i >= 0; i--) {
+        const struct slot *s = &l->slots[i];
+        if (s->writer == NOBODY) {
+            continue;
+        }
+        int64_t *n = &newest[history_key(h, s->writer, s->number)];
+        if (!s->kept && *n < 0) {
+            violation(h,
+                      "C31 retention_overdelete: %s-%d offset %" PRId64
+                      ": number %u of w%u was the newest of its key, and is gone",
+                      l->topic, (int)l->partition, i, s->number, s->writer);
+        }
+        *n = s->kept && *n < 0 ? i : *n;
+    }
+}
+
 void history_judge(struct history *h, unsigned log, int64_t end, int64_t least, uint64_t deleted_ns,
                    uint64_t calm_ns)
 {
@@ -519,6 +554,9 @@ void history_judge(struct history *h, unsigned log, int64_t end, int64_t least, 
                 judge_sent(h, l, i, n, end);
             }
         }
+    }
+    if (l->compacted) {
+        judge_compacted(h, l, end);
     }
     if (!l->again && end < least) {
         violation(h, "C3 lost_write: %s-%d ends at %" PRId64 ", and reached %" PRId64, l->topic,

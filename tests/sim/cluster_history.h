@@ -18,7 +18,8 @@
  *   C26 what was acknowledged before a deletion is not in the topic that is made afterwards
  *   C28 a value is the one that was sent there
  *   C30 of two equal batches of an idempotent producer one is written, and its offset is told
- *   C31 nothing below the start is gone: the first offset is 0
+ *   C31 nothing below the start is gone: the first offset is 0; of a compacted log the newest record of each key is
+ *       there
  *
  * acks=1 is held to C1 and C3 only where `lossless` says that it cannot be lost (one replica). */
 #pragma once
@@ -29,14 +30,16 @@
 
 struct history;
 
-enum { HISTORY_VALUE_MAX = 40 << 10, HISTORY_WHY_MAX = 400 };
+enum { HISTORY_VALUE_MAX = 40 << 10, HISTORY_WHY_MAX = 400, HISTORY_KEYS = 50 };
 
 /* `violated` is called with a sentence, and does not return. */
 struct history *history_new(void (*violated)(void *context, const char *why), void *context);
 void history_free(struct history *h);
 
-/* A partition; the same number for the same one. `again`: of a topic that is made again under its name. */
-unsigned history_log(struct history *h, const char *topic, int32_t partition, bool again);
+/* A partition; the same number for the same one. `again`: of a topic that is made again under its name. `compacted`:
+ * its records have keys, and those that a newer one has made superfluous may be gone. */
+unsigned history_log(struct history *h, const char *topic, int32_t partition, bool again,
+                     bool compacted);
 unsigned history_log_count(const struct history *h);
 
 struct history_writer_options {
@@ -52,6 +55,8 @@ unsigned history_writer(struct history *h, const struct history_writer_options *
  * back at once. */
 const void *history_send(struct history *h, unsigned writer, uint64_t now_ns, uint32_t *number,
                          size_t *size);
+/* The key of a value, below HISTORY_KEYS; -1: it is sent to a log without keys. */
+int32_t history_key(const struct history *h, unsigned writer, uint32_t number);
 void history_take_back(struct history *h, unsigned writer, uint32_t number);
 
 enum history_outcome { HISTORY_ACKED, HISTORY_REFUSED, HISTORY_UNKNOWN };
@@ -65,6 +70,7 @@ struct history_reading {
     bool earliest; /* it was to start at the first offset, not behind the last */
     int64_t least; /* and this had been acknowledged, read or told by then */
     uint64_t records;
+    bool last; /* what it does not read is gone */
 };
 
 /* It is about to ask where to start. */
@@ -85,6 +91,6 @@ void history_judge(struct history *h, unsigned log, int64_t end, int64_t least, 
 
 /* It is read once more from its start: what stands where is still held against what is known. */
 struct history_counts {
-    uint64_t sent, acked, refused, unknown, read, starts, doubled;
+    uint64_t sent, acked, refused, unknown, read, starts, doubled, compacted;
 };
 struct history_counts history_counts(const struct history *h);

@@ -14,7 +14,8 @@ enum {
     LOAD_CLIENTS_MAX = 64,
     LOAD_STAYING = 3, /* topics that stay, at most */
     LOAD_AGAIN = 2,   /* topics that are deleted and made again, at most */
-    LOAD_LOGS_MAX = (LOAD_STAYING + LOAD_AGAIN) * CLUSTER_PARTITIONS,
+    LOAD_TOPICS_MAX = LOAD_STAYING + LOAD_AGAIN + 1, /* one is compacted */
+    LOAD_LOGS_MAX = LOAD_TOPICS_MAX * CLUSTER_PARTITIONS,
 };
 
 struct load;
@@ -53,7 +54,7 @@ struct load {
     struct cluster_world *world;
     struct history *history;
     struct prng random;
-    struct load_topic topics[LOAD_STAYING + LOAD_AGAIN];
+    struct load_topic topics[LOAD_TOPICS_MAX];
     unsigned topic_count;
     struct {
         struct load_topic *topic;

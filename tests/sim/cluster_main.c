@@ -142,9 +142,10 @@ static void print_people(const struct summary *s, double seconds)
            " events\n",
            s->runs, simulated, seconds, used, simulated / used, s->events);
     printf("records: %" PRIu64 " sent, %" PRIu64 " acknowledged, %" PRIu64 " unknown, %" PRIu64
-           " read, %" PRIu64 " allowed duplicates; %" PRIu64 " starts of readers\n",
+           " read, %" PRIu64 " allowed duplicates, %" PRIu64 " compacted away; %" PRIu64
+           " starts of readers\n",
            s->history.sent, s->history.acked, s->history.unknown, s->history.read,
-           s->history.doubled, s->history.starts);
+           s->history.doubled, s->history.compacted, s->history.starts);
     printf("operations: %" PRIu64 " deletions, %" PRIu64 " creations anew, %" PRIu64
            " configurations, %" PRIu64 " reassignments, %" PRIu64 " stretches compared, %" PRIu64
            " starts without what was damaged; %" PRIu64 " elections of the quorum, %" PRIu64
@@ -164,9 +165,10 @@ static void print_json(const struct summary *s, double seconds)
            ",\"core_seconds\":%.3f,\"hash\":\"%016" PRIx64 "\"",
            s->runs, (double)s->virtual_ns / 1e9, seconds, s->events, seconds_used(), s->hash);
     printf(",\"sent\":%" PRIu64 ",\"acknowledged\":%" PRIu64 ",\"unknown\":%" PRIu64
-           ",\"read\":%" PRIu64 ",\"duplicates\":%" PRIu64 ",\"starts\":%" PRIu64,
+           ",\"read\":%" PRIu64 ",\"duplicates\":%" PRIu64 ",\"compacted\":%" PRIu64
+           ",\"starts\":%" PRIu64,
            s->history.sent, s->history.acked, s->history.unknown, s->history.read,
-           s->history.doubled, s->history.starts);
+           s->history.doubled, s->history.compacted, s->history.starts);
     printf(",\"deletions\":%" PRIu64 ",\"creations\":%" PRIu64 ",\"configurations\":%" PRIu64
            ",\"reassignments\":%" PRIu64 ",\"compared\":%" PRIu64 ",\"mended\":%" PRIu64
            ",\"elections\":%" PRIu64 ",\"clients_killed\":%" PRIu64 ",\"clients_paused\":%" PRIu64

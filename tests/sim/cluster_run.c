@@ -299,4 +299,5 @@ void run_add(struct summary *total, const struct summary *s)
     total->history.read += s->history.read;
     total->history.starts += s->history.starts;
     total->history.doubled += s->history.doubled;
+    total->history.compacted += s->history.compacted;
 }

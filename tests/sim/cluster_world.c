@@ -53,6 +53,7 @@ static void configure(struct member *m, uint16_t port)
         {"--set", "limits.memory", "128MiB"},
         {"--set", "log.scrub.interval.ms", "10s"},
         {"--set", "min.insync.replicas", least},
+        {"--set", "log.cleaner.backoff.ms", "1s"},
         {"--set", "offsets.topic.num.partitions", "3"},
         {"--set", "group.min.session.timeout.ms", "1000"},
     };

@@ -81,6 +81,7 @@ struct told_topic {
     enum topic_state state;
     bool named;          /* it is somebody's: world_disturb() leaves it alone */
     bool again;          /* it may be made again under its name */
+    bool compacted;      /* as it is made */
     bool grows;          /* nobody says how many replicas it has */
     uint64_t deleted_ns; /* when the newest deletion that was answered was asked for */
     struct uuid id;      /* of the newest image */
@@ -247,7 +248,9 @@ struct member *world_leader(struct cluster_world *w);
 
 /* --- cluster_replicas.c ----------------------------------------------------------------------- */
 
-/* CRC-32C of the batches of a replica below `end`, all of their bytes. */
+/* CRC-32C of the batches of a replica below `end`, all of their bytes; of a compacted topic of the newest record of
+ * each key, which is WORLD_KEY and a number. */
+#define WORLD_KEY "key"
 struct replica_sum {
     int64_t end;
     uint32_t sum;
@@ -302,7 +305,8 @@ struct raft_id member_self(const struct member *m);
 struct told_topic *world_create(struct cluster_world *w, struct member *m);
 
 /* The same for a topic of this name, which may be made again when it is gone. */
-struct told_topic *world_create_named(struct cluster_world *w, struct member *m, const char *name);
+struct told_topic *world_create_named(struct cluster_world *w, struct member *m, const char *name,
+                                      bool compacted);
 bool world_create_again(struct cluster_world *w, struct member *m, struct told_topic *t);
 void world_delete(struct cluster_world *w, struct member *m, struct told_topic *t);
 

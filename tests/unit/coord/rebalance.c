@@ -3,6 +3,8 @@
 /* Generations: who is waited for, for how long, and who is told what. */
 #include "world.h"
 
+#include "coord/member.h"
+
 #include "coord/expected.h"
 
 #include <stdlib.h>
@@ -459,6 +461,34 @@ Test(instance, comes_back_to_its_own_assignment)
     cr_assert_eq(c[1].error, ERR_FENCED_INSTANCE_ID);
     client_heartbeat(&w, &c[0]);
     cr_assert_eq(c[0].error, 0, "the others do not notice");
+    world_close(&w);
+}
+
+/* A coordinator that has the group from its records may know an older id than its predecessor gave. */
+Test(instance, with_an_id_that_was_not_recorded_joins_again)
+{
+    struct world w;
+    struct client c[2] = {{.instance = "one"}, {.instance = "two"}}, again = {.instance = "two"};
+    world_open(&w, 13, NULL);
+    settle(&w, c, 2);
+    client_join(&w, &again, 5, range);
+    world_run(&w, SECOND_NS / 10);
+    cr_assert_eq(again.error, 0);
+    struct member *m = member_by_instance(w.group, wire_string_of("two"));
+    cr_assert_eq(member_rename(m, wire_string_of(c[1].id)), 0);
+    w.group->epoch++;
+    client_heartbeat(&w, &again);
+    cr_assert_eq(again.error, ERR_UNKNOWN_MEMBER_ID);
+    client_commit(&w, &again, "t", 5);
+    cr_assert_eq(again.error, ERR_UNKNOWN_MEMBER_ID);
+    client_join(&w, &again, 5, range);
+    cr_assert_eq(again.error, ERR_UNKNOWN_MEMBER_ID);
+    again.id[0] = 0;
+    client_join(&w, &again, 5, range);
+    world_run(&w, SECOND_NS / 10);
+    cr_assert_eq(again.error, 0);
+    client_heartbeat(&w, &c[1]);
+    cr_assert_eq(c[1].error, ERR_FENCED_INSTANCE_ID, "an older id stays fenced");
     world_close(&w);
 }
 

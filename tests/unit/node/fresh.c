@@ -12,6 +12,9 @@ enum {
     UNKNOWN_TOPIC = 3,
     LEADER_NOT_AVAILABLE = 5,
     TIMED_OUT = 7,
+    OUT_OF_RANGE = 1,
+    UNKNOWN_EPOCH = 75,
+    OFFSET_NOT_AVAILABLE = 78,
     RESOURCE_TOPIC = 2,
     CONFIG_SET = 0,
     LATE_MS = 300, /* how far the image of one node is behind */
@@ -165,6 +168,49 @@ static void reassign(struct member *m, const struct told_topic *t, int32_t *to, 
     cr_assert(world_reassigned(a));
 }
 
+static int fetch_error(struct member *m, const struct told_topic *t, int32_t partition,
+                       int64_t offset)
+{
+    struct fetch_request_partitions part;
+    struct fetch_request_topics topic;
+    struct fetch_request q;
+    fetch_request_init(&q);
+    fetch_request_topics_init(&topic);
+    fetch_request_partitions_init(&part);
+    part.partition = partition;
+    part.fetch_offset = offset;
+    part.partition_max_bytes = 1000;
+    topic.topic = wire_string_of(t->name);
+    topic.partitions = &part;
+    topic.partitions_count = 1;
+    q.topics = &topic;
+    q.topics_count = 1;
+    const struct fetch_response *r = answer_of(ask_begin(&w, m, WIRE_FETCH, 11, &q));
+    cr_assert_eq(r->responses_count, 1);
+    return r->responses[0].partitions[0].error_code;
+}
+
+static int epoch_error(struct member *m, const struct told_topic *t, int32_t partition,
+                       int32_t epoch)
+{
+    struct offset_for_leader_epoch_request_partitions part;
+    struct offset_for_leader_epoch_request_topics topic = {.topic = wire_string_of(t->name)};
+    struct offset_for_leader_epoch_request q;
+    offset_for_leader_epoch_request_init(&q);
+    offset_for_leader_epoch_request_partitions_init(&part);
+    part.partition = partition;
+    part.leader_epoch = epoch;
+    topic.partitions = &part;
+    topic.partitions_count = 1;
+    q.topics = &topic;
+    q.topics_count = 1;
+    const struct offset_for_leader_epoch_response *r =
+        answer_of(ask_begin(&w, m, WIRE_OFFSET_FOR_LEADER_EPOCH, 3, &q));
+    cr_assert_eq(r->topics_count, 1);
+    cr_assert(r->topics[0].partitions[0].error_code || r->topics[0].partitions[0].end_offset == -1);
+    return r->topics[0].partitions[0].error_code;
+}
+
 static void open_three(uint64_t seed)
 {
     open_world_in(&w, seed, 3);
@@ -234,5 +280,33 @@ Test(fresh, nobody_answers_for_the_quorum)
     cr_expect_eq(config_error(m, "nothing", value), UNKNOWN_TOPIC);
     cr_expect_eq(reassignments(m)->error_code, 0);
     cr_expect_eq(elect_all_error(m), 0);
+    world_close(&w);
+}
+
+/* What a consumer knows of a newer leader is nothing that an older one may call wrong: it would begin anew. */
+Test(fresh, who_may_have_been_replaced_knows_no_end)
+{
+    open_three(11);
+    w.options.replication_factor = 3;
+    const struct told_topic *t = create(world_leader(&w));
+    world_run(&w, 2000 * CLUSTER_MS);
+    const struct image_topic *in =
+        image_topic_by_name(w.members[0].node->image, bytes_of_string(t->name));
+    int32_t partition = 0;
+    while (in->partitions[partition].leader == world_leader(&w)->id) {
+        partition++;
+    }
+    struct member *old = &w.members[in->partitions[partition].leader - 1];
+    cr_expect_eq(fetch_error(old, t, partition, 5), OUT_OF_RANGE);
+    cr_expect_eq(epoch_error(old, t, partition, 9), 0);
+    member_cut(old, true, true);
+    world_run(&w, 5000 * CLUSTER_MS);
+    cr_expect_eq(fetch_error(old, t, partition, 5), OFFSET_NOT_AVAILABLE);
+    cr_expect_eq(epoch_error(old, t, partition, 9), UNKNOWN_EPOCH);
+    in = image_topic_by_name(world_leader(&w)->node->image, bytes_of_string(t->name));
+    struct member *new = &w.members[in->partitions[partition].leader - 1];
+    cr_expect_neq(new, old);
+    cr_expect_eq(fetch_error(new, t, partition, 5), OUT_OF_RANGE);
+    cr_expect_eq(epoch_error(new, t, partition, 9), 0);
     world_close(&w);
 }

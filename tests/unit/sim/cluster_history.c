@@ -11,13 +11,14 @@
 
 #include <criterion/criterion.h>
 
-enum { RECORDS = 5 };
+enum { RECORDS = 5, KEYED = 80 };
 
 static struct history *h;
 static char why[HISTORY_WHY_MAX];
 static jmp_buf out;
 static unsigned log_number, writer;
 static struct history_reading reading;
+static bool keyed; /* of the log that is opened next */
 
 static void violated(void *context, const char *line)
 {
@@ -28,8 +29,8 @@ static void violated(void *context, const char *line)
 static void open_history(int16_t acks, bool idempotent, bool again)
 {
     h = history_new(violated, NULL);
-    log_number = history_log(h, "t", 1, again);
-    cr_assert_eq(history_log(h, "t", 1, again), log_number);
+    log_number = history_log(h, "t", 1, again, keyed);
+    cr_assert_eq(history_log(h, "t", 1, again, keyed), log_number);
     writer =
         history_writer(h, &(struct history_writer_options){log_number, acks, idempotent, true});
     why[0] = 0;
@@ -49,7 +50,7 @@ static const char *value(unsigned of, uint32_t number, size_t *size)
     static char bytes[HISTORY_VALUE_MAX];
     struct history *twin = history_new(violated, NULL);
     uint32_t n = 0;
-    history_log(twin, "t", 1, false);
+    history_log(twin, "t", 1, false, false);
     for (unsigned i = 0; i <= of; i++) {
         history_writer(twin, &(struct history_writer_options){0, -1, true, true});
     }
@@ -309,7 +310,7 @@ static void a_value_of_another_partition(void)
 {
     open_history(-1, true, false);
     all_is_well();
-    history_start(h, &reading, history_log(h, "t", 2, false), true);
+    history_start(h, &reading, history_log(h, "t", 2, false, false), true);
     history_starts(h, &reading, 0);
     read_one(0, 0);
 }
@@ -319,6 +320,59 @@ static void the_start_is_gone(void)
     open_history(-1, true, false);
     history_start(h, &reading, log_number, true);
     history_starts(h, &reading, 1);
+}
+
+/* KEYED of a compacted log, of which the last reading does not find the one at `gone`. */
+static void compacted_without(uint32_t gone)
+{
+    keyed = true;
+    open_history(-1, true, false);
+    keyed = false;
+    for (uint32_t i = 0; i < KEYED; i++) {
+        ack(send_one(i), i, i + 1);
+    }
+    read_from_start();
+    reading.last = true;
+    for (uint32_t i = 0; i < KEYED; i++) {
+        if (i != gone) {
+            read_one(i, i);
+        }
+    }
+    judge(KEYED);
+}
+
+/* The first record that has, or has not, a later one of its key. */
+static uint32_t find_superfluous(bool superfluous)
+{
+    for (uint32_t i = 0; i + 1 < KEYED; i++) {
+        bool later = false;
+        for (uint32_t k = i + 1; k < KEYED; k++) {
+            later = later || history_key(h, writer, k) == history_key(h, writer, i);
+        }
+        if (later == superfluous) {
+            return i;
+        }
+    }
+    cr_assert_fail("there is none");
+    return 0;
+}
+
+static void the_newest_of_its_key_is_gone(void)
+{
+    compacted_without(KEYED); /* nothing is missing */
+    uint32_t gone = find_superfluous(false);
+    history_free(h);
+    compacted_without(gone);
+}
+
+Test(cluster_history, what_a_newer_record_of_its_key_made_superfluous_may_be_gone)
+{
+    compacted_without(KEYED);
+    uint32_t gone = find_superfluous(true);
+    history_free(h);
+    compacted_without(gone);
+    cr_assert_eq(history_counts(h).compacted, 1);
+    history_free(h);
 }
 
 static void deleted_and_back(void)
@@ -360,6 +414,7 @@ Test(cluster_history, each_rule_refuses)
     expect("C28 ", a_value_of_nobody);
     expect("C28 ", a_value_of_another_partition);
     expect("C31 ", the_start_is_gone);
+    expect("C31 ", the_newest_of_its_key_is_gone);
     expect("C26 ", deleted_and_back);
     expect("C3 ", made_again_and_lost);
 }
