@@ -509,12 +509,27 @@ bool node_lost(void *context, const struct image_topic *topic)
     return config.durability == LOG_MEMORY;
 }
 
+/* What this node has promised the quorum is not known any more, but others have what it stored. */
+static void metadata_damaged(struct node *n, const char *why)
+{
+    int id = (int)config_integer(n->config, CONFIG_NODE_ID);
+    char others[NODE_LINE_SIZE / 2] = "";
+    if (config_item_count(n->config, CONFIG_PEERS) > 0) {
+        snprintf(others, sizeof others,
+                 "\nIf other nodes have what is here, move %.200s away and start again: it is "
+                 "filled from them. "
+                 "Its new directory gets the vote by: leat cluster remove %d, leat cluster add %d",
+                 n->data, id, id);
+    }
+    node_fail(n, NODE_EXIT_DAMAGE, "%s%s", why, others);
+}
+
 static void meta_failed(struct node *n, int error)
 {
     const char *why = n->meta_open.why;
     n->meta = NULL;
     if (error == ERR_DAMAGED) {
-        node_fail(n, NODE_EXIT_DAMAGE, "%s", why);
+        metadata_damaged(n, why);
         return;
     }
     bool foreign = error == ERR_INVALID_ARGUMENT || error == ERR_INCONSISTENT_VOTER_SET;
@@ -589,7 +604,7 @@ static void founded(struct founding_open *f, int error)
     if (error == ERR_INTERRUPTED) {
         node_fail(n, NODE_EXIT_OK, "%s", ""); /* nothing has begun */
     } else if (error == ERR_DAMAGED) {
-        node_fail(n, NODE_EXIT_DAMAGE, "%s", f->why);
+        metadata_damaged(n, f->why);
     } else if (error) {
         bool choice = error == ERR_INVALID_ARGUMENT || error == ERR_BAD_CONFIG ||
                       error == ERR_INCONSISTENT_CLUSTER_ID ||

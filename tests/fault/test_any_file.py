@@ -120,6 +120,7 @@ def trial(number):
     if came == "refused":
         check(of[0] in ("meta", "format"), f"refused for {inside}: {node.said()[-1500:]}")
         check(str(Path(node.data) / inside.parts[0]) in node.said(), f"{inside} is not named: {node.said()[-1500:]}")
+        check(of[0] == "format" or f"leat cluster add {victim}" in node.said(), f"no way out: {node.said()[-1500:]}")
         shutil.rmtree(node.data)
         node.launch()
     wait_until("all are in sync again", lambda: cluster.in_sync(*TOPICS), 90)
