@@ -15,26 +15,6 @@
 
 enum { LEAD_NS = 20 * NS_PER_MS }; /* from the start of the threads to the first record's time */
 
-static void make_topic(const struct load_options *o)
-{
-    leat_topic_spec spec = LEAT_TOPIC_SPEC_INIT;
-    const leat_config config = {"durability", o->durability};
-    leat_client *client;
-    leat_error e;
-    spec.name = o->topic;
-    spec.partitions = (int32_t)o->partitions;
-    spec.configs = &config;
-    spec.config_count = o->durability ? 1 : 0;
-    if (leat_open(&client, o->brokers, NULL, &e) != 0) {
-        load_fail("%s", e.message);
-    }
-    int error = leat_topic_create(client, &spec, &e);
-    if (error && error != LEAT_ERR_TOPIC_EXISTS) {
-        load_fail("%s", e.message);
-    }
-    leat_close(client);
-}
-
 /* --- progress --------------------------------------------------------------------------------- */
 
 struct totals {
@@ -100,16 +80,19 @@ static void report_conditions(struct report *report, const struct load *load,
                               const struct load_cost *cost)
 {
     const struct load_options *o = &load->options;
-    report_condition(report, "brokers", "%s", o->brokers);
-    report_condition(report, "topic", "%s", o->topic);
-    report_condition(report, "partitions", "%llu", (unsigned long long)o->partitions);
+    const struct driver_settings *s = &o->settings;
+    report_condition(report, "driver", "%s %s", load->driver->name, load->driver->version());
+    report_condition(report, "brokers", "%s", s->brokers);
+    report_condition(report, "topic", "%s", s->topic);
+    report_condition(report, "partitions", "%llu", (unsigned long long)s->partitions);
     report_condition(report, "producers", "%llu", (unsigned long long)o->producers);
-    report_condition(report, "size", "%llu", (unsigned long long)o->size);
-    report_condition(report, "acks", "%s", o->acks);
-    report_condition(report, "durability", "%s", o->durability ? o->durability : "default");
-    report_condition(report, "codec", "%s", o->codec);
-    report_condition(report, "linger ms", "%.0f", o->linger * 1000);
-    report_condition(report, "batch", "%llu", (unsigned long long)o->batch);
+    report_condition(report, "size", "%llu", (unsigned long long)s->size);
+    report_condition(report, "keys", "%llu", (unsigned long long)o->keys);
+    report_condition(report, "acks", "%s", s->acks);
+    report_condition(report, "durability", "%s", s->durability ? s->durability : "default");
+    report_condition(report, "codec", "%s", s->codec);
+    report_condition(report, "linger ms", "%.0f", s->linger * 1000);
+    report_condition(report, "batch", "%llu", (unsigned long long)s->batch);
     report_condition(report, "latency from", "%s",
                      o->rate > 0 ? "the intended time" : "the call (no rate: closed loop)");
     report_condition(report, "seconds", "%.1f", load_cost_seconds(cost));
@@ -122,7 +105,7 @@ static void throughput_row(struct table *t, const struct load *load, const struc
 {
     const struct load_options *o = &load->options;
     double seconds = load_cost_seconds(cost), acked = (double)acked_in_window;
-    double bytes = acked * (double)o->size;
+    double bytes = acked * (double)o->settings.size;
     if (o->rate > 0) {
         table_number(t, o->rate);
     } else {
@@ -194,13 +177,14 @@ static void report_load(const struct load *load, const struct load_cost *cost)
 static void check_options(struct load_options *o)
 {
     o->rate = (double)o->rate_count;
-    if (o->size < STAMP_SIZE || o->size > 64 << 20) {
+    const struct driver_settings *s = &o->settings;
+    if (s->size < STAMP_SIZE || s->size > 64 << 20) {
         options_refuse("size", "16 bytes (the stamp) to 64 MiB");
     }
     if (o->producers < 1 || o->producers > PRODUCERS_MAX) {
-        options_refuse("producers", "1 to 256");
+        options_refuse("producers", "1 to 1000");
     }
-    if (o->partitions < 1 || o->partitions > PARTITIONS_MAX) {
+    if (s->partitions < 1 || s->partitions > PARTITIONS_MAX) {
         options_refuse("partitions", "1 to 100000");
     }
     if (o->sample < 1) {
@@ -215,7 +199,7 @@ static int run(struct load *load)
 {
     const struct load_options *o = &load->options;
     struct load_cost cost;
-    make_topic(o);
+    load->driver->topic_make(&o->settings);
     load->run = clock_ns() ^ (uint64_t)getpid() << 48;
     load->producers = calloc(o->producers, sizeof *load->producers);
     if (!load->producers) {
@@ -248,7 +232,7 @@ static int run(struct load *load)
     for (uint64_t i = 0; i < o->producers; i++) {
         if (load->producers[i].failure.code) {
             fprintf(stderr, "leat-bench: producer %llu: %s\n", (unsigned long long)i,
-                    load->producers[i].failure.message);
+                    load->producers[i].failure.why);
         }
     }
     free(load->producers);
@@ -263,39 +247,46 @@ int command_load(int argc, char **argv)
     }
     struct load_options *o = &load->options;
     *o = (struct load_options){
-        .brokers = "127.0.0.1:9092",
-        .topic = "bench",
-        .acks = "all",
-        .codec = "none",
-        .partitions = 1,
+        .settings = {.brokers = "127.0.0.1:9092",
+                     .topic = "bench",
+                     .acks = "all",
+                     .codec = "none",
+                     .partitions = 1,
+                     .size = 1024,
+                     .batch = 256 << 10,
+                     .buffer = 64 << 20,
+                     .in_flight = 5,
+                     .linger = 0.005,
+                     .check_crcs = true},
+        .driver = "leat",
         .producers = 1,
-        .size = 1024,
-        .batch = 256 << 10,
-        .buffer = 64 << 20,
         .sample = 1,
-        .in_flight = 5,
         .rate_count = 1000,
         .duration = 10,
         .warmup = 2,
-        .linger = 0.005,
     };
+    struct driver_settings *s = &o->settings;
     const struct option_spec specs[] = {
-        {"brokers", OPTION_TEXT, &o->brokers, "HOST:PORT,..."},
-        {"topic", OPTION_TEXT, &o->topic, "made if it is missing"},
-        {"partitions", OPTION_COUNT, &o->partitions, "of the topic; records take turns"},
-        {"durability", OPTION_TEXT, &o->durability, "fsync or memory, of a topic that is made"},
-        {"size", OPTION_BYTES, &o->size, "of a record's value"},
+        {"driver", OPTION_TEXT, &o->driver, "the client library: leat or rdkafka"},
+        {"brokers", OPTION_TEXT, &s->brokers, "HOST:PORT,..."},
+        {"topic", OPTION_TEXT, &s->topic, "made if it is missing"},
+        {"partitions", OPTION_COUNT, &s->partitions, "of the topic; records take turns"},
+        {"replicas", OPTION_COUNT, &s->replicas,
+         "of a topic that is made; 0: the broker's default"},
+        {"keys", OPTION_COUNT, &o->keys, "so many different ones; 0: none"},
+        {"durability", OPTION_TEXT, &s->durability, "fsync or memory, of a topic that is made"},
+        {"size", OPTION_BYTES, &s->size, "of a record's value"},
         {"rate", OPTION_COUNT, &o->rate_count, "records per second in all; 0: as fast as possible"},
         {"duration", OPTION_SECONDS, &o->duration, "of the measurement"},
         {"warmup", OPTION_SECONDS, &o->warmup, "before it"},
         {"producers", OPTION_COUNT, &o->producers, "each with a connection of its own"},
-        {"acks", OPTION_TEXT, &o->acks, "all, 1 or 0"},
-        {"linger", OPTION_SECONDS, &o->linger, "how long a batch waits for more records"},
-        {"batch", OPTION_BYTES, &o->batch, "most bytes of a batch"},
-        {"buffer", OPTION_BYTES, &o->buffer, "of each producer, for what is not acknowledged"},
-        {"in-flight", OPTION_COUNT, &o->in_flight, "requests of each producer without an answer"},
-        {"idempotence", OPTION_TEXT, &o->idempotence, "true or false; unset: with acks all"},
-        {"codec", OPTION_TEXT, &o->codec, "none, gzip, snappy, lz4 or zstd"},
+        {"acks", OPTION_TEXT, &s->acks, "all, 1 or 0"},
+        {"linger", OPTION_SECONDS, &s->linger, "how long a batch waits for more records"},
+        {"batch", OPTION_BYTES, &s->batch, "most bytes of a batch"},
+        {"buffer", OPTION_BYTES, &s->buffer, "of each producer, for what is not acknowledged"},
+        {"in-flight", OPTION_COUNT, &s->in_flight, "requests of each producer without an answer"},
+        {"idempotence", OPTION_TEXT, &s->idempotence, "true or false; unset: with acks all"},
+        {"codec", OPTION_TEXT, &s->codec, "none, gzip, snappy, lz4 or zstd"},
         {"sample", OPTION_COUNT, &o->sample, "time one record of so many"},
         {"consume", OPTION_FLAG, &o->consume, "read it all back, and time it end to end"},
         {"pid", OPTION_COUNT, &o->pid, "the broker's process, for its cost"},
@@ -309,6 +300,10 @@ int command_load(int argc, char **argv)
         return 2;
     }
     check_options(o);
+    load->driver = driver_find(o->driver);
+    if (!load->driver) {
+        options_refuse("driver", "leat, or rdkafka if leat-bench was built with it");
+    }
     int status = run(load);
     free(load);
     return status;

@@ -8,55 +8,40 @@
 #include "load/load.h"
 #include "report/clock.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { POLL_MS = 100, SILENCE_SECONDS = 5 };
 
 void load_consumer_open(struct load_consumer *c, struct load *load)
 {
-    const struct load_options *o = &load->options;
-    leat_consumer_options options = LEAT_CONSUMER_OPTIONS_INIT;
-    leat_start *starts = calloc(o->partitions, sizeof *starts);
-    leat_error e;
-    if (!starts) {
-        load_fail("out of memory");
-    }
     c->load = load;
     atomic_store(&c->expected, UINT64_MAX);
-    options.poll_max_records = 10000;
-    if (leat_open(&c->client, o->brokers, NULL, &e) != 0) {
-        load_fail("%s", e.message);
-    }
-    for (uint64_t i = 0; i < o->partitions; i++) {
-        starts[i] = (leat_start){.topic = o->topic, .partition = (int32_t)i};
-        if (leat_offset_at(c->client, o->topic, (int32_t)i, LEAT_LATEST, &starts[i].offset, &e)) {
-            load_fail("%s", e.message);
-        }
-    }
-    if (leat_consumer_open(&c->consumer, c->client, NULL, &options, &e) != 0 ||
-        leat_assign(c->consumer, starts, o->partitions, &e) != 0) {
-        load_fail("%s", e.message);
-    }
-    free(starts);
+    c->consumer = load->driver->consumer_open(&load->options.settings, false);
 }
 
-static void take(struct load_consumer *c, const leat_record *record, uint64_t now)
+struct taking {
+    struct load_consumer *consumer;
+    uint64_t now; /* when what is being told arrived; 0: nothing yet */
+};
+
+static void take(void *context, const struct driver_record *record)
 {
-    const uint8_t *value = record->value.data;
+    struct taking *t = context;
+    struct load_consumer *c = t->consumer;
     uint64_t meant, run;
-    if (!value || record->value.len < STAMP_SIZE) {
+    if (!record->value || record->size < STAMP_SIZE) {
         return;
     }
-    memcpy(&meant, value, sizeof meant);
-    memcpy(&run, value + 8, sizeof run);
+    memcpy(&meant, record->value, sizeof meant);
+    memcpy(&run, (const uint8_t *)record->value + 8, sizeof run);
     if (run != c->load->run) {
         return;
     }
+    t->now = t->now ? t->now : clock_ns();
     atomic_fetch_add_explicit(&c->received, 1, memory_order_relaxed);
-    c->received_in_window += load_in_window(c->load, now);
+    c->received_in_window += load_in_window(c->load, t->now);
     if (load_in_window(c->load, meant)) {
-        histogram_record(&c->latency, now > meant ? now - meant : 0);
+        histogram_record(&c->latency, t->now > meant ? t->now - meant : 0);
     }
 }
 
@@ -65,16 +50,9 @@ static void *consumer_run(void *argument)
     struct load_consumer *c = argument;
     uint64_t last_ns = clock_ns();
     while (atomic_load(&c->received) < atomic_load(&c->expected)) {
-        const leat_record *records;
-        leat_error e;
-        int count = leat_poll(c->consumer, &records, POLL_MS, &e);
+        struct taking t = {.consumer = c};
+        int count = c->load->driver->poll(c->consumer, POLL_MS, take, &t);
         uint64_t now = clock_ns();
-        if (count < 0) {
-            load_fail("%s", e.message);
-        }
-        for (int i = 0; i < count; i++) {
-            take(c, &records[i], now);
-        }
         if (count > 0 || atomic_load(&c->expected) == UINT64_MAX) {
             last_ns = now;
         } else if (now - last_ns > SILENCE_SECONDS * (uint64_t)NS_PER_S) {
@@ -95,6 +73,5 @@ void load_consumer_end(struct load_consumer *c, uint64_t expected)
 {
     atomic_store(&c->expected, expected);
     pthread_join(c->thread, NULL);
-    leat_consumer_close(c->consumer, NULL);
-    leat_close(c->client);
+    c->load->driver->consumer_close(c->consumer);
 }

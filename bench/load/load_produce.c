@@ -9,65 +9,24 @@
 #include "load/load.h"
 #include "report/clock.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 
-enum { REPORTS = 1024, REPORT_WAIT_MS = 100, FLUSH_MS = 60000, VALUES_SIZE = 4 << 20 };
-
-/* One of the library's own names for an option, as a user would set it. */
-static void set(leat_producer_options *o, const char *name, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void set(leat_producer_options *o, const char *name, const char *format, ...)
-{
-    char value[64];
-    leat_error e;
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(value, sizeof value, format, arguments);
-    va_end(arguments);
-    if (leat_producer_options_set(o, name, value, &e) != 0) {
-        load_fail("%s", e.message);
-    }
-}
+enum { REPORT_WAIT_MS = 100, FLUSH_MS = 60000, VALUES_SIZE = 4 << 20, KEY_SIZE = 16 };
 
 void load_producer_open(struct load_producer *p, struct load *load, unsigned number)
 {
-    const struct load_options *o = &load->options;
-    leat_producer_options options = LEAT_PRODUCER_OPTIONS_INIT;
-    leat_error e;
     p->load = load;
     p->number = number;
-    set(&options, "acks", "%s", o->acks);
-    set(&options, "compression.type", "%s", o->codec);
-    set(&options, "linger.ms", "%.0f", o->linger * 1000);
-    set(&options, "batch.size", "%llu", (unsigned long long)o->batch);
-    set(&options, "buffer.memory", "%llu", (unsigned long long)o->buffer);
-    set(&options, "max.in.flight.requests.per.connection", "%llu",
-        (unsigned long long)o->in_flight);
-    if (o->idempotence) {
-        set(&options, "enable.idempotence", "%s", o->idempotence);
-    }
-    if (o->size > options.message_max_bytes) {
-        options.message_max_bytes = (uint32_t)o->size + 1024;
-    }
-    options.partitioner = LEAT_PARTITIONER_ROUND_ROBIN;
-    options.max_block_ms = FLUSH_MS;
-    options.reports_max = UINT32_MAX;
-    if (leat_open(&p->client, o->brokers, NULL, &e) != 0 ||
-        leat_producer_open(&p->producer, p->client, &options, &e) != 0) {
-        load_fail("%s", e.message);
-    }
+    p->producer = load->driver->producer_open(&load->options.settings);
 }
 
-static void keep_failure(struct load_producer *p, int code, const char *message)
+static void keep_failure(struct load_producer *p, const struct driver_failure *f)
 {
     if (!p->failure.code) {
-        p->failure.code = code;
-        snprintf(p->failure.message, sizeof p->failure.message, "%s", message);
+        p->failure = *f;
     }
 }
 
@@ -81,23 +40,36 @@ static uint64_t intended(const struct load_producer *p, uint64_t number)
            (uint64_t)(share * (double)o->producers / o->rate * (double)NS_PER_S);
 }
 
+/* Partitions take turns: of all producers' records, as of each. */
+static int32_t partition_of(const struct load_producer *p, uint64_t number)
+{
+    const struct load_options *o = &p->load->options;
+    return (int32_t)((number + p->number) % o->settings.partitions);
+}
+
 static void send_one(struct load_producer *p, uint8_t *value, uint64_t number, uint64_t meant_ns)
 {
     const struct load_options *o = &p->load->options;
-    leat_record record = LEAT_RECORD_INIT;
-    leat_error e;
-    void *tag = number % o->sample == 0 ? (void *)(uintptr_t)meant_ns : NULL;
+    struct driver_failure failure = {0};
+    char key[KEY_SIZE];
+    struct driver_send record = {
+        .partition = partition_of(p, number),
+        .value = value,
+        .size = o->settings.size,
+        .tag = number % o->sample == 0 ? (void *)(uintptr_t)meant_ns : NULL,
+    };
+    if (o->keys) {
+        uint64_t k = prng_mix(number * o->producers + p->number) % o->keys;
+        record.partition = -1;
+        record.key = key;
+        record.key_size = (size_t)snprintf(key, sizeof key, "%llu", (unsigned long long)k);
+    }
     memcpy(value, &meant_ns, sizeof meant_ns);
     memcpy(value + 8, &p->load->run, sizeof p->load->run);
-    record.topic = o->topic;
-    record.value = (leat_bytes){value, o->size};
-    if (leat_produce(p->producer, &record, tag, &e) != 0) {
+    if (!p->load->driver->send(p->producer, &record, &failure)) {
         /* The first failure is told; a schedule goes on whatever the broker does. */
-        keep_failure(p, e.code, e.message);
+        keep_failure(p, &failure);
         atomic_fetch_add(&p->failed, 1);
-        if (e.fatal) {
-            load_fail("%s", e.message);
-        }
     }
     atomic_store_explicit(&p->sent, number + 1, memory_order_relaxed);
 }
@@ -106,7 +78,7 @@ static void send_one(struct load_producer *p, uint8_t *value, uint64_t number, u
  * and none has nothing to gain. */
 static uint8_t *make_values(const struct load_producer *p, uint64_t *count)
 {
-    uint64_t size = p->load->options.size;
+    uint64_t size = p->load->options.settings.size;
     *count = VALUES_SIZE / size ? VALUES_SIZE / size : 1;
     uint8_t *values = malloc(*count * size);
     if (!values) {
@@ -125,7 +97,7 @@ static void *sender_run(void *argument)
     const struct load *load = p->load;
     uint64_t count;
     uint8_t *values = make_values(p, &count);
-    leat_error e;
+    struct driver_failure e;
     prctl(PR_SET_TIMERSLACK, 1);
     for (uint64_t number = 0;; number++) {
         uint64_t now = clock_ns();
@@ -137,11 +109,11 @@ static void *sender_run(void *argument)
             clock_wait_until(meant);
             now = clock_ns();
         }
-        send_one(p, values + number % count * load->options.size, number, meant);
+        send_one(p, values + number % count * load->options.settings.size, number, meant);
     }
     free(values);
-    if (leat_flush(p->producer, FLUSH_MS, &e) > 0) {
-        load_fail("records are still waiting after a minute: %s", e.message);
+    if (!load->driver->flush(p->producer, FLUSH_MS, &e)) {
+        load_fail("records are still waiting after a minute: %s", e.why);
     }
     atomic_store(&p->sent_all, true);
     return NULL;
@@ -149,37 +121,45 @@ static void *sender_run(void *argument)
 
 /* --- reports ---------------------------------------------------------------------------------- */
 
+struct reporting {
+    struct load_producer *producer;
+    uint64_t now; /* when what is being told arrived; 0: nothing yet */
+};
+
+static void reported(void *context, const struct driver_report *report)
+{
+    struct reporting *r = context;
+    struct load_producer *p = r->producer;
+    const struct load *load = p->load;
+    uint64_t meant = (uint64_t)(uintptr_t)report->tag;
+    if (report->code) {
+        struct driver_failure failure = {.code = report->code};
+        snprintf(failure.why, sizeof failure.why, "%s", report->why);
+        keep_failure(p, &failure);
+        atomic_fetch_add(&p->failed, 1);
+        return;
+    }
+    uint64_t stands_for = load->driver->reports_all ? 1 : load->options.sample;
+    r->now = r->now ? r->now : clock_ns();
+    atomic_fetch_add_explicit(&p->acked, stands_for, memory_order_relaxed);
+    p->acked_in_window += load_in_window(load, r->now) ? stands_for : 0;
+    if (meant && load_in_window(load, meant)) {
+        histogram_record(&p->latency, r->now > meant ? r->now - meant : 0);
+    }
+}
+
 static void *reporter_run(void *argument)
 {
-    struct load_producer *p = argument;
-    const struct load *load = p->load;
-    static const size_t size = REPORTS * sizeof(leat_report);
-    leat_report *reports = malloc(size);
-    if (!reports) {
-        load_fail("out of memory");
-    }
+    struct reporting r = {.producer = argument};
+    const struct driver *driver = r.producer->load->driver;
     for (;;) {
-        bool last = atomic_load(&p->sent_all);
-        int count = leat_reports(p->producer, reports, REPORTS, last ? 0 : REPORT_WAIT_MS);
-        uint64_t now = clock_ns();
-        for (int i = 0; i < count; i++) {
-            uint64_t meant = (uint64_t)(uintptr_t)reports[i].tag;
-            if (reports[i].code) {
-                keep_failure(p, reports[i].code, reports[i].message);
-                atomic_fetch_add(&p->failed, 1);
-                continue;
-            }
-            atomic_fetch_add_explicit(&p->acked, load->options.sample, memory_order_relaxed);
-            p->acked_in_window += load_in_window(load, now) ? load->options.sample : 0;
-            if (load_in_window(load, meant)) {
-                histogram_record(&p->latency, now > meant ? now - meant : 0);
-            }
-        }
+        bool last = atomic_load(&r.producer->sent_all);
+        r.now = 0;
+        int count = driver->reports(r.producer->producer, last ? 0 : REPORT_WAIT_MS, reported, &r);
         if (last && count <= 0) {
             break;
         }
     }
-    free(reports);
     return NULL;
 }
 
@@ -193,11 +173,7 @@ void load_producer_start(struct load_producer *p)
 
 void load_producer_end(struct load_producer *p)
 {
-    leat_error e;
     pthread_join(p->sender, NULL);
     pthread_join(p->reporter, NULL);
-    if (leat_producer_close(p->producer, FLUSH_MS, &e) > 0) {
-        load_fail("%s", e.message);
-    }
-    leat_close(p->client);
+    p->load->driver->producer_close(p->producer);
 }

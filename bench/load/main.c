@@ -2,7 +2,7 @@
 
 /* leat-bench: load for a broker, and what came of it.
  *
- *     leat-bench [options]        open loop on libleat: latencies from the intended time of sending
+ *     leat-bench [options]        open loop on a client library: latencies from the intended time of sending
  *     leat-bench raw [options]    one socket without a client library: the broker's ceiling
  *     leat-bench start ... -- COMMAND   starts a broker and times its first acknowledged record */
 #include "load/load.h"

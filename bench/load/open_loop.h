@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* open_loop: the parts of `leat-bench` on libleat; private to load.c, load_produce.c,
+/* open_loop: the parts of `leat-bench` on a client library; private to load.c, load_produce.c,
  * load_consume.c.
  *
  * Record k of producer i is meant for start + (k + i / producers) / rate, whatever happened to the
@@ -14,18 +14,20 @@
 #pragma once
 
 #include "base/histogram.h"
-#include "leat/leat.h"
+#include "load/driver.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { STAMP_SIZE = 16, PRODUCERS_MAX = 256, PARTITIONS_MAX = 100000 };
+enum { STAMP_SIZE = 16, PRODUCERS_MAX = 1000, PARTITIONS_MAX = 100000 };
 
 struct load_options {
-    const char *brokers, *topic, *acks, *codec, *durability, *idempotence;
-    uint64_t partitions, producers, size, batch, buffer, sample, in_flight, pid;
-    double rate; /* of all producers together, per second; 0: none */
-    double duration, warmup, linger;
+    struct driver_settings settings;
+    const char *driver;
+    uint64_t producers, sample, pid;
+    uint64_t keys; /* so many of them; 0: records have none, and partitions take turns */
+    double rate;   /* of all producers together, per second; 0: none */
+    double duration, warmup;
     bool consume, json;
     uint64_t rate_count;
 };
@@ -35,20 +37,18 @@ struct load;
 struct load_producer {
     struct load *load;
     unsigned number;
-    leat_client *client;
-    leat_producer *producer;
+    void *producer; /* the driver's */
     pthread_t sender, reporter;
     _Atomic bool sent_all; /* and flushed */
     _Atomic uint64_t sent, acked, failed;
-    uint64_t acked_in_window; /* records whose acknowledgement came then */
-    leat_error failure;       /* the first */
-    struct histogram latency; /* of records meant for the window */
+    uint64_t acked_in_window;      /* records whose acknowledgement came then */
+    struct driver_failure failure; /* the first */
+    struct histogram latency;      /* of records meant for the window */
 };
 
 struct load_consumer {
     struct load *load;
-    leat_client *client;
-    leat_consumer *consumer;
+    void *consumer; /* the driver's */
     pthread_t thread;
     _Atomic uint64_t received;
     _Atomic uint64_t expected; /* UINT64_MAX until it is known */
@@ -58,6 +58,7 @@ struct load_consumer {
 
 struct load {
     struct load_options options;
+    const struct driver *driver;
     uint64_t run;                         /* number of this run */
     uint64_t start_ns, window_ns, end_ns; /* the schedule's start; the window's start and end */
     struct load_producer *producers;
