@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* driver: what a workload needs of a client library, so that the same schedule, clocks and histograms run on libleat and
- * on librdkafka, and either of them against any broker that speaks Kafka's protocol.
+/* driver: what a workload needs of a client library, so that the same schedule, clocks and histograms run on libleat
+ * and on librdkafka, and either of them against any broker that speaks Kafka's protocol.
  *
  * Threads: send() and flush() belong to one thread of a producer, reports() to another; poll() to one of a consumer.
  * Settings are lent for the life of what is opened with them. What cannot be opened ends the program with a sentence

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* librdkafka, as its own performance program uses it: a topic object spares a look-up for each record, and records come
- * from the consumer's queue in batches. Limits that count messages are raised out of the way, so that bytes decide, as in
- * libleat. */
+/* librdkafka, as its own performance program uses it: a topic object spares a look-up for each record, and records
+ * come from the consumer's queue in batches. Limits that count messages are raised out of the way, so that bytes
+ * decide, as in libleat. */
 #include "load/driver.h"
 
 #include "load/load.h"
