@@ -382,6 +382,7 @@ static void shards_open(struct node *n)
 static void told(struct node *n)
 {
     n->joined = true;
+    n->all_lost = n->memory_lost = false; /* whoever registers again has been refilled since */
     /* Every api is there by now: a shard may ask another as soon as it has an image. */
     node_show_image(n);
     node_on_shards(n, see_image, images_shown);
@@ -407,25 +408,17 @@ static const char *doubtful(void *context, struct uuid topic_id, int32_t partiti
     return meta_knew(n->meta, topic_id, partition);
 }
 
-static void recover_logs(struct node *n);
-
-/* What others have comes back from them: the controller is told that every replica here may be short before one counts
- * again (P23). What only this node has is lost when it goes on, and so a person decides. */
+/* What others have comes back from them; but whether they have it, and whole, this node cannot know before it has asked
+ * them, and what it gives up is gone: a person decides. */
 static void damaged(struct node *n)
 {
     const struct log_recovery_summary *found = &n->recover.summary;
-    char alone[LOG_TOPIC_NAME_MAX + 16] = "";
-    if (!n->options.accept_loss && meta_held_elsewhere(n->meta, alone, sizeof alone)) {
-        log_warn(
-            io_logger(node_io(n)), "node",
-            "%s: other nodes have all that is placed here, what is missing comes back from them",
-            found->damage);
-        n->options.accept_loss = true;
-        recover_logs(n);
-    } else {
-        node_fail(n, NODE_EXIT_DAMAGE, "%s%s%s\n%s", found->damage,
-                  alone[0] ? ", and no other node has all of " : "", alone, found->remedy);
+    const char *others = "";
+    if (config_item_count(n->config, CONFIG_PEERS) > 0) {
+        others = "\nWhere other brokers are in sync (leat topic describe) what is missing comes "
+                 "back from them.";
     }
+    node_fail(n, NODE_EXIT_DAMAGE, "%s\n%s%s", found->damage, found->remedy, others);
 }
 
 static void recovered(struct log_recover *r, int error)

@@ -101,6 +101,7 @@ int group_begin(struct cleaning *p)
     p->work.range_end = p->group.run.end_offset;
     int error = note_producers(p);
     error = error ? error : note_epochs(p);
+    p->group.gaps = true;
     error = error ? error : rewrite_begin(&p->group);
     if (!error) {
         source_take(p, p->group.run.first);

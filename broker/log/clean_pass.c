@@ -146,7 +146,7 @@ void source_take(struct cleaning *p, struct segment *s)
     p->position = 0;
     p->ahead.segment = NULL;
     p->work.expected_offset = s->base_offset;
-    p->work.gaps = segment_has_gaps(s);
+    p->work.gaps = s->gaps;
     p->work.end_offset = segment_end_offset(s);
 }
 

@@ -311,7 +311,7 @@ static void truncate_memory(struct log *log, struct segment *s, uint32_t positio
     s->unchecked_to = s->unchecked_to < position ? s->unchecked_to : position;
     segment_index_cut(s, position);
     log->end_offset = offset;
-    log->ends_in_gap = segment_has_gaps(s);
+    log->ends_in_gap = s->gaps;
     log->durable_offset = offset < log->durable_offset ? offset : log->durable_offset;
     log->high_watermark = offset < log->high_watermark ? offset : log->high_watermark;
     producers_truncate(log->producers, offset);
@@ -425,8 +425,7 @@ static int truncation_bytes(struct truncation *t, uint32_t position, uint32_t si
 static bool belongs(const struct truncation *t, const struct batch_fields *f)
 {
     const struct segment *s = t->segment;
-    bool follows =
-        f->base_offset == t->expected || (segment_has_gaps(s) && f->base_offset > t->expected);
+    bool follows = f->base_offset == t->expected || (s->gaps && f->base_offset > t->expected);
     int64_t wanted = t->control->offset, committed = t->log->high_watermark;
     bool holds = (int64_t)((uint64_t)f->base_offset + (uint32_t)f->last_offset_delta) >= wanted;
     if (holds && f->base_offset < committed && committed <= wanted) {

@@ -106,9 +106,24 @@ int entry_decode(struct entry *out, struct reader *r)
     return 0;
 }
 
+/* The generation of a segment, and in the highest bit that it is not as usual: in what was written anew offsets are
+ * left out, in what was appended none. */
+static uint32_t generation_word(uint32_t generation, bool gaps)
+{
+    return generation | (uint32_t)(gaps != (generation > 0)) << 31;
+}
+
+static uint32_t generation_of(uint32_t word, bool *gaps)
+{
+    uint32_t generation = word & GENERATION_MAX;
+    *gaps = (word >> 31 != 0) != (generation > 0);
+    return generation;
+}
+
 void replace_body_encode(const struct replace_body *b, uint8_t out[static REPLACE_BODY_SIZE])
 {
-    put_be32(out, b->generation);
+    assert(b->generation <= GENERATION_MAX);
+    put_be32(out, generation_word(b->generation, b->gaps));
     put_be64(out + 4, (uint64_t)b->max_timestamp);
     put_be64(out + 12, (uint64_t)b->clean_offset);
 }
@@ -119,12 +134,11 @@ int replace_body_decode(struct replace_body *out, const struct entry *e)
         return ERR_MALFORMED;
     }
     struct replace_body b = {
-        .generation = get_be32(e->body),
         .max_timestamp = (int64_t)get_be64(e->body + 4),
         .clean_offset = (int64_t)get_be64(e->body + 12),
     };
-    if (b.generation == 0 || b.generation > GENERATION_MAX ||
-        (uint64_t)b.clean_offset > NUMBER_MAX) {
+    b.generation = generation_of(get_be32(e->body), &b.gaps);
+    if (b.generation == 0 || (uint64_t)b.clean_offset > NUMBER_MAX) {
         return ERR_MALFORMED;
     }
     *out = b;
@@ -227,7 +241,7 @@ void checkpoint_segment_encode(const struct checkpoint_segment *s, struct writer
     writer_be32(w, s->size);
     writer_be64(w, (uint64_t)s->max_timestamp);
     assert(s->generation <= GENERATION_MAX);
-    writer_be32(w, s->generation | (uint32_t)s->gaps << 31);
+    writer_be32(w, generation_word(s->generation, s->gaps));
 }
 
 struct checkpoint_segment checkpoint_segment_decode(struct reader *r)
@@ -235,9 +249,7 @@ struct checkpoint_segment checkpoint_segment_decode(struct reader *r)
     struct checkpoint_segment s = {.base_offset = (int64_t)reader_be64(r)};
     s.size = reader_be32(r);
     s.max_timestamp = (int64_t)reader_be64(r);
-    uint32_t generation = reader_be32(r);
-    s.generation = generation & GENERATION_MAX;
-    s.gaps = generation >> 31;
+    s.generation = generation_of(reader_be32(r), &s.gaps);
     return s;
 }
 

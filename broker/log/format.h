@@ -109,13 +109,15 @@ void entry_header_encode(const struct entry *e, uint8_t out[static ENTRY_HEADER_
  * base up to the entry's offset. Its file is durable when the entry is written.
  *
  *     OFFSET   SIZE  MEANING
- *          0      4  generation of the new segment, at least 1: a part of its name
+ *          0      4  generation of the new segment, in 31 bits, at least 1: a part of its name; the highest
+ *                    bit: no offsets are left out in it
  *          4      8  its largest timestamp, -1: none
  *         12      8  clean offset: below it each key occurs once */
 enum { REPLACE_BODY_SIZE = 20, GENERATION_MAX = INT32_MAX };
 
 struct replace_body {
     uint32_t generation;
+    bool gaps; /* offsets are left out in it */
     int64_t max_timestamp;
     int64_t clean_offset;
 };
@@ -201,8 +203,8 @@ int checkpoint_header_decode(struct checkpoint_header *out, const uint8_t *data,
  *          0      8  base offset
  *          8      4  size in bytes
  *         12      8  its largest timestamp, -1: none
- *         20      4  generation, in 31 bits: 0 as it was appended, else written by compaction, and
- *                    offsets may be left out in it; the highest bit: in what was appended too */
+ *         20      4  generation, in 31 bits: 0 as it was appended, else written anew. Offsets are left out in
+ *                    what was written anew, and not in what was appended; the highest bit: the other way round */
 enum { CHECKPOINT_LOG_SIZE = 92, CHECKPOINT_SEGMENT_SIZE = 24, CHECKPOINT_NAME_MAX = 249 };
 
 struct checkpoint_segment {
@@ -210,7 +212,7 @@ struct checkpoint_segment {
     uint32_t size;
     int64_t max_timestamp;
     uint32_t generation; /* at most GENERATION_MAX */
-    bool gaps;           /* as appended by a follower: offsets are left out in it */
+    bool gaps;           /* offsets are left out in it */
 };
 
 struct checkpoint_log {

@@ -52,9 +52,9 @@ struct segment {
     struct log *log;
     enum segment_state state;
     int64_t base_offset;
-    int64_t last_append_ms;  /* wall clock of its first append in this process, 0: none */
-    uint32_t generation;     /* 0: as appended; else written by compaction: offsets are left out */
-    bool gaps;               /* as appended, but offsets are left out in it */
+    int64_t last_append_ms; /* wall clock of its first append in this process, 0: none */
+    uint32_t generation;    /* 0: as appended; else written anew, by compaction or to mend it */
+    bool gaps; /* offsets are left out in it: a batch may begin behind the end of the one before */
     uint64_t sealed_capture; /* checkpoints captured before it was sealed */
     int64_t first_timestamp; /* of its first batch in this process, -1: not known */
     uint32_t size;           /* bytes of content */
@@ -97,16 +97,13 @@ struct segment {
     bool unwritten;           /* recovery: the journal had bytes for it, but it is missing */
 };
 
+/* Whether offsets may be left out between two of them, as far as is known here (range_hash.c). */
+bool log_was_compacted(const struct log *log, int64_t from, int64_t to);
+
 /* There is one: the log's last is never asked. */
 static inline struct segment *segment_after(const struct segment *s)
 {
     return container_of(s->link.next, struct segment, link);
-}
-
-/* A batch may begin behind the end of the one before it; else that is damage. */
-static inline bool segment_has_gaps(const struct segment *s)
-{
-    return s->gaps || s->generation > 0;
 }
 
 static inline bool segment_missing(const struct segment *s)

@@ -9,6 +9,7 @@
  * meanwhile. Only what lies below the high watermark is written anew, for of that alone all replicas have the same; of
  * each batch the checksum, the place and the epoch are compared before it is put. A leader whose log was compacted
  * further may have less: an empty batch then says where the segment ends, for no segment but the newest ends in a gap.
+ * Where nothing was compacted a hole is what is wrong with the leader's log, and is not taken over.
  *
  * The newest segment gets a successor first, and a checkpoint lists what is to be replaced, as for compaction: until
  * then log_mend_begin() says ERR_BUSY. */
@@ -21,7 +22,8 @@ struct mending {
     struct log_mend *owner; /* NULL: dropped */
     bool busy;              /* until mending_put() */
     bool finishing;
-    int64_t last_offset; /* of what was put */
+    bool may_skip;       /* offsets may be left out */
+    int64_t last_offset; /* of what was put, -1: nothing */
     uint8_t filler[BATCH_HEADER_SIZE];
 };
 
@@ -126,6 +128,7 @@ static void fill(struct mending *x)
 static void finish(struct mending *x)
 {
     if (x->last_offset + 1 < x->rewrite.run.end_offset) {
+        x->rewrite.gaps = true;
         fill(x);
     } else {
         x->finishing = true;
@@ -198,12 +201,14 @@ int log_mend_begin(struct log *log, struct log_mend *m)
     }
     x->owner = m;
     x->last_offset = -1;
+    x->may_skip = log_was_compacted(log, s->base_offset, segment_end_offset(s));
     x->rewrite = (struct rewrite){.run = {.log = log,
                                           .first = s,
                                           .last = s,
                                           .end_offset = segment_end_offset(s),
                                           .clean_offset = log->clean_offset},
                                   .bytes_max = s->size,
+                                  .gaps = s->gaps,
                                   .given_up = given_up,
                                   .put = mending_put};
     log->mending = x;
@@ -224,6 +229,7 @@ int log_mend_begin(struct log *log, struct log_mend *m)
 struct choice {
     size_t from, to; /* of the bytes */
     int64_t next_offset, last_offset;
+    bool skips; /* offsets are left out */
     const char *refusal;
 };
 
@@ -242,6 +248,22 @@ static const char *refuse(const struct mending *x, const struct batch_header *h,
     return NULL;
 }
 
+/* Whether a batch, or the end, at that offset leaves some out. The first batch may begin in front of what is wanted,
+ * in a log that starts within it. */
+static bool leaves_out(const struct mending *x, const struct choice *c, int64_t offset)
+{
+    bool first = x->last_offset < 0 && c->to == 0;
+    return offset > (first ? x->rewrite.run.first->base_offset : c->next_offset);
+}
+
+static const char *refuse_hole(const struct mending *x, struct choice *c, int64_t offset)
+{
+    bool starts_later = x->last_offset < 0 && c->to == 0 && offset <= x->owner->next_offset;
+    bool skips = leaves_out(x, c, offset);
+    c->skips = c->skips || skips;
+    return skips && !x->may_skip && !starts_later ? "a batch is missing in front of it" : NULL;
+}
+
 /* The batches between m->next_offset and m->end_offset. */
 static void choose(const struct mending *x, struct bytes batches, struct choice *out)
 {
@@ -254,6 +276,7 @@ static void choose(const struct mending *x, struct bytes batches, struct choice 
             break; /* the last one is cut where the answer ends */
         }
         if (h.base_offset >= m->end_offset) {
+            out->refusal = refuse_hole(x, out, m->end_offset);
             out->next_offset = m->end_offset;
             break;
         }
@@ -266,6 +289,7 @@ static void choose(const struct mending *x, struct bytes batches, struct choice 
         if (!out->refusal && out->to == 0 && h.base_offset < x->rewrite.run.first->base_offset) {
             out->refusal = "a batch begins in front of the damaged segment";
         }
+        out->refusal = out->refusal ? out->refusal : refuse_hole(x, out, h.base_offset);
         if (out->refusal) {
             break;
         }
@@ -295,6 +319,7 @@ void log_mend_put(struct log_mend *m, struct bytes batches)
     } else {
         m->next_offset = c.next_offset;
         x->last_offset = c.last_offset;
+        x->rewrite.gaps = x->rewrite.gaps || c.skips;
         rewrite_put(&x->rewrite, batches.data + c.from, c.to - c.from);
     }
 }

@@ -60,7 +60,7 @@ static void read_done(struct log_read *r, int error)
 }
 
 /* What was compacted, here or by the leader it came from, is other on each replica. */
-static bool is_compacted(const struct log *log, int64_t from, int64_t to)
+bool log_was_compacted(const struct log *log, int64_t from, int64_t to)
 {
     bool compacted = log->config.compact || log->clean_offset > from;
     for (const struct list *n = log->segments.next; !compacted && n != &log->segments;
@@ -79,5 +79,5 @@ int log_range_hash(struct log *log, struct log_range_hash *h)
     h->bytes = 0;
     h->next_offset = h->from_offset;
     h->priv.read.done = read_done;
-    return is_compacted(log, h->from_offset, h->to_offset) ? ERR_UNSUPPORTED : go_on(h);
+    return log_was_compacted(log, h->from_offset, h->to_offset) ? ERR_UNSUPPORTED : go_on(h);
 }

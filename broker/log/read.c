@@ -75,7 +75,7 @@ static bool batch_sum_holds(const struct segment *s, uint32_t position, uint32_t
 static bool batch_follows(const struct segment *s, const struct batch_fields *f, int64_t expected)
 {
     int32_t epoch = epochs_at(&s->log->epochs, f->base_offset);
-    bool follows = segment_has_gaps(s) ? f->base_offset >= expected : f->base_offset == expected;
+    bool follows = s->gaps ? f->base_offset >= expected : f->base_offset == expected;
     return follows && (epoch < 0 || epoch == f->leader_epoch);
 }
 
@@ -303,7 +303,7 @@ static int read_disk(struct read_state *st)
                    .limit = sealed ? s->size : s->written,
                    .epochs = &s->log->epochs,
                    .open = !sealed,
-                   .gaps = segment_has_gaps(s)},
+                   .gaps = s->gaps},
         .offset = r->offset,
         .limit_offset = r->limit_offset,
         .bytes_max = r->bytes_max,

@@ -42,7 +42,7 @@ bool replacement_holds(const struct replacement *p)
 struct entry replacement_entry(const struct replacement *p, uint8_t body[static REPLACE_BODY_SIZE])
 {
     const struct segment *s = p->fresh;
-    struct replace_body b = {s->generation, s->max_timestamp, p->clean_offset};
+    struct replace_body b = {s->generation, s->gaps, s->max_timestamp, p->clean_offset};
     replace_body_encode(&b, body);
     return (struct entry){.kind = ENTRY_REPLACE,
                           .offset = p->end_offset,
@@ -142,6 +142,7 @@ int log_replay_replace(struct log *log, const struct entry *e)
     p.fresh = fresh;
     p.clean_offset = body.clean_offset;
     fresh->generation = body.generation;
+    fresh->gaps = body.gaps;
     fresh->max_timestamp = body.max_timestamp;
     segment_become(fresh, SEGMENT_SEALED);
     fresh->size = fresh->submitted = fresh->written = e->position;

@@ -286,6 +286,7 @@ void rewrite_finish(struct rewrite *w)
     struct segment *fresh = w->run.fresh;
     assert(fresh->size > 0 && w->left == 0);
     w->finishing = true;
+    fresh->gaps = w->gaps;
     if (w->block_filled > 0) {
         block_write(w);
         return;

@@ -16,6 +16,7 @@
 struct rewrite {
     struct replacement run; /* fresh is NULL: none is being written */
     uint64_t bytes_max;     /* what the new segment may need at most, for the space */
+    bool gaps; /* offsets are left out in what is put; may be set until rewrite_finish() */
     /* Whether it is to end before its time: asked between steps. */
     bool (*given_up)(struct rewrite *w);
     /* What was put is in the block or the file (perhaps from inside rewrite_put()), or the new segment has taken its

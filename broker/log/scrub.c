@@ -183,7 +183,7 @@ static int scrub_begin(struct segment *s, bool verify)
                    .limit = limit,
                    .epochs = &log->epochs,
                    .open = !sealed,
-                   .gaps = segment_has_gaps(s)},
+                   .gaps = s->gaps},
         .bytes_per_second = verify ? 0 : set->scrub_rate,
         .batch = scrub_batch,
         .done = scrub_walked,

@@ -338,7 +338,7 @@ static void job_scan(struct index_job *job)
                    .limit = limit,
                    .epochs = &log->epochs,
                    .open = s->state != SEGMENT_SEALED || limit < s->size,
-                   .gaps = segment_has_gaps(s)},
+                   .gaps = s->gaps},
         .bytes_per_second = list_empty(&s->index_waiters) ? SCAN_BYTES_PER_SECOND : 0,
         .batch = scan_batch,
         .done = scan_done,

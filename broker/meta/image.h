@@ -57,9 +57,6 @@ const struct image_partition *image_topic_partition(const struct image_topic *to
 /* Whether a replica is placed on that broker. */
 bool image_partition_holds(const struct image_partition *p, int32_t broker);
 
-/* Whether another broker than this one has all that was acknowledged of the partition: in sync, or eligible to lead. */
-bool image_partition_held_elsewhere(const struct image_partition *p, int32_t broker);
-
 /* min.insync.replicas of a topic: its own, else that of the whole cluster, else 1. What a node's
  * own file says counts when a topic is created, and is then the topic's: leaders and controller must
  * not differ in it. */

@@ -11,7 +11,6 @@
  * cannot be appended takes nothing with it but its own operations. */
 #include "meta/meta_start.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
 static void check(const struct meta *m)
@@ -343,36 +342,6 @@ const char *meta_knew(const struct meta *meta, struct uuid topic_id, int32_t par
     check(meta);
     const struct image_topic *t = meta->ahead ? image_topic_removed(meta->ahead, topic_id) : NULL;
     return t && partition >= 0 && partition < t->partition_count ? t->name : NULL;
-}
-
-struct held {
-    int32_t node_id;
-    bool elsewhere;
-    char *alone;
-    size_t size;
-};
-
-static bool look_for_alone(void *context, const struct image_topic *t)
-{
-    struct held *h = context;
-    for (int32_t i = 0; h->elsewhere && i < t->partition_count; i++) {
-        const struct image_partition *p = &t->partitions[i];
-        if (image_partition_holds(p, h->node_id) &&
-            !image_partition_held_elsewhere(p, h->node_id)) {
-            snprintf(h->alone, h->size, "%s-%" PRId32, t->name, i);
-            h->elsewhere = false;
-        }
-    }
-    return h->elsewhere;
-}
-
-bool meta_held_elsewhere(const struct meta *meta, char *alone, size_t size)
-{
-    check(meta);
-    struct held h = {meta->options.node_id, true, alone, size};
-    const struct image *newest = meta->ahead ? meta->ahead : meta->image;
-    image_each_topic(newest, meta->options.node_id, look_for_alone, &h);
-    return h.elsewhere;
 }
 
 /* --- stopping --------------------------------------------------------------------------------- */

@@ -77,10 +77,6 @@ struct meta_open {
 void meta_open(struct io *io, struct meta_open *o, const struct meta_options *options);
 void meta_join(struct meta *meta);
 
-/* Whether other brokers have all that is placed on this one, as far as it is known here: then damage of its logs is no
- * loss. If not, `alone` names a partition of which only this broker has everything. */
-bool meta_held_elsewhere(const struct meta *meta, char *alone, size_t size) MUST_CHECK;
-
 /* Whether others vote in the quorum, so that this node must be reachable before it can join. */
 bool meta_has_peers(const struct meta *meta);
 

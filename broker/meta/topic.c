@@ -222,17 +222,6 @@ bool image_partition_holds(const struct image_partition *p, int32_t broker)
     return image_nodes_have((struct image_nodes){p->replicas, p->replica_count}, broker);
 }
 
-static int32_t count_others(struct image_nodes nodes, int32_t id)
-{
-    return nodes.count - (image_nodes_have(nodes, id) ? 1 : 0);
-}
-
-bool image_partition_held_elsewhere(const struct image_partition *p, int32_t broker)
-{
-    return count_others((struct image_nodes){p->isr, p->isr_count}, broker) > 0 ||
-           count_others(p->more->elr, broker) > 0;
-}
-
 int32_t image_partition_min_isr(const struct image_partition *p, int32_t configured)
 {
     int32_t settled = p->replica_count - p->more->adding.count;

@@ -45,6 +45,7 @@ static void show_entry(struct dumping *d, const struct entry *e, uint64_t sequen
     struct replace_body replaced;
     if (e->kind == ENTRY_REPLACE && replace_body_decode(&replaced, e) == 0) {
         dump_number(d, "generation", replaced.generation);
+        dump_bool(d, "gaps", replaced.gaps);
         dump_number(d, "clean", replaced.clean_offset);
     }
     if (e->kind == ENTRY_APPEND && batch_check(&h, e->body, e->body_size, BATCH_FROM_LOG) == 0) {

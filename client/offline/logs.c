@@ -272,6 +272,7 @@ static void apply_replace(const struct fold *f, struct folded_log *log, const st
     }
     *first = (struct folded_segment){.base_offset = e->segment_base,
                                      .generation = body.generation,
+                                     .gaps = body.gaps,
                                      .size = e->position,
                                      .counted = e->position,
                                      .end_offset = e->offset,

@@ -45,11 +45,6 @@ struct walk {
     uint32_t *sums, *sums_stored; /* NULL: there are none to compare */
 };
 
-static bool has_gaps(const struct folded_segment *s)
-{
-    return s->gaps || s->generation > 0;
-}
-
 static void file_name(const struct walk *w, char out[static OFFLINE_NAME_MAX], const char *suffix)
 {
     char generation[16] = "";
@@ -239,8 +234,8 @@ static int walk_joined(struct walk *w, const uint8_t *data, size_t size)
             break;
         }
         int64_t records = (int64_t)h.last_offset_delta + 1;
-        if (w->next_offset >= 0 && (has_gaps(w->segment) ? h.base_offset < w->next_offset
-                                                         : h.base_offset != w->next_offset)) {
+        if (w->next_offset >= 0 &&
+            (w->segment->gaps ? h.base_offset < w->next_offset : h.base_offset != w->next_offset)) {
             w->damaged = true;
             offline_tell(w->o, OFFLINE_DAMAGE, w->name, position, advice_batch,
                          "the batch has offset %" PRId64 " where %" PRId64 " follows",
@@ -298,7 +293,7 @@ static int walk_blocks(struct walk *w, struct io_file *file, uint32_t limit, boo
                    .limit = limit,
                    .epochs = &w->log->epochs,
                    .open = open,
-                   .gaps = has_gaps(w->segment)},
+                   .gaps = w->segment->gaps},
         .batch = walk_batch,
         .done = walk_done,
         .sums = w->sums,
@@ -357,7 +352,7 @@ static int walk_file(struct walk *w, struct io_file *file)
     }
     check_sums(w);
     /* A log that was truncated into a gap ends in it. */
-    bool in_gap = has_gaps(s) && !s->sealed && w->next_offset < s->end_offset;
+    bool in_gap = s->gaps && !s->sealed && w->next_offset < s->end_offset;
     if (w->next_offset != s->end_offset && !in_gap) {
         offline_tell(w->o, OFFLINE_DAMAGE, w->name, w->position, advice_batch,
                      "it ends at offset %" PRId64 " instead of %" PRId64, w->next_offset,

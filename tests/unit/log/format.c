@@ -228,7 +228,8 @@ Test(format, journal_header_golden_bytes)
 Test(format, replace_body_golden_and_back)
 {
     uint8_t data[REPLACE_BODY_SIZE];
-    struct replace_body b = {.generation = 3, .max_timestamp = 1700000000000, .clean_offset = 77};
+    struct replace_body b = {
+        .generation = 3, .gaps = true, .max_timestamp = 1700000000000, .clean_offset = 77};
     replace_body_encode(&b, data);
     expect("replace", data, sizeof data,
            "00000003 0000018bcfe56800" /* generation, largest timestamp */
@@ -236,15 +237,17 @@ Test(format, replace_body_golden_and_back)
     struct entry e = {.kind = ENTRY_REPLACE, .body = data, .body_size = sizeof data};
     struct replace_body back;
     cr_assert_eq(replace_body_decode(&back, &e), 0);
-    cr_assert(back.generation == 3 && back.max_timestamp == 1700000000000 &&
+    cr_assert(back.generation == 3 && back.gaps && back.max_timestamp == 1700000000000 &&
               back.clean_offset == 77);
+    b.gaps = false;
+    replace_body_encode(&b, data);
+    cr_assert_eq(data[0], 0x80, "that none are left out is what is unusual");
+    cr_assert_eq(replace_body_decode(&back, &e), 0);
+    cr_assert(back.generation == 3 && !back.gaps);
     e.body_size--;
     cr_assert_eq(replace_body_decode(&back, &e), ERR_MALFORMED);
     e.body_size++;
     b.generation = 0; /* that of a segment as it was appended */
-    replace_body_encode(&b, data);
-    cr_assert_eq(replace_body_decode(&back, &e), ERR_MALFORMED);
-    b.generation = (uint32_t)GENERATION_MAX + 1;
     replace_body_encode(&b, data);
     cr_assert_eq(replace_body_decode(&back, &e), ERR_MALFORMED);
     b = (struct replace_body){.generation = 1, .clean_offset = -1};
@@ -352,11 +355,11 @@ Test(format, checkpoint_golden_bytes_and_back)
               s.max_timestamp == 1699999973376 && s.generation == 4 && l.clean_offset == 55);
     cr_assert(bytes_equal(l.name, e.name) && bytes_equal(l.epochs, e.epochs) &&
               bytes_equal(l.producers, e.producers) && bytes_equal(l.unfinished, e.unfinished));
-    cr_assert(!l.gaps && !s.gaps);
+    cr_assert(!l.gaps && s.gaps);
 }
 
 /* That offsets are left out in a segment: of the newest one beside that it is there, of an older one in the
- * highest bit of its generation. */
+ * highest bit of its generation, which says that it is not as usual in one that was written anew, or appended. */
 Test(format, a_checkpoint_tells_of_gaps)
 {
     uint8_t older[CHECKPOINT_SEGMENT_SIZE], data[CHECKPOINT_SAMPLE];
@@ -365,7 +368,14 @@ Test(format, a_checkpoint_tells_of_gaps)
             .base_offset = 80, .size = 8199, .generation = 4, .gaps = gaps & 1};
         struct writer w = writer_of(older, sizeof older);
         checkpoint_segment_encode(&s, &w);
+        cr_assert_eq(older[20], gaps & 1 ? 0 : 0x80);
+        s.generation = 0;
+        w = writer_of(older, sizeof older);
+        checkpoint_segment_encode(&s, &w);
         cr_assert_eq(older[20], gaps & 1 ? 0x80 : 0);
+        s.generation = 4;
+        w = writer_of(older, sizeof older);
+        checkpoint_segment_encode(&s, &w);
         struct checkpoint_log l = sample_log();
         l.older = bytes_of(older, sizeof older);
         l.gaps = gaps & 2;

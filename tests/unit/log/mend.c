@@ -452,6 +452,19 @@ Test(mend, foreign_bytes_are_refused)
 }
 
 /* Another replica's log was compacted further: nothing of the segment is left there, or a part. */
+static int put_some(struct mender *x, const struct copy *c, unsigned left)
+{
+    struct bytes all = copy_from(c, DAMAGED_BASE, 100000);
+    size_t batch = batch_size_peek(all.data);
+    uint8_t *some = malloc(all.size);
+    memcpy(some, all.data, left * batch);
+    struct bytes behind = copy_from(c, x->mend.end_offset, 50000);
+    memcpy(some + left * batch, behind.data, behind.size);
+    int error = put(x, bytes_of(some, left * batch + behind.size));
+    free(some);
+    return error;
+}
+
 Test(mend, a_leader_that_has_less)
 {
     for (unsigned left = 0; left < 3; left++) {
@@ -459,15 +472,10 @@ Test(mend, a_leader_that_has_less)
         struct copy c;
         open_damaged(&w, 8 + left, &c);
         struct mender x;
+        world_log(&w, 0);
+        w.slots[0].log->config.compact = true;
         cr_assert_eq(begin(&w, &x), 0);
-        struct bytes all = copy_from(&c, DAMAGED_BASE, 100000);
-        size_t batch = batch_size_peek(all.data);
-        uint8_t *some = malloc(all.size);
-        memcpy(some, all.data, left * batch);
-        struct bytes behind = copy_from(&c, x.mend.end_offset, 50000);
-        memcpy(some + left * batch, behind.data, behind.size);
-        cr_assert_eq(put(&x, bytes_of(some, left * batch + behind.size)), 0);
-        free(some);
+        cr_assert_eq(put_some(&x, &c, left), 0);
         cr_assert_eq(x.mend.next_offset, x.mend.end_offset);
         world_kill(&w);
         world_started(&w, 1);
@@ -478,6 +486,51 @@ Test(mend, a_leader_that_has_less)
         cr_assert_eq(world_read(&w, 0, &r, NULL), 0);
         cr_assert_eq(r.next_offset, x.mend.end_offset, "an empty batch says where it ends");
         cr_assert_eq(read_at(&w, x.mend.end_offset), 0);
+        close_damaged(&w, &c);
+    }
+}
+
+/* Where nothing was compacted it is the leader's log in which something is missing. */
+Test(mend, a_leader_that_lacks_batches_is_not_believed)
+{
+    for (unsigned left = 0; left < 3; left++) {
+        struct world w;
+        struct copy c;
+        open_damaged(&w, 40 + left, &c);
+        struct mender x;
+        cr_assert_eq(begin(&w, &x), 0);
+        cr_assert_eq(put_some(&x, &c, left), ERR_CORRUPT_MESSAGE);
+        cr_assert(world_status(&w, 0).damaged);
+        cr_assert_eq(begin(&w, &x), 0);
+        struct bytes all = copy_from(&c, DAMAGED_BASE, 100000);
+        size_t batch = batch_size_peek(all.data);
+        cr_assert_eq(put(&x, bytes_of(all.data, batch)), 0);
+        cr_assert_eq(put(&x, bytes_of(all.data + 2 * batch, batch)), ERR_CORRUPT_MESSAGE);
+        cr_assert_eq(mend(&w, &c, 9000), 0);
+        cr_assert_eq(world_check(&w, 0), BATCHES);
+        close_damaged(&w, &c);
+    }
+}
+
+/* A base offset is outside of its batch's checksum: that batches follow each other tells it, also after a mend. */
+Test(mend, a_wrong_place_is_noticed_afterwards)
+{
+    for (unsigned kind = 0; kind < 2; kind++) {
+        struct world w;
+        struct copy c;
+        open_damaged(&w, 50 + kind, &c);
+        cr_assert_eq(mend(&w, &c, 9000), 0);
+        if (kind == 0) {
+            world_stop(&w);
+        } else {
+            world_kill(&w); /* its REPLACE is replayed */
+            world_started(&w, 1);
+            world_stop(&w);
+        }
+        size_t batch = batch_size_peek(copy_from(&c, DAMAGED_BASE, 100000).data);
+        world_flip(&w, "topics/t0-0/00000000000000000024-1.log", batch + 7, 6);
+        world_started(&w, 1);
+        cr_assert_eq(read_at(&w, 28), ERR_DAMAGED);
         close_damaged(&w, &c);
     }
 }
