@@ -19,7 +19,12 @@ static_assert(SNAPPY_FRAME_HEADER == sizeof SNAPPY_FRAME_MAGIC + 2 * sizeof(int3
 enum {
     SNAPPY_BLOCK_SIZE = 65536,
     SNAPPY_FRAME_VERSION = 1,
-    GZIP_MEMORY_LEVEL = 8,
+    GZIP_MEMORY_LEVEL_MAX = 8,
+    GZIP_MEMORY_LEVEL_SYMBOLS =
+        6, /* a level of n makes room for 2^(n + 6) symbols, and twice as many hashes */
+    GZIP_WINDOW_BITS_MIN = 9,
+    GZIP_WINDOW_BITS_MAX = 15,
+    GZIP_LOOKAHEAD = 262, /* bytes at the end of a window that matches do not reach */
 };
 
 static const char *const codec_names[CODEC_COUNT] = {"none", "gzip", "snappy", "lz4", "zstd"};
@@ -56,6 +61,22 @@ static void writer_give_back(struct wire_writer *w, size_t room, size_t used)
     w->size -= room - used;
 }
 
+/* zlib takes and clears 256 KiB for the largest window and table of hashes, which costs more than to
+ * compress a batch of a few records. Smaller ones that hold the whole input find what those do. */
+static int gzip_open(z_stream *stream, int level, size_t size)
+{
+    int memory_level = 1, window_bits = GZIP_WINDOW_BITS_MIN;
+    while (memory_level < GZIP_MEMORY_LEVEL_MAX &&
+           size >> (memory_level + GZIP_MEMORY_LEVEL_SYMBOLS) > 0) {
+        memory_level++;
+    }
+    while (window_bits < GZIP_WINDOW_BITS_MAX && (size + GZIP_LOOKAHEAD) >> window_bits > 0) {
+        window_bits++;
+    }
+    return deflateInit2(stream, level, Z_DEFLATED, window_bits + GZIP_HEADER, memory_level,
+                        Z_DEFAULT_STRATEGY);
+}
+
 static int compress_gzip(int level, struct bytes in, struct memory *memory, struct wire_writer *out)
 {
     if (in.size > INT32_MAX) {
@@ -63,8 +84,7 @@ static int compress_gzip(int level, struct bytes in, struct memory *memory, stru
     }
     z_stream stream = {.zalloc = codec_zalloc, .zfree = codec_free, .opaque = memory};
     level = level_within(level, Z_DEFAULT_COMPRESSION, 1, Z_BEST_COMPRESSION);
-    if (deflateInit2(&stream, level, Z_DEFLATED, GZIP_WINDOW_BITS, GZIP_MEMORY_LEVEL,
-                     Z_DEFAULT_STRATEGY) != Z_OK) {
+    if (gzip_open(&stream, level, in.size) != Z_OK) {
         return ERR_NO_MEMORY;
     }
     int error = 0;

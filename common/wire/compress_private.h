@@ -20,14 +20,15 @@ static inline void codec_free(void *memory, void *p)
     memory_free(memory, p);
 }
 
+/* Uncleared, like zlib's own: what must be zero, it clears itself. */
 static inline void *codec_zalloc(void *memory, unsigned count, unsigned size)
 {
-    return memory_alloc(memory, (size_t)count * size);
+    return memory_alloc_aligned(memory, (size_t)count * size, MEMORY_ALIGN);
 }
 
 enum {
     SNAPPY_FRAME_HEADER = 16,
-    GZIP_WINDOW_BITS = 31, /* 15, and a gzip header is expected */
+    GZIP_HEADER = 16, /* is added to the bits of a window: gzip's header, not zlib's */
 };
 
 #define SNAPPY_FRAME_MAGIC "\x82SNAPPY"

@@ -242,7 +242,7 @@ static int open_gzip(struct decompressor *d)
         return ERR_NO_MEMORY;
     }
     *stream = (z_stream){.zalloc = codec_zalloc, .zfree = codec_free, .opaque = d->memory};
-    if (inflateInit2(stream, GZIP_WINDOW_BITS) != Z_OK) {
+    if (inflateInit2(stream, GZIP_HEADER + MAX_WBITS) != Z_OK) {
         memory_free(d->memory, stream);
         return ERR_NO_MEMORY;
     }
