@@ -279,6 +279,19 @@ static void assert_no_overlap(const struct disk *d, const struct disk_inode *ino
     }
 }
 
+/* Copies a piece of what is written to its place in a block. The zeros of new journal files are all
+ * one block: nothing else is written in such numbers. */
+static void block_put(struct disk *d, struct disk_block **b, size_t inside, const uint8_t *from,
+                      size_t size)
+{
+    if (size == DISK_BLOCK_SIZE && memcmp(from, d->zeros->data, size) == 0) {
+        *b = disk_block_take(d->zeros);
+        return;
+    }
+    *b = *b ? *b : disk_block_new();
+    memcpy((*b)->data + inside, from, size);
+}
+
 struct disk_op *disk_write_begin(struct disk *d, struct disk_inode *inode,
                                  const struct iovec *iovecs, unsigned count, uint64_t position,
                                  bool durable)
@@ -300,7 +313,7 @@ struct disk_op *disk_write_begin(struct disk *d, struct disk_inode *inode,
     op->blocks = disk_memory(NULL, op->block_count * sizeof *op->blocks);
     op->landed = disk_memory(NULL, op->block_count * sizeof *op->landed);
     for (uint32_t i = 0; i < op->block_count; i++) {
-        op->blocks[i] = disk_block_new();
+        op->blocks[i] = NULL;
         op->landed[i] = false;
     }
     uint64_t at = skip;
@@ -308,8 +321,8 @@ struct disk_op *disk_write_begin(struct disk *d, struct disk_inode *inode,
         for (size_t taken = 0; taken < iovecs[i].iov_len;) {
             size_t inside = at % DISK_BLOCK_SIZE, room = DISK_BLOCK_SIZE - inside;
             size_t n = iovecs[i].iov_len - taken < room ? iovecs[i].iov_len - taken : room;
-            memcpy(op->blocks[at / DISK_BLOCK_SIZE]->data + inside,
-                   (const uint8_t *)iovecs[i].iov_base + taken, n);
+            block_put(d, &op->blocks[at / DISK_BLOCK_SIZE], inside,
+                      (const uint8_t *)iovecs[i].iov_base + taken, n);
             taken += n;
             at += n;
         }

@@ -12,6 +12,8 @@ struct disk *disk_new(uint64_t capacity_bytes)
     list_init(&d->inodes);
     list_init(&d->renames);
     list_init(&d->flight);
+    d->zeros = disk_block_new();
+    memset(d->zeros->data, 0, sizeof d->zeros->data);
     d->root = disk_inode_new(d, true);
     d->root->links = 1;
     disk_inode_count(d, d->root);
@@ -32,6 +34,7 @@ void disk_free(struct disk *d)
     list_each (node, &d->inodes) {
         disk_inode_free(d, container_of(node, struct disk_inode, link));
     }
+    disk_block_drop(d->zeros);
     free(d);
 }
 
@@ -132,6 +135,7 @@ struct disk *disk_copy(struct disk *from)
         disk_capture(from, inode);
         copy_inode(d, inode);
     }
+    d->zeros = disk_block_take(from->zeros);
     d->root = from->root->copy;
     copy_names(d, from);
     list_each (node, &from->flight) {

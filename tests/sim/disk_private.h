@@ -16,8 +16,9 @@ enum {
 };
 
 struct disk_block {
+    _Alignas(64) uint8_t data[DISK_BLOCK_SIZE];
     uint32_t references;
-    uint8_t data[DISK_BLOCK_SIZE];
+    struct disk_block *spare; /* the next one, while nobody has it */
 };
 
 /* A content that is visible or was, and is not durable; NULL block: zeros. */
@@ -110,6 +111,7 @@ struct disk {
     struct list renames;
     struct list flight;
     struct disk_inode *root;
+    struct disk_block *zeros; /* that every block of zeros shares which somebody wrote */
     uint64_t sequence;
     uint64_t capacity_blocks, used_blocks;
     bool cache_lost; /* a sync of everything has failed */
@@ -126,6 +128,10 @@ static inline void *disk_memory(void *old, size_t size)
     return p;
 }
 
+/* disk_block.c: uncleared, with one reference */
+struct disk_block *disk_block_new(void);
+void disk_block_free(struct disk_block *b);
+
 static inline struct disk_block *disk_block_take(struct disk_block *b)
 {
     if (b) {
@@ -137,15 +143,8 @@ static inline struct disk_block *disk_block_take(struct disk_block *b)
 static inline void disk_block_drop(struct disk_block *b)
 {
     if (b && --b->references == 0) {
-        free(b);
+        disk_block_free(b);
     }
-}
-
-static inline struct disk_block *disk_block_new(void)
-{
-    struct disk_block *b = disk_memory(NULL, sizeof *b);
-    b->references = 1;
-    return b;
 }
 
 static inline struct disk_block *disk_cell_visible(const struct disk_cell *c)
