@@ -12,7 +12,7 @@
 
 static const uint64_t ms_ns = 1000000, retry_ns = 10 * 1000000;
 
-static void fetch_round(struct fetch *f, enum fetch_state state);
+static void fetch_round(struct fetch *f, enum fetch_state state, bool reads_first);
 
 /* --- the answer ------------------------------------------------------------------------------- */
 
@@ -198,6 +198,15 @@ static bool fetch_may_wait(const struct fetch *f)
     return !net_busy(f->request->api->net) && m->used_bytes <= most;
 }
 
+static void fetch_watch(struct fetch *f, bool reads_first)
+{
+    struct api *api = f->request->api;
+    if (!heap_contains(&f->deadline.node)) {
+        deadline_set(&api->deadlines, &f->deadline, f->expires_ns);
+    }
+    fetch_round(f, FETCH_WATCHING, reads_first);
+}
+
 static void fetch_decide(struct fetch *f)
 {
     struct api *api = f->request->api;
@@ -222,10 +231,7 @@ static void fetch_decide(struct fetch *f)
         deadline_set(&api->deadlines, &f->deadline, soon < f->expires_ns ? soon : f->expires_ns);
         return;
     }
-    if (!heap_contains(&f->deadline.node)) {
-        deadline_set(&api->deadlines, &f->deadline, f->expires_ns);
-    }
-    fetch_round(f, FETCH_WATCHING);
+    fetch_watch(f, false);
 }
 
 static void fetch_done(struct spread *s)
@@ -258,7 +264,7 @@ static void fetch_returned(struct share *s)
     }
 }
 
-static void fetch_round(struct fetch *f, enum fetch_state state)
+static void fetch_round(struct fetch *f, enum fetch_state state, bool reads_first)
 {
     struct api *api = f->request->api;
     assert(state == FETCH_READING || state == FETCH_WATCHING);
@@ -270,6 +276,7 @@ static void fetch_round(struct fetch *f, enum fetch_state state)
         struct fetch_share *fs = fetch_share_of(spread_share(&f->spread, i));
         fs->budget = f->budget;
         fs->watch = state == FETCH_WATCHING;
+        fs->reads_first = reads_first;
         fs->cancel_again = false;
     }
     spread_go(&f->spread);
@@ -284,7 +291,7 @@ static void fetch_hurry(struct fetch *f)
             fetch_over(f);
             api_drop(f->request);
         } else {
-            fetch_round(f, FETCH_READING);
+            fetch_round(f, FETCH_READING, false);
         }
     } else if (f->state == FETCH_WATCHING) {
         fetch_cancel_shares(f);
@@ -298,7 +305,7 @@ static void fetch_due(struct deadline *d)
     if (io_now(api->io) >= f->expires_ns) {
         fetch_hurry(f);
     } else if (f->state == FETCH_RETRYING) {
-        fetch_round(f, FETCH_READING);
+        fetch_round(f, FETCH_READING, false);
     }
 }
 
@@ -409,6 +416,28 @@ static int fetch_prepare(struct fetch *f)
     return 0;
 }
 
+/* Most fetches wait. One that may do so lets its shares begin with it where they are when they have found nothing: on
+ * another shard that saves a way back and out again. Of several others those would have to be called back when one has
+ * found something. */
+static void fetch_begin(struct fetch *f)
+{
+    struct api *api = f->request->api;
+    bool waits = io_now(api->io) < f->expires_ns && f->q.min_bytes > 0 && f->q.max_bytes > 0 &&
+                 f->part_count > 0 && fetch_may_wait(f);
+    unsigned others = 0;
+    for (unsigned i = 0; i < f->spread.shard_count; i++) {
+        others += i != io_shard(api->io) && spread_share(&f->spread, i)->first;
+    }
+    for (uint32_t i = 0; i < f->part_count && waits; i++) {
+        waits = !f->parts[i].error;
+    }
+    if (waits && others <= 1) {
+        fetch_watch(f, true);
+    } else {
+        fetch_round(f, FETCH_READING, false);
+    }
+}
+
 void handle_fetch(struct api_request *r)
 {
     struct api *api = r->api;
@@ -454,5 +483,5 @@ void handle_fetch(struct api_request *r)
     list_append(&api->fetches, &f->link);
     uint64_t wait_ms = f->q.max_wait_ms > 0 && !api->stop ? (uint64_t)f->q.max_wait_ms : 0;
     f->expires_ns = io_now(api->io) + wait_ms * ms_ns;
-    fetch_round(f, FETCH_READING);
+    fetch_begin(f);
 }

@@ -4,10 +4,10 @@
  * partition's home) share.
  *
  *     handle_fetch --> round: every share reads what it has --> enough, error, or time up? answer
- *          |                        ^                                  | no
- *          | sockets hold too much  |                                  v
- *          '--> CROWDED             '--moved, or cancelled-- round: every share watches its
- * partitions
+ *                          |        ^                              | no
+ *                          |        |                              v
+ *                          |        '--moved, or cancelled-- round: every share watches its partitions
+ *                          '--> a share that finds nothing watches at once, where the fetch may wait
  *
  * A fetch of a follower (broker/replica) reads up to the end of the log and tells what it has; what it gets, and
  * whether it waits, the leader's core says (partition_fetch(), partition_review()). Its answer may overtake others of
@@ -63,6 +63,7 @@ struct fetch_share {
     /* Of the request's shard while the share is there: what this round is to do. */
     uint32_t budget;
     bool watch;
+    bool reads_first; /* and watches only if it finds nothing: without a way back between the two */
     /* Of the request's shard. */
     bool cancelling;   /* the message is away */
     bool cancel_again; /* and may come too early for the watch that is on now */
@@ -72,6 +73,7 @@ struct fetch_share {
     struct fetch_part *reading;
     struct loan *loan;
     bool has_data, watching;
+    bool stays;          /* it watches when it has read and found nothing */
     struct io_turn turn; /* partitions have moved in this turn */
 };
 

@@ -122,6 +122,7 @@ void fetch_share_release(struct fetch *f, struct fetch_share *fs)
 /* --- reading ---------------------------------------------------------------------------------- */
 
 static void read_done(struct log_read *read, int error);
+static bool watch_begin(struct fetch_share *fs);
 
 /* Other replicas may serve what this one cannot (PROTOCOL 9, trap 6). */
 static int damage_error(const struct fetch_share *fs, const struct fetch_part *part)
@@ -255,15 +256,42 @@ static bool part_read(struct fetch_share *fs, struct fetch_part *part)
     return true;
 }
 
-static void share_read(struct fetch_share *fs)
+static bool found_nothing(struct fetch_share *fs)
+{
+    for (struct fetch_part *p = part_first(fs); p; p = part_next(p)) {
+        if (p->size > 0 || p->error || p->diverges || p->answers || p->retry) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* false: read_done() will come. */
+static bool parts_read(struct fetch_share *fs)
 {
     for (; fs->reading; fs->reading = part_next(fs->reading)) {
         struct fetch_part *part = fs->reading;
         if ((part->moved || part->retry || part->size > 0) && !part_read(fs, part)) {
-            return;
+            return false;
         }
     }
-    share_done(&fs->share);
+    return true;
+}
+
+static void share_read(struct fetch_share *fs)
+{
+    while (parts_read(fs)) {
+        bool stays = fs->stays && found_nothing(fs);
+        fs->stays = false;
+        if (!stays) {
+            share_done(&fs->share);
+            return;
+        }
+        if (watch_begin(fs)) {
+            return;
+        }
+        fs->reading = part_first(fs); /* one has moved since it was read */
+    }
 }
 
 static void read_done(struct log_read *read, int error)
@@ -352,7 +380,8 @@ void fetch_share_start(struct share *s)
         fs->loan = NULL;
     }
     fs->has_data = false;
-    if (fs->watch && watch_begin(fs)) {
+    fs->stays = fs->watch && fs->reads_first;
+    if (fs->watch && !fs->reads_first && watch_begin(fs)) {
         return;
     }
     fs->reading = part_first(fs);
@@ -373,12 +402,19 @@ static void cancel_back(struct io_message *m, struct io *io)
     net_unhold(&f->request->net);
 }
 
-static void cancel_out(struct io_message *m, struct io *io)
+/* At home. What reads comes back by itself. */
+static void share_cancel(struct fetch_share *fs)
 {
-    struct fetch_share *fs = container_of(m, struct fetch_share, cancel);
+    fs->stays = false;
     if (fs->watching) {
         watch_stop(fs);
     }
+}
+
+static void cancel_out(struct io_message *m, struct io *io)
+{
+    struct fetch_share *fs = container_of(m, struct fetch_share, cancel);
+    share_cancel(fs);
     fs->cancel.deliver = cancel_back;
     io_post(io, io_shard(share_fetch(fs)->request->api->io), &fs->cancel);
 }
@@ -389,9 +425,7 @@ void fetch_share_cancel(struct fetch *f, struct fetch_share *fs)
     if (!fs->share.away) {
         fs->watch = false; /* it has not begun yet */
     } else if (fs->share.shard == io_shard(api->io)) {
-        if (fs->watching) {
-            watch_stop(fs);
-        }
+        share_cancel(fs);
     } else if (fs->cancelling) {
         fs->cancel_again = true;
     } else {
