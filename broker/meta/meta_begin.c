@@ -250,7 +250,7 @@ static void epoch_begun(struct meta *m, int error)
 static int put_leader_change(struct meta *m, struct batch_builder *b, int64_t now)
 {
     struct leader_change_message_voter voters[RAFT_VOTERS_MAX];
-    struct raft_voters ids = raft_status(m->quorum.raft).voters;
+    struct raft_voters ids = *raft_status(m->quorum.raft).voters;
     for (uint32_t i = 0; i < ids.count; i++) {
         voters[i] = (struct leader_change_message_voter){ids.ids[i].node, ids.ids[i].directory};
     }
@@ -266,7 +266,7 @@ static int put_leader_change(struct meta *m, struct batch_builder *b, int64_t no
 
 bool voters_now(struct meta *m, struct voters *out)
 {
-    struct raft_voters ids = raft_status(m->quorum.raft).voters;
+    struct raft_voters ids = *raft_status(m->quorum.raft).voters;
     out->count = ids.count;
     for (uint32_t i = 0; i < ids.count; i++) {
         struct voter *v = &out->list[i];

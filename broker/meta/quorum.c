@@ -278,7 +278,7 @@ static void timer_done(struct io_op *op, int64_t result)
 /* One that has left was elected by what was on its way: nobody could fetch from it. */
 static void lead(struct meta *m)
 {
-    if (m->resigned && raft_status(m->quorum.raft).voters.count > 1) {
+    if (m->resigned && raft_status(m->quorum.raft).voters->count > 1) {
         raft_resign(m->quorum.raft, io_now(m->io));
     } else {
         start_lead(m, raft_status(m->quorum.raft).epoch);
@@ -454,7 +454,7 @@ bool quorum_remaining(struct meta *m, struct raft_id id, uint64_t since_ns)
 
 void quorum_yield(struct meta *m, int32_t heir)
 {
-    if (quorum_live(m) && raft_status(m->quorum.raft).voters.count > 1) {
+    if (quorum_live(m) && raft_status(m->quorum.raft).voters->count > 1) {
         raft_yield(m->quorum.raft, io_now(m->io), heir);
         quorum_run(m);
     }

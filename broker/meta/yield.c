@@ -26,10 +26,10 @@ static int yield_quorum(struct meta *m, struct yield_op *op)
     if (!m->leading) {
         return refuse(op, ERR_NOT_CONTROLLER, "this broker does not lead the metadata quorum");
     }
-    for (uint32_t i = 0; i < status.voters.count; i++) {
-        known = known || status.voters.ids[i].node == op->heir;
+    for (uint32_t i = 0; i < status.voters->count; i++) {
+        known = known || status.voters->ids[i].node == op->heir;
     }
-    if (!known || op->heir == m->identity.node_id || status.voters.count < 2) {
+    if (!known || op->heir == m->identity.node_id || status.voters->count < 2) {
         return refuse(
             op, ERR_INVALID_REQUEST,
             "only another voter of the metadata quorum can lead it (leat cluster quorum)");

@@ -332,7 +332,7 @@ struct raft_status raft_status(const struct raft *r)
         .durable = r->durable,
         .high_watermark = r->high_watermark,
         .epoch_start = r->epoch_start,
-        .voters = *history_voters(&r->log),
+        .voters = history_voters(&r->log),
         .voter = raft_is_voter(r),
         .damaged = r->damaged,
     };

@@ -257,9 +257,9 @@ struct raft_status {
     int32_t epoch;
     int32_t leader; /* RAFT_NOBODY: not known */
     struct raft_end end;
-    int64_t durable, high_watermark; /* high watermark -1: not known since the start */
-    int64_t epoch_start;             /* of a leader */
-    struct raft_voters voters;
+    int64_t durable, high_watermark;  /* high watermark -1: not known since the start */
+    int64_t epoch_start;              /* of a leader */
+    const struct raft_voters *voters; /* of the core, until its next step */
     bool voter, damaged;
 };
 struct raft_status raft_status(const struct raft *r);

@@ -9,7 +9,7 @@
 
 struct raft_voters member_voters(const struct member *m)
 {
-    return meta_quorum(m->node->meta).status.voters;
+    return *meta_quorum(m->node->meta).status.voters;
 }
 
 struct raft_id member_self(const struct member *m)

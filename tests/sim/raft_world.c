@@ -182,7 +182,7 @@ static void change_voters(struct world *w, struct machine *m)
 {
     struct raft_voters next;
     struct machine *whom = &w->machines[prng_below(&w->client, w->machine_count)];
-    struct raft_voters now = raft_status(m->raft).voters;
+    struct raft_voters now = *raft_status(m->raft).voters;
     bool add = !raft_voters_have(&now, whom->id);
     if (!add && now.count <= 1) {
         return;

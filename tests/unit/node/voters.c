@@ -213,7 +213,7 @@ Test(voters, one_that_moves_tells_the_leader)
         struct meta_quorum q = meta_quorum(w.members[i].node->meta);
         cr_assert_eq(voters_find(q.voters, m->id)->port, 9099);
         cr_assert_eq(q.status.epoch, epoch);
-        cr_assert_eq(q.status.voters.count, 3);
+        cr_assert_eq(q.status.voters->count, 3);
     }
     /* And is reached there: with the two that remain it leads, or follows. */
     sim_node_kill(follower(0) == m ? follower(1)->machine : follower(0)->machine);

@@ -18,7 +18,7 @@ Test(raft, voters_change_one_by_one)
     raft_appended(r.raft, r.now, 2, &next);
     raft_flushed(r.raft, r.now, 2);
     keep_effects(&r);
-    cr_assert_eq(raft_status(r.raft).voters.count, 4, "in force from the append on");
+    cr_assert_eq(raft_status(r.raft).voters->count, 4, "in force from the append on");
     cr_assert_eq(raft_change(r.raft, r.now, false, id_of(2), &next), ERR_BUSY);
     receive(&r, fetch_from(1, 1, (struct raft_end){1, 2}));
     cr_assert_null(effect(&r, RAFT_COMMITTED), "two of four are no majority");
@@ -67,7 +67,7 @@ Test(raft, the_same_voters_again_are_no_change)
 {
     struct replica r = leader_open();
     settle(&r);
-    struct raft_voters same = raft_status(r.raft).voters, next;
+    struct raft_voters same = *raft_status(r.raft).voters, next;
     raft_appended(r.raft, r.now, 2, &same);
     keep_effects(&r);
     cr_assert_eq(raft_may_change(r.raft), 0);
@@ -93,7 +93,7 @@ Test(raft, the_same_voters_again_push_out_none_that_a_truncation_brings_back)
     answer.batch_count = array_size(batches);
     receive(&r, answer);
     cr_assert_eq(effect(&r, RAFT_APPEND)->count, array_size(batches));
-    cr_assert_eq(raft_status(r.raft).voters.count, 2);
+    cr_assert_eq(raft_status(r.raft).voters->count, 2);
     raft_flushed(r.raft, r.now, 10 + (int64_t)array_size(batches));
     keep_effects(&r);
     answer = from(1, RAFT_FETCH_ANSWER, 1, 1);
@@ -102,6 +102,6 @@ Test(raft, the_same_voters_again_push_out_none_that_a_truncation_brings_back)
     answer.diverging = (struct raft_end){1, 10};
     receive(&r, answer);
     cr_assert_eq(effect(&r, RAFT_TRUNCATE)->offset, 10);
-    cr_assert_eq(raft_status(r.raft).voters.count, 3);
+    cr_assert_eq(raft_status(r.raft).voters->count, 3);
     replica_close(&r);
 }
