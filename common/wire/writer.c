@@ -48,45 +48,34 @@ void wire_writer_reset(struct wire_writer *w)
     assert(w->size == 0);
 }
 
-static bool writer_grow(struct wire_writer *w, size_t need)
+bool wire_writer_grow(struct wire_writer *w, size_t size)
 {
-    assert(need > w->capacity || !w->data);
-    if (need > w->limit) {
+    if (w->error) {
+        return false;
+    }
+    if (size > SIZE_MAX - w->size || w->size + size > w->limit) {
         w->error = ERR_TOO_LARGE;
         return false;
     }
+    size_t need = w->size + size;
+    assert(need > w->capacity || !w->data);
     size_t capacity = w->capacity ? w->capacity : CAPACITY_FIRST;
     while (capacity < need) {
         capacity = capacity > w->limit / 2 ? w->limit : capacity * 2;
     }
     capacity = capacity > w->limit ? w->limit : capacity;
-    uint8_t *data = memory_resize(w->memory, w->data, capacity);
+    uint8_t *data = memory_alloc_aligned(w->memory, capacity, MEMORY_ALIGN);
     if (!data) {
         w->error = ERR_NO_MEMORY;
         return false;
     }
+    if (w->size) {
+        memcpy(data, w->data, w->size);
+    }
+    memory_free(w->memory, w->data);
     w->data = data;
     w->capacity = capacity;
     return true;
-}
-
-uint8_t *wire_writer_room(struct wire_writer *w, size_t size)
-{
-    assert(w->size <= w->capacity);
-    if (w->error) {
-        return NULL;
-    }
-    if (size > SIZE_MAX - w->size) {
-        w->error = ERR_TOO_LARGE;
-        return NULL;
-    }
-    size_t need = w->size + size;
-    if ((need > w->capacity || !w->data) && !writer_grow(w, need)) {
-        return NULL;
-    }
-    uint8_t *at = w->data + w->size;
-    w->size += size;
-    return at;
 }
 
 bool wire_writer_splice(struct wire_writer *w, struct slice slice)

@@ -54,8 +54,21 @@ void wire_writer_deinit(struct wire_writer *w);
 /* Releases the slices, keeps the memory, clears the error. */
 void wire_writer_reset(struct wire_writer *w);
 
+/* Makes room for `size` bytes more than there are; false latches the error. */
+bool wire_writer_grow(struct wire_writer *w, size_t size);
+
 /* Room for `size` bytes, uncleared, to be filled before the next call; NULL latches the error. */
-uint8_t *wire_writer_room(struct wire_writer *w, size_t size);
+static inline uint8_t *wire_writer_room(struct wire_writer *w, size_t size)
+{
+    assert(w->size <= w->capacity);
+    bool fits = w->data && !w->error && size <= w->capacity - w->size;
+    if (!fits && !wire_writer_grow(w, size)) {
+        return NULL;
+    }
+    uint8_t *at = w->data + w->size;
+    w->size += size;
+    return at;
+}
 
 /* Adds a slice behind everything written so far and takes its reference. On failure (false) the
  * reference stays with the caller. */
