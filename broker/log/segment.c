@@ -718,8 +718,25 @@ int64_t segment_end_offset(const struct segment *s)
     return segment_after(s)->base_offset;
 }
 
+/* Most reads are near one of the ends: of those who follow, and of those who begin. */
 struct segment *segment_for_offset(const struct log *log, int64_t offset)
 {
+    if (list_empty(&log->segments)) {
+        return NULL;
+    }
+    struct list *first = log->segments.next;
+    int64_t start = container_of(first, struct segment, link)->base_offset;
+    if (offset - start < log->end_offset - offset) {
+        struct segment *found = NULL;
+        for (struct list *node = first; node != &log->segments; node = node->next) {
+            struct segment *s = container_of(node, struct segment, link);
+            if (s->base_offset > offset) {
+                break;
+            }
+            found = s;
+        }
+        return found;
+    }
     for (struct list *node = log->segments.prev; node != &log->segments; node = node->prev) {
         struct segment *s = container_of(node, struct segment, link);
         if (s->base_offset <= offset) {
