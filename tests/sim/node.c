@@ -49,9 +49,10 @@ void sim_op_free(struct sim_op *o)
     if (o->iovecs != o->few) {
         free(o->iovecs);
     }
-    memset(o, 0, sizeof *o);
+    memset(o, 0, offsetof(struct sim_op, few));
     list_init(&o->link);
-    list_append(&sim->spare_ops, &o->link);
+    list_append(sim->spare_ops.next,
+                &o->link); /* in front: the next one takes what is in the cache */
 }
 
 void sim_ops_free(struct sim *sim)

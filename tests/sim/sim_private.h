@@ -79,7 +79,6 @@ struct sim_op {
     uint64_t position, size;
     bool has_result, looked; /* looked: a read whose answer was decided at its submission */
     struct iovec *iovecs;    /* a copy, in `few` if there is room */
-    struct iovec few[4];
     unsigned count;
     uint64_t checksum;
     /* memory of the node */
@@ -91,6 +90,7 @@ struct sim_op {
     struct io_socket *socket; /* of a send or receive; of a connect or accept when it is done */
     struct list accept;       /* of the listener's accepts */
     struct sim_connect *connect;
+    struct iovec few[4]; /* the last: not cleared */
 };
 
 struct sim_shard {
@@ -167,7 +167,7 @@ struct sim {
     enum sim_link links[SIM_NODES_MAX][SIM_NODES_MAX];
     uint64_t clogs[SIM_NODES_MAX][SIM_NODES_MAX];
     struct list connections, connects;
-    struct list spare_ops; /* zeroed but for their links */
+    struct list spare_ops; /* zeroed but for their links and what stands last */
     uint64_t connection_count;
 };
 
