@@ -510,7 +510,7 @@ static bool forward_send(struct meta *m, struct meta_op *op, int32_t leader)
 
 void forward_waiting(struct meta *m)
 {
-    int32_t leader = raft_status(m->quorum.raft).leader;
+    int32_t leader = raft_leadership(m->quorum.raft).leader;
     uint64_t now = io_now(m->io);
     bool elsewhere =
         leader != RAFT_NOBODY && leader != m->identity.node_id && now >= m->forwards.not_before_ns;

@@ -171,7 +171,7 @@ static const struct image_broker *own(const struct meta *m)
  * yet. */
 static bool news_to_tell(const struct meta *m)
 {
-    int32_t leader = raft_status(m->quorum.raft).leader;
+    int32_t leader = raft_leadership(m->quorum.raft).leader;
     if (image_offset(m->image) <= m->membership.told) {
         return false;
     }
@@ -603,7 +603,7 @@ static void tick(struct meta *m)
         return;
     }
     struct membership *s = &m->membership;
-    int32_t leader = raft_status(m->quorum.raft).leader;
+    int32_t leader = raft_leadership(m->quorum.raft).leader;
     const struct image_broker *b = own(m);
     bool here = leader == m->identity.node_id;
     bool alone =

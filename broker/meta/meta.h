@@ -335,6 +335,9 @@ struct meta_quorum {
 };
 struct meta_quorum meta_quorum(const struct meta *meta);
 
+/* Who leads it, as this node knows; RAFT_NOBODY also without a quorum. Shard 0. */
+struct raft_leadership meta_leadership(const struct meta *meta);
+
 /* For log_options.known: the topic's name if the log has this partition, committed or not, else NULL; lent
  * until the next image. Shard 0. */
 const char *meta_knows(const struct meta *meta, struct uuid topic_id, int32_t partition);

@@ -144,7 +144,7 @@ static void arrived(struct io_message *post, struct io *io)
         reply(s, ERR_CLOSED);
         return;
     }
-    if (raft_leaps(raft_status(m->quorum.raft).epoch, message.epoch)) {
+    if (raft_leaps(raft_leadership(m->quorum.raft).epoch, message.epoch)) {
         reply(s, ERR_INVALID_REQUEST);
         return;
     }
@@ -160,8 +160,8 @@ static void arrived(struct io_message *post, struct io *io)
         m->serving_count++;
     }
     quorum_receive(m, &message, NULL);
-    bool leads = raft_status(m->quorum.raft).leader == message.leader &&
-                 raft_status(m->quorum.raft).epoch == message.epoch;
+    struct raft_leadership known = raft_leadership(m->quorum.raft);
+    bool leads = known.leader == message.leader && known.epoch == message.epoch;
     if (message.kind == RAFT_BEGIN && leads) {
         links_learn(m, message.leader, s->leader_host, s->leader_port);
     }
@@ -216,6 +216,12 @@ struct raft_id meta_self(const struct meta *meta)
 const char *meta_cluster_id(const struct meta *meta)
 {
     return meta->cluster_text;
+}
+
+struct raft_leadership meta_leadership(const struct meta *m)
+{
+    return m->quorum.raft ? raft_leadership(m->quorum.raft)
+                          : (struct raft_leadership){.leader = RAFT_NOBODY};
 }
 
 struct meta_quorum meta_quorum(const struct meta *m)

@@ -322,6 +322,11 @@ void raft_snapshot_taken(struct raft *r, struct raft_end end)
     }
 }
 
+struct raft_leadership raft_leadership(const struct raft *r)
+{
+    return (struct raft_leadership){.epoch = r->vote.epoch, .leader = r->leader};
+}
+
 struct raft_status raft_status(const struct raft *r)
 {
     return (struct raft_status){

@@ -264,6 +264,12 @@ struct raft_status {
 };
 struct raft_status raft_status(const struct raft *r);
 
+/* What is asked for most of it: who leads in which epoch. RAFT_NOBODY: not known. */
+struct raft_leadership {
+    int32_t epoch, leader;
+};
+struct raft_leadership raft_leadership(const struct raft *r);
+
 /* What a leader knows of a replica. A time is 0 when the replica has not fetched in this epoch. */
 struct raft_replica {
     struct raft_id id;

@@ -15,7 +15,7 @@ struct member *world_leader(struct cluster_world *w)
         if (!member_runs(m) || m->ended || !m->node->meta) {
             continue;
         }
-        struct raft_status status = meta_quorum(m->node->meta).status;
+        struct raft_leadership status = meta_leadership(m->node->meta);
         if (status.epoch > epoch) {
             epoch = status.epoch;
             leader = status.leader;
@@ -106,7 +106,7 @@ bool world_converged(struct cluster_world *w, char why[static 200])
         if (!member_runs(m) || m->stopping || !m->ready || m->node->state != NODE_SERVING) {
             return missing(why, "a node does not serve", m->id);
         }
-        if (meta_quorum(m->node->meta).status.leader != leader->id) {
+        if (meta_leadership(m->node->meta).leader != leader->id) {
             return missing(why, "a node does not know the leader", m->id);
         }
         if (image_offset(m->node->image) != image_offset(first->node->image)) {

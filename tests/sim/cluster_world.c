@@ -287,7 +287,7 @@ static void check_image(struct member *m, const struct image *image)
 static void check_quorum(struct member *m)
 {
     struct cluster_world *w = m->world;
-    struct raft_status status = meta_quorum(m->node->meta).status;
+    struct raft_leadership status = meta_leadership(m->node->meta);
     if (status.leader == RAFT_NOBODY) {
         return;
     }
