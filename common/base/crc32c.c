@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-enum { CRC32C_SLICES = 8 };
+enum { CRC32C_SLICES = 8, CRC32C_POWERS = 31 };
 
 static const uint32_t polynomial = 0x82f63b78;
 
@@ -158,16 +158,22 @@ static uint32_t multiply(uint32_t a, uint32_t b)
     return product;
 }
 
-/* Appending size_b bytes multiplies the first sum by x^(8 size_b): square and multiply from x^8.
- * The inversions of the two sums cancel each other. */
+/* x^(8 * 2^k), each the square of the one in front of it, the first that of the last. */
+static const uint32_t powers[CRC32C_POWERS] = {
+    0x00800000, 0x00008000, 0x82f63b78, 0x6ea2d55c, 0x18b8ea18, 0x510ac59a, 0xb82be955, 0xb8fdb1e7,
+    0x88e56f72, 0x74c360a4, 0xe4172b16, 0x0d65762a, 0x35d73a62, 0x28461564, 0xbf455269, 0xe2ea32dc,
+    0xfe7740e6, 0xf946610b, 0x3c204f8f, 0x538586e3, 0x59726915, 0x734d5309, 0xbc1ac763, 0x7d0722cc,
+    0xd289cabe, 0xe94ca9bc, 0x05b74f3f, 0xa51e1f42, 0x40000000, 0x20000000, 0x08000000,
+};
+
+/* Appending size_b bytes multiplies the first sum by x^(8 size_b). The inversions of the two sums
+ * cancel each other. */
 uint32_t crc32c_combine(uint32_t crc_a, uint32_t crc_b, uint64_t size_b)
 {
-    uint32_t power = 0x00800000; /* x^8 */
-    for (; size_b > 0; size_b >>= 1) {
+    for (unsigned k = 0; size_b > 0; k++, size_b >>= 1) {
         if (size_b & 1) {
-            crc_a = multiply(crc_a, power);
+            crc_a = multiply(crc_a, powers[k % CRC32C_POWERS]);
         }
-        power = multiply(power, power);
     }
     return crc_a ^ crc_b;
 }
