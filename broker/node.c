@@ -288,6 +288,27 @@ static void leave(struct node *n)
     node_on_shards(n, stop_api, apis_stopped);
 }
 
+static void settled(struct node *n)
+{
+    if (n->state == NODE_LEAVING) { /* else a second stop has overtaken it */
+        log_info(io_logger(node_io(n)), "node", "handed over ms=%" PRIu64,
+                 (io_now(node_io(n)) - n->stop_asked_ns) / 1000000);
+        leave(n);
+    }
+}
+
+static void shard_settled(struct partition_settle *settle)
+{
+    node_step_done(container_of(settle, struct node_shard, settle));
+}
+
+/* What was acknowledged by nobody yet, and others have, is not sent a second time. */
+static void settle_shard(struct node_shard *s)
+{
+    s->settle.done = shard_settled;
+    partition_table_settle(s->partitions, &s->settle);
+}
+
 static void retired(struct meta_retire *r)
 {
     struct node *n = container_of(r, struct node, retire);
@@ -299,10 +320,11 @@ static void retired(struct meta_retire *r)
     if (r->error) {
         log_warn(io_logger(node_io(n)), "node", "stopping all the same: %s: ms=%" PRIu64, r->why,
                  ms);
-    } else {
-        log_info(io_logger(node_io(n)), "node", "handed over ms=%" PRIu64, ms);
+        leave(n);
+        return;
     }
-    leave(n);
+    meta_leave(n->meta); /* or it would ask to be let in again */
+    node_on_shards(n, settle_shard, settled);
 }
 
 void node_stop(struct node *n)

@@ -49,6 +49,7 @@ struct node_shard {
     struct io_message image_message;
     _Atomic(const struct image *) image_next; /* published, not yet applied; with a reference */
 
+    struct partition_settle settle;
     struct io_message stop_message;
     struct api_stop api_stop;
     struct replica_stop replica_stop;

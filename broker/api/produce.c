@@ -285,6 +285,7 @@ static bool part_start(struct api *home, struct part *p)
         return true;
     }
     part->append.acks = part->acks;
+    part->append.patient = true;
     part->append.done = append_done;
     part->error = partition_append(partition, &part->append);
     return part->error != 0;

@@ -97,6 +97,11 @@ static void table_turn(struct io_turn *turn)
             wake(&p->followers);
         }
     }
+    struct partition_settle *settle = t->unsettled == 0 ? t->settle : NULL;
+    if (settle) {
+        t->settle = NULL;
+        settle->done(settle);
+    }
 }
 
 void partition_wait(struct partition *p, struct partition_waiter *w)
@@ -165,6 +170,7 @@ static void partition_remove(struct partition *p)
     if (p->role == ROLE_LEADER) {
         role_leader_end(p);
     }
+    late_refuse(p, ERR_UNKNOWN_TOPIC_OR_PARTITION);
     p->role = ROLE_NONE;
     p->due = false;
     deadline_cancel(&t->clock->deadlines, &p->alarm);
@@ -211,6 +217,7 @@ static int partition_add(struct partition_table *t, const struct image *image,
     list_init(&p->waiters);
     list_init(&p->followers);
     list_init(&p->pending);
+    list_init(&p->late);
     list_init(&p->queue);
     list_init(&p->proposing);
     list_init(&p->ailing);
@@ -441,7 +448,15 @@ void partition_table_let_go(struct partition_table *t)
             role_leader_end(p);
             partition_stir(p, NEWS_READERS | NEWS_FOLLOWERS);
         }
+        late_refuse(p, ERR_NOT_LEADER_OR_FOLLOWER);
     }
+}
+
+void partition_table_settle(struct partition_table *t, struct partition_settle *s)
+{
+    assert(!t->settle && s->done);
+    t->settle = s;
+    io_turn_end(t->io, &t->turn);
 }
 
 static void clock_idle(struct deadlines *d)
@@ -466,7 +481,7 @@ void partition_table_free(struct partition_table *t)
         list_remove(&p->ailing);
         deadline_cancel(&t->clock->deadlines, &p->alarm);
         if (!p->removing) {
-            assert(list_empty(&p->pending));
+            assert(list_empty(&p->pending) && list_empty(&p->late));
             log_watch(p->log, NULL);
         }
         p->table = NULL;

@@ -47,6 +47,13 @@ struct partition_table *partition_table_new(struct io *io,
 /* Before the first image. Without it replicas do not follow, and leaders keep whom they have in sync. */
 void partition_table_need(struct partition_table *t, const struct partition_needs *needs);
 
+/* done() comes, perhaps before this returns, when no append waits any more for what another leader makes of it: within
+ * half a second, if no others come. */
+struct partition_settle {
+    void (*done)(struct partition_settle *s);
+};
+void partition_table_settle(struct partition_table *t, struct partition_settle *s);
+
 /* The node stops: what has other replicas is led no more. Who waits for them is told so. */
 void partition_table_let_go(struct partition_table *t);
 
@@ -103,12 +110,15 @@ int partition_latest(const struct partition *p, int64_t *out) MUST_CHECK;
 struct partition_append {
     struct log_append append; /* batch and waited are set by the caller */
     int16_t acks;
+    /* Another leader may have it as well: it is waited for, half a second at most, what becomes of it there. */
+    bool patient;
     void (*done)(struct partition_append *a, int error);
     struct {
         struct partition *partition;
         struct list link;
         uint32_t leadership;
         bool taken;
+        uint64_t until_ns; /* once it is late */
     } priv;
 };
 int partition_append(struct partition *p, struct partition_append *a) MUST_CHECK;

@@ -45,8 +45,11 @@ struct partition {
     uint64_t hot_until_ns; /* records came not long before: partition_is_hot() */
 
     struct list pending; /* of struct partition_append: in the log, not yet with the followers */
+    struct list late;    /* the same, whose leader may not acknowledge them any more */
+    int64_t uncut;       /* what has been in the log since this replica led last: up to here */
     uint32_t appends;    /* in progress in the log, a follower's among them */
     uint32_t untaken;    /* of these, those that the log has not taken yet */
+    uint32_t patient;    /* of these, the patient ones of this leadership */
     bool cutting;
     struct log_control cut, start;
     bool starting;        /* `start` is in progress */
@@ -85,9 +88,11 @@ struct partition_table {
     struct io_turn turn;
     const struct image *image;
     struct partition_clock *clock;
-    bool incomplete; /* the last image was not applied whole: no memory */
-    bool letting_go; /* partition_table_let_go() */
-    bool tidied;     /* what was recovered and is not here any more has gone */
+    bool incomplete;    /* the last image was not applied whole: no memory */
+    bool letting_go;    /* partition_table_let_go() */
+    uint32_t unsettled; /* patient appends of ended leaderships, and those that are late */
+    struct partition_settle *settle;
+    bool tidied; /* what was recovered and is not here any more has gone */
 };
 
 /* partition.c */
@@ -105,6 +110,23 @@ uint64_t role_now(const struct partition *p);
 /* health.c */
 /* The log or the image says something else of it. */
 void health_look(struct partition *p);
+
+/* late.c */
+/* Whether it may be acknowledged although nobody leads here as when it came. */
+bool late_may_take(const struct partition *p, const struct partition_append *a) MUST_CHECK;
+/* The leadership ends. */
+void late_begin(struct partition *p);
+/* The log is through with it. */
+void late_logged(struct partition *p, const struct partition_append *a);
+/* It is in no list, durable here, and has its answer within half a second. */
+void late_take(struct partition *p, struct partition_append *a);
+/* The high watermark has risen. */
+void late_review(struct partition *p);
+/* What lies at `offset` or behind it goes. */
+void late_cut(struct partition *p, int64_t offset);
+void late_refuse(struct partition *p, int error);
+uint64_t late_deadline(const struct partition *p);
+void late_expire(struct partition *p, uint64_t now_ns);
 
 /* role_leader.c */
 int role_leader_begin(struct partition *p, const struct image *image) MUST_CHECK;

@@ -54,8 +54,9 @@ enum replication_mutant {
     REPLICATION_MUTANT_NEVER_EJECT,       /* a stalled follower is waited for for ever */
     REPLICATION_MUTANT_FLAP,              /* who was ejected joins at its first fetch */
     REPLICATION_MUTANT_FORGIVE_NOTHING,   /* the leader's own pause is its followers' */
-    REPLICATION_MUTANT_TELL_LATE,   /* the watermark is told with the next record (KIP-1166) */
-    REPLICATION_MUTANT_REPORT_LATE, /* a follower tells what is durable when it asks for more */
+    REPLICATION_MUTANT_TELL_LATE,    /* the watermark is told with the next record (KIP-1166) */
+    REPLICATION_MUTANT_REPORT_LATE,  /* a follower tells what is durable when it asks for more */
+    REPLICATION_MUTANT_LATE_AT_ONCE, /* P8: what is in the log when another leads is acknowledged */
     REPLICATION_MUTANT_TOTAL,
 };
 

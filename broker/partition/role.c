@@ -35,7 +35,7 @@ static const struct image_partition *shown(const struct partition *p)
 
 /* --- time ------------------------------------------------------------------------------------- */
 
-static uint64_t next_ns(const struct partition *p)
+static uint64_t role_deadline(const struct partition *p)
 {
     if (p->due && stands_still(p)) {
         return role_now(p) + again_ns; /* there was no memory for it */
@@ -49,16 +49,24 @@ static uint64_t next_ns(const struct partition *p)
                : UINT64_MAX;
 }
 
+static uint64_t next_ns(const struct partition *p)
+{
+    uint64_t role = role_deadline(p), late = late_deadline(p);
+    return role < late ? role : late;
+}
+
 static void alarm_due(struct deadline *d)
 {
     struct partition *p = container_of(d, struct partition, alarm);
     assert(p->magic == PARTITION_MAGIC && !p->removing);
     uint64_t now = role_now(p);
+    late_expire(p, now);
     if (p->due) {
         role_begin_due(p);
     } else if (p->role == ROLE_LEADER && now >= leading_deadline(p->leading)) {
         role_leader_tick(p);
-    } else if (p->role == ROLE_FOLLOWER && now >= following_deadline(&p->following)) {
+    } else if (p->role == ROLE_FOLLOWER && p->table->needs.ask &&
+               now >= following_deadline(&p->following)) {
         p->table->needs.ask(p->table->needs.context, p);
     }
     role_alarm(p);

@@ -239,12 +239,16 @@ static void carry(struct partition *p, const struct following_effect *e)
                   p->topic->name, (int)p->index, e->why, (int)p->leader, (int)p->epoch);
     }
     p->proved_epoch = p->following.proved_epoch;
+    if (e->what & (FOLLOWING_TRUNCATE | FOLLOWING_ANEW)) {
+        late_cut(p, e->what & FOLLOWING_ANEW ? 0 : e->offset);
+    }
     if (e->what & FOLLOWING_WATERMARK) {
         bool risen = p->following.high_watermark > p->high_watermark;
         p->high_watermark = p->following.high_watermark;
         if (risen && !(e->what & FOLLOWING_ANEW)) { /* else with the log itself */
             log_raise_watermark(p->log, p->high_watermark);
         }
+        late_review(p);
         partition_stir(p, NEWS_READERS);
     }
     if (e->what & FOLLOWING_START) {

@@ -32,7 +32,11 @@ static void pending_review(struct partition *p)
             break;
         }
         list_remove(node);
-        a->done(a, acked < 0 ? refusal(p, acked) : 0);
+        if (acked == ERR_NOT_LEADER_OR_FOLLOWER && late_may_take(p, a)) {
+            late_take(p, a);
+        } else {
+            a->done(a, acked < 0 ? refusal(p, acked) : 0);
+        }
     }
 }
 
@@ -67,17 +71,20 @@ static void append_done(struct log_append *append, int error)
     assert(p->magic == PARTITION_MAGIC && p->appends > 0);
     p->appends--;
     p->untaken -= !a->priv.taken;
+    late_logged(p, a);
     if (error == ERR_CLOSED || error == ERR_OFFSET_OUT_OF_RANGE) {
         error = ERR_NOT_LEADER_OR_FOLLOWER; /* it goes, or another epoch of its leader has begun */
     }
-    bool gap = error == ERR_OUT_OF_ORDER_SEQUENCE;
-    if ((!error || gap) && a->priv.leadership != p->leadership) {
+    bool leads = a->priv.leadership == p->leadership;
+    if (error == ERR_OUT_OF_ORDER_SEQUENCE) {
+        error = leads ? leading_gap(p->leading) : ERR_NOT_LEADER_OR_FOLLOWER;
+    } else if (!error && (!leads || (a->acks == 1 && !is_leased(p)))) {
+        /* The flush took longer, or the process stood still. */
+        if (a->acks != 0 && late_may_take(p, a)) {
+            late_take(p, a);
+            return;
+        }
         error = ERR_NOT_LEADER_OR_FOLLOWER;
-    } else if (gap) {
-        error = leading_gap(p->leading);
-    }
-    if (!error && a->acks == 1 && !is_leased(p)) {
-        error = ERR_NOT_LEADER_OR_FOLLOWER; /* the flush took longer, or the process stood still */
     }
     if (!error && a->acks == -1) {
         int acked = leading_acked(p->leading, a->acks, a->append.end_offset);
@@ -111,6 +118,7 @@ int partition_append(struct partition *p, struct partition_append *a)
     a->append.done = append_done;
     p->appends++;
     p->untaken++;
+    p->patient += a->patient;
     log_append(p->log, &a->append);
     return 0;
 }
@@ -127,6 +135,7 @@ static void carry(struct partition *p, unsigned effects)
     if (effects & LEADING_WATERMARK) {
         p->high_watermark = leading_status(p->leading).high_watermark;
         log_raise_watermark(p->log, p->high_watermark);
+        late_review(p);
     }
     if (effects & (LEADING_WATERMARK | LEADING_READY | LEADING_ENDED)) {
         partition_stir(p, NEWS_READERS);
@@ -266,6 +275,7 @@ void role_leader_end(struct partition *p)
     unsigned effects = leading_resign(p->leading);
     p->role = ROLE_NONE;
     p->leadership++;
+    late_begin(p);
     carry(p, effects);
     assert(list_empty(&p->pending));
 }

@@ -3,12 +3,12 @@
 # timeout: 120
 """Three nodes of one cluster are stopped by SIGTERM and started again, one after the other, twice, while two producers
 publish to a topic that has one copy of each partition: the console, which knows nothing of it and must end with status 0, and one
-that sees every answer and may be told nothing but what a client retries. A third publishes to a topic of three copies.
+that sees every answer and may be told nothing but what a client retries. Others publish to a topic of three copies.
 
 Each node takes leave: it ends with status 0 within seconds, and long before its session would have ended the others know
 that it leads nothing. What has one copy is away until the node is back; what has three is led by another at once, and no
-partition of it rests for as long as a session. In the end every acknowledged record is where it was acknowledged, and
-the console's are there once.
+partition of it rests for as long as a session. In the end every acknowledged record is where it was acknowledged,
+what was refused because another leads is not there, for a client sends it again, and the console's are there once.
 
     tests/fault/test_rolling_restart.py
 """
@@ -19,6 +19,7 @@ import threading
 from node import *
 
 NODES, PARTITIONS, ROUNDS, LIMIT_S = (1, 2, 3), 6, 2, 60
+COPIED = 6  # producers, so that batches are under way whenever a node hands over
 STOP_S, KNOWN_S, BACK_S, REST_S = 10.0, 5.0, 10.0, 10.0  # only a failed test comes near
 UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, NOT_LEADER, TIMED_OUT, NETWORK, NOT_ENOUGH_REPLICAS = 3, 5, 6, 7, 13, 19
 RETRIED = {UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, NOT_LEADER, TIMED_OUT, NETWORK, NOT_ENOUGH_REPLICAS}
@@ -45,12 +46,12 @@ def ask_leaders(port, topic="t"):
 class Prober(threading.Thread):
     """A producer that is told of every error; one batch at a time, to each partition in turn."""
 
-    def __init__(self, ports, topic):
+    def __init__(self, ports, topic, name="probe"):
         super().__init__(daemon=True)
-        self.ports, self.topic = ports, topic
+        self.ports, self.topic, self.name = ports, topic, name
         self.ending = False
         self.connections, self.leaders = {}, {}
-        self.errors, self.gone, self.acknowledged, self.failure = {}, 0, [], None
+        self.errors, self.gone, self.acknowledged, self.refused, self.failure = {}, 0, [], [], None
         self.last = {p: time.monotonic() for p in range(PARTITIONS)}
         self.longest = 0.0
 
@@ -80,6 +81,8 @@ class Prober(threading.Thread):
             return False
         if error:
             self.errors[error] = self.errors.get(error, 0) + 1
+            if error == NOT_LEADER:
+                self.refused.append(value)
             return False
         self.acknowledged.append((partition, offset, value))
         return True
@@ -90,7 +93,7 @@ class Prober(threading.Thread):
             while not self.ending:
                 for p in range(PARTITIONS):
                     number += 1
-                    if self.publish(p, f"probe-{number}".encode()):
+                    if self.publish(p, f"{self.name}-{number}".encode()):
                         now = time.monotonic()
                         self.longest = max(self.longest, now - self.last[p])
                         self.last[p] = now
@@ -175,6 +178,8 @@ def finished(prober, ports):
     for p, offset, value in prober.acknowledged:
         check(found.get((p, offset)) == value,
               f"{value} of {prober.topic}-{p} at {offset} was acknowledged, and is {found.get((p, offset))}")
+    twice = set(prober.refused) & set(found.values())
+    check(not twice, f"{prober.topic}: {len(twice)} of {len(prober.refused)} that were refused because another leads are there: {twice}")
     print(f"ok: {prober.topic}: {len(prober.acknowledged)} acknowledged records are there; errors {prober.errors}, {prober.gone} "
           f"connections ended, longest rest of a partition {prober.longest:.2f} s", flush=True)
     return found
@@ -200,20 +205,22 @@ def run():
     check(subprocess.run([f"{BUILD}/bin/leat", "-b", peers, "topic", "create", "u", "-p", str(PARTITIONS), "-r", "3"],
                          stdout=subprocess.DEVNULL).returncode == 0, "a topic of three copies is not made")
     wait_until("three copies are in sync", lambda: in_sync(ports))
-    alone, copied, console = Prober(ports, "t"), Prober(ports, "u"), Console(peers)
-    for thread in (alone, copied, console):
+    alone, console = Prober(ports, "t"), Console(peers)
+    copied = [Prober(ports, "u", f"probe-{i}") for i in range(COPIED)]
+    for thread in (alone, *copied, console):
         thread.start()
     for _ in range(ROUNDS):
         for n in NODES:
-            before = len(alone.acknowledged), len(copied.acknowledged)
+            before = [len(prober.acknowledged) for prober in (alone, *copied)]
             restart(nodes, ports, n)
             wait_until("three copies are in sync again", lambda: in_sync(ports))
-            wait_until("records are acknowledged", lambda: len(alone.acknowledged) > before[0] + 100 and
-                       len(copied.acknowledged) > before[1] + 100)
+            wait_until("records are acknowledged", lambda: all(
+                len(prober.acknowledged) > n + 100 for prober, n in zip((alone, *copied), before)))
     console.end()
     found = finished(alone, ports)
-    finished(copied, ports)
-    check(copied.longest < REST_S, f"a partition of three copies took nothing for {copied.longest:.2f} s")
+    for prober in copied:
+        finished(prober, ports)
+        check(prober.longest < REST_S, f"a partition of three copies took nothing for {prober.longest:.2f} s")
     times = {}
     for value in found.values():
         times[value] = times.get(value, 0) + 1

@@ -182,6 +182,8 @@ static const struct rule all[] = {
      .controller = CLUSTER_MUTANT_CONFIG_ALONE},
     {"no-lease", "who is not heard goes on as if it were (H17)", RULE_OF_CLUSTER,
      .controller = LEASE_MUTANT_FOR_EVER},
+    {"late-at-once", "what is in the log when another leads is acknowledged (P8)", RULE_OF_CLUSTER,
+     .replication = REPLICATION_MUTANT_LATE_AT_ONCE},
     {"alone", "what a coordinator writes counts when one replica has it (C23)", RULE_OF_CLUSTER,
      .coord = COORD_MUTANT_ALONE},
     {"any-member", "a commit of who was given up is taken (C24)", RULE_OF_CLUSTER,

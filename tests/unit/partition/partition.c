@@ -441,14 +441,19 @@ static void reconfigure(struct world *w)
 
 /* --- following -------------------------------------------------------------------------------- */
 
-/* As if another node had been elected. */
-static void follow(struct world *w)
+static void elect(struct world *w, int32_t node)
 {
     const struct image_topic *topic = image_topic_by_id(w->image, w->topic_id);
     struct image_partition *seen = (struct image_partition *)&topic->partitions[0];
-    seen->leader = 2;
+    seen->leader = node;
     seen->leader_epoch++;
     partition_table_reconfigure(w->table); /* the same image is not looked at again */
+}
+
+/* As if another node had been elected. */
+static void follow(struct world *w)
+{
+    elect(w, 2);
 }
 
 static struct partition_answer from_leader;
@@ -486,6 +491,174 @@ Test(partition, is_hot_for_a_while_whatever_comes)
     run(w, 2 * SECOND_NS);
     in_turn(w, answer_records);
     cr_assert_not(partition_is_hot(p), "nothing came for long");
+    sim_free(w->sim);
+}
+
+/* --- appends that outlive their leadership ---------------------------------------------------- */
+
+static void follow_behind_an_append(struct world *w)
+{
+    do_append(w);
+    follow(w);
+}
+
+/* One is in the log, and not acknowledged, when another leads. */
+static void append_late(struct world *w, int16_t acks)
+{
+    w->topic_id = create(w, "a", 1);
+    append(w, -1, 500);
+    w->append = (struct partition_append){
+        .append.batch = batch_make(w, 500), .acks = acks, .patient = true};
+    w->append_error = 1;
+    in_turn(w, follow_behind_an_append);
+    run(w, SECOND_NS / 10);
+    struct log_status s = log_status(partition_log(partition_find(w->table, w->topic_id, 0)));
+    cr_assert_eq(s.durable_offset, 2);
+    cr_assert_eq(w->append_error, 1, "its fate is not known");
+}
+
+static void becomes_committed(int16_t acks)
+{
+    struct world *w = world_open();
+    append_late(w, acks);
+    from_leader = (struct partition_answer){.high_watermark = 1};
+    in_turn(w, answer_records);
+    cr_assert_eq(w->append_error, 1, "the new leader has it, the others need not");
+    from_leader.high_watermark = 2;
+    in_turn(w, answer_records);
+    cr_assert_eq(w->append_error, 0);
+    cr_assert_eq(w->append.append.base_offset, 1);
+    sim_free(w->sim);
+}
+
+/* P8: what the leader before has in its log, and the next one has committed, is acknowledged as it would have been. A
+ * producer without idempotence would send it twice. */
+Test(partition, an_append_is_acknowledged_when_the_next_leader_commits_it)
+{
+    becomes_committed(-1);
+}
+
+Test(partition, one_that_its_leader_alone_might_have_acknowledged_is_too)
+{
+    becomes_committed(1);
+}
+
+static void append_and_be_fenced(struct world *w)
+{
+    do_append(w);
+    elect(w, -1);
+}
+
+/* P7: a node that stops leaves partitions without a leader of which it has the only copy. */
+Test(partition, an_append_is_acknowledged_where_there_is_no_other_replica)
+{
+    struct world *w = world_open();
+    w->topic_id = create(w, "a", 1);
+    w->append =
+        (struct partition_append){.append.batch = batch_make(w, 500), .acks = -1, .patient = true};
+    w->append_error = 1;
+    in_turn(w, append_and_be_fenced);
+    run(w, SECOND_NS / 10);
+    cr_assert_eq(w->append_error, 0);
+    sim_free(w->sim);
+}
+
+/* What the next leader does not have goes, also where records of another producer take its place. */
+Test(partition, a_cut_append_is_refused)
+{
+    struct world *w = world_open();
+    append_late(w, -1);
+    from_leader = (struct partition_answer){
+        .diverges = true,
+        .diverging = {.epoch = partition_epoch(partition_find(w->table, w->topic_id, 0)) - 1,
+                      .offset = 1}};
+    in_turn(w, answer_records);
+    cr_assert_eq(w->append_error, ERR_NOT_LEADER_OR_FOLLOWER);
+    run(w, SECOND_NS);
+    struct log_status s = log_status(partition_log(partition_find(w->table, w->topic_id, 0)));
+    cr_assert_eq(s.end_offset, 1);
+    sim_free(w->sim);
+}
+
+static void let_go(struct world *w)
+{
+    partition_table_let_go(w->table);
+}
+
+Test(partition, a_late_append_waits_half_a_second)
+{
+    struct world *w = world_open();
+    append_late(w, -1);
+    run(w, SECOND_NS / 3);
+    cr_assert_eq(w->append_error, 1);
+    run(w, SECOND_NS / 5);
+    cr_assert_eq(w->append_error, ERR_NOT_LEADER_OR_FOLLOWER);
+    sim_free(w->sim);
+}
+
+Test(partition, a_late_append_is_refused_when_its_node_stops)
+{
+    struct world *w = world_open();
+    append_late(w, -1);
+    in_turn(w, let_go);
+    cr_assert_eq(w->append_error, ERR_NOT_LEADER_OR_FOLLOWER);
+    sim_free(w->sim);
+}
+
+static bool table_settled;
+static struct partition_settle settle;
+
+static void settle_done(struct partition_settle *s)
+{
+    table_settled = true;
+}
+
+static void begin_settle(struct world *w)
+{
+    settle.done = settle_done;
+    partition_table_settle(w->table, &settle);
+}
+
+static void follow_and_settle(struct world *w)
+{
+    follow_behind_an_append(w);
+    begin_settle(w);
+}
+
+/* A node that stops waits for what is late, also while it is not durable yet, and for nothing else. */
+Test(partition, a_table_settles_when_nothing_is_late)
+{
+    struct world *w = world_open();
+    table_settled = false;
+    in_turn(w, begin_settle);
+    run(w, SECOND_NS / 100);
+    cr_assert(table_settled, "nothing is");
+    table_settled = false;
+    w->topic_id = create(w, "a", 1);
+    w->append =
+        (struct partition_append){.append.batch = batch_make(w, 500), .acks = -1, .patient = true};
+    w->append_error = 1;
+    in_turn(w, follow_and_settle);
+    run(w, SECOND_NS / 10);
+    cr_assert_not(table_settled);
+    from_leader = (struct partition_answer){.high_watermark = 1};
+    in_turn(w, answer_records);
+    run(w, SECOND_NS / 100);
+    cr_assert(table_settled);
+    cr_assert_eq(w->append_error, 0);
+    sim_free(w->sim);
+}
+
+/* Who does not ask for it hears at once: a coordinator that is none any more. */
+Test(partition, only_the_patient_wait)
+{
+    struct world *w = world_open();
+    w->topic_id = create(w, "a", 1);
+    w->append = (struct partition_append){.append.batch = batch_make(w, 500), .acks = -1};
+    w->append_error = 1;
+    in_turn(w, follow_behind_an_append);
+    run(w, SECOND_NS / 10);
+    cr_assert_eq(w->append_error, ERR_NOT_LEADER_OR_FOLLOWER);
     sim_free(w->sim);
 }
 
