@@ -283,6 +283,7 @@ static void stop_api(struct node_shard *s)
 static void leave(struct node *n)
 {
     n->joining = false;
+    node_doubt_end(n);
     n->state = NODE_STOPPING;
     meta_leave(n->meta);
     node_on_shards(n, stop_api, apis_stopped);

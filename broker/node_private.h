@@ -94,7 +94,10 @@ struct node {
     struct introducer *introducer;
     struct founding_options founding_options;
     struct founding_open founding;
-    const char *peers[FOUNDING_PEERS_MAX];
+    const char *peers[FOUNDING_PEERS_MAX]; /* of both */
+    struct founding_open inquiry;          /* of a member that reaches nobody: node_doubt.c */
+    struct io_op doubt_timer;
+    char voter_peers[RAFT_VOTERS_MAX][FOUNDING_ADDRESS_SIZE];
     struct meta_options meta_options;
     struct meta_open meta_open;
     struct meta *meta;
@@ -143,6 +146,10 @@ void node_show_image(struct node *n);
 void node_open_directory(struct node *n, void (*done)(struct node *n));
 /* Writes the clean mark, after everything is flushed. */
 void node_mark_clean(struct node *n, void (*done)(struct node *n));
+
+/* node_doubt.c: it joins, or leads alone; it has joined, or stops. */
+void node_doubt(struct node *n);
+void node_doubt_end(struct node *n);
 
 /* node_boot.c: what may be lost here and is not told yet: before recovery; when the broker is registered; after a clean
  * stop. */

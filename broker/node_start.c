@@ -108,6 +108,7 @@ static void join(struct node *n)
 {
     n->joining = meta_has_peers(n->meta); /* alone it is a matter of milliseconds */
     meta_join(n->meta);
+    node_doubt(n);
     if (n->joining && n->stops_asked) {
         n->stops_asked = 0;
         node_stop(n);
@@ -391,6 +392,7 @@ static void told(struct node *n)
 static void meta_joined(struct node *n)
 {
     n->joining = false; /* a stop waits until it serves */
+    node_doubt_end(n);
     node_boot_told(n, told);
 }
 

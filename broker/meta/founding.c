@@ -470,6 +470,61 @@ static void found(struct deciding *d, nodes_set all)
     assert(out->voters.list[0].id.node == d->self->node_id); /* F1 */
 }
 
+/* --- a member that reaches nobody ------------------------------------------------------------- */
+
+static bool is_this_node(const struct deciding *d, const struct founding_peer *p)
+{
+    return same_directory(&p->said, d->self) &&
+           uuid_equal(p->said.incarnation_id, d->self->incarnation_id);
+}
+
+static bool is_foreign(const struct deciding *d, const struct founding_peer *p)
+{
+    return p->answers > 0 && has_cluster(&p->said) &&
+           !uuid_equal(p->said.cluster_id, d->self->cluster_id);
+}
+
+/* How many of the peers are in one other cluster; *which is one of them. */
+static uint32_t count_foreign(const struct deciding *d, const struct founding_peer **which)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < d->count; i++) {
+        uint32_t same = 0;
+        for (uint32_t j = 0; j < d->count && is_foreign(d, &d->peers[i]); j++) {
+            const struct founding_peer *p = &d->peers[j];
+            same += is_foreign(d, p) && uuid_equal(p->said.cluster_id, d->peers[i].said.cluster_id);
+        }
+        if (same > most) {
+            most = same;
+            *which = &d->peers[i];
+        }
+    }
+    return most;
+}
+
+/* "; of its peers A does this, B does that" */
+static void say_peers(struct deciding *d)
+{
+    char cluster[UUID_TEXT_SIZE];
+    const char *before = "; of its peers";
+    for (uint32_t i = 0; i < d->count; i++) {
+        const struct founding_peer *p = &d->peers[i];
+        if (p->answers > 0 && is_this_node(d, p)) {
+            continue;
+        }
+        say(d->out, "%s %s ", before, p->address);
+        before = ",";
+        if (p->answers == 0) {
+            say(d->out, "does not answer (%s)", p->trouble[0] ? p->trouble : "not heard yet");
+        } else if (is_foreign(d, p)) {
+            uuid_text(p->said.cluster_id, cluster);
+            say(d->out, "is in cluster %s", cluster);
+        } else {
+            say(d->out, has_cluster(&p->said) ? "is in it too" : "is in no cluster yet");
+        }
+    }
+}
+
 /* --- public ----------------------------------------------------------------------------------- */
 
 void founding_decide(struct founding_decision *out, const struct introduction *self,
@@ -493,6 +548,48 @@ void founding_decide(struct founding_decision *out, const struct introduction *s
         }
     }
     found(&d, all);
+}
+
+void founding_doubt(struct founding_decision *out, const struct introduction *self,
+                    const char *root, const struct founding_peer *peers, uint32_t count)
+{
+    struct deciding d = {.out = out, .self = self, .peers = peers, .count = count};
+    const struct founding_peer *which = NULL;
+    uint32_t others = 0, held = 0;
+    bool company = false;
+    char own[UUID_TEXT_SIZE], other[UUID_TEXT_SIZE];
+    assert(count <= FOUNDING_PEERS_MAX && has_cluster(self));
+    memset(out, 0, sizeof *out);
+    wait_for(&d, false);
+    uint32_t foreign = count_foreign(&d, &which);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct founding_peer *p = &peers[i];
+        bool answers = p->answers > 0;
+        others += !answers || !is_this_node(&d, p);
+        company = company || (answers && !is_this_node(&d, p) &&
+                              uuid_equal(p->said.cluster_id, self->cluster_id));
+        held += which && is_foreign(&d, p) && has_held(p) &&
+                uuid_equal(p->said.cluster_id, which->said.cluster_id);
+        out->early = out->early || (!answers && !p->trouble[0]);
+    }
+    uuid_text(self->cluster_id, own);
+    if (company || 2 * foreign <= others) {
+        say(out, "%s belongs to cluster %s", root, own);
+        say_peers(&d);
+        return;
+    }
+    uuid_text(which->said.cluster_id, other);
+    say(out,
+        "%s belongs to cluster %s, but %u of the %u other peers, %s among them, are in cluster %s, "
+        "and none is in this one: if this node is to join that cluster, move its data.dir away and "
+        "start with an empty one; else correct `peers`",
+        root, own, (unsigned)foreign, (unsigned)others, which->address, other);
+    if (2 * held <= others) {
+        wait_for(&d, true);
+    } else {
+        out->verdict = FOUNDING_REFUSE;
+        out->error = ERR_INCONSISTENT_CLUSTER_ID;
+    }
 }
 
 bool founding_tell(struct founding_told *told, const struct founding_decision *d, uint64_t now_ns)

@@ -48,7 +48,8 @@ struct founding_run {
 
     struct identity identity;
     struct introduction self, heard;
-    bool used; /* the root holds metadata */
+    bool used;   /* the root holds metadata */
+    bool doubts; /* of a member: founding_inquire() */
 
     uint32_t count;
     struct founding_peer peers[FOUNDING_PEERS_MAX];
@@ -304,7 +305,11 @@ static void tell(struct founding_run *run)
 static void decide(struct founding_run *run)
 {
     struct founding_decision *d = &run->decision;
-    founding_decide(d, &run->self, run->peers, run->count);
+    if (run->doubts) {
+        founding_doubt(d, &run->self, run->options.root, run->peers, run->count);
+    } else {
+        founding_decide(d, &run->self, run->peers, run->count);
+    }
     tell(run);
     switch (d->verdict) {
     case FOUNDING_WAIT:
@@ -428,15 +433,9 @@ static int open_peer(struct founding_run *run, uint32_t i)
     return peer_open(&a->peer, &options);
 }
 
-static void start_asking(struct founding_run *run)
+static void ask_peers(struct founding_run *run)
 {
     struct founding_open *open = run->open;
-    if (run_interrupted(run)) {
-        return;
-    }
-    introduction_of_node(&run->self, &run->options, (struct uuid){0}, run->identity.directory_id,
-                         open->incarnation_id);
-    introducer_say(run->options.introducer, &run->self); /* F5: its directory id is durable */
     deadlines_init(&run->deadlines, run->io);
     uint32_t wanted = run->self.peer_count;
     for (run->count = 0; run->count < wanted; run->count++) {
@@ -456,6 +455,17 @@ static void start_asking(struct founding_run *run)
         ask_now(&run->asks[i]);
     }
     decide(run);
+}
+
+static void start_asking(struct founding_run *run)
+{
+    if (run_interrupted(run)) {
+        return;
+    }
+    introduction_of_node(&run->self, &run->options, (struct uuid){0}, run->identity.directory_id,
+                         run->open->incarnation_id);
+    introducer_say(run->options.introducer, &run->self); /* F5: its directory id is durable */
+    ask_peers(run);
 }
 
 /* --- what stands in the directory ------------------------------------------------------------- */
@@ -651,6 +661,21 @@ static void no_memory(struct io_message *message, struct io *io)
     f->done(f, ERR_NO_MEMORY);
 }
 
+static void run_begin(struct founding_run *run, struct io *io, struct founding_open *f,
+                      const struct founding_options *options)
+{
+    f->run = run;
+    run->magic = RUN_MAGIC;
+    run->io = io;
+    run->memory = io_memory(io);
+    run->open = f;
+    run->options = *options;
+    if (!run->options.ask_every_ns) {
+        run->options.ask_every_ns = ask_every_ns;
+    }
+    wire_writer_init(&run->writer, run->memory, VOTERS_FILE_MAX);
+}
+
 void founding_open(struct io *io, struct founding_open *f, const struct founding_options *options)
 {
     struct founding_run *run = memory_alloc(io_memory(io), sizeof *run);
@@ -663,19 +688,27 @@ void founding_open(struct io *io, struct founding_open *f, const struct founding
         io_post(io, 0, &f->message);
         return;
     }
-    f->run = run;
-    run->magic = RUN_MAGIC;
-    run->io = io;
-    run->memory = io_memory(io);
-    run->open = f;
-    run->options = *options;
-    if (!run->options.ask_every_ns) {
-        run->options.ask_every_ns = ask_every_ns;
-    }
-    wire_writer_init(&run->writer, run->memory, VOTERS_FILE_MAX);
+    run_begin(run, io, f, options);
     /* A life that was killed may have left names that are not durable yet: they are, before others hear of them. */
     run->sync.done = root_synced;
     file_sync_directory(io, &run->sync, options->root);
+}
+
+bool founding_inquire(struct io *io, struct founding_open *f,
+                      const struct founding_options *options, const struct founding_member *member)
+{
+    struct founding_run *run = memory_alloc(io_memory(io), sizeof *run);
+    assert(io_shard(io) == 0 && options->peer_count > 0);
+    *f = (struct founding_open){.done = f->done};
+    if (!run) {
+        return false;
+    }
+    run_begin(run, io, f, options);
+    run->doubts = true;
+    introduction_of_node(&run->self, options, member->cluster_id, member->directory_id,
+                         member->incarnation_id);
+    ask_peers(run);
+    return true;
 }
 
 void founding_stop(struct founding_open *f)

@@ -18,7 +18,9 @@
  *   F6  Files are replaced as a whole, each durable before the next: voters, vote, meta.properties. The
  *       first of them is the decision; a start that finds it asks nobody (docs/formats/voters.md).
  *
- * The node answers Introduce meanwhile: the peers wait for it as it does for them. */
+ * The node answers Introduce meanwhile: the peers wait for it as it does for them.
+ *
+ * A member that has not reached its cluster asks the peers as well (founding_inquire()), and writes nothing. */
 #pragma once
 
 #include "meta/introduce.h"
@@ -54,8 +56,19 @@ struct founding_open {
     struct io_message message;
 };
 
+/* Whom a directory belongs to, and what this life of its node says of itself. */
+struct founding_member {
+    struct uuid cluster_id, directory_id, incarnation_id;
+};
+
 /* On shard 0; `f` stays in place until done(). */
 void founding_open(struct io *io, struct founding_open *f, const struct founding_options *options);
+
+/* Asks the peers of a directory that is of a cluster whether they are of another one (F7), until it is stopped. done()
+ * comes with ERR_INTERRUPTED, or with ERR_INCONSISTENT_CLUSTER_ID and the sentence. False: no memory. */
+bool founding_inquire(struct io *io, struct founding_open *f,
+                      const struct founding_options *options,
+                      const struct founding_member *member) MUST_CHECK;
 
 /* Gives up: done() comes soon, with ERR_INTERRUPTED or with what overtook it. Harmless after it. */
 void founding_stop(struct founding_open *f);

@@ -565,6 +565,105 @@ Test(founding, what_another_is_reached_at_is_not_advertised)
 
 /* --- addresses, sentences --------------------------------------------------------------------- */
 
+/* --- a member that reaches nobody ------------------------------------------------------------- */
+
+static enum founding_verdict doubt(void)
+{
+    founding_doubt(&decided, &node, "data/meta", peers, peer_count);
+    cr_assert(decided.why[0] != 0);
+    return decided.verdict;
+}
+
+/* Node 1 of cluster c1 with `total` peers; node `id` says that it is in `cluster`, 0: none, twice. */
+static void begin_member(uint32_t total)
+{
+    begin(1, total);
+    node.cluster_id = id_from(0xc1);
+    says_at(0, &node);
+}
+
+static void says_cluster(int32_t id, uint8_t cluster)
+{
+    struct introduction said = introduction_of(id, 0x10 + (uint8_t)id);
+    lists_nodes(&said, peer_count);
+    said.cluster_id = id_from(cluster);
+    for (int i = 0; i < 2; i++, now += SECOND) {
+        says_at((uint32_t)id - 1, &said);
+    }
+}
+
+Test(founding, a_directory_of_another_cluster_is_refused_by_most_peers)
+{
+    char own[UUID_TEXT_SIZE], other[UUID_TEXT_SIZE];
+    begin_member(3);
+    cr_assert_eq(doubt(), FOUNDING_WAIT);
+    expect_text("n2:9092 does not answer (not heard yet), n3:9092 does not answer");
+    says_cluster(2, 0xc2);
+    cr_assert_eq(doubt(), FOUNDING_WAIT, "one of two is no majority");
+    expect_text("n2:9092 is in cluster");
+    says_cluster(3, 0xc2);
+    cr_assert_eq(doubt(), FOUNDING_REFUSE);
+    cr_assert_eq(decided.error, ERR_INCONSISTENT_CLUSTER_ID);
+    uuid_text(id_from(0xc1), own);
+    uuid_text(id_from(0xc2), other);
+    expect_text("data/meta belongs to cluster");
+    expect_text(own);
+    expect_text(other);
+    expect_text("n2:9092");
+}
+
+/* F7 */
+Test(founding, one_peer_of_this_cluster_outweighs_the_others)
+{
+    begin_member(5);
+    for (int32_t id = 2; id <= 4; id++) {
+        says_cluster(id, 0xc2);
+    }
+    cr_assert_eq(doubt(), FOUNDING_REFUSE, "three of four");
+    says_cluster(5, 0xc1);
+    cr_assert_eq(doubt(), FOUNDING_WAIT);
+    expect_text("n5:9092 is in it too");
+}
+
+Test(founding, peers_of_several_other_clusters_are_no_majority)
+{
+    begin_member(5);
+    says_cluster(2, 0xc2);
+    says_cluster(3, 0xc2);
+    says_cluster(4, 0xc3);
+    says_cluster(5, 0xc3);
+    cr_assert_eq(doubt(), FOUNDING_WAIT);
+    says_cluster(4, 0xc2);
+    cr_assert_eq(doubt(), FOUNDING_REFUSE);
+}
+
+/* F2: who has answered once may be another by now; who is silent may be of this cluster. */
+Test(founding, what_peers_say_of_their_cluster_must_hold)
+{
+    begin_member(3);
+    says_cluster(2, 0xc2);
+    struct introduction said = introduction_of(3, 0x13);
+    said.cluster_id = id_from(0xc2);
+    says_at(2, &said);
+    cr_assert_eq(doubt(), FOUNDING_WAIT);
+    cr_assert(decided.ask_again);
+    now += SECOND;
+    says_at(2, &said);
+    cr_assert_eq(doubt(), FOUNDING_REFUSE);
+    founding_unheard(&peers[1], "connection refused");
+    cr_assert_eq(doubt(), FOUNDING_WAIT);
+    expect_text("n2:9092 does not answer (connection refused)");
+}
+
+Test(founding, peers_without_a_cluster_say_nothing_of_it)
+{
+    begin_member(3);
+    round_of(0);
+    round_of(0);
+    cr_assert_eq(doubt(), FOUNDING_WAIT);
+    expect_text("n2:9092 is in no cluster yet, n3:9092 is in no cluster yet");
+}
+
 Test(founding, addresses_have_one_form)
 {
     char text[FOUNDING_ADDRESS_SIZE];

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Whether the directory of a node that reaches no quorum is of the cluster that its peers are in.
+ *
+ *     it joins --five seconds--> asks its peers --most are of one other cluster (F7)--> ends, status 78
+ *                                     |'--it has joined, or stops--> asks no more
+ *     it is alone --five seconds--> asks its peers for five more, and says what it hears
+ *
+ * A member of a quorum that works is stopped by nobody's word. One that is alone in its cluster is such a
+ * member; but who has set `peers` has meant something else. */
+#include "node_private.h"
+
+static const uint64_t patience_ns = UINT64_C(5000000000);
+
+static bool is_alone(const struct node *n)
+{
+    return n->state == NODE_SERVING && n->image && image_broker_count(n->image) == 1;
+}
+
+static void inquired(struct founding_open *f, int error)
+{
+    struct node *n = container_of(f, struct node, inquiry);
+    if (error == ERR_INCONSISTENT_CLUSTER_ID && n->joining) {
+        node_fail(n, NODE_EXIT_CONFIG, "%s", f->why);
+    }
+}
+
+/* Those that are configured, or, without any, the voters that the directory knows. */
+static uint32_t peers_of(struct node *n)
+{
+    uint32_t count = n->founding_options.peer_count;
+    const struct voters *voters = meta_quorum(n->meta).voters;
+    for (uint32_t i = 0; count == 0 && i < voters->count; i++) {
+        const struct voter *v = &voters->list[i];
+        founding_address(n->voter_peers[i], v->host, v->port);
+        n->peers[i] = n->voter_peers[i];
+    }
+    return count ? count : voters->count;
+}
+
+static void timer_set(struct node *n);
+
+static void patience_over(struct io_op *op, int64_t result)
+{
+    struct node *n = container_of(op, struct node, doubt_timer);
+    bool alone = is_alone(n);
+    if (n->inquiry.run || (!n->joining && !alone)) {
+        node_doubt_end(n);
+        return;
+    }
+    struct founding_options options = n->founding_options;
+    const struct founding_member self = {
+        .cluster_id = n->founding.cluster_id,
+        .directory_id = n->founding.directory_id,
+        .incarnation_id = n->founding.incarnation_id,
+    };
+    options.peer_count = peers_of(n);
+    n->inquiry.done = inquired;
+    if (options.peer_count == 0 || !founding_inquire(node_io(n), &n->inquiry, &options, &self)) {
+        return;
+    }
+    if (alone) {
+        timer_set(n);
+    }
+}
+
+static void timer_set(struct node *n)
+{
+    n->doubt_timer.done = patience_over;
+    io_timer(node_io(n), &n->doubt_timer, io_now(node_io(n)) + patience_ns);
+}
+
+void node_doubt(struct node *n)
+{
+    bool member = !n->founding.alone && !n->founding.decided;
+    if (member && (n->joining || n->founding_options.peer_count > 0)) {
+        timer_set(n);
+    }
+}
+
+void node_doubt_end(struct node *n)
+{
+    founding_stop(&n->inquiry);
+}
