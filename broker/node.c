@@ -373,6 +373,7 @@ struct node *node_new(struct memory *memory, const struct node_options *options)
     n->config = options->config;
     n->meta_options.publish = publish;
     n->meta_options.lost = node_lost;
+    n->meta_options.displaced = node_displaced;
     n->meta_options.publish_context = n;
     for (unsigned i = 0; i < options->shards; i++) {
         n->shards[i].node = n;

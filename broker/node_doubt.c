@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Whether the directory of a node that reaches no quorum is of the cluster that its peers are in.
+/* What a node asks about its own directory, which is of a cluster: whether another process lives on a copy of it, and,
+ * when no quorum is reached, whether the peers are in another cluster.
  *
+ *     reached elsewhere before --> asks there --somebody has this directory--> ends, status 78
+ *                                     '--nobody has--> joins
  *     it joins --five seconds--> asks its peers --most are of one other cluster (F7)--> ends, status 78
  *                                     |'--it has joined, or stops--> asks no more
  *     it is alone --five seconds--> asks its peers for five more, and says what it hears
+ *
+ * Where it was reached stands in its own log: nobody else is asked, for any peer could say that it has this
+ * directory. A copy at the same address, or one that does not reach the original, is told from it by the
+ * controller (is_displaced(), is_copy()), or, where that is the original, by its peers.
  *
  * A member of a quorum that works is stopped by nobody's word. One that is alone in its cluster is such a
  * member; but who has set `peers` has meant something else. */
@@ -17,10 +24,22 @@ static bool is_alone(const struct node *n)
     return n->state == NODE_SERVING && n->image && image_broker_count(n->image) == 1;
 }
 
+static bool inquire(struct node *n, uint32_t peers, enum founding_question question)
+{
+    struct founding_options options = n->founding_options;
+    const struct founding_member self = {
+        .cluster_id = n->founding.cluster_id,
+        .directory_id = n->founding.directory_id,
+        .incarnation_id = n->founding.incarnation_id,
+    };
+    options.peer_count = peers;
+    return peers > 0 && founding_inquire(node_io(n), &n->inquiry, &options, &self, question);
+}
+
 static void inquired(struct founding_open *f, int error)
 {
     struct node *n = container_of(f, struct node, inquiry);
-    if (error == ERR_INCONSISTENT_CLUSTER_ID && n->joining) {
+    if (error && error != ERR_INTERRUPTED && n->joining) {
         node_fail(n, NODE_EXIT_CONFIG, "%s", f->why);
     }
 }
@@ -30,6 +49,9 @@ static uint32_t peers_of(struct node *n)
 {
     uint32_t count = n->founding_options.peer_count;
     const struct voters *voters = meta_quorum(n->meta).voters;
+    for (uint32_t i = 0; i < count; i++) {
+        n->peers[i] = config_item(n->config, CONFIG_PEERS, i);
+    }
     for (uint32_t i = 0; count == 0 && i < voters->count; i++) {
         const struct voter *v = &voters->list[i];
         founding_address(n->voter_peers[i], v->host, v->port);
@@ -48,15 +70,8 @@ static void patience_over(struct io_op *op, int64_t result)
         node_doubt_end(n);
         return;
     }
-    struct founding_options options = n->founding_options;
-    const struct founding_member self = {
-        .cluster_id = n->founding.cluster_id,
-        .directory_id = n->founding.directory_id,
-        .incarnation_id = n->founding.incarnation_id,
-    };
-    options.peer_count = peers_of(n);
     n->inquiry.done = inquired;
-    if (options.peer_count == 0 || !founding_inquire(node_io(n), &n->inquiry, &options, &self)) {
+    if (!inquire(n, peers_of(n), FOUNDING_DOUBT)) {
         return;
     }
     if (alone) {
@@ -76,6 +91,37 @@ void node_doubt(struct node *n)
     if (member && (n->joining || n->founding_options.peer_count > 0)) {
         timer_set(n);
     }
+}
+
+/* --- where it was reached --------------------------------------------------------------------- */
+
+static void met(struct founding_open *f, int error)
+{
+    struct node *n = container_of(f, struct node, inquiry);
+    if (error == ERR_DUPLICATE_BROKER_REGISTRATION) {
+        node_fail(n, NODE_EXIT_CONFIG, "%s", f->why);
+    } else {
+        n->when_met(n);
+    }
+}
+
+void node_meet(struct node *n, void (*then)(struct node *n))
+{
+    uint32_t count = meta_other_places(n->meta, n->voter_peers);
+    for (uint32_t i = 0; i < count; i++) {
+        n->peers[i] = n->voter_peers[i];
+    }
+    n->when_met = then;
+    n->inquiry.done = met;
+    if (!inquire(n, count, FOUNDING_MEET)) {
+        then(n);
+    }
+}
+
+void node_displaced(void *context, const char *why)
+{
+    struct node *n = context;
+    node_fail(n, NODE_EXIT_CONFIG, "%s", why);
 }
 
 void node_doubt_end(struct node *n)

@@ -94,8 +94,9 @@ struct node {
     struct introducer *introducer;
     struct founding_options founding_options;
     struct founding_open founding;
-    const char *peers[FOUNDING_PEERS_MAX]; /* of both */
-    struct founding_open inquiry;          /* of a member that reaches nobody: node_doubt.c */
+    const char *peers[FOUNDING_PEERS_MAX]; /* of all that ask */
+    struct founding_open inquiry;          /* about its own directory: node_doubt.c */
+    void (*when_met)(struct node *n);
     struct io_op doubt_timer;
     char voter_peers[RAFT_VOTERS_MAX][FOUNDING_ADDRESS_SIZE];
     struct meta_options meta_options;
@@ -147,7 +148,11 @@ void node_open_directory(struct node *n, void (*done)(struct node *n));
 /* Writes the clean mark, after everything is flushed. */
 void node_mark_clean(struct node *n, void (*done)(struct node *n));
 
-/* node_doubt.c: it joins, or leads alone; it has joined, or stops. */
+/* node_doubt.c: before it takes part in the quorum, whether another process has this directory; */
+void node_meet(struct node *n, void (*then)(struct node *n));
+/* the controller says that another one has its id (meta_options.displaced). */
+void node_displaced(void *context, const char *why);
+/* It joins, or leads alone; it has joined, or stops. */
 void node_doubt(struct node *n);
 void node_doubt_end(struct node *n);
 

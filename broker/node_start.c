@@ -104,7 +104,7 @@ static void serving(struct node *n)
     }
 }
 
-static void join(struct node *n)
+static void join_now(struct node *n)
 {
     n->joining = meta_has_peers(n->meta); /* alone it is a matter of milliseconds */
     meta_join(n->meta);
@@ -112,6 +112,15 @@ static void join(struct node *n)
     if (n->joining && n->stops_asked) {
         n->stops_asked = 0;
         node_stop(n);
+    }
+}
+
+static void join(struct node *n)
+{
+    if (meta_has_peers(n->meta)) {
+        node_meet(n, join_now);
+    } else {
+        join_now(n);
     }
 }
 

@@ -35,12 +35,14 @@ static void submit(struct broker_request *b)
 
 /* --- BrokerRegistration ----------------------------------------------------------------------- */
 
-static void registration_respond(struct api_request *r, int error, int64_t broker_epoch)
+static void registration_respond(struct api_request *r, int error, int64_t broker_epoch,
+                                 bool displaced)
 {
     struct broker_registration_response response;
     broker_registration_response_init(&response);
     response.error_code = error_to_wire(error);
     response.broker_epoch = error ? -1 : broker_epoch;
+    response.lives_elsewhere = displaced;
     api_respond(r, &response);
 }
 
@@ -48,7 +50,7 @@ static void registered(struct meta_op *op)
 {
     struct broker_request *b = container_of(op, struct broker_request, op);
     struct api_request *r = b->request;
-    registration_respond(r, op->error, op->broker_epoch);
+    registration_respond(r, op->error, op->broker_epoch, op->error && op->displaced);
     net_unhold(&r->net);
 }
 
@@ -128,11 +130,11 @@ void handle_broker_registration(struct api_request *r)
     b->op.broker = in->broker_id;
     if (!wire_string_equal(in->cluster_id,
                            wire_string_of(meta_cluster_id(r->api->options.rooms.meta)))) {
-        registration_respond(r, ERR_INCONSISTENT_CLUSTER_ID, -1);
+        registration_respond(r, ERR_INCONSISTENT_CLUSTER_ID, -1, false);
     } else if (in->broker_id == r->api->options.node_id) {
-        registration_respond(r, ERR_DUPLICATE_BROKER_REGISTRATION, -1);
+        registration_respond(r, ERR_DUPLICATE_BROKER_REGISTRATION, -1, true);
     } else if (!take_registration(b, in)) {
-        registration_respond(r, ERR_INVALID_REGISTRATION, -1);
+        registration_respond(r, ERR_INVALID_REGISTRATION, -1, false);
     } else {
         submit(b);
     }

@@ -205,6 +205,7 @@ void quorum_fetch(struct api_request *r, const struct fetch_request *in)
     if (!q) {
         return;
     }
+    q->serve.incarnation = in->incarnation_id;
     int error = fetch_request_take(in, meta_cluster_id(meta), meta_self(meta), &q->serve.message);
     if (error) {
         fetch_respond(r, NULL, error);

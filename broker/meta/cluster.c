@@ -31,7 +31,7 @@ void cluster_init(struct cluster *k, const struct controller *c, struct cluster_
     k->c = c;
     k->sessions = sessions;
     k->now_ns = now_ns;
-    k->more = false;
+    k->more = k->displaced = false;
     k->changed = k->unclean = 0;
     k->why[0] = 0;
     k->bytes = 0;
@@ -85,8 +85,9 @@ static struct cluster_session *session_of(struct cluster *k, int32_t id, int64_t
 
 static void hear(const struct cluster *k, struct cluster_session *session)
 {
-    session->heard_ns = k->now_ns;
+    session->heard_ns = session->beat_ns = k->now_ns;
     session->over = false;
+    session->beats++;
 }
 
 bool cluster_session_over(struct cluster_sessions *s, int32_t id, int64_t epoch)
@@ -103,6 +104,14 @@ uint64_t cluster_session_heard(const struct cluster_sessions *s, int32_t id, int
 {
     const struct cluster_session *session = find_session(s, id);
     return session && session->epoch == epoch ? session->heard_ns : 0;
+}
+
+bool cluster_session_beats(const struct cluster_sessions *s, int32_t id, int64_t epoch,
+                           uint64_t now_ns)
+{
+    const struct cluster_session *session = find_session(s, id);
+    return session && session->epoch == epoch && session->beat_ns > 0 && !session->over &&
+           now_ns < session->beat_ns + s->timeout_ns / 2;
 }
 
 void cluster_sessions_begin(struct cluster_sessions *s, const struct image *image,
@@ -260,6 +269,17 @@ int cluster_unregister(struct cluster *k, int32_t id)
 
 /* --- registration ----------------------------------------------------------------------------- */
 
+/* A process that has ended may be heard once more, by what was on its way, or twice after its time was up. */
+static bool is_displaced(struct cluster_session *session, struct uuid newcomer)
+{
+    enum { BEATS = 3 };
+    if (!uuid_equal(session->newcomer, newcomer)) {
+        session->newcomer = newcomer;
+        session->beats = 0;
+    }
+    return session->beats >= BEATS;
+}
+
 static int check_registration(struct cluster *k, const struct cluster_registration *q,
                               const struct image_broker *older)
 {
@@ -289,6 +309,7 @@ static int check_registration(struct cluster *k, const struct cluster_registrati
     bool other = older && !uuid_equal(older->incarnation, q->incarnation);
     if (other && !q->here && !older->fenced && !older->shutting_down &&
         cluster_session_lives(k->sessions, q->broker, older->epoch, k->now_ns)) {
+        k->displaced = is_displaced(session_of(k, q->broker, older->epoch), q->incarnation);
         return cluster_refuse(k, ERR_DUPLICATE_BROKER_REGISTRATION,
                               "Broker %d is alive in another process: give one of them another "
                               "node.id, or try again when its session has ended.",

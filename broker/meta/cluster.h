@@ -49,10 +49,13 @@ struct cluster_session {
     int32_t id;
     int64_t epoch; /* of the broker's life */
     uint64_t heard_ns;
-    int64_t offset;     /* of the metadata, that it has read */
-    int64_t handed_off; /* metadata offset behind its hand-over; -1: not done */
-    bool over;          /* its process is known to be gone; what is heard of it says otherwise */
-    bool settling;      /* it was let in, and partitions are left to be looked at */
+    int64_t offset;       /* of the metadata, that it has read */
+    int64_t handed_off;   /* metadata offset behind its hand-over; -1: not done */
+    bool over;            /* its process is known to be gone; what is heard of it says otherwise */
+    bool settling;        /* it was let in, and partitions are left to be looked at */
+    uint64_t beat_ns;     /* when this controller has heard it itself, 0: never */
+    struct uuid newcomer; /* the process that was refused last, because this one has the id, */
+    uint32_t beats;       /* and how often it was heard since then */
 };
 
 struct cluster_sessions {
@@ -70,6 +73,9 @@ bool cluster_session_lives(const struct cluster_sessions *s, int32_t id, int64_t
 bool cluster_session_over(struct cluster_sessions *s, int32_t id, int64_t epoch);
 /* When this life was heard of the last time; 0: never. */
 uint64_t cluster_session_heard(const struct cluster_sessions *s, int32_t id, int64_t epoch);
+/* This life was heard within about two heartbeats: it goes on. */
+bool cluster_session_beats(const struct cluster_sessions *s, int32_t id, int64_t epoch,
+                           uint64_t now_ns);
 /* All brokers that are not fenced, but for `id`, have read the metadata up to `offset`, or their sessions are over. */
 bool cluster_sessions_have_read(const struct cluster_sessions *s, const struct image *image,
                                 int32_t id, int64_t offset);
@@ -87,6 +93,7 @@ struct cluster {
     bool more;                  /* out: decide the same again when this is committed */
     uint32_t changed;           /* out: partitions */
     uint32_t unclean;           /* out: of them, elected uncleanly; each is to be logged */
+    bool displaced;             /* out: of a registration: another process is that broker */
     char why[CLUSTER_WHY_SIZE]; /* out: with an error, a sentence */
 
     size_t bytes; /* of partition changes so far */

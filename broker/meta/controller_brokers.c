@@ -53,6 +53,7 @@ static int decide_registration(struct cluster *k, struct meta_op *op)
         .next_offset = k->c->next_offset,
     };
     int error = cluster_register(k, &q, &op->broker_epoch);
+    op->displaced = k->displaced;
     memory_free(memory, lost);
     return error;
 }

@@ -550,6 +550,39 @@ void founding_decide(struct founding_decision *out, const struct introduction *s
     found(&d, all);
 }
 
+/* `p` answers with this directory, and is another process. */
+static bool is_double(const struct deciding *d, const struct founding_peer *p)
+{
+    return p->answers > 0 && same_directory(&p->said, d->self) && !is_this_node(d, p);
+}
+
+static void refuse_double(struct deciding *d, const char *root, const struct founding_peer *p)
+{
+    say(d->out,
+        "node %d runs at %s: %s is a copy of its directory; start this node with an empty data.dir "
+        "and a node.id of its own, or stop the other one first",
+        (int)d->self->node_id, p->address, root);
+    refuse(d, ERR_DUPLICATE_BROKER_REGISTRATION, p, NULL);
+}
+
+/* One that lives on this directory, when most of the others have it for their leader: this process is not. */
+static const struct founding_peer *find_leading_double(const struct deciding *d)
+{
+    const struct founding_peer *found = NULL;
+    uint32_t others = 0, followers = 0;
+    for (uint32_t i = 0; i < d->count; i++) {
+        const struct founding_peer *p = &d->peers[i];
+        if (p->answers > 0 && is_this_node(d, p)) {
+            continue;
+        }
+        others++;
+        followers += has_held(p) && p->said.leader_id == d->self->node_id &&
+                     uuid_equal(p->said.cluster_id, d->self->cluster_id);
+        found = is_double(d, p) ? p : found;
+    }
+    return 2 * followers > others ? found : NULL;
+}
+
 void founding_doubt(struct founding_decision *out, const struct introduction *self,
                     const char *root, const struct founding_peer *peers, uint32_t count)
 {
@@ -561,6 +594,11 @@ void founding_doubt(struct founding_decision *out, const struct introduction *se
     assert(count <= FOUNDING_PEERS_MAX && has_cluster(self));
     memset(out, 0, sizeof *out);
     wait_for(&d, false);
+    const struct founding_peer *leads = find_leading_double(&d);
+    if (leads) {
+        refuse_double(&d, root, leads);
+        return;
+    }
     uint32_t foreign = count_foreign(&d, &which);
     for (uint32_t i = 0; i < count; i++) {
         const struct founding_peer *p = &peers[i];
@@ -589,6 +627,30 @@ void founding_doubt(struct founding_decision *out, const struct introduction *se
     } else {
         out->verdict = FOUNDING_REFUSE;
         out->error = ERR_INCONSISTENT_CLUSTER_ID;
+    }
+}
+
+void founding_meet(struct founding_decision *out, const struct introduction *self, const char *root,
+                   const struct founding_peer *peers, uint32_t count)
+{
+    struct deciding d = {.out = out, .self = self, .peers = peers, .count = count};
+    const struct founding_peer *waited = NULL;
+    memset(out, 0, sizeof *out);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct founding_peer *p = &peers[i];
+        if (is_double(&d, p)) {
+            refuse_double(&d, root, p);
+            return;
+        }
+        waited = p->answers == 0 && !p->trouble[0] ? p : waited;
+    }
+    out->verdict = FOUNDING_JOIN;
+    say(out, "nobody else has this directory");
+    if (waited) {
+        out->why[0] = 0;
+        say(out, "waiting for %s, where this node was reached", waited->address);
+        wait_for(&d, false);
+        out->early = true;
     }
 }
 

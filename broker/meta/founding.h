@@ -99,12 +99,17 @@ void founding_decide(struct founding_decision *out, const struct introduction *s
                      const struct founding_peer *peers, uint32_t count);
 
 /* The same for a node whose directory, at `root`, is of a cluster that it does not reach: WAIT, and say what the peers
- * are, or REFUSE, for they are of another one.
+ * are, or REFUSE, for they are of another one, or most of them follow another process that has this directory.
  *
  *   F7  Peers may be wrong, or lie. A directory is taken for that of another cluster when more than half of all
  *       that are listed beside this node are in one other cluster, and hold to it (F2), and nobody is in this one. */
 void founding_doubt(struct founding_decision *out, const struct introduction *self,
                     const char *root, const struct founding_peer *peers, uint32_t count);
+
+/* The same for a node that may be a copy of one that lives: `peers` are where its directory says that it is reached, or
+ * was. REFUSE: who answers there has this directory; JOIN: nobody has; WAIT: not all have answered, or failed to. */
+void founding_meet(struct founding_decision *out, const struct introduction *self, const char *root,
+                   const struct founding_peer *peers, uint32_t count);
 
 /* When the sentence of a decision is to be told: at each change, and every ten seconds; what is early only
  * when it is so for three seconds. */

@@ -48,8 +48,8 @@ struct founding_run {
 
     struct identity identity;
     struct introduction self, heard;
-    bool used;   /* the root holds metadata */
-    bool doubts; /* of a member: founding_inquire() */
+    bool used; /* the root holds metadata */
+    enum founding_question question;
 
     uint32_t count;
     struct founding_peer peers[FOUNDING_PEERS_MAX];
@@ -255,8 +255,12 @@ static void asking_over(struct deadlines *d)
     struct founding_run *run = container_of(d, struct founding_run, deadlines);
     if (run->error) {
         run_done(run, run->error);
-    } else if (!run_interrupted(run)) {
+    } else if (run_interrupted(run)) {
+        return;
+    } else if (run->question == FOUNDING_WHICH) {
         write_decision(run);
+    } else {
+        run_done(run, 0);
     }
 }
 
@@ -305,10 +309,16 @@ static void tell(struct founding_run *run)
 static void decide(struct founding_run *run)
 {
     struct founding_decision *d = &run->decision;
-    if (run->doubts) {
-        founding_doubt(d, &run->self, run->options.root, run->peers, run->count);
-    } else {
+    switch (run->question) {
+    case FOUNDING_WHICH:
         founding_decide(d, &run->self, run->peers, run->count);
+        break;
+    case FOUNDING_DOUBT:
+        founding_doubt(d, &run->self, run->options.root, run->peers, run->count);
+        break;
+    case FOUNDING_MEET:
+        founding_meet(d, &run->self, run->options.root, run->peers, run->count);
+        break;
     }
     tell(run);
     switch (d->verdict) {
@@ -324,6 +334,10 @@ static void decide(struct founding_run *run)
         end_asking(run, d->error);
         return;
     case FOUNDING_JOIN:
+        if (run->question != FOUNDING_WHICH) {
+            end_asking(run, 0);
+            return;
+        }
         run->self.cluster_id = d->cluster_id;
         run->self.voters = d->voters;
         introducer_say(run->options.introducer, &run->self); /* F5 */
@@ -695,7 +709,8 @@ void founding_open(struct io *io, struct founding_open *f, const struct founding
 }
 
 bool founding_inquire(struct io *io, struct founding_open *f,
-                      const struct founding_options *options, const struct founding_member *member)
+                      const struct founding_options *options, const struct founding_member *member,
+                      enum founding_question question)
 {
     struct founding_run *run = memory_alloc(io_memory(io), sizeof *run);
     assert(io_shard(io) == 0 && options->peer_count > 0);
@@ -704,7 +719,7 @@ bool founding_inquire(struct io *io, struct founding_open *f,
         return false;
     }
     run_begin(run, io, f, options);
-    run->doubts = true;
+    run->question = question;
     introduction_of_node(&run->self, options, member->cluster_id, member->directory_id,
                          member->incarnation_id);
     ask_peers(run);

@@ -20,7 +20,8 @@
  *
  * The node answers Introduce meanwhile: the peers wait for it as it does for them.
  *
- * A member that has not reached its cluster asks the peers as well (founding_inquire()), and writes nothing. */
+ * A member asks as well, and writes nothing (founding_inquire()): those that are where it was reached, before it takes
+ * part in anything; its peers, when it has not reached its cluster. */
 #pragma once
 
 #include "meta/introduce.h"
@@ -64,11 +65,17 @@ struct founding_member {
 /* On shard 0; `f` stays in place until done(). */
 void founding_open(struct io *io, struct founding_open *f, const struct founding_options *options);
 
-/* Asks the peers of a directory that is of a cluster whether they are of another one (F7), until it is stopped. done()
- * comes with ERR_INTERRUPTED, or with ERR_INCONSISTENT_CLUSTER_ID and the sentence. False: no memory. */
+/* Asks those in options->peers about a directory that is of a cluster. done() comes with 0: nobody has it; with
+ * ERR_DUPLICATE_BROKER_REGISTRATION or ERR_INCONSISTENT_CLUSTER_ID and the sentence; or with ERR_INTERRUPTED. False: no
+ * memory. */
+enum founding_question {
+    FOUNDING_WHICH, /* founding_open()'s: which cluster it founds or joins */
+    FOUNDING_DOUBT, /* are most of them in another cluster? Until it is stopped */
+    FOUNDING_MEET,  /* does one of them live on this directory? */
+};
 bool founding_inquire(struct io *io, struct founding_open *f,
-                      const struct founding_options *options,
-                      const struct founding_member *member) MUST_CHECK;
+                      const struct founding_options *options, const struct founding_member *member,
+                      enum founding_question question) MUST_CHECK;
 
 /* Gives up: done() comes soon, with ERR_INTERRUPTED or with what overtook it. Harmless after it. */
 void founding_stop(struct founding_open *f);

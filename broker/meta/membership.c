@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meta/membership.h"
 
+#include "meta/founding.h"
 #include "meta/meta_start.h"
 
 #include <inttypes.h>
@@ -203,6 +204,26 @@ static void take_heartbeat(struct meta *m)
     s->may_go = s->heartbeat.wants_shut_down && (s->may_go || s->heartbeat.should_shut_down);
 }
 
+/* Another process has this node's id, and its session goes on: it stays, and this one, which came later, ends. */
+static void displaced(struct meta *m)
+{
+    const struct image_broker *b = image_broker_by_id(meta_newest_image(m), m->identity.node_id);
+    char why[400], place[FOUNDING_ADDRESS_SIZE] = "another address";
+    bool copy = b && uuid_equal(b->directory, m->identity.directory_id);
+    if (b && b->endpoint_count > 0) {
+        founding_address(place, b->endpoints[0].host, b->endpoints[0].port);
+    }
+    snprintf(
+        why, sizeof why,
+        "node %d runs at %s, and its cluster hears it: %s is %s; start this node with an empty "
+        "data.dir and a node.id of its own, or stop the other one first",
+        (int)m->identity.node_id, place, m->options.root,
+        copy ? "a copy of its directory" : "another directory with its node.id");
+    if (m->options.displaced) {
+        m->options.displaced(m->options.publish_context, why);
+    }
+}
+
 static void finished(struct meta *m, int error)
 {
     struct membership *s = &m->membership;
@@ -216,6 +237,9 @@ static void finished(struct meta *m, int error)
         s->registered = false;
     }
     uint64_t now = io_now(m->io);
+    if (registration && error == ERR_DUPLICATE_BROKER_REGISTRATION && s->op.displaced) {
+        displaced(m);
+    }
     if (error && error != ERR_INTERRUPTED && (!s->said_ns || now >= s->said_ns + said_every_ns)) {
         s->said_ns = now;
         log_warn(io_logger(m->io), "meta", "the controller does not take the %s of this broker: %s",
@@ -324,6 +348,7 @@ static int decode(struct meta *m, const struct peer_answer *a)
         error = broker_registration_response_decode(&r, &in, a->version, &arena);
         error = error ? error : error_from_wire(r.error_code);
         s->op.broker_epoch = error ? -1 : r.broker_epoch;
+        s->op.displaced = error && r.lives_elsewhere;
     } else {
         struct broker_heartbeat_response r;
         error = broker_heartbeat_response_decode(&r, &in, a->version, &arena);

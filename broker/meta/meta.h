@@ -55,7 +55,9 @@ struct meta_options {
     void (*publish)(void *context, const struct image *image);
     /* NULL, or whether what this node had acknowledged of the topic may be lost here (P23): asked when it registers. */
     bool (*lost)(void *context, const struct image_topic *topic);
-    void *publish_context; /* of both */
+    /* NULL, or another process has this node's id, and lives: `why` says where. This one has to end. */
+    void (*displaced)(void *context, const char *why);
+    void *publish_context; /* of all three */
 };
 
 /* Recovers or founds, takes part in the quorum, registers this node, begins a new leader epoch for every
@@ -79,6 +81,11 @@ void meta_join(struct meta *meta);
 
 /* Whether others vote in the quorum, so that this node must be reachable before it can join. */
 bool meta_has_peers(const struct meta *meta);
+
+/* Where the cluster reaches, or last reached, the node of this directory, if that is not where this process is; as
+ * `peers` are written, at most META_PLACES of them. From `local` on. */
+enum { META_PLACES = 2, META_PLACE_SIZE = 264 };
+uint32_t meta_other_places(const struct meta *meta, char (*out)[META_PLACE_SIZE]);
 
 /* Controlled shutdown (KIP-841 keeps its name): what this broker leads goes to others that are in sync, and then
  * it is fenced, so that all see that it is gone. What only it can lead does not hold it up. Serves meanwhile. */
@@ -252,7 +259,9 @@ struct meta_op {
     int32_t broker;
     int64_t broker_epoch;
     const struct meta_registration *registration; /* REGISTER_BROKER */
-    struct meta_heartbeat *heartbeat;             /* HEARTBEAT */
+    bool
+        displaced; /* out, REGISTER_BROKER: the process that has the id was heard since this one was refused */
+    struct meta_heartbeat *heartbeat; /* HEARTBEAT */
     /* ALTER_PARTITIONS: `broker` and `broker_epoch` are the sender's. One batch of records for all of them.
      * Sent to the node that leads, it is done with that node's answer, before the own image shows it; when
      * the answer is lost, it ends with ERR_REQUEST_TIMED_OUT, and with ERR_NOT_CONTROLLER when that node led no
@@ -299,6 +308,7 @@ void meta_submit(struct meta *meta, struct io *io, struct meta_op *op);
  * shard; embedded in its owner until meta_serve_end() has called ended(). */
 struct meta_serve {
     struct raft_message message; /* what has come (quorum_wire.h) */
+    struct uuid incarnation;     /* FETCH: of the process that asks; zero: it does not say */
     struct bytes leader_host;    /* BEGIN: where its leader is reached, lent until ended(); */
     uint16_t leader_port;        /* 0: it does not say */
     void (*done)(struct meta_serve *s);  /* on the shard that submitted */

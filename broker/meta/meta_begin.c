@@ -13,6 +13,7 @@
  *       -> the first time: the vote file says that the log is not empty any more -> publish
  *
  * Nothing is served before, so a crash between two batches leaves only epochs that were never used. */
+#include "meta/founding.h"
 #include "meta/meta_start.h"
 
 #include <inttypes.h>
@@ -428,4 +429,37 @@ void meta_join(struct meta *m)
 bool meta_has_peers(const struct meta *m)
 {
     return m->voters.count > 1 || !voters_find(&m->voters, m->identity.node_id);
+}
+
+static_assert((int)META_PLACE_SIZE == (int)FOUNDING_ADDRESS_SIZE, "places are written as peers");
+
+static void add_place(const struct meta *m, const char *host, uint16_t port,
+                      char (*out)[META_PLACE_SIZE], uint32_t *count)
+{
+    char own[FOUNDING_ADDRESS_SIZE], place[FOUNDING_ADDRESS_SIZE];
+    founding_address(place, host, port);
+    bool known = *count > 0 && strcmp(out[0], place) == 0;
+    for (uint32_t i = 0; i < m->options.endpoint_count; i++) {
+        const struct image_endpoint *e = &m->options.endpoints[i];
+        founding_address(own, e->host, e->port);
+        known = known || strcmp(own, place) == 0;
+    }
+    if (!known) {
+        memcpy(out[(*count)++], place, sizeof place);
+    }
+}
+
+uint32_t meta_other_places(const struct meta *m, char (*out)[META_PLACE_SIZE])
+{
+    const struct voter *v = voters_find(&m->voters, m->identity.node_id);
+    const struct image_broker *b = image_broker_by_id(meta_newest_image(m), m->identity.node_id);
+    uint32_t count = 0;
+    if (v) {
+        add_place(m, v->host, v->port, out, &count);
+    }
+    if (b && b->endpoint_count > 0) {
+        add_place(m, b->endpoints[0].host, b->endpoints[0].port, out, &count);
+    }
+    assert(count <= META_PLACES);
+    return count;
 }

@@ -95,8 +95,8 @@ static int encode(struct peer_request *r, struct wire_writer *w, int version)
 {
     struct link_request *q = container_of(r, struct link_request, request);
     const struct meta *m = q->link->meta;
-    return quorum_request_encode(&q->message, m->cluster_text, &m->options.endpoints[0], version,
-                                 w);
+    return quorum_request_encode(&q->message, m->cluster_text, &m->options.endpoints[0],
+                                 m->membership.incarnation, version, w);
 }
 
 static void answered(struct peer_request *r, const struct peer_answer *a)

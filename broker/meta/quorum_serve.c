@@ -114,7 +114,7 @@ static void end_older_fetch(struct meta *m, const struct raft_message *fetch)
 {
     list_each (node, &m->serving) {
         struct meta_serve *s = container_of(node, struct meta_serve, priv.link);
-        if (s->message.kind == RAFT_FETCH && s->message.from.node == fetch->from.node) {
+        if (s->message.kind == RAFT_FETCH && raft_id_equal(s->message.from, fetch->from)) {
             unlist(m, s);
             reply(s, ERR_REQUEST_TIMED_OUT);
         }
@@ -134,12 +134,25 @@ static void make_room(struct meta *m, uint64_t now)
     }
 }
 
+/* A copy of a voter's directory is not that voter. What it has must not count as long as the process that is registered
+ * is heard: it gets what it asks for under a directory that nobody has, so that it does not vote with this one. */
+static bool is_copy(const struct meta *m, const struct meta_serve *s)
+{
+    const struct image_broker *b = image_broker_by_id(m->image, s->message.from.node);
+    return m->leading && s->message.kind == RAFT_FETCH && !uuid_is_zero(s->incarnation) && b &&
+           !b->fenced && !uuid_equal(b->incarnation, s->incarnation) &&
+           cluster_session_beats(&m->membership.sessions, b->id, b->epoch, io_now(m->io));
+}
+
 static void arrived(struct io_message *post, struct io *io)
 {
     struct meta_serve *s = container_of(post, struct meta_serve, priv.post);
     struct meta *m = s->priv.meta;
-    struct raft_message message = s->message;
     assert(m->magic == META_MAGIC);
+    if (is_copy(m, s)) {
+        s->message.from.directory = (struct uuid){0};
+    }
+    struct raft_message message = s->message;
     if (!m->quorum.raft || m->resigned) {
         reply(s, ERR_CLOSED);
         return;

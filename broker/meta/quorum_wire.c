@@ -101,8 +101,8 @@ static int encode_end(const struct raft_message *m, const char *cluster_id, int 
     return end_quorum_epoch_request_encode(&r, out, version);
 }
 
-static int encode_fetch(const struct raft_message *m, const char *cluster_id, int version,
-                        struct wire_writer *out)
+static int encode_fetch(const struct raft_message *m, const char *cluster_id,
+                        struct uuid incarnation, int version, struct wire_writer *out)
 {
     struct fetch_request_partitions p;
     struct fetch_request_topics t = {
@@ -119,6 +119,7 @@ static int encode_fetch(const struct raft_message *m, const char *cluster_id, in
     p.quorum_reads = (int64_t)m->reads;
     r.cluster_id = wire_string_of(cluster_id);
     r.replica_state.replica_id = m->from.node;
+    r.incarnation_id = incarnation;
     r.max_wait_ms = WAIT_MS;
     r.max_bytes = QUORUM_FETCH_BYTES;
     r.topics = &t;
@@ -127,7 +128,8 @@ static int encode_fetch(const struct raft_message *m, const char *cluster_id, in
 }
 
 int quorum_request_encode(const struct raft_message *m, const char *cluster_id,
-                          const struct image_endpoint *own, int version, struct wire_writer *out)
+                          const struct image_endpoint *own, struct uuid incarnation, int version,
+                          struct wire_writer *out)
 {
     switch (m->kind) {
     case RAFT_VOTE:
@@ -137,7 +139,7 @@ int quorum_request_encode(const struct raft_message *m, const char *cluster_id,
     case RAFT_END:
         return encode_end(m, cluster_id, version, out);
     case RAFT_FETCH:
-        return encode_fetch(m, cluster_id, version, out);
+        return encode_fetch(m, cluster_id, incarnation, version, out);
     case RAFT_VOTE_ANSWER:
     case RAFT_FETCH_ANSWER:
         break;

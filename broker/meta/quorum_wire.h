@@ -44,9 +44,10 @@ struct quorum_api {
 struct quorum_api quorum_api_of(enum raft_kind request);
 
 /* The body of a request. `cluster_id`: text. `own`: where this node is reached, told with BEGIN; NULL: it is not.
+ * `incarnation`: which process of it this is, told with a FETCH.
  * 0, ERR_NO_MEMORY, ERR_TOO_LARGE. */
 int quorum_request_encode(const struct raft_message *m, const char *cluster_id,
-                          const struct image_endpoint *own, int version,
+                          const struct image_endpoint *own, struct uuid incarnation, int version,
                           struct wire_writer *out) MUST_CHECK;
 
 /* The answer to `request`; `records` of a fetch's are lent from `body`. ERR_NOT_FOUND: it says nothing to the core

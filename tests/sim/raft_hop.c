@@ -39,7 +39,8 @@ static struct bytes flat(struct raft_hop *h)
 struct bytes raft_hop_request(struct raft_hop *h, const struct raft_message *m, int version)
 {
     wire_writer_reset(&h->writer);
-    int error = quorum_request_encode(m, raft_hop_cluster, NULL, version, &h->writer);
+    int error =
+        quorum_request_encode(m, raft_hop_cluster, NULL, (struct uuid){0}, version, &h->writer);
     assert(!error);
     return flat(h);
 }

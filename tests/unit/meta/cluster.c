@@ -121,6 +121,39 @@ Test(cluster, a_session_is_over)
     world_close(&w);
 }
 
+/* Whether the `life`-th process of broker 1 hears that another one is that broker. */
+static bool is_displaced_by(struct world *w, uint64_t life)
+{
+    int64_t epoch;
+    struct cluster_registration q = registration_of(w, 1, life);
+    cr_assert_eq(w_register(w, &q, &epoch), ERR_DUPLICATE_BROKER_REGISTRATION);
+    return w->k.displaced;
+}
+
+/* What was on its way from a process that has ended may still come; what comes again and again is of one that lives. */
+Test(cluster, a_second_process_beside_one_that_lives)
+{
+    struct world w;
+    struct cluster_heartbeat_answer answer;
+    world_open(&w, 2);
+    cr_assert_not(is_displaced_by(&w, 2));
+    for (int beat = 1; beat <= 3; beat++) {
+        cr_assert_not(is_displaced_by(&w, 2), "%d beats", beat - 1);
+        w.now += WORLD_TIMEOUT / 4;
+        cr_assert_eq(w_heartbeat(&w, 1, false, &answer), 0);
+    }
+    cr_assert(is_displaced_by(&w, 2));
+    cr_assert_not(is_displaced_by(&w, 3), "a third one is another");
+    int64_t epoch = broker(&w, 1)->epoch;
+    cr_assert(cluster_session_beats(&w.sessions, 1, epoch, w.now));
+    cr_assert_not(cluster_session_beats(&w.sessions, 1, epoch - 1, w.now), "another life");
+    cr_assert_not(cluster_session_beats(&w.sessions, 1, epoch, w.now + WORLD_TIMEOUT / 2));
+    cluster_sessions_begin(&w.sessions, w.b.image, WORLD_TIMEOUT, w.now);
+    cr_assert(cluster_session_lives(&w.sessions, 1, epoch, w.now));
+    cr_assert_not(cluster_session_beats(&w.sessions, 1, epoch, w.now), "not heard by this one");
+    world_close(&w);
+}
+
 Test(cluster, registrations_that_are_refused)
 {
     static const struct {

@@ -655,6 +655,64 @@ Test(founding, what_peers_say_of_their_cluster_must_hold)
     expect_text("n2:9092 does not answer (connection refused)");
 }
 
+static enum founding_verdict meet(void)
+{
+    founding_meet(&decided, &node, "data/meta", peers, peer_count);
+    cr_assert(decided.why[0] != 0);
+    return decided.verdict;
+}
+
+/* Where this node was reached. */
+Test(founding, a_copy_beside_its_original_is_refused)
+{
+    begin_member(1);
+    cr_assert_eq(meet(), FOUNDING_JOIN, "it is this node");
+    begin_member(2);
+    cr_assert_eq(meet(), FOUNDING_WAIT, "not heard yet");
+    struct introduction original = node;
+    original.incarnation_id = id_from(0x77);
+    says_at(1, &original);
+    cr_assert_eq(meet(), FOUNDING_WAIT);
+    cr_assert(decided.ask_again);
+    now += SECOND;
+    says_at(1, &original);
+    cr_assert_eq(meet(), FOUNDING_REFUSE);
+    cr_assert_eq(decided.error, ERR_DUPLICATE_BROKER_REGISTRATION);
+    expect_text("node 1 runs at n2:9092: data/meta is a copy of its directory");
+    founding_unheard(&peers[1], "connection refused");
+    cr_assert_eq(meet(), FOUNDING_JOIN, "it has moved");
+    struct introduction other = introduction_of(2, 0x12);
+    says_at(1, &other);
+    cr_assert_eq(meet(), FOUNDING_JOIN, "another node is there now");
+}
+
+/* A copy of the leader finds no controller: its peers follow its own id. One of them alone may lie. */
+Test(founding, a_copy_of_the_leader_is_refused)
+{
+    begin_member(3);
+    struct introduction original = node;
+    original.incarnation_id = id_from(0x77);
+    original.leader_id = 1;
+    for (int i = 0; i < 2; i++, now += SECOND) {
+        says_at(0, &original);
+    }
+    cr_assert_eq(doubt(), FOUNDING_WAIT, "one of three");
+    struct introduction follower = introduction_of(2, 0x12);
+    follower.cluster_id = node.cluster_id;
+    follower.leader_id = 1;
+    for (int i = 0; i < 2; i++, now += SECOND) {
+        says_at(1, &follower);
+    }
+    cr_assert_eq(doubt(), FOUNDING_REFUSE);
+    cr_assert_eq(decided.error, ERR_DUPLICATE_BROKER_REGISTRATION);
+    expect_text("node 1 runs at n1:9092");
+    follower.leader_id = 2;
+    says_at(1, &follower);
+    now += SECOND;
+    says_at(1, &follower);
+    cr_assert_eq(doubt(), FOUNDING_WAIT, "that one is led by another");
+}
+
 Test(founding, peers_without_a_cluster_say_nothing_of_it)
 {
     begin_member(3);

@@ -5,6 +5,7 @@
  * operation of that, stopped, and left by its leader; afterwards all three have the same image. */
 #include "config/config.h"
 #include "meta/meta_private.h"
+#include "meta/quorum_wire.h"
 #include "node_private.h"
 #include "sim/sim.h"
 #include "unit/meta/support.h"
@@ -569,5 +570,94 @@ Test(catch_up, what_a_leader_says_to_who_asks_for_a_snapshot)
     cr_assert_eq(ask(&w, watched, to, r, &a), ERR_UNKNOWN_LEADER_EPOCH);
     cr_assert_eq(ask(&w, to, watched, good, &a), ERR_NOT_LEADER_OR_FOLLOWER);
     run_until(&w, all_agree, "agreement");
+    world_close(&w);
+}
+
+/* --- a copy of a voter's directory ------------------------------------------------------------ */
+
+struct copy {
+    struct meta *meta; /* of the original, whose connections it borrows */
+    int32_t to;
+    struct io_message begin;
+    struct peer_request request;
+    struct raft_message fetch;
+    struct uuid incarnation;
+    bool over;
+};
+
+static struct copy *copied;
+
+static int encode_fetch(struct peer_request *r, struct wire_writer *w, int version)
+{
+    struct copy *c = container_of(r, struct copy, request);
+    return quorum_request_encode(&c->fetch, c->meta->cluster_text, NULL, c->incarnation, version,
+                                 w);
+}
+
+static void fetch_answered(struct peer_request *r, const struct peer_answer *a)
+{
+    struct copy *c = container_of(r, struct copy, request);
+    assert(!a->error);
+    c->over = true;
+}
+
+static void fetch_here(struct io_message *message, struct io *io)
+{
+    struct copy *c = container_of(message, struct copy, begin);
+    struct quorum_api api = quorum_api_of(RAFT_FETCH);
+    c->request = (struct peer_request){.key = api.key,
+                                       .version_min = api.min,
+                                       .version_max = api.max,
+                                       .encode = encode_fetch,
+                                       .done = fetch_answered};
+    bool way = links_call(c->meta, c->to, &c->request);
+    assert(way);
+}
+
+static bool is_fetched(struct world *w)
+{
+    return copied->over;
+}
+
+/* Fetches from the leader as this voter, in another process of it; how many replicas the leader knows then. */
+static uint32_t fetch_as(struct world *w, struct broker *voter, struct broker *to,
+                         struct uuid incarnation, struct raft_replica *out)
+{
+    struct raft_status status = raft_status(meta_of(to)->quorum.raft);
+    struct copy c = {.meta = voter->node->meta,
+                     .to = meta_self(to->node->meta).node,
+                     .begin.deliver = fetch_here,
+                     .incarnation = incarnation};
+    c.fetch = (struct raft_message){.kind = RAFT_FETCH,
+                                    .from = meta_self(voter->node->meta),
+                                    .to = meta_self(to->node->meta),
+                                    .epoch = status.epoch,
+                                    .leader = status.leader,
+                                    .end = status.end};
+    copied = &c;
+    io_post(sim_node_shard(voter->machine, 0), 0, &c.begin);
+    run_until(w, is_fetched, "an answer");
+    return raft_replicas(meta_of(to)->quorum.raft, sim_now(w->sim), out);
+}
+
+/* What another process has of a voter's log counts when the one that is registered is not heard any more, or does not
+ * say which it is, as an older release. */
+Test(catch_up, a_copy_of_a_voter_does_not_count)
+{
+    struct world w;
+    struct raft_replica replicas[RAFT_REPLICAS_MAX];
+    watched = left_behind(&w, 1);
+    begin(watched);
+    run_until(&w, all_agree, "agreement");
+    struct broker *to = leader(&w);
+    struct raft_id self = meta_self(watched->node->meta);
+    struct uuid other = {{7}};
+    uint32_t count = fetch_as(&w, watched, to, meta_of(watched)->membership.incarnation, replicas);
+    cr_assert_eq(count, BROKERS);
+    cr_assert_eq(fetch_as(&w, watched, to, (struct uuid){0}, replicas), (uint32_t)BROKERS);
+    count = fetch_as(&w, watched, to, other, replicas);
+    cr_assert_eq(count, BROKERS + 1);
+    cr_assert_eq(replicas[BROKERS].id.node, self.node);
+    cr_assert(uuid_is_zero(replicas[BROKERS].id.directory) && !replicas[BROKERS].voter);
     world_close(&w);
 }
