@@ -12,7 +12,14 @@
 
 #include <inttypes.h>
 
-enum { READ_BYTES = 1 << 20, RETRY_MS = 10, KEY_OFFSET_OLD = 0, KEY_OFFSET = 1, KEY_GROUP = 2 };
+enum {
+    READ_BYTES = 1 << 20,
+    RETRY_MS = 10,
+    MENDED_MS = 1000,
+    KEY_OFFSET_OLD = 0,
+    KEY_OFFSET = 1,
+    KEY_GROUP = 2
+};
 
 static const uint64_t ms_ns = 1000000;
 
@@ -230,6 +237,21 @@ static void load_end(struct load *l, int error)
     }
 }
 
+/* What is damaged may come back from another replica: it is read from its start once more, after the others. */
+static void load_again(struct load *l, int error)
+{
+    struct coord_partition *p = l->partition;
+    l->partition = NULL;
+    groups_drop(p);
+    if (p->again_ns == 0) {
+        log_warn(io_logger(l->host->io), "coord",
+                 "the groups of %s-%d wait until it can be read: %s: offset=%" PRIi64, COORD_TOPIC,
+                 p->index, error_text(error), l->next);
+    }
+    p->again_ns = io_now(l->host->io) + MENDED_MS * ms_ns;
+    list_append(&l->queue, &p->queue);
+}
+
 /* Batches may lie in pieces: they are put together. */
 static int gather(struct load *l)
 {
@@ -281,6 +303,10 @@ static bool load_step(struct load *l, int error)
         deadline_set(l->host->deadlines, &l->retry, io_now(l->host->io) + RETRY_MS * ms_ns);
         return false;
     }
+    if (error == ERR_DAMAGED || error == ERR_DISK_FAILED) {
+        load_again(l, error);
+        return false;
+    }
     bool nothing = !error && l->read.size == 0; /* compaction has left out the rest */
     error = error ? error : replay_read(l);
     if (error || nothing || l->next >= l->end) {
@@ -326,7 +352,9 @@ static void load_go(struct load *l)
 static void retry(struct deadline *d)
 {
     struct load *l = container_of(d, struct load, retry);
-    load_go(l);
+    if (l->partition) {
+        load_go(l);
+    }
     load_next(l);
 }
 
@@ -377,13 +405,21 @@ static bool load_ready(struct load *l, struct coord_partition *p, struct partiti
 /* The first of the queue that can be replayed now; its log is at *found, NULL: it has gone. NULL: none can. */
 static struct coord_partition *load_choose(struct load *l, struct partition **found)
 {
+    uint64_t now = io_now(l->host->io), due = UINT64_MAX;
     list_each (node, &l->queue) {
         struct coord_partition *p = container_of(node, struct coord_partition, queue);
+        if (p->again_ns > now) {
+            due = p->again_ns < due ? p->again_ns : due;
+            continue;
+        }
         *found = partition_find(l->logs, p->topic_id, p->index);
         if (!*found || load_ready(l, p, *found)) {
             list_remove(&p->queue);
             return p;
         }
+    }
+    if (due != UINT64_MAX && !l->host->stopping) {
+        deadline_set(l->host->deadlines, &l->retry, due);
     }
     return NULL;
 }

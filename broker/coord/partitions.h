@@ -23,6 +23,7 @@ struct coord_partition {
     int32_t index, epoch;
     enum coord_partition_state state;
     struct load *load;             /* once it is to be loaded */
+    uint64_t again_ns;             /* not before: its log was damaged; 0: it was not */
     struct partition_waiter ready; /* load.c: until all that was committed is known to be there */
     struct list groups;
 };

@@ -3,6 +3,8 @@
 /* Groups on a machine whose disk fills up or whose power goes. */
 #include "machine.h"
 
+#include "sim/disk.h"
+
 /* A group's commit of partition 0 of "t", -1: none. */
 static int64_t committed_by(struct world *w, const char *group)
 {
@@ -314,5 +316,66 @@ Test(simulated_groups, offsets_of_a_former_topic_are_known_after_a_power_cut, .t
     sim_node_power_cut(w.machine);
     world_again(&w);
     cr_assert_eq(committed_by(&w, "g"), 9);
+    world_close(&w);
+}
+
+struct found {
+    struct disk_inode *inode;
+    uint64_t size;
+};
+
+/* The log of a partition of the broker's own topic that holds most. */
+static void find_offsets_log(void *context, const char *path, struct disk_inode *inode)
+{
+    struct found *f = context;
+    if (strstr(path, "__consumer_offsets") && strstr(path, ".log") && disk_size(inode) > f->size) {
+        *f = (struct found){inode, disk_size(inode)};
+    }
+}
+
+static int16_t fetch_error(struct world *w, const char *group)
+{
+    struct offset_fetch_request q;
+    offset_fetch_request_init(&q);
+    q.group_id = wire_string_of(group);
+    q.topics_count = -1;
+    return ((struct offset_fetch_response *)world_ask(w, 9, 5, &q))->error_code;
+}
+
+/* As when another replica mends what the coordinator could not read when it came. */
+Test(simulated_groups, are_there_when_their_log_can_be_read_again, .timeout = 120)
+{
+    enum { COMMITS = 200, LOADING = 14 };
+    static uint8_t block[DISK_BLOCK_SIZE];
+    const struct wire_string nobody = wire_string_of("");
+    struct world w;
+    world_open(&w, 0);
+    world_create_topic(&w, "t", 1);
+    struct find_coordinator_request find;
+    find_coordinator_request_init(&find);
+    find.key = wire_string_of("g");
+    world_ask(&w, 10, 1, &find);
+    for (int i = 1; i <= COMMITS; i++) {
+        cr_assert_eq(commit_of(&w, "g", -1, nobody, i), 0);
+    }
+    for (int life = 0; life < 2; life++) { /* a recovery writes everything behind */
+        sim_node_power_cut(w.machine);
+        world_again(&w);
+        cr_assert_eq(committed_by(&w, "g"), COMMITS);
+    }
+    sim_node_power_cut(w.machine);
+    struct disk *disk = sim_node_disk(w.machine);
+    struct found f = {0};
+    disk_each(disk, find_offsets_log, &f);
+    cr_assert_gt(f.size, DISK_BLOCK_SIZE);
+    disk_peek(disk, f.inode, 0, block);
+    disk_break(disk, f.inode, 0);
+    world_again(&w);
+    world_run(&w, 2 * SECOND_NS);
+    cr_assert_eq(fetch_error(&w, "g"), LOADING);
+    const struct iovec whole = {block, sizeof block};
+    cr_assert_geq(disk_end(disk, disk_write_begin(disk, f.inode, &whole, 1, 0, true)), 0);
+    world_run(&w, 3 * SECOND_NS);
+    cr_assert_eq(committed_by(&w, "g"), COMMITS);
     world_close(&w);
 }
