@@ -406,6 +406,9 @@ static void proceed(struct following *f, const struct following_answer *a, bool 
             out->what |= FOLLOWING_APPEND;
         } else {
             f->ask_ns = f->now_ns + f->options.retry_ns; /* bytes that do not fit */
+            out->what |= f->unfit_epoch != f->epoch ? FOLLOWING_UNFIT : 0;
+            out->offset = f->log.end;
+            f->unfit_epoch = f->epoch;
         }
     }
 }

@@ -45,7 +45,8 @@ enum following_effects {
     FOLLOWING_ANEW = 1 << 3, /* the log is empty and begins at `offset`; as above */
     FOLLOWING_WATERMARK = 1 << 4, /* it has moved; downwards only with a cut */
     FOLLOWING_START = 1 << 5,     /* nothing below `start` is readable any more */
-    FOLLOWING_DAMAGED = 1 << 6,   /* `why`; this replica does nothing more and is to be reported */
+    FOLLOWING_UNFIT = 1 << 7,   /* nothing that was sent follows `offset`: said once in an epoch */
+    FOLLOWING_DAMAGED = 1 << 6, /* `why`; this replica does nothing more and is to be reported */
 };
 
 struct following_effect {
@@ -102,6 +103,7 @@ struct following {
     bool in_sync;
     int32_t
         proved_epoch; /* the newest in which the log was proved; after a start that of its records */
+    int32_t unfit_epoch; /* in which FOLLOWING_UNFIT was said last; 0: never */
     struct following_log log;
     bool unreadable; /* it could not be cut */
     bool appending;  /* batches are on their way into the log */

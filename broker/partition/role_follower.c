@@ -238,6 +238,13 @@ static void carry(struct partition *p, const struct following_effect *e)
                   "when it is assigned to another broker and back",
                   p->topic->name, (int)p->index, e->why, (int)p->leader, (int)p->epoch);
     }
+    if (e->what & FOLLOWING_UNFIT) {
+        log_warn(io_logger(p->io), "partition",
+                 "%s-%d cannot take what its leader sends: it does not follow the log's end, and "
+                 "is asked for again: "
+                 "offset=%" PRId64 " leader=%d epoch=%d",
+                 p->topic->name, (int)p->index, e->offset, (int)p->leader, (int)p->epoch);
+    }
     p->proved_epoch = p->following.proved_epoch;
     if (e->what & (FOLLOWING_TRUNCATE | FOLLOWING_ANEW)) {
         late_cut(p, e->what & FOLLOWING_ANEW ? 0 : e->offset);

@@ -326,6 +326,7 @@ Test(following, takes_what_follows_its_log)
         if (cases[i].taken > 0) {
             cr_assert_eq(r.effect.first, cases[i].first, "case %u", i);
         } else {
+            cr_assert(r.effect.what & FOLLOWING_UNFIT, "case %u: in silence", i);
             cr_assert(!asks_more(&r), "case %u: not at once again", i);
         }
     }
