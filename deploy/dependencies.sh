@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# deploy/dependencies.sh build|test...: installs the Debian packages of these purposes that are missing, as
+# deploy/dependencies.sh build|test|bench...: installs the Debian packages of these purposes that are missing, as
 # deploy/packages.txt lists them. Does nothing, and needs no network, when all are there.
 set -eu
 
