@@ -406,6 +406,7 @@ static bool load_ready(struct load *l, struct coord_partition *p, struct partiti
 static struct coord_partition *load_choose(struct load *l, struct partition **found)
 {
     uint64_t now = io_now(l->host->io), due = UINT64_MAX;
+    deadline_cancel(l->host->deadlines, &l->retry);
     list_each (node, &l->queue) {
         struct coord_partition *p = container_of(node, struct coord_partition, queue);
         if (p->again_ns > now) {
@@ -453,10 +454,10 @@ void load_forget(struct load *l, struct coord_partition *p)
     list_remove(&p->queue);
     list_remove(&p->ready.link);
     if (l->partition == p) {
-        deadline_cancel(l->host->deadlines, &l->retry);
         l->partition = NULL;
-        if (!l->reading) {
-            load_next(l);
-        }
+    }
+    if (!l->partition) {
+        deadline_cancel(l->host->deadlines, &l->retry);
+        load_next(l);
     }
 }
