@@ -82,6 +82,9 @@ static void report_conditions(struct report *report, const struct load *load,
     const struct load_options *o = &load->options;
     const struct driver_settings *s = &o->settings;
     report_condition(report, "driver", "%s %s", load->driver->name, load->driver->version());
+    if (o->workload) {
+        report_condition(report, "workload", "%s", o->workload);
+    }
     report_condition(report, "brokers", "%s", s->brokers);
     report_condition(report, "topic", "%s", s->topic);
     report_condition(report, "partitions", "%llu", (unsigned long long)s->partitions);
@@ -190,6 +193,9 @@ static void check_options(struct load_options *o)
     if (o->sample < 1) {
         options_refuse("sample", "at least 1");
     }
+    if (o->outstanding && o->sample != 1) {
+        options_refuse("outstanding", "every record is reported: --sample 1");
+    }
     if (o->duration <= 0 || o->duration > 86400 || o->warmup > 86400) {
         options_refuse("duration", "more than 0, and at most a day");
     }
@@ -239,14 +245,9 @@ static int run(struct load *load)
     return totals.failed ? 1 : 0;
 }
 
-int command_load(int argc, char **argv)
+static struct load_options defaults(void)
 {
-    struct load *load = calloc(1, sizeof *load);
-    if (!load) {
-        load_fail("out of memory");
-    }
-    struct load_options *o = &load->options;
-    *o = (struct load_options){
+    return (struct load_options){
         .settings = {.brokers = "127.0.0.1:9092",
                      .topic = "bench",
                      .acks = "all",
@@ -265,8 +266,35 @@ int command_load(int argc, char **argv)
         .duration = 10,
         .warmup = 2,
     };
+}
+
+/* Before all others, wherever it stands. */
+static const char *workload_of(int argc, char **argv)
+{
+    static const char name[] = "--workload";
+    const size_t size = sizeof name - 1;
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], name, size) == 0 && argv[i][size] == '=') {
+            return argv[i] + size + 1;
+        }
+        if (strcmp(argv[i], name) == 0 && i + 1 < argc) {
+            return argv[i + 1];
+        }
+    }
+    return NULL;
+}
+
+int command_load(int argc, char **argv)
+{
+    struct load *load = calloc(1, sizeof *load);
+    if (!load) {
+        load_fail("out of memory");
+    }
+    struct load_options *o = &load->options;
+    *o = defaults();
     struct driver_settings *s = &o->settings;
     const struct option_spec specs[] = {
+        {"workload", OPTION_TEXT, &o->workload, "a YAML file of options; others count more"},
         {"driver", OPTION_TEXT, &o->driver, "the client library: leat or rdkafka"},
         {"brokers", OPTION_TEXT, &s->brokers, "HOST:PORT,..."},
         {"topic", OPTION_TEXT, &s->topic, "made if it is missing"},
@@ -285,6 +313,8 @@ int command_load(int argc, char **argv)
         {"batch", OPTION_BYTES, &s->batch, "most bytes of a batch"},
         {"buffer", OPTION_BYTES, &s->buffer, "of each producer, for what is not acknowledged"},
         {"in-flight", OPTION_COUNT, &s->in_flight, "requests of each producer without an answer"},
+        {"outstanding", OPTION_COUNT, &o->outstanding,
+         "records of each producer without an answer; 0: as the buffer has it"},
         {"idempotence", OPTION_TEXT, &s->idempotence, "true or false; unset: with acks all"},
         {"codec", OPTION_TEXT, &s->codec, "none, gzip, snappy, lz4 or zstd"},
         {"sample", OPTION_COUNT, &o->sample, "time one record of so many"},
@@ -293,6 +323,10 @@ int command_load(int argc, char **argv)
         {"json", OPTION_FLAG, &o->json, "print JSON"},
         {NULL, OPTION_FLAG, NULL, NULL},
     };
+    const char *workload = workload_of(argc, argv);
+    if (workload) {
+        options_load(specs, workload);
+    }
     int at = options_parse(specs, argc, argv, "leat-bench [raw|start] [options]");
     if (at < argc) {
         fprintf(stderr, "leat-bench: there is no command '%s': raw or start\n", argv[at]);

@@ -20,6 +20,9 @@ void load_producer_open(struct load_producer *p, struct load *load, unsigned num
 {
     p->load = load;
     p->number = number;
+    if (sem_init(&p->answered, 0, (unsigned)load->options.outstanding) != 0) {
+        load_fail("--outstanding: too many");
+    }
     p->producer = load->driver->producer_open(&load->options.settings);
 }
 
@@ -70,6 +73,7 @@ static void send_one(struct load_producer *p, uint8_t *value, uint64_t number, u
         /* The first failure is told; a schedule goes on whatever the broker does. */
         keep_failure(p, &failure);
         atomic_fetch_add(&p->failed, 1);
+        sem_post(&p->answered);
     }
     atomic_store_explicit(&p->sent, number + 1, memory_order_relaxed);
 }
@@ -100,6 +104,8 @@ static void *sender_run(void *argument)
     struct driver_failure e;
     prctl(PR_SET_TIMERSLACK, 1);
     for (uint64_t number = 0;; number++) {
+        while (load->options.outstanding && sem_wait(&p->answered) != 0) {
+        }
         uint64_t now = clock_ns();
         uint64_t meant = load->options.rate > 0 ? intended(p, number) : now;
         if (meant >= load->end_ns) {
@@ -132,6 +138,9 @@ static void reported(void *context, const struct driver_report *report)
     struct load_producer *p = r->producer;
     const struct load *load = p->load;
     uint64_t meant = (uint64_t)(uintptr_t)report->tag;
+    if (load->options.outstanding) {
+        sem_post(&p->answered);
+    }
     if (report->code) {
         struct driver_failure failure = {.code = report->code};
         snprintf(failure.why, sizeof failure.why, "%s", report->why);
@@ -176,4 +185,5 @@ void load_producer_end(struct load_producer *p)
     pthread_join(p->sender, NULL);
     pthread_join(p->reporter, NULL);
     p->load->driver->producer_close(p->producer);
+    sem_destroy(&p->answered);
 }

@@ -17,14 +17,17 @@
 #include "load/driver.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 enum { STAMP_SIZE = 16, PRODUCERS_MAX = 1000, PARTITIONS_MAX = 100000 };
 
 struct load_options {
     struct driver_settings settings;
-    const char *driver;
+    const char *driver, *workload;
     uint64_t producers, sample, pid;
+    uint64_t
+        outstanding; /* records of each producer without an answer, at most; 0: as the buffer has it */
     uint64_t keys; /* so many of them; 0: records have none, and partitions take turns */
     double rate;   /* of all producers together, per second; 0: none */
     double duration, warmup;
@@ -39,6 +42,7 @@ struct load_producer {
     unsigned number;
     void *producer; /* the driver's */
     pthread_t sender, reporter;
+    sem_t answered;        /* counts up to options.outstanding */
     _Atomic bool sent_all; /* and flushed */
     _Atomic uint64_t sent, acked, failed;
     uint64_t acked_in_window;      /* records whose acknowledgement came then */

@@ -83,6 +83,15 @@ static void option_print(const struct option_spec *spec)
            *room ? ")" : "");
 }
 
+static const struct option_spec *option_named(const struct option_spec *specs, const char *name,
+                                              size_t size)
+{
+    while (specs->name && (strlen(specs->name) != size || memcmp(specs->name, name, size) != 0)) {
+        specs++;
+    }
+    return specs->name ? specs : NULL;
+}
+
 int options_parse(const struct option_spec *specs, int argc, char **argv, const char *usage)
 {
     int at = 1;
@@ -92,18 +101,15 @@ int options_parse(const struct option_spec *specs, int argc, char **argv, const 
         if (*text == 0) {
             return at;
         }
-        const struct option_spec *spec = specs;
-        while (spec->name && (strlen(spec->name) != size || memcmp(spec->name, text, size) != 0)) {
-            spec++;
-        }
-        if (!spec->name && strcmp(text, "help") == 0) {
+        const struct option_spec *spec = option_named(specs, text, size);
+        if (!spec && strcmp(text, "help") == 0) {
             printf("usage: %s\n", usage);
             for (spec = specs; spec->name; spec++) {
                 option_print(spec);
             }
             exit(0);
         }
-        if (!spec->name) {
+        if (!spec) {
             options_refuse(text, "there is no such option: see --help");
         }
         const char *value = text[size] == '=' ? text + size + 1 : NULL;

@@ -28,5 +28,9 @@ struct option_spec {
  */
 int options_parse(const struct option_spec *specs, int argc, char **argv, const char *usage);
 
+/* The same names and values from a YAML file of one mapping: what comes after it on the command line counts. A wrong
+ * file is told and ends the program with status 2. Texts are kept for the life of the process. */
+void options_load(const struct option_spec *specs, const char *path);
+
 /* "--name: why", and exit status 2. */
 _Noreturn void options_refuse(const char *name, const char *why);
