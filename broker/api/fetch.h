@@ -56,6 +56,7 @@ struct fetch_part {
     bool answers;                /* likewise: it is answered, also without bytes */
     struct leading_fetch follow; /* likewise */
     uint32_t size, slice_first, slice_count; /* in the share's loan */
+    bool gaps;                               /* offsets are left out where that comes from */
 };
 
 struct fetch_share {

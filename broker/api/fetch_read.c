@@ -132,6 +132,13 @@ static int damage_error(const struct fetch_share *fs, const struct fetch_part *p
     return p && partition_is_replicated(p) ? ERR_KAFKA_STORAGE_ERROR : ERR_CORRUPT_MESSAGE;
 }
 
+static bool read_gaps(const struct fetch_share *fs, const struct fetch_part *part)
+{
+    struct partition *p = partition_find(fs->share.home->options.rooms.partitions,
+                                         part->part.topic_id, part->part.partition);
+    return p && log_has_gaps(partition_log(p), fs->read.offset, fs->read.next_offset);
+}
+
 static void part_read_done(struct fetch_share *fs, struct fetch_part *part, int error)
 {
     if (error == ERR_BUSY || error == ERR_NO_MEMORY) {
@@ -151,6 +158,7 @@ static void part_read_done(struct fetch_share *fs, struct fetch_part *part, int 
             return;
         }
         part->size = fs->read.size;
+        part->gaps = part->asked->asks_for_gaps && read_gaps(fs, part);
         fs->has_data = true;
         fs->budget -= part->size < fs->budget ? part->size : fs->budget;
     }

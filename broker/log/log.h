@@ -338,6 +338,9 @@ struct log_read {
  * and position), ERR_BUSY (the read budget is used up), ERR_CLOSED; or a negative error at once. */
 int log_read(struct log *log, struct log_read *r) MUST_CHECK;
 
+/* Whether offsets may be left out between two of them: compacted here, or by whoever it came from. */
+bool log_has_gaps(const struct log *log, int64_t from_offset, int64_t to_offset);
+
 /* CRC-32C of the bytes of all whole batches from `from_offset` on, up to `to_offset` or to the batch with which there
  * are `bytes_max` of them. Replicas that hold the same batches have the same. */
 struct log_range_hash {
@@ -437,8 +440,8 @@ struct log_mend {
  * watermark, the cleaner come first; what is lacking is under way): try again later; ERR_NO_MEMORY, ERR_CLOSED. */
 int log_mend_begin(struct log *log, struct log_mend *m) MUST_CHECK;
 /* Batches as another replica serves them from next_offset on, of which the last may be cut; nothing of the bytes is
- * believed. Lent until done(). */
-void log_mend_put(struct log_mend *m, struct bytes batches);
+ * believed. `gaps`: offsets are left out where they come from; else a hole is refused. Lent until done(). */
+void log_mend_put(struct log_mend *m, struct bytes batches, bool gaps);
 /* done() is not called any more, and what was put is not needed. Harmless when it is over. */
 void log_mend_drop(struct log_mend *m);
 

@@ -97,9 +97,6 @@ struct segment {
     bool unwritten;           /* recovery: the journal had bytes for it, but it is missing */
 };
 
-/* Whether offsets may be left out between two of them, as far as is known here (range_hash.c). */
-bool log_was_compacted(const struct log *log, int64_t from, int64_t to);
-
 /* There is one: the log's last is never asked. */
 static inline struct segment *segment_after(const struct segment *s)
 {

@@ -201,7 +201,7 @@ int log_mend_begin(struct log *log, struct log_mend *m)
     }
     x->owner = m;
     x->last_offset = -1;
-    x->may_skip = log_was_compacted(log, s->base_offset, segment_end_offset(s));
+    x->may_skip = log_has_gaps(log, s->base_offset, segment_end_offset(s));
     x->rewrite = (struct rewrite){.run = {.log = log,
                                           .first = s,
                                           .last = s,
@@ -300,11 +300,12 @@ static void choose(const struct mending *x, struct bytes batches, struct choice 
     }
 }
 
-void log_mend_put(struct log_mend *m, struct bytes batches)
+void log_mend_put(struct log_mend *m, struct bytes batches, bool gaps)
 {
     struct mending *x = m->priv.mending;
     struct choice c;
     assert(x && x->owner == m && !x->busy);
+    x->may_skip = x->may_skip || gaps;
     choose(x, batches, &c);
     x->busy = true;
     if (c.refusal) {

@@ -60,8 +60,9 @@ static void read_done(struct log_read *r, int error)
 }
 
 /* What was compacted, here or by the leader it came from, is other on each replica. */
-bool log_was_compacted(const struct log *log, int64_t from, int64_t to)
+bool log_has_gaps(const struct log *log, int64_t from, int64_t to)
 {
+    assert(log->magic == LOG_MAGIC);
     bool compacted = log->config.compact || log->clean_offset > from;
     for (const struct list *n = log->segments.next; !compacted && n != &log->segments;
          n = n->next) {
@@ -79,5 +80,5 @@ int log_range_hash(struct log *log, struct log_range_hash *h)
     h->bytes = 0;
     h->next_offset = h->from_offset;
     h->priv.read.done = read_done;
-    return log_was_compacted(log, h->from_offset, h->to_offset) ? ERR_UNSUPPORTED : go_on(h);
+    return log_has_gaps(log, h->from_offset, h->to_offset) ? ERR_UNSUPPORTED : go_on(h);
 }

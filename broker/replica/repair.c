@@ -201,6 +201,7 @@ static int encode(struct peer_request *request, struct wire_writer *w, int versi
     part.current_leader_epoch = partition_epoch(p);
     part.fetch_offset = x->log.next_offset;
     part.partition_max_bytes = MEND_BYTES_MAX;
+    part.asks_for_gaps = true;
     fetch_request_topics_init(&topic);
     topic.topic_id = x->topic_id;
     topic.partitions = &part;
@@ -214,7 +215,8 @@ static int encode(struct peer_request *request, struct wire_writer *w, int versi
 }
 
 /* What an answer holds of the partition; nothing of it is believed. */
-static int records_of(const struct mend *x, const struct fetch_response *in, struct bytes *out)
+static int records_of(const struct mend *x, const struct fetch_response *in, struct bytes *out,
+                      bool *gaps)
 {
     if (in->error_code || in->responses_count != 1 || in->responses[0].partitions_count != 1 ||
         !uuid_equal(in->responses[0].topic_id, x->topic_id)) {
@@ -227,6 +229,7 @@ static int records_of(const struct mend *x, const struct fetch_response *in, str
     if (part->records.slice_count != 1 || part->records.slices[0].size == 0) {
         return ERR_OFFSET_NOT_AVAILABLE;
     }
+    *gaps = part->gaps;
     *out = bytes_of(part->records.slices[0].data, part->records.slices[0].size);
     return 0;
 }
@@ -237,6 +240,7 @@ static void mend_answered(struct peer_request *request, const struct peer_answer
     struct replica *r = x->replica;
     int error = answer->error;
     struct bytes records = {0};
+    bool gaps = false;
     if (x->over) {
         return;
     }
@@ -250,7 +254,7 @@ static void mend_answered(struct peer_request *request, const struct peer_answer
         struct reader body = reader_of(answer->body.data, answer->body.size);
         arena_init(&arena, io_memory(r->io), SIZE_MAX);
         error = fetch_response_decode(&in, &body, answer->version, &arena);
-        error = error ? error : records_of(x, &in, &records);
+        error = error ? error : records_of(x, &in, &records, &gaps);
         arena_deinit(&arena);
     }
     if (error) {
@@ -258,7 +262,7 @@ static void mend_answered(struct peer_request *request, const struct peer_answer
         return;
     }
     x->buffer = buffer_take(answer->body.buffer);
-    log_mend_put(&x->log, records);
+    log_mend_put(&x->log, records, gaps);
 }
 
 static void mend_ask(struct mend *x)
