@@ -192,6 +192,16 @@ static void send_message(struct meta *m, const struct raft_message *message)
     }
 }
 
+static void warn_contradicted(struct meta *m, const struct raft_effect *e)
+{
+    log_warn(io_logger(m->io), "meta",
+             "node=%d, as the leader of epoch=%d, contradicts what is committed here and is not "
+             "followed in that epoch: its log ends what it has in common with this one at "
+             "offset=%lld in epoch=%d, and everything below offset=%lld is committed",
+             (int)e->leader, (int)raft_status(m->quorum.raft).epoch, (long long)e->end.offset,
+             (int)e->end.epoch, (long long)e->offset);
+}
+
 static void carry_out(struct meta *m, const struct raft_effect *e, struct outcome *out)
 {
     switch (e->kind) {
@@ -208,6 +218,9 @@ static void carry_out(struct meta *m, const struct raft_effect *e, struct outcom
     case RAFT_COMMITTED:
         out->committed = e->offset;
         m->quorum.committed = out->deposed ? m->quorum.committed : e->offset;
+        break;
+    case RAFT_CONTRADICTED:
+        warn_contradicted(m, e);
         break;
     case RAFT_DAMAGED:
         io_fatal(m->io,

@@ -77,6 +77,17 @@ void follower_flushed(struct raft *r)
     }
 }
 
+/* R4. A majority that has what is committed elects no such leader: somebody has made him up, or one of the two logs is
+ * damaged. He is as good as gone, and what is here stays. */
+static void contradicted(struct raft *r, struct raft_end diverging)
+{
+    struct raft_effect *e = effect_add(r, RAFT_CONTRADICTED);
+    e->leader = r->leader;
+    e->end = diverging;
+    e->offset = r->high_watermark;
+    leader_gone(r);
+}
+
 /* The leader's log has less of that epoch, or not that epoch at all: what it does not have goes. */
 static void cut_back(struct raft *r, struct raft_end diverging)
 {
@@ -86,7 +97,7 @@ static void cut_back(struct raft *r, struct raft_end diverging)
     known = known && !(r->log.forgotten && offset < r->log.epochs[0].start);
     if (!known || offset < r->high_watermark || offset < r->log.snapshot.offset ||
         offset >= r->log.end) {
-        raft_damage(r, "the leader's log contradicts what is committed here");
+        contradicted(r, diverging);
         return;
     }
     history_truncate(&r->log, offset);

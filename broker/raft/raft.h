@@ -24,7 +24,8 @@
  *       counts its own end when that is durable (M4).
  *   R3  The high watermark never falls, and passes only what a majority of the voters holds, once that
  *       includes something of the leader's own epoch (M5).
- *   R4  Nothing below the high watermark is truncated: RAFT_DAMAGED instead (M7).
+ *   R4  Nothing below the high watermark is truncated: whose log asks for that is not followed any more in his epoch
+ *       (M7). A forged message may take a replica from its leader, and does not end it.
  *   R5  A vote, and the promise of one, is for a log that is not behind (M8). A promise changes nothing
  *       durable, and is not made while a leader is heard.
  *   R6  A leader that a majority has not fetched from for 1.5 fetch timeouts is none (M9).
@@ -126,7 +127,9 @@ enum raft_effect_kind {
     RAFT_LOAD,       /* the leader's snapshot `end`: then raft_loaded() or raft_load_failed() */
     RAFT_READABLE,   /* reads up to `sequence` may be answered from state of `offset` or later */
     RAFT_UNREADABLE, /* all reads are refused: it does not lead any more */
-    RAFT_DAMAGED, /* the log contradicts a committed one: `why`; this replica does nothing more */
+    RAFT_CONTRADICTED, /* `leader`, whose log has only `end` of what is here, and here everything below `offset` is
+                        * committed (-1: it is not known how much). He is followed no more in this epoch */
+    RAFT_DAMAGED, /* it cannot go on: `why`; this replica does nothing more */
 };
 
 struct raft_vote {

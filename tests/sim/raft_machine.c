@@ -154,6 +154,10 @@ static void effect(struct world *w, struct machine *m, const struct raft_effect 
     case RAFT_UNREADABLE:
         m->read_count = 0;
         break;
+    case RAFT_CONTRADICTED: /* no leader that was elected does */
+        oracle_violation(w, m, "damage: the log of node %d contradicts what is committed",
+                         (int)e->leader);
+        break;
     case RAFT_DAMAGED:
         oracle_violation(w, m, "damage: %s", e->why);
         break;

@@ -325,12 +325,92 @@ Test(raft, a_follower_truncates_what_is_not_committed_and_nothing_else)
             cr_assert_eq(effect(&r, RAFT_TRUNCATE)->offset, 7);
             cr_assert_eq(message(&r, RAFT_FETCH, 1)->end.offset, 7);
         } else {
-            cr_assert_not_null(effect(&r, RAFT_DAMAGED));
-            cr_assert(raft_status(r.raft).damaged);
-            cr_assert_eq(raft_deadline(r.raft), UINT64_MAX);
+            cr_assert_eq(effect(&r, RAFT_CONTRADICTED)->leader, 1);
+            cr_assert_eq(effect(&r, RAFT_CONTRADICTED)->end.offset, 7);
+            cr_assert_eq(effect(&r, RAFT_CONTRADICTED)->offset, 10);
+            cr_assert_null(effect(&r, RAFT_TRUNCATE));
+            cr_assert_eq(raft_status(r.raft).end.offset, 10);
         }
         replica_close(&r);
     }
+}
+
+/* A leader of epoch 2 that says that it has nothing. */
+static void contradict(struct replica *r)
+{
+    receive(r, from(2, RAFT_BEGIN, 2, 2));
+    vote_durable(r);
+    struct raft_message answer = from(2, RAFT_FETCH_ANSWER, 2, 2);
+    answer.ticket = message(r, RAFT_FETCH, 2)->ticket;
+    answer.end = (struct raft_end){1, 10};
+    answer.diverging = (struct raft_end){0, 0};
+    receive(r, answer);
+    cr_assert_not_null(effect(r, RAFT_CONTRADICTED));
+    cr_assert_eq(effect(r, RAFT_FOLLOW)->leader, RAFT_NOBODY);
+}
+
+Test(raft, a_leader_that_contradicts_what_is_committed_is_as_good_as_gone)
+{
+    struct replica r = follower_open(10);
+    contradict(&r);
+    struct raft_status s = raft_status(r.raft);
+    cr_assert_not(s.damaged);
+    cr_assert_eq(s.role, RAFT_UNATTACHED);
+    cr_assert_eq(s.end.offset, 10);
+    cr_assert_eq(s.high_watermark, 10);
+
+    /* Whatever he says in that epoch, and others of him. */
+    receive(&r, from(2, RAFT_BEGIN, 2, 2));
+    cr_assert_eq(raft_status(r.raft).leader, RAFT_NOBODY);
+    tick_until(&r);
+    cr_assert_eq(raft_status(r.raft).role, RAFT_PROSPECTIVE);
+    struct raft_message refusal = from(1, RAFT_VOTE_ANSWER, 2, 2);
+    refusal.pre = true;
+    refusal.ticket = message(&r, RAFT_VOTE, 1)->ticket;
+    receive(&r, refusal);
+    refusal.from = id_of(2);
+    receive(&r, refusal);
+    struct raft_message answer = from(2, RAFT_FETCH_ANSWER, 2, 2);
+    answer.end = (struct raft_end){1, 10};
+    answer.diverging = (struct raft_end){0, 0};
+    receive(&r, answer);
+    cr_assert_eq(r.count, 0);
+    cr_assert_eq(raft_status(r.raft).leader, RAFT_NOBODY);
+    cr_assert_eq(raft_status(r.raft).end.offset, 10);
+
+    /* He may be elected, and have all that is needed. */
+    receive(&r, from(2, RAFT_BEGIN, 3, 2));
+    vote_durable(&r);
+    cr_assert_eq(raft_status(r.raft).leader, 2);
+    cr_assert_eq(message(&r, RAFT_FETCH, 2)->end.offset, 10);
+    replica_close(&r);
+}
+
+/* Who does not vote asks around for another leader. */
+Test(raft, an_observer_leaves_a_leader_that_contradicts_what_is_committed)
+{
+    struct raft_voters others = {.count = 2, .ids = {id_of(1), id_of(2)}};
+    struct raft_start start = {
+        .vote = {.epoch = 1, .voted.node = RAFT_NOBODY}, .snapshot = {1, 10}, .voters = others};
+    struct replica r = replica_open(3, &start);
+    contradict(&r);
+    cr_assert_eq(raft_status(r.raft).end.offset, 10);
+    for (int i = 0; i < 10; i++) {
+        tick_until(&r);
+        const struct raft_message *m = message(&r, RAFT_FETCH, 1);
+        m = m ? m : message(&r, RAFT_FETCH, 2);
+        cr_assert_not_null(m);
+        struct raft_message told = from(m->to.node, RAFT_FETCH_ANSWER, 2, 2);
+        told.error = ERR_NOT_LEADER_OR_FOLLOWER;
+        told.ticket = m->ticket;
+        receive(&r, told);
+        cr_assert_eq(raft_status(r.raft).leader, RAFT_NOBODY);
+    }
+    struct raft_message told = from(1, RAFT_FETCH_ANSWER, 3, 2);
+    told.error = ERR_NOT_LEADER_OR_FOLLOWER;
+    receive(&r, told);
+    cr_assert_eq(raft_status(r.raft).leader, 2);
+    replica_close(&r);
 }
 
 Test(raft, a_read_waits_for_a_majority_that_fetches_after_it)
