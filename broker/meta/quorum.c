@@ -221,6 +221,7 @@ static void carry_out(struct meta *m, const struct raft_effect *e, struct outcom
         break;
     case RAFT_CONTRADICTED:
         warn_contradicted(m, e);
+        links_forget(m, e->leader);
         break;
     case RAFT_DAMAGED:
         io_fatal(m->io,

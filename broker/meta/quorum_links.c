@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* A link has two connections: a fetch waits at the leader for news, and answers of one connection come in the order
- * of its requests, so that what is said in an election must not stand behind it. */
+ * of its requests, so that what is said in an election must not stand behind it.
+ *
+ * Where a node is reached is what the log says. A leader may say something else, if the log has not come yet; anybody
+ * could say that, and by mistake, so that whoever listens there is asked first who he is:
+ *
+ *     links_learn() --Introduce, on a connection of its own--> introduced() --it is he--> both connections try that
+ *                                                                          '--others, or nobody--> nothing changes */
 #include "meta/quorum_links.h"
 
+#include "meta/introduce.h"
 #include "meta/meta_private.h"
+#include "meta/meta_start.h"
 #include "meta/quorum_wire.h"
 
 #include <stdio.h>
@@ -15,7 +23,18 @@ static const uint64_t complaint_ns = UINT64_C(10000000000);
 struct link_peer {
     struct peer *peer;
     struct peer_close close;
+    bool closing;
     struct quorum_link *link;
+};
+
+/* Somewhere else where the node is reached, as somebody has said. */
+struct told {
+    char host[VOTER_HOST_MAX];
+    uint16_t port;
+    bool proven; /* the node itself has answered there, and the connections know it */
+    struct link_peer ask;
+    struct peer_request question;
+    char why[FOUNDING_TROUBLE_SIZE]; /* it is not the node */
 };
 
 struct quorum_link {
@@ -24,6 +43,8 @@ struct quorum_link {
     char host[VOTER_HOST_MAX];
     uint16_t port;
     struct link_peer fetches, others;
+    struct told told;
+    uint64_t doubted_ns;    /* the last line about who is at `told` */
     uint64_t complained_ns; /* the last line about what the node has refused */
     uint64_t refused_after; /* connections for fetches; the core has been told of that refusal */
 };
@@ -118,14 +139,14 @@ static void answered(struct peer_request *r, const struct peer_answer *a)
 
 /* --- links ------------------------------------------------------------------------------------ */
 
-enum { OUTPUT_BYTES = 8 << 20 };
+enum { OUTPUT_BYTES = 8 << 20, INTRODUCTION_BYTES = 64 << 10, INTRODUCTION_ARENA = 256 << 10 };
 
-static int open_peer(struct quorum_link *l, struct link_peer *p)
+static int open_peer(struct quorum_link *l, struct link_peer *p, const char *host, uint16_t port)
 {
     struct meta *m = l->meta;
     char name[32];
     snprintf(name, sizeof name, "node %d", (int)l->node);
-    const struct peer_address address = {l->host, l->port};
+    const struct peer_address address = {host, port};
     const struct peer_options options = {
         .io = m->io,
         .memory = m->memory,
@@ -148,7 +169,8 @@ static void peer_closed(struct peer_close *c)
     struct quorum_link *l = p->link;
     struct meta *m = l->meta;
     p->peer = NULL;
-    if (!l->fetches.peer && !l->others.peer) {
+    p->closing = false;
+    if (!l->fetches.peer && !l->others.peer && !l->told.ask.peer) {
         memory_free(m->memory, l);
     }
     m->links.closing--;
@@ -157,11 +179,19 @@ static void peer_closed(struct peer_close *c)
 
 static void close_peer(struct meta *m, struct link_peer *p)
 {
-    if (p->peer) {
+    if (p->peer && !p->closing) {
         m->links.closing++;
+        p->closing = true;
         p->close.done = peer_closed;
         peer_close(p->peer, &p->close);
     }
+}
+
+static void close_link(struct meta *m, struct quorum_link *l)
+{
+    close_peer(m, &l->fetches);
+    close_peer(m, &l->others);
+    close_peer(m, &l->told.ask);
 }
 
 /* Of a voter, or of a broker: one that is removed leads until that is committed, or undone. */
@@ -187,8 +217,7 @@ static bool make_room(struct meta *m)
         struct quorum_link *l = m->links.list[i];
         if (!voters_known(m, l->node)) {
             m->links.list[i] = m->links.list[--m->links.count];
-            close_peer(m, &l->fetches);
-            close_peer(m, &l->others);
+            close_link(m, l);
         }
     }
     return m->links.count < QUORUM_LINKS_MAX;
@@ -210,7 +239,7 @@ static struct quorum_link *link_to(struct meta *m, int32_t node)
     }
     *l = (struct quorum_link){.meta = m, .node = node, .port = address.port};
     snprintf(l->host, sizeof l->host, "%s", address.host);
-    if (open_peer(l, &l->fetches) || open_peer(l, &l->others)) {
+    if (open_peer(l, &l->fetches, l->host, l->port) || open_peer(l, &l->others, l->host, l->port)) {
         log_warn(io_logger(m->io), "meta", "no memory for a connection to node=%d", (int)node);
         if (l->fetches.peer) {
             close_peer(m, &l->fetches);
@@ -223,20 +252,163 @@ static struct quorum_link *link_to(struct meta *m, int32_t node)
     return l;
 }
 
-void links_learn(struct meta *m, int32_t node, struct bytes host, uint16_t port)
+/* --- where a leader says that it is ----------------------------------------------------------- */
+
+static void try_told_first(struct quorum_link *l)
 {
-    struct quorum_link *l = link_to(m, node);
-    bool good = l && port > 0 && host.size > 0 && host.size < sizeof l->host &&
-                !memchr(host.data, 0, host.size);
-    if (!good || (l->port == port && bytes_equal(host, bytes_of_string(l->host)))) {
+    const struct peer_address addresses[] = {{l->told.host, l->told.port}, {l->host, l->port}};
+    bool same = l->told.port == l->port && strcmp(l->told.host, l->host) == 0;
+    peer_addresses(l->fetches.peer, addresses, same ? 1 : 2);
+    peer_addresses(l->others.peer, addresses, same ? 1 : 2);
+}
+
+/* Of the node's data, as the voters are known here; or, if it does not vote, as it has registered: zero, it is not
+ * known. */
+static struct uuid directory_of(const struct meta *m, int32_t node)
+{
+    const struct voter *v = voters_known(m, node);
+    const struct image_broker *b = v ? NULL : image_broker_by_id(meta_newest_image(m), node);
+    return v ? v->id.directory : b ? b->directory : (struct uuid){0};
+}
+
+/* Whether it is the node of the link; if not, `told.why` says who or what it is. */
+static bool is_the_node(struct quorum_link *l, const struct introduction *said)
+{
+    struct meta *m = l->meta;
+    struct uuid directory = directory_of(m, l->node);
+    char *why = l->told.why;
+    if (!uuid_equal(said->cluster_id, m->identity.cluster_id)) {
+        snprintf(why, sizeof l->told.why, "it is a node of another cluster");
+    } else if (said->node_id != l->node) {
+        snprintf(why, sizeof l->told.why, "it is node %d", (int)said->node_id);
+    } else if (uuid_is_zero(directory) || !uuid_equal(said->directory_id, directory)) {
+        char text[UUID_TEXT_SIZE];
+        uuid_text(said->directory_id, text);
+        snprintf(why, sizeof l->told.why, "it is another directory, %s", text);
+    } else {
+        return true;
+    }
+    return false;
+}
+
+static bool take_introduction(struct quorum_link *l, const struct peer_answer *a)
+{
+    struct meta *m = l->meta;
+    struct introduce_response response;
+    struct arena arena;
+    char *why = l->told.why;
+    if (a->error) {
+        snprintf(why, sizeof l->told.why, "it does not say who it is: %s", error_text(a->error));
+        return false;
+    }
+    struct introduction *said = memory_alloc(m->memory, sizeof *said);
+    struct reader r = reader_of(a->body.data, a->body.size);
+    arena_init(&arena, m->memory, INTRODUCTION_ARENA);
+    int error = said ? introduce_response_decode(&response, &r, a->version, &arena) : ERR_NO_MEMORY;
+    snprintf(why, sizeof l->told.why, "%s", error_text(error));
+    if (!error) {
+        error = introduction_read(said, &response, why);
+    }
+    bool good = !error && is_the_node(l, said);
+    arena_deinit(&arena);
+    memory_free(m->memory, said);
+    return good;
+}
+
+static void doubt(struct quorum_link *l)
+{
+    struct io *io = l->meta->io;
+    uint64_t now = io_now(io);
+    if (!l->doubted_ns || now >= l->doubted_ns + complaint_ns) {
+        l->doubted_ns = now;
+        log_warn(io_logger(io), "meta",
+                 "node=%d is said to lead the quorum at %s:%u, and is not asked there: %s",
+                 (int)l->node, l->told.host, l->told.port, l->told.why);
+    }
+}
+
+static void introduced(struct peer_request *r, const struct peer_answer *a)
+{
+    struct quorum_link *l = container_of(r, struct quorum_link, told.question);
+    struct meta *m = l->meta;
+    if (m->links.closed || l->told.ask.closing) {
         return;
     }
-    char told[VOTER_HOST_MAX];
-    memcpy(told, host.data, host.size);
-    told[host.size] = 0;
-    const struct peer_address addresses[] = {{told, port}, {l->host, l->port}};
-    peer_addresses(l->fetches.peer, addresses, array_size(addresses));
-    peer_addresses(l->others.peer, addresses, array_size(addresses));
+    l->told.proven = take_introduction(l, a);
+    if (l->told.proven) {
+        try_told_first(l);
+        quorum_lost(m, l->node, false); /* who follows it asks at once */
+    } else {
+        doubt(l);
+    }
+    close_peer(m, &l->told.ask);
+}
+
+static int encode_question(struct peer_request *r, struct wire_writer *w, int version)
+{
+    const struct meta *m = container_of(r, struct quorum_link, told.question)->meta;
+    const struct introduce_request request = {
+        .cluster_id = m->identity.cluster_id,
+        .node_id = m->identity.node_id,
+        .directory_id = m->identity.directory_id,
+        .incarnation_id = m->membership.incarnation,
+    };
+    return introduce_request_encode(&request, w, version);
+}
+
+static bool host_is_plain(struct bytes host)
+{
+    for (size_t i = 0; i < host.size; i++) {
+        if (host.data[i] <= ' ' || host.data[i] > '~') {
+            return false;
+        }
+    }
+    return host.size > 0 && host.size < VOTER_HOST_MAX;
+}
+
+void links_learn(struct meta *m, int32_t node, struct bytes host, uint16_t port)
+{
+    struct quorum_link *l = m->links.closed ? NULL : link_to(m, node);
+    if (!l || port == 0 || !host_is_plain(host) || l->told.ask.peer ||
+        (l->port == port && bytes_equal(host, bytes_of_string(l->host))) ||
+        (l->told.proven && l->told.port == port &&
+         bytes_equal(host, bytes_of_string(l->told.host)))) {
+        return;
+    }
+    l->told.proven = false;
+    l->told.port = port;
+    memcpy(l->told.host, host.data, host.size);
+    l->told.host[host.size] = 0;
+    if (open_peer(l, &l->told.ask, l->told.host, port) != 0) {
+        return; /* it says so again */
+    }
+    l->told.question = (struct peer_request){
+        .key = WIRE_INTRODUCE,
+        .fail_fast = true,
+        .answer_bytes_max = INTRODUCTION_BYTES,
+        .encode = encode_question,
+        .done = introduced,
+    };
+    peer_submit(l->told.ask.peer, &l->told.question);
+}
+
+/* Where the log says, and nowhere else. */
+static void try_log_only(struct quorum_link *l)
+{
+    const struct peer_address address = {l->host, l->port};
+    l->told.proven = false;
+    peer_addresses(l->fetches.peer, &address, 1);
+    peer_addresses(l->others.peer, &address, 1);
+}
+
+void links_forget(struct meta *m, int32_t node)
+{
+    for (uint32_t i = 0; i < m->links.count; i++) {
+        struct quorum_link *l = m->links.list[i];
+        if (l->node == node) {
+            try_log_only(l);
+        }
+    }
 }
 
 void links_moved(struct meta *m)
@@ -249,9 +421,7 @@ void links_moved(struct meta *m)
         }
         snprintf(l->host, sizeof l->host, "%s", v->host);
         l->port = v->port;
-        const struct peer_address address = {l->host, l->port};
-        peer_addresses(l->fetches.peer, &address, 1);
-        peer_addresses(l->others.peer, &address, 1);
+        try_log_only(l);
     }
 }
 
@@ -302,8 +472,7 @@ void links_close(struct meta *m)
     m->links.closed = true;
     for (uint32_t i = 0; i < m->links.count; i++) {
         struct quorum_link *l = m->links.list[i];
-        close_peer(m, &l->fetches);
-        close_peer(m, &l->others);
+        close_link(m, l);
     }
     m->links.count = 0;
 }
