@@ -5,10 +5,11 @@
  * A topic that does not exist is created on demand when both the client and the configuration allow
  * it. The answer waits for the commit of the creation, so that a first produce needs no second
  * attempt (PROTOCOL 9, trap 12); after a second it says LEADER_NOT_AVAILABLE, and the client asks
- * again. What is created nowhere is asked of the quorum first (fresh.h): a topic whose creation has been answered by
- * another node is not called unknown here. When it does not answer within a second, it is
- * LEADER_NOT_AVAILABLE as well. A list of all topics waits for the quorum too, for one that it lacks is as good as
- * called unknown; it has no place for an error and is then what this node knows. Known topics are told at once. */
+ * again. What is not created is asked of the quorum first (fresh.h), beside what is: a topic whose creation has been
+ * answered by another node is not called unknown here, neither its name nor its id. When the quorum does not answer
+ * within a second, it is LEADER_NOT_AVAILABLE as well. A list of all topics waits for the quorum too, for one that it
+ * lacks is as good as called unknown; it has no place for an error and is then what this node knows. Known topics are
+ * told at once. */
 #include "api/describe.h"
 #include "api/fresh.h"
 
@@ -28,7 +29,7 @@ struct metadata {
     int32_t creations_count;
     struct fresh fresh; /* before a topic is called unknown */
     bool unread;        /* it has not succeeded */
-    uint32_t pending;   /* creations in progress, and one while they are being submitted */
+    uint32_t pending; /* creations and a read that are not done, and one while they are submitted */
     bool answered;
     struct deadline deadline;
     struct barrier barrier;
@@ -93,6 +94,34 @@ static bool asked_by_id(const struct metadata *m, const struct metadata_request_
     return api_version(m->request) >= 12 && !uuid_is_zero(asked->topic_id);
 }
 
+/* By this request; NULL: it does not create that topic. */
+static const struct meta_op *creation_of(const struct metadata *m, struct wire_string name)
+{
+    for (int32_t i = 0; i < m->creations_count; i++) {
+        if (wire_string_equal(name, wire_string_of(m->creations[i].op.topic))) {
+            return &m->creations[i].op;
+        }
+    }
+    return NULL;
+}
+
+/* Perhaps it is only unknown here. */
+static int unknown_error(const struct metadata *m, int error)
+{
+    return m->unread ? ERR_LEADER_NOT_AVAILABLE : error;
+}
+
+/* Why nothing is said of a topic with a name that can be. */
+static int missing_error(const struct metadata *m, struct wire_string name)
+{
+    const struct meta_op *op = creation_of(m, name);
+    if (op) { /* not done, refused, or done and not yet in this shard's image */
+        return op->error && op->error != ERR_TOPIC_ALREADY_EXISTS ? op->error
+                                                                  : ERR_LEADER_NOT_AVAILABLE;
+    }
+    return unknown_error(m, ERR_UNKNOWN_TOPIC_OR_PARTITION);
+}
+
 /* What is said of a topic that a client named. */
 static int fill_asked(struct metadata *m, const struct metadata_request_topics *asked,
                       struct metadata_response_topics *out)
@@ -106,25 +135,16 @@ static int fill_asked(struct metadata *m, const struct metadata_request_topics *
     if (asked_by_id(m, asked)) {
         topic = image_topic_by_id(r->api->image, asked->topic_id);
         out->name = wire_string_null();
-        error = topic ? 0 : ERR_UNKNOWN_TOPIC_ID;
+        error = topic ? 0 : unknown_error(m, ERR_UNKNOWN_TOPIC_ID);
     } else if (asked->name.size >= 0) {
         topic = image_topic_by_name(r->api->image, wire_string_bytes(asked->name));
-        if (!topic && !topic_name_valid(asked->name)) {
-            error = ERR_INVALID_TOPIC;
-        } else if (!topic) { /* perhaps it is only unknown here */
-            error = m->unread ? ERR_LEADER_NOT_AVAILABLE : ERR_UNKNOWN_TOPIC_OR_PARTITION;
+        if (!topic) {
+            error =
+                topic_name_valid(asked->name) ? missing_error(m, asked->name) : ERR_INVALID_TOPIC;
         }
     } else {
         out->name = api_version(r) < 12 ? wire_string_of("") : asked->name;
         error = ERR_INVALID_REQUEST;
-    }
-    for (int32_t i = 0; error == ERR_UNKNOWN_TOPIC_OR_PARTITION && i < m->creations_count; i++) {
-        const struct meta_op *op = &m->creations[i].op;
-        if (wire_string_equal(asked->name, wire_string_of(op->topic))) {
-            /* Not done, refused, or done and not yet in this shard's image. */
-            error = op->error && op->error != ERR_TOPIC_ALREADY_EXISTS ? op->error
-                                                                       : ERR_LEADER_NOT_AVAILABLE;
-        }
     }
     out->error_code = error_to_wire(error);
     return topic ? fill_topic(r, topic, m->q->include_topic_authorized_operations, out) : 0;
@@ -258,16 +278,8 @@ static bool creation_wanted(const struct metadata *m, const struct metadata_requ
 {
     struct wire_string name = asked->name;
     const struct image *image = m->request->api->image;
-    if (asked_by_id(m, asked) || name.size < 0 || !topic_name_valid(name) ||
-        image_topic_by_name(image, wire_string_bytes(name))) {
-        return false;
-    }
-    for (int32_t i = 0; i < m->creations_count; i++) {
-        if (wire_string_equal(name, wire_string_of(m->creations[i].op.topic))) {
-            return false;
-        }
-    }
-    return true;
+    return !asked_by_id(m, asked) && name.size >= 0 && topic_name_valid(name) &&
+           !image_topic_by_name(image, wire_string_bytes(name)) && !creation_of(m, name);
 }
 
 static int creations_collect(struct metadata *m)
@@ -308,7 +320,11 @@ static void read_done(struct fresh *f)
 {
     struct metadata *m = container_of(f, struct metadata, fresh);
     m->unread = !f->shown;
-    answer(m);
+    if (m->creations_count > 0) {
+        creation_finish(m);
+    } else {
+        answer(m);
+    }
 }
 
 /* It may have been created at another node a moment ago. */
@@ -317,14 +333,30 @@ static bool read_wanted(const struct metadata *m)
     const struct image *image = m->request->api->image;
     for (int32_t i = 0; i < m->q->topics_count; i++) {
         const struct metadata_request_topics *asked = &m->q->topics[i];
-        bool named = asked->name.size >= 0 && topic_name_valid(asked->name);
-        if (asked_by_id(m, asked)
-                ? !image_topic_by_id(image, asked->topic_id)
-                : named && !image_topic_by_name(image, wire_string_bytes(asked->name))) {
+        if (asked_by_id(m, asked) ? !image_topic_by_id(image, asked->topic_id)
+                                  : creation_wanted(m, asked)) {
             return true;
         }
     }
     return asks_for_all(m);
+}
+
+static void creations_begin(struct metadata *m, bool read)
+{
+    struct api_request *r = m->request;
+    struct api *api = r->api;
+    net_hold(&r->net);
+    deadline_set(&api->deadlines, &m->deadline, io_now(api->io) + creation_wait_ns);
+    api->creations += (uint32_t)m->creations_count;
+    m->pending = 1 + (uint32_t)m->creations_count + read;
+    for (int32_t i = 0; i < m->creations_count; i++) {
+        meta_submit(api->options.rooms.meta, api->io, &m->creations[i].op);
+    }
+    if (read) {
+        m->unread = true; /* until it has come */
+        fresh_ask(&m->fresh, r, m->q, read_done);
+    }
+    creation_finish(m);
 }
 
 void handle_metadata(struct api_request *r)
@@ -347,20 +379,12 @@ void handle_metadata(struct api_request *r)
         api_close(r, error_text(ERR_NO_MEMORY));
         return;
     }
-    if (m->creations_count == 0 && read_wanted(m)) {
+    bool read = read_wanted(m);
+    if (m->creations_count > 0) {
+        creations_begin(m, read);
+    } else if (read) {
         fresh_ask(&m->fresh, r, m->q, read_done);
-        return;
-    }
-    if (m->creations_count == 0) {
+    } else {
         answer(m);
-        return;
     }
-    net_hold(&r->net);
-    deadline_set(&api->deadlines, &m->deadline, io_now(api->io) + creation_wait_ns);
-    api->creations += (uint32_t)m->creations_count;
-    m->pending = 1 + (uint32_t)m->creations_count;
-    for (int32_t i = 0; i < m->creations_count; i++) {
-        meta_submit(api->options.rooms.meta, api->io, &m->creations[i].op);
-    }
-    creation_finish(m);
 }

@@ -98,7 +98,7 @@ struct ask {
     struct io_socket *socket;
     struct io_op connect, send, receive;
     struct iovec iovec;
-    uint8_t out[1024], in[CLUSTER_ANSWER_SIZE];
+    uint8_t out[4096], in[CLUSTER_ANSWER_SIZE];
     size_t in_size;
     uint64_t asked_ns, deadline_ns;
     bool active, over, answered;

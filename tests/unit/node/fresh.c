@@ -10,6 +10,7 @@ static struct cluster_world w;
 
 enum {
     UNKNOWN_TOPIC = 3,
+    UNKNOWN_TOPIC_ID = 100,
     LEADER_NOT_AVAILABLE = 5,
     TIMED_OUT = 7,
     OUT_OF_RANGE = 1,
@@ -95,6 +96,51 @@ static bool lists_topic(struct member *m, const char *name)
         }
     }
     return false;
+}
+
+/* What Metadata says of a topic by its id, beside one to be created if `create`. */
+static int id_error(struct member *m, struct uuid id, bool create)
+{
+    struct metadata_request_topics topics[2];
+    struct metadata_request q;
+    metadata_request_init(&q);
+    metadata_request_topics_init(&topics[0]);
+    metadata_request_topics_init(&topics[1]);
+    topics[0].topic_id = id;
+    topics[0].name = wire_string_null();
+    topics[1].name = wire_string_of("beside");
+    q.topics = topics;
+    q.topics_count = create ? 2 : 1;
+    q.allow_auto_topic_creation = create;
+    const struct metadata_response *r = answer_of(ask_begin(&w, m, WIRE_METADATA, 12, &q));
+    cr_assert_eq(r->topics_count, q.topics_count);
+    return r->topics[0].error_code;
+}
+
+enum { MANY = 300 }; /* more than one node creates at a time */
+
+/* How many of many topics, all of them to be created, are called unknown. */
+static int count_unknown(struct member *m)
+{
+    static char names[MANY][8];
+    static struct metadata_request_topics topics[MANY];
+    struct metadata_request q;
+    metadata_request_init(&q);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(names[i], sizeof names[i], "n%d", i);
+        metadata_request_topics_init(&topics[i]);
+        topics[i].name = wire_string_of(names[i]);
+    }
+    q.topics = topics;
+    q.topics_count = MANY;
+    q.allow_auto_topic_creation = true;
+    const struct metadata_response *r = answer_of(ask_begin(&w, m, WIRE_METADATA, 4, &q));
+    cr_assert_eq(r->topics_count, MANY);
+    int unknown = 0;
+    for (int i = 0; i < MANY; i++) {
+        unknown += r->topics[i].error_code == UNKNOWN_TOPIC;
+    }
+    return unknown;
 }
 
 static const struct describe_cluster_response *cluster_of(struct member *m)
@@ -280,6 +326,29 @@ Test(fresh, nobody_answers_for_the_quorum)
     cr_expect_eq(config_error(m, "nothing", value), UNKNOWN_TOPIC);
     cr_expect_eq(reassignments(m)->error_code, 0);
     cr_expect_eq(elect_all_error(m), 0);
+    world_close(&w);
+}
+
+Test(fresh, what_is_created_beside_makes_nothing_unknown)
+{
+    const struct uuid nothing = {{9, 9, 9}};
+    open_three(8);
+    struct member *m = another(world_leader(&w));
+    cr_expect_eq(id_error(m, nothing, false), UNKNOWN_TOPIC_ID);
+    member_cut(m, true, true);
+    for (int round = 0; round < 2; round++) {
+        cr_expect_eq(id_error(m, nothing, false), LEADER_NOT_AVAILABLE);
+        world_run(&w, 5000 * CLUSTER_MS);
+    }
+    world_heal(&w);
+    world_settle(&w, 20000 * CLUSTER_MS);
+    cr_expect_eq(id_error(m, nothing, false), UNKNOWN_TOPIC_ID);
+    member_cut(m, true, true);
+    for (int round = 0; round < 2; round++) {
+        cr_expect_eq(id_error(m, nothing, true), LEADER_NOT_AVAILABLE);
+        cr_expect_eq(count_unknown(m), 0);
+        world_run(&w, 5000 * CLUSTER_MS);
+    }
     world_close(&w);
 }
 
