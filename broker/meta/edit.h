@@ -88,6 +88,8 @@ int image_set_factor_open(struct image *draft, struct uuid id, bool open) MUST_C
 /* From now on the draft remembers what is removed from it: image_topic_removed() finds it, NULL: it does not. */
 void image_remember_removed(struct image *draft);
 const struct image_topic *image_topic_removed(const struct image *image, struct uuid id);
+/* In the order of their removal; NULL: there are not so many. */
+const struct image_topic *image_removed_at(const struct image *image, uint32_t index);
 /* `partition` is the next number of the topic. */
 int image_add_partition(struct image *draft, struct uuid id, int32_t partition,
                         const struct image_partition_spec *spec) MUST_CHECK;

@@ -230,6 +230,11 @@ const struct image_topic *image_topic_removed(const struct image *image, struct 
     return NULL;
 }
 
+const struct image_topic *image_removed_at(const struct image *image, uint32_t index)
+{
+    return index < image->removed_count ? &image->removed[index]->view : NULL;
+}
+
 static int reserve_removed(struct image *draft)
 {
     if (!draft->remembers || draft->removed_count < draft->removed_capacity) {

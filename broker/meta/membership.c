@@ -390,43 +390,117 @@ static void submit(struct meta *m, int32_t leader)
     }
 }
 
-/* The partitions of which this node cannot answer for what it had acknowledged: how many, and into `out` unless it is
- * NULL. What nobody else has is left: the node goes on with what there is. */
-static uint32_t list_lost(const struct meta *m, struct meta_lost *out)
+struct lost_list {
+    const struct meta *meta;
+    struct meta_lost *out; /* NULL: they are counted */
+    uint32_t count;
+};
+
+/* What nobody else has is left out: the node goes on with what there is. */
+static void list_topic(struct lost_list *l, const struct image_topic *t)
 {
-    uint32_t count = 0;
-    const struct image *image = meta_newest_image(m);
-    for (uint32_t i = 0; m->options.lost && i < image_topic_count(image); i++) {
-        const struct image_topic *t = image_topic_at(image, i);
-        if (!m->options.lost(m->options.publish_context, t)) {
-            continue;
-        }
-        for (int32_t k = 0; k < t->partition_count; k++) {
-            const struct image_partition *p = &t->partitions[k];
-            if (p->replica_count > 1 && image_partition_holds(p, m->identity.node_id)) {
-                if (out) {
-                    out[count] = (struct meta_lost){t->id, k, false};
-                }
-                count++;
+    const struct meta *m = l->meta;
+    if (!m->options.lost || !m->options.lost(m->options.publish_context, t)) {
+        return;
+    }
+    for (int32_t k = 0; k < t->partition_count; k++) {
+        const struct image_partition *p = &t->partitions[k];
+        if (p->replica_count > 1 && image_partition_holds(p, m->identity.node_id)) {
+            if (l->out) {
+                l->out[l->count] = (struct meta_lost){t->id, k, false};
             }
+            l->count++;
         }
     }
-    return count;
+}
+
+/* The partitions of which this node cannot answer for what it had acknowledged. */
+static void list_image(struct lost_list *l, const struct image *image)
+{
+    const struct image_topic *removed;
+    for (uint32_t i = 0; i < image_topic_count(image); i++) {
+        list_topic(l, image_topic_at(image, i));
+    }
+    for (uint32_t i = 0; (removed = image_removed_at(image, i)); i++) {
+        list_topic(l, removed);
+    }
+}
+
+/* Of the whole log, committed or not, and of what is deleted in it: that may never be committed. When a truncation has
+ * taken it back before this node is registered, `ahead` has gone and the image may be an old one. */
+static void list_start(struct lost_list *l)
+{
+    if (l->meta->ahead) {
+        list_image(l, l->meta->ahead);
+    }
+    list_image(l, l->meta->image);
+}
+
+static int note_lost_at_start(struct meta *m)
+{
+    struct membership *s = &m->membership;
+    struct lost_list l = {.meta = m};
+    list_start(&l);
+    s->lost_at_start_count = l.count;
+    if (l.count == 0) {
+        return 0;
+    }
+    s->lost_at_start = l.out = memory_alloc(m->memory, l.count * sizeof *l.out);
+    if (!l.out) {
+        return ERR_NO_MEMORY;
+    }
+    l.count = 0;
+    list_start(&l);
+    return 0;
+}
+
+/* Nobody else has it now, whatever an older image or a part of the log says. */
+static bool is_alone(const struct meta *m, const struct meta_lost *lost)
+{
+    const struct image_topic *t = image_topic_by_id(meta_newest_image(m), lost->topic_id);
+    const struct image_partition *p =
+        t && lost->partition < t->partition_count ? &t->partitions[lost->partition] : NULL;
+    return p && p->replica_count == 1 && image_partition_holds(p, m->identity.node_id);
+}
+
+/* Sorted, each once: how many remain. */
+static uint32_t sift(const struct meta *m, struct meta_lost *lost, uint32_t count)
+{
+    uint32_t kept = 0;
+    cluster_lost_sort(lost, count);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct meta_lost *last = kept ? &lost[kept - 1] : NULL;
+        bool again = last && uuid_equal(last->topic_id, lost[i].topic_id) &&
+                     last->partition == lost[i].partition;
+        if (!again && !is_alone(m, &lost[i])) {
+            lost[kept++] = lost[i];
+        }
+    }
+    return kept;
 }
 
 /* False: no memory, and without it the node may not come back. */
 static bool note_lost(struct meta *m)
 {
     struct membership *s = &m->membership;
-    uint32_t count = list_lost(m, NULL);
+    struct lost_list now = {.meta = m};
+    list_image(&now, m->image);
+    uint32_t count = s->lost_at_start_count + now.count;
     memory_free(m->memory, s->lost);
     s->lost = count ? memory_alloc(m->memory, count * sizeof *s->lost) : NULL;
     if (count && !s->lost) {
         return false;
     }
-    (void)!list_lost(m, s->lost);
+    if (s->lost_at_start_count > 0) {
+        memcpy(s->lost, s->lost_at_start, s->lost_at_start_count * sizeof *s->lost);
+    }
+    if (now.count > 0) {
+        now.out = s->lost + s->lost_at_start_count;
+        now.count = 0;
+        list_image(&now, m->image);
+    }
     s->registration.lost = s->lost;
-    s->registration.lost_count = count;
+    s->registration.lost_count = sift(m, s->lost, count);
     return true;
 }
 
@@ -673,8 +747,9 @@ int membership_begin(struct meta *m)
     *t = (struct membership_timer){.io = m->io, .meta = m};
     s->timer = t;
     io_random(m->io, s->incarnation.bytes, sizeof s->incarnation.bytes);
+    int error = note_lost_at_start(m);
     timer_set(m, 0);
-    return 0;
+    return error;
 }
 
 bool membership_busy(const struct meta *m)
@@ -694,6 +769,8 @@ void membership_end(struct meta *m)
     ends_free(&m->membership.ends, m->memory);
     memory_free(m->memory, m->membership.lost);
     m->membership.lost = NULL;
+    memory_free(m->memory, m->membership.lost_at_start);
+    m->membership.lost_at_start = NULL;
     t->meta = NULL;
     if (io_op_idle(&t->op)) {
         memory_free(m->memory, t);

@@ -27,7 +27,9 @@ struct membership {
     struct uuid incarnation;
     struct meta_op op; /* the one that is under way */
     struct meta_registration registration;
-    struct meta_lost *lost; /* of it */
+    struct meta_lost *lost;          /* of it */
+    struct meta_lost *lost_at_start; /* as the log said then, committed or not */
+    uint32_t lost_at_start_count;
     struct meta_heartbeat heartbeat;
     struct peer_request request;
     bool busy;

@@ -754,3 +754,43 @@ Test(cluster, one_seed_is_one_run)
     }
     cr_assert_eq(hashes[0], hashes[1]);
 }
+
+/* How many partitions of a topic a member's registration names. */
+static int32_t count_lost(const struct member *m, struct uuid topic)
+{
+    const struct meta_registration *r = &m->node->meta->membership.registration;
+    int32_t count = 0;
+    for (uint32_t i = 0; i < r->lost_count; i++) {
+        count += uuid_equal(r->lost[i].topic_id, topic);
+    }
+    return count;
+}
+
+/* A leader that was cut off has deleted a topic in its own log alone, and lost what it held of it in memory. */
+Test(cluster, lost_of_a_topic_whose_deletion_was_not_committed)
+{
+    open_world(90, 3);
+    w.options.memory = true;
+    w.options.replication_factor = 3;
+    start_all();
+    world_settle(&w, 10000 * CLUSTER_MS);
+    struct member *m = world_leader(&w);
+    struct told_topic *t = world_create(&w, m);
+    world_run(&w, 2000 * CLUSTER_MS);
+    cr_assert_eq(t->state, TOPIC_THERE);
+    struct uuid id = image_topic_by_name(m->node->image, bytes_of_string(t->name))->id;
+    member_cut(m, true, true);
+    world_delete(&w, m, t);
+    world_run(&w, 200 * CLUSTER_MS);
+    sim_node_power_cut(m->machine);
+    world_run(&w, 4000 * CLUSTER_MS);
+    member_start(m);
+    world_run(&w, 1000 * CLUSTER_MS);
+    cr_assert_null(image_topic_by_id(m->node->meta->ahead, id), "its log says that it is deleted");
+    world_heal(&w);
+    world_settle(&w, 20000 * CLUSTER_MS);
+    const struct image_topic *there = image_topic_by_id(m->node->image, id);
+    cr_assert_not_null(there);
+    cr_expect_eq(count_lost(m, id), there->partition_count);
+    world_close(&w);
+}
