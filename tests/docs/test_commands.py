@@ -24,7 +24,7 @@ import time
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 BUILD = os.path.abspath(os.environ.get("BUILD", f"{ROOT}/build"))
-DOCUMENTS = ["README.md", "docs/**/*.md", "bench/README.md", "client/README.md", "deploy/README.md", "tests/README.md",
+DOCUMENTS = ["README.md", "docs/**/*.md", "bench/**/README.md", "client/README.md", "deploy/README.md", "tests/README.md",
              "tests/*/README.md", "broker/**/README.md", "common/**/README.md"]
 RUN_SH = "deploy/run.sh"
 PROGRAMS = ["kcat", "cmake", "ninja", "ctest", "git", "curl", "python3", "systemctl", "docker", "kubectl", "echo", "cat", "cc",
@@ -43,6 +43,9 @@ CHANGES = {
     # Shorter than a person would measure.
     "--rate 20k --consume --linger 0 --pid PID":
         "--brokers {address} --rate 2k --consume --linger 0 --pid {pid} --duration 0.5s --warmup 0.1s",
+    "--driver rdkafka": "--driver leat --brokers {address} --duration 0.5s --warmup 0.1s",  # librdkafka need not be there
+    '--rounds 5 --peers leat,kafka --only "produce memory,latency"':
+        '--dir {scratch} --rounds 1 --warmup 0.1 --duration 0.3 --peers leat --only "produce memory"',
     "raw --durability memory": "raw --brokers {address} --durability memory --duration 0.5s --warmup 0.1s",
     "--data D": "--data {scratch}/cold",
     "micro_journal --dir D": "micro_journal --dir {scratch} --seconds 0.05s --total 4MiB",
@@ -57,7 +60,7 @@ CHANGES = {
 }
 
 # Programs that leave the project's own tree or build alone only when they are called where they are.
-IN_PLACE = ("deploy/run.sh", "deploy/cluster.sh", "bench/numbers.sh", "bench/clients.sh")
+IN_PLACE = ("deploy/run.sh", "deploy/cluster.sh", "bench/numbers.sh", "bench/clients.sh", "bench/compare.sh")
 
 # Commands that do not end by themselves: how they are shown to work is up to a function below.
 ENDLESS = {
@@ -70,6 +73,9 @@ ENDLESS = {
 
 # Commands that are not run here: why, and which test covers them.
 NOT_RUN = {
+    "deploy/dependencies.sh bench": ("it installs what no test needs", "the tests of bench/peers, where it is installed"),
+    "python3 bench/peers/peers.py fetch": ("it fetches 300 MB", "bench_kafka, bench_nats"),
+    "python3 bench/peers/peers.py kafka start --data D --port 9092 --durability fsync": ("it does not end", "bench_leat, bench_kafka"),
     "./tests/run.sh": ("it runs this test", "every run of the tests, .ci/run"),
     "tests/run.sh compat": ("it runs tests for minutes", "compat_* of every run of the tests"),
     "tests/run.sh compat_cluster": ("it runs tests for minutes", "compat_cluster_* of every run of the tests"),

@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Loads leat and other brokers with the same workloads, and says what each reached.
+
+Each measurement is a broker alone on the machine, on an empty folder, loaded by one run of leat-bench (NATS, which has a protocol of its
+own, by natsload). Brokers take turns within a round, rounds begin with another one each, and the median of the rounds is told with the least
+and the most. `memory` is compared with `memory`, `fsync` with `fsync`. leat without storing anything ("null") gives what client and loopback
+can do. Run it by bench/compare.sh, which builds what it needs.
+"""
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "peers"))
+from leat_peer import Leat
+from peer import free_port
+from peers import PEERS, available
+
+WORKLOADS = HERE.parent / "workloads"
+# What is told of each workload, of all that leat-bench measures: (table, row, column).
+RATE, BYTES = ("throughput", None, "acked/s"), ("throughput", None, "MB/s")
+ACK, END = "acknowledged", "end to end"
+TOLD = {
+    "produce": [BYTES, ("latency", ACK, "p99"), ("throughput", None, "broker s/GB"), ("throughput", None, "rss MiB")],
+    "large": [BYTES, ("throughput", None, "broker s/GB")],
+    "keys": [RATE, ("throughput", None, "broker s/M")],
+    "small": [RATE, ("latency", ACK, "p99"), ("throughput", None, "broker s/M")],
+    "latency": [("latency", END, p) for p in ("p50", "p99", "p99.9", "max")] + [("latency", ACK, "p50"), ("throughput", None, "broker cpu")],
+}
+NATS_OPTIONS = {"rate", "size", "producers", "consume", "outstanding"}
+
+
+class Null(Leat):
+    """leat that stores nothing: what is left is the client and the loopback."""
+    name = "null"
+    meaning = {"memory": "acknowledged without being stored"}
+
+    def command(self, data, port, durability):
+        return [*super().command(data, port, durability), "--set", "null.mode=true"]
+
+
+def options_of(workload):
+    """The workload's file: plain lines of `name: value`."""
+    pairs = (line.split(":", 1) for line in workload.read_text().splitlines() if line and not line.startswith("#"))
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+def command_of(peer, workload, options):
+    """The load for that broker, and for nobody else's."""
+    length = ["--warmup", str(options.warmup)] if options.warmup is not None else []
+    length += ["--duration", str(options.duration)] if options.duration is not None else []
+    if peer.protocol == "Kafka":
+        return [options.build / "bin" / "leat-bench", "--workload", workload, "--brokers", f"127.0.0.1:{peer.port}", "--driver",
+                options.driver, "--pid", peer.pid, "--json", *length]
+    given = options_of(workload)
+    if "keys" in given:
+        return None  # it has no keys
+    words = [options.build / "peers" / "natsload", "--url", f"nats://127.0.0.1:{peer.port}", "--pid", peer.pid, "--size",
+             {"1KiB": "1024", "64KiB": "65536"}.get(given["size"], given["size"]), "--rate", given["rate"].replace("k", "000"),
+             "--publishers", given["producers"]]
+    words += ["--consume"] if given.get("consume") == "true" else []
+    words += ["--in-flight", given["outstanding"]] if "outstanding" in given else []
+    seconds = {"--warmup": options.warmup if options.warmup is not None else float(given["warmup"].rstrip("s")),
+               "--seconds": options.duration if options.duration is not None else float(given["duration"].rstrip("s"))}
+    return words + [str(word) for pair in seconds.items() for word in pair]
+
+
+def measure(peer, workload, durability, options):
+    """What the load has printed; None: this broker has no such thing. Raises where the load fails."""
+    data = Path(options.dir) / f"compare-{peer.name}"
+    shutil.rmtree(data, ignore_errors=True)
+    peer.start(data, free_port(), durability)
+    try:
+        command = command_of(peer, workload, options)
+        if command is None:
+            return None
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{workload.stem} on {peer.name}, {durability}: status {done.returncode}: {done.stderr.strip()[-500:]}")
+        return json.loads(done.stdout)
+    finally:
+        peer.stop()
+        shutil.rmtree(data, ignore_errors=True)
+        drop_caches()
+
+
+def drop_caches():
+    """Where that is allowed: what one broker has left in the page cache is not the next one's."""
+    os.sync()
+    try:
+        Path("/proc/sys/vm/drop_caches").write_text("1\n")
+    except OSError:
+        pass
+
+
+def figure(report, told):
+    table, row, column = told
+    rows = [r for r in report[table] if row is None or r["latency ms"] == row]
+    return rows[0].get(column) if rows else None
+
+
+class Comparison:
+    def __init__(self, options):
+        self.options = options
+        self.failed = []
+        names = options.peers.split(",") if options.peers else list(PEERS)
+        self.peers = [*available(options.build, names), Null().fetch(options.build)]
+        self.results = []
+
+    def cells(self):
+        for name in TOLD:
+            for durability in ("memory", "fsync"):
+                cell = f"{name} {durability}"
+                if not self.options.only or any(word in cell for word in self.options.only.split(",")):
+                    yield name, durability
+
+    def run(self):
+        for name, durability in self.cells():
+            workload = WORKLOADS / f"{name}.yaml"
+            runs = {peer.name: [] for peer in self.peers if durability in peer.meaning and
+                    not (peer.name == "null" and options_of(workload).get("consume"))}
+            for number in range(self.options.rounds):
+                order = [p for p in self.peers if p.name in runs]
+                for peer in order[number % len(order):] + order[:number % len(order)]:
+                    self.one(peer, workload, durability, runs, number)
+            self.results.append({"workload": name, "durability": durability, "driver": self.options.driver, "options": options_of(workload),
+                                 "figures": self.figures(name, runs), "runs": runs})
+            self.tell(self.results[-1])
+
+    def one(self, peer, workload, durability, runs, number):
+        print(f"{workload.stem}, {durability}: round {number + 1} of {self.options.rounds}, {peer.name}", file=sys.stderr, flush=True)
+        try:
+            report = measure(peer, workload, durability, self.options)
+        except RuntimeError as why:
+            self.failed.append(str(why))
+            print(f"FAILED {why}", file=sys.stderr, flush=True)
+            return
+        if report is not None:
+            runs[peer.name].append(report)
+
+    @staticmethod
+    def figures(name, runs):
+        """For each broker and figure: the median of the rounds, the least and the most."""
+        out = {}
+        for peer, reports in runs.items():
+            for told in TOLD[name] if reports else ():
+                values = [v for v in (figure(r, told) for r in reports) if v is not None]
+                label = " ".join(word for word in (told[1], told[2]) if word)
+                if values:
+                    out.setdefault(label, {})[peer] = {"median": statistics.median(values), "least": min(values), "most": max(values)}
+        return out
+
+    @staticmethod
+    def tell(result):
+        print(f"\n{result['workload']}, {result['durability']}")
+        for label, peers in result["figures"].items():
+            ours = peers.get("leat", {}).get("median")
+            for peer, f in peers.items():
+                times = f"  {f['median'] / ours:8.2f} of leat's" if ours and peer != "leat" else ""
+                print(f"  {label:22} {peer:6} {f['median']:12.3f}  ({f['least']:.3f} to {f['most']:.3f}){times}")
+        sys.stdout.flush()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=lambda p: Path(p).resolve(), default=Path("build").resolve(), help="the build folder")
+    parser.add_argument("--dir", default="/tmp", help="where the brokers' folders are made, one at a time")
+    parser.add_argument("--peers", help=f"some of {', '.join(PEERS)}; without it all that can be had")
+    parser.add_argument("--driver", default="leat", help="the client library for all brokers of Kafka's protocol: leat or rdkafka")
+    parser.add_argument("--only", help="words of the cells that are wanted, as 'produce fsync,latency'")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--warmup", type=float, help="seconds, instead of the workload's")
+    parser.add_argument("--duration", type=float, help="seconds, instead of the workload's")
+    options = parser.parse_args()
+    begun = time.time()
+    comparison = Comparison(options)
+    comparison.run()
+    out = options.build / "compare.json"
+    out.write_text(json.dumps({"seconds": round(time.time() - begun), "rounds": options.rounds,
+                               "peers": [{"name": p.name, "version": p.version, "protocol": p.protocol, "meaning": p.meaning,
+                                          "configuration": {d: p.configuration(d) for d in p.meaning}} for p in comparison.peers],
+                               "results": comparison.results, "failed": comparison.failed}, indent=1))
+    print(f"\nall of it: {out}")
+    return 1 if comparison.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
