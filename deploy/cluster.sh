@@ -20,7 +20,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 build=${LEAT_BUILD:-$root/build}
 data=${LEAT_CLUSTER_DATA:-$root/build/cluster}
 port=${LEAT_CLUSTER_PORT:-9092}
-nodes="1 2 3"
+nodes=(1 2 3)
+declare -A children # of start: the process of each node
 [ ! -d "$data" ] || data=$(cd "$data" && pwd)
 
 usage() {
@@ -72,7 +73,7 @@ await_end() {
 # One after the other, so that each finds somebody to take leave of.
 stop_all() {
     local id pid
-    for id in $nodes; do
+    for id in "${nodes[@]}"; do
         pid=$(pid_of "$id")
         [ -z "$pid" ] || kill -TERM "$pid" 2>/dev/null || true
         await_end "$id"
@@ -83,7 +84,7 @@ stop_all() {
 show() {
     local id pid
     printf '%-6s%-18s%-10s%s\n' NODE ADDRESS PROCESS DATA
-    for id in $nodes; do
+    for id in "${nodes[@]}"; do
         pid=$(pid_of "$id")
         printf '%-6s%-18s%-10s%s\n' "$id" "$(address_of "$id")" "${pid:--}" "$data/$id"
     done
@@ -91,22 +92,33 @@ show() {
     "$build/bin/leat" --timeout 5s cluster quorum
 }
 
-# The first line of a node's output that says that it is ready; without one it has ended.
-await_ready() {
-    local line
-    while IFS= read -r line <&"$2"; do
-        case $line in leatd*' ready: '*) return ;; esac
-    done
+ended_early() {
     echo "node $1 ended before it was ready; $data/$1.log ends with:" >&2
     tail -n 5 "$data/$1.log" >&2
     exit 1
+}
+
+# The first line of a node's output that says that it is ready. It waits for the others: whichever of them ends is told.
+await_ready() {
+    local line id
+    while :; do
+        if IFS= read -t 0.3 -r line <&"$2"; then
+            case $line in leatd*' ready: '*) return ;; esac
+        elif [ $? -le 128 ]; then
+            ended_early "$1"
+        else
+            for id in "${nodes[@]}"; do
+                kill -0 "${children[$id]}" 2>/dev/null || ended_early "$id"
+            done
+        fi
+    done
 }
 
 start() {
     local id pid ended status
     declare -A outputs node_of
     prepare
-    for id in $nodes; do
+    for id in "${nodes[@]}"; do
         if [ -n "$(pid_of "$id")" ]; then
             echo "node $id runs already (process $(pid_of "$id")): deploy/cluster.sh status shows it, stop ends it" >&2
             exit 1
@@ -117,15 +129,16 @@ start() {
     trap 'exit 143' TERM
     # Their output comes through pipes, so that the ready lines can be awaited without polling; sessions of their own
     # keep Ctrl-C from reaching them twice.
-    for id in $nodes; do
+    for id in "${nodes[@]}"; do
         rm -f "$data/$id.output"
         mkfifo "$data/$id.output"
         (become "$id" setsid) >"$data/$id.output" 2>>"$data/$id.log" &
         node_of[$!]=$id
+        children[$id]=$!
         exec {outputs[$id]}<"$data/$id.output"
         rm -f "$data/$id.output"
     done
-    for id in $nodes; do
+    for id in "${nodes[@]}"; do
         await_ready "$id" "${outputs[$id]}"
     done
     show
@@ -145,14 +158,14 @@ EOF
         echo "node $id ended (exit status $status): deploy/cluster.sh node $id starts it again"
     done
     # Nodes that were started again belong to another terminal, and may still run.
-    for id in $nodes; do
+    for id in "${nodes[@]}"; do
         await_end "$id"
     done
 }
 
 status() {
     local id missing=0
-    for id in $nodes; do
+    for id in "${nodes[@]}"; do
         [ -n "$(pid_of "$id")" ] || missing=1
     done
     show || missing=1

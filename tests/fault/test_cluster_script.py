@@ -299,9 +299,38 @@ def ended(process, wanted):
     check(status == wanted, f"the script ended with {status}, not {wanted}")
 
 
+def none_is_left(cluster):
+    """No process has a directory of this cluster in its command line."""
+    left = subprocess.run(["pgrep", "-f", f"--data {cluster.data}/"], capture_output=True, text=True).stdout.split()
+    check(not left, f"processes are left: {left}")
+
+
+def one_cannot_start(cluster):
+    """Another program has its port: that is told, and the others do not stay behind; nor do they when it is Ctrl-C that ends the wait."""
+    with socket.create_server(("127.0.0.1", cluster.port + 100)):
+        status, said = cluster.script()
+        check(status == 1 and "node 2 ended before it was ready" in said and "Address already in use" in said, f"{status}: {said}")
+        none_is_left(cluster)
+    shutil.rmtree(cluster.data)
+    environment = {**cluster.environment, "LEAT_BUILD": f"{SCRATCH}/slow-build"}
+    os.makedirs(f"{SCRATCH}/slow-build/bin", exist_ok=True)
+    with open(f"{SCRATCH}/slow-build/bin/leatd", "w") as f:  # never ready
+        f.write('#!/bin/sh\nexec python3 -c "import signal; signal.pause()" "$@"\n')
+    os.chmod(f"{SCRATCH}/slow-build/bin/leatd", 0o755)
+    with subprocess.Popen([SCRIPT], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        eventually("three processes", LIMIT_S, lambda: all(os.path.exists(f"{cluster.data}/{n}.pid") for n in (1, 2, 3)))
+        process.send_signal(signal.SIGINT)
+        process.wait(LIMIT_S)
+    check(process.returncode == 130, f"the script ended with {process.returncode} at Ctrl-C")
+    none_is_left(cluster)
+    shutil.rmtree(cluster.data)
+    print("ok: when one cannot start none stays behind", flush=True)
+
+
 def run():
     cluster = Cluster()
     try:
+        one_cannot_start(cluster)
         process = cluster.start()
         voters(cluster)
         leaders = found(cluster)
