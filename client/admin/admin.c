@@ -45,7 +45,11 @@ int admin_run(struct admin_op *op, leat_error *e)
 int admin_route_leader(struct call *c, int32_t *broker)
 {
     struct admin_op *op = admin_of(c);
-    const struct topic *t = op->meta;
+    struct topic *t = op->meta;
+    c->follows_leader = true;
+    if (t && c->attempts > 1) {
+        metadata_refresh(c->core, t);
+    }
     if (!t) {
         return error_set(&c->error, ERR_INVALID_TOPIC, "'%.60s' cannot be a topic: %s", op->topic,
                          error_text(ERR_INVALID_TOPIC));

@@ -156,10 +156,11 @@ static int ask_leader(leat_client *c, struct asked *asked, size_t count, leat_er
     };
     struct batch_op op = {.admin = {.client = c, .kind = &kind}, .asked = asked, .count = count};
     int error = admin_run(&op.admin, e);
-    error = error == ERR_BROKER_NOT_AVAILABLE ? 0 : error; /* others lead by now what it led */
+    bool gone = error == ERR_BROKER_NOT_AVAILABLE || error == ERR_UNREACHABLE;
+    error = gone ? 0 : error; /* others lead by now what it led, or soon */
     for (size_t i = 0; !error && i < count; i++) {
         leat_offset_query *q = asked[i].query;
-        if (!asked[i].answered || core_error_is_stale(q->code)) {
+        if (!asked[i].answered || error_is_retriable(q->code)) {
             leat_error one;
             q->code = leat_offset_at(c, q->topic, q->partition, q->when, &q->offset, &one);
         }

@@ -105,20 +105,27 @@ static json_t *brokers_json(struct cli *cli, const leat_meta *meta)
     return rows;
 }
 
-enum { NAMED_MAX = 5 }; /* partitions without a leader that are named */
+enum {
+    NAMED_MAX = 5,     /* partitions without a leader that are named */
+    SILENT_MS = 10000, /* a voter that has not asked for so long */
+};
 
 /* What there is, and what is wrong with it. */
 struct condition {
     size_t partitions, leaderless, lagging; /* lagging: fewer replicas in sync than there are */
     json_t *first;                          /* the names of the first that have no leader */
     json_t *fenced, *draining;              /* numbers of brokers */
+    json_t *
+        silent_voters; /* numbers of nodes: a vote that nobody gives is missed at the next failure */
 };
 
 static void condition_of(struct condition *out, const leat_meta *meta,
                          const leat_brokers *registered)
 {
-    *out =
-        (struct condition){.first = json_array(), .fenced = json_array(), .draining = json_array()};
+    *out = (struct condition){.first = json_array(),
+                              .fenced = json_array(),
+                              .draining = json_array(),
+                              .silent_voters = json_array()};
     for (size_t i = 0; i < meta->topic_count; i++) {
         const leat_meta_topic *t = meta->topics[i];
         for (size_t j = 0; j < t->partition_count; j++) {
@@ -142,6 +149,50 @@ static void condition_free(struct condition *c)
     json_decref(c->first);
     json_decref(c->fenced);
     json_decref(c->draining);
+    json_decref(c->silent_voters);
+}
+
+/* Those that have not fetched the metadata log for a while, as the leader tells. */
+static void find_silent_voters(struct cli *cli, struct condition *c)
+{
+    leat_quorum *quorum;
+    leat_error e;
+    if (leat_quorum_get(cli->client, &quorum, &e) != 0) {
+        return; /* that there is no controller is said already */
+    }
+    bool told = false; /* some brokers do not say when they were asked */
+    for (size_t i = 0; i < quorum->replica_count; i++) {
+        const leat_quorum_replica *r = quorum->replicas[i];
+        told = told || (r->id != quorum->leader && r->fetched_ms >= 0);
+    }
+    for (size_t i = 0; told && i < quorum->replica_count; i++) {
+        const leat_quorum_replica *r = quorum->replicas[i];
+        bool heard = r->id == quorum->leader || cli_wall_ms() - r->fetched_ms < SILENT_MS;
+        if (r->voter && !heard) {
+            json_array_append_new(c->silent_voters, json_integer(r->id));
+        }
+    }
+    leat_quorum_free(quorum);
+}
+
+/* Of a broker that is not heard of it is of no interest that it has let go before it went. */
+static json_t *draining_of(struct cli *cli, const struct condition *c)
+{
+    json_t *all = cluster_draining(cli), *heard = json_array(), *number, *other;
+    size_t i, k;
+    json_array_foreach(all, i, number)
+    {
+        bool fenced = false;
+        json_array_foreach(c->fenced, k, other)
+        {
+            fenced = fenced || json_equal(number, other);
+        }
+        if (!fenced) {
+            json_array_append(heard, number);
+        }
+    }
+    json_decref(all);
+    return heard;
 }
 
 static int cluster_info(struct cli *cli, struct cluster_job *job)
@@ -237,6 +288,13 @@ static void health_print(const struct condition *c, bool healthy, bool controlle
         names_print(c->draining, draining);
         printf(" (leat cluster undrain)\n");
     }
+    size_t silent = json_array_size(c->silent_voters);
+    if (silent > 0) {
+        printf("not heard of as %s: ", silent == 1 ? "a voter" : "voters");
+        names_print(c->silent_voters, silent);
+        printf(" (leat cluster quorum; a node whose directory was replaced: leat cluster remove, "
+               "then add)\n");
+    }
     if (c->leaderless > 0) {
         printf("without a leader: ");
         names_print(c->first, c->leaderless);
@@ -263,11 +321,15 @@ static int cluster_health(struct cli *cli, struct cluster_job *job)
         condition_of(&found, meta, registered);
         if (registered) {
             json_decref(found.draining);
-            found.draining = cluster_draining(cli);
+            found.draining = draining_of(cli, &found);
         }
         controller = meta->controller >= 0;
+        if (controller && !job->local) {
+            find_silent_voters(cli, &found);
+        }
         bool whole = !error && found.leaderless == 0 && found.lagging == 0 &&
-                     json_array_size(found.fenced) == 0;
+                     json_array_size(found.fenced) == 0 &&
+                     json_array_size(found.silent_voters) == 0;
         healthy = controller && (job->local || whole);
         leat_brokers_free(registered);
         leat_meta_free(meta);
@@ -277,11 +339,12 @@ static int cluster_health(struct cli *cli, struct cluster_job *job)
         condition_free(&found);
         usleep(HEALTH_PAUSE_US);
     }
-    json_t *health = json_pack("{s:b,s:b,s:I,s:I,s:O,s:I,s:O,s:O}", "healthy", healthy,
-                               "controller", controller, "partitions", (json_int_t)found.partitions,
-                               "leaderless", (json_int_t)found.leaderless, "first_leaderless",
-                               found.first, "under_replicated", (json_int_t)found.lagging,
-                               "fenced_brokers", found.fenced, "draining_brokers", found.draining);
+    json_t *health =
+        json_pack("{s:b,s:b,s:I,s:I,s:O,s:I,s:O,s:O,s:O}", "healthy", healthy, "controller",
+                  controller, "partitions", (json_int_t)found.partitions, "leaderless",
+                  (json_int_t)found.leaderless, "first_leaderless", found.first, "under_replicated",
+                  (json_int_t)found.lagging, "fenced_brokers", found.fenced, "draining_brokers",
+                  found.draining, "silent_voters", found.silent_voters);
     if (!output_value(cli, health)) {
         health_print(&found, healthy, controller);
         json_decref(health);

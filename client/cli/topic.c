@@ -229,9 +229,10 @@ static int64_t offset_or_fail(struct cli *cli, const char *topic, int32_t partit
     return offset;
 }
 
-/* Offsets of all partitions of a topic, in the order of their numbers, to be freed; one that has no
- * leader has -1. */
-static int64_t *offsets_of(struct cli *cli, const leat_meta_topic *t, int64_t when)
+/* Offsets of all partitions of a topic, in the order of their numbers, to be freed; one that has no leader has -1. So has
+ * one whose leader does not tell, unless they are what is `wanted`: else who leads, and who is in sync, is what one
+ * needs to know then. */
+static int64_t *offsets_of(struct cli *cli, const leat_meta_topic *t, int64_t when, bool wanted)
 {
     size_t count = t->partition_count;
     leat_offset_query *queries = cli_alloc((count + 1) * sizeof *queries);
@@ -246,9 +247,11 @@ static int64_t *offsets_of(struct cli *cli, const leat_meta_topic *t, int64_t wh
     }
     for (size_t i = 0; i < count; i++) {
         if (queries[i].code && t->partitions[i]->leader >= 0) {
-            cli_say("%s-%d: %s", t->name, (int)queries[i].partition,
+            cli_say("the offsets of %s-%d are not known: %s", t->name, (int)queries[i].partition,
                     leat_error_text(queries[i].code));
-            exit(cli_exit_of(queries[i].code));
+            if (wanted) {
+                exit(cli_exit_of(queries[i].code));
+            }
         }
         offsets[i] = queries[i].code ? -1 : queries[i].offset;
     }
@@ -259,7 +262,8 @@ static int64_t *offsets_of(struct cli *cli, const leat_meta_topic *t, int64_t wh
 static json_t *partitions_json(struct cli *cli, const leat_meta_topic *t)
 {
     json_t *rows = json_array();
-    int64_t *starts = offsets_of(cli, t, LEAT_EARLIEST), *ends = offsets_of(cli, t, LEAT_LATEST);
+    int64_t *starts = offsets_of(cli, t, LEAT_EARLIEST, false),
+            *ends = offsets_of(cli, t, LEAT_LATEST, false);
     for (size_t i = 0; i < t->partition_count; i++) {
         const leat_meta_partition *p = t->partitions[i];
         json_array_append_new(
@@ -364,8 +368,8 @@ static int topic_describe(struct cli *cli, struct topic_job *job)
 static void offsets_rows(struct cli *cli, const leat_meta_topic *t, const int64_t *when,
                          json_t *rows)
 {
-    int64_t *first = offsets_of(cli, t, when ? *when : LEAT_EARLIEST);
-    int64_t *ends = when ? NULL : offsets_of(cli, t, LEAT_LATEST);
+    int64_t *first = offsets_of(cli, t, when ? *when : LEAT_EARLIEST, true);
+    int64_t *ends = when ? NULL : offsets_of(cli, t, LEAT_LATEST, true);
     for (size_t i = 0; i < t->partition_count; i++) {
         json_t *row =
             json_pack("{s:s,s:i,s:I}", "topic", t->name, "partition", (int)t->partitions[i]->id,

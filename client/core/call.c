@@ -16,11 +16,13 @@ static void call_end(struct call *c)
     alarm_set(&c->core->alarms, &c->again, io_now(c->core->io));
 }
 
-/* Whether every address has been tried in vain and the client does not want to wait for one. */
+/* Whether every address has been tried in vain and the client does not want to wait for one. What a leader is asked
+ * another one answers soon, if there are brokers that tell who that is. */
 static bool call_hopeless(const struct call *c)
 {
     const struct core *core = c->core;
-    return core->options.fail_fast && c->error.code == ERR_UNREACHABLE &&
+    bool moves = c->follows_leader && core->metadata.failures == 0;
+    return core->options.fail_fast && c->error.code == ERR_UNREACHABLE && !moves &&
            c->attempts >= core->bootstrap_count + map_count(&core->metadata.brokers_by_id);
 }
 

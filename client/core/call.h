@@ -34,8 +34,9 @@ struct call {
     struct request request;
     struct alarm again;
     unsigned attempts;
-    unsigned moves; /* of them given up for the silence of whom was asked */
-    bool anywhere;  /* the latest: any broker can answer */
+    unsigned moves;      /* of them given up for the silence of whom was asked */
+    bool anywhere;       /* the latest: any broker can answer */
+    bool follows_leader; /* by its route: another broker is asked when another leads */
     bool cancelled, ended;
     char origin[ADDRESS_HOST_MAX + 8]; /* "host:port" of the broker that was asked last */
     leat_error error;
