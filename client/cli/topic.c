@@ -229,8 +229,8 @@ static int64_t offset_or_fail(struct cli *cli, const char *topic, int32_t partit
     return offset;
 }
 
-/* Offsets of all partitions of a topic, in the order of their numbers, to be freed; one that has no leader has -1. So has
- * one whose leader does not tell, unless they are what is `wanted`: else who leads, and who is in sync, is what one
+/* Offsets of all partitions of a topic, in the order of their numbers, to be freed; one that has no leader has -1. So
+ * has one whose leader does not tell, unless they are what is `wanted`: else who leads, and who is in sync, is what one
  * needs to know then. */
 static int64_t *offsets_of(struct cli *cli, const leat_meta_topic *t, int64_t when, bool wanted)
 {
