@@ -74,6 +74,9 @@ int member_check_id(const struct member *m, struct wire_string id)
     if (wire_string_equal(id, wire_string_of(m->id))) {
         return 0;
     }
+    if (id.size <= 0) {
+        return ERR_UNKNOWN_MEMBER_ID; /* it has been told so, and has not joined again yet */
+    }
     const char *asks = growing_part(wire_string_bytes(id)), *has = growing_part(key_of(m->id));
     bool later = asks && has && memcmp(asks, has, 2 * GROWING_BYTES) > 0;
     return later ? ERR_UNKNOWN_MEMBER_ID : ERR_FENCED_INSTANCE_ID;

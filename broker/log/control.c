@@ -418,7 +418,7 @@ static int truncation_bytes(struct truncation *t, uint32_t position, uint32_t si
     if (!error) {
         io_read(t->log->set->io, &t->op, s->file, t->blocks, 2 * IO_BLOCK_SIZE, from);
     }
-    return error;
+    return error == ERR_NOT_FOUND ? ERR_DAMAGED : error;
 }
 
 /* Offset and size are outside of a batch's checksum: what rots there must not say where the log ends. */
@@ -438,7 +438,8 @@ static bool belongs(const struct truncation *t, const struct batch_fields *f)
 static void truncation_step(struct truncation *t)
 {
     struct segment *s = t->segment;
-    t->located = t->located || s->size == 0; /* the log ends in a gap with which it begins */
+    /* All of it goes, also where nothing of it can be read; or the log ends in a gap with which it begins. */
+    t->located = t->located || s->size == 0 || t->control->offset == s->base_offset;
     while (!t->located) {
         if (t->position >= s->size) {
             truncation_end(t, ERR_DAMAGED);

@@ -325,6 +325,7 @@ static void disturb_topic(struct load *l)
     const char *const *setting = settings[prng_below(&l->random, array_size(settings))];
     if (t->told->compacted && prng_below(&l->random, 2)) {
         setting = of_keyed[prng_below(&l->random, array_size(of_keyed))];
+        l->world->compacted_once = l->world->compacted_once || strcmp(setting[1], "delete") == 0;
     }
     bool replicated = l->world->options.replication_factor > 1;
     if (!t->again && replicated && prng_below(&l->random, 2)) {

@@ -169,6 +169,7 @@ struct cluster_world {
     uint64_t answered; /* creations and deletions */
     uint64_t configured;
     uint64_t reassigned;
+    bool compacted_once;      /* a topic is compacted no more, and its replicas may differ */
     uint64_t mended;          /* starts without something that was damaged */
     uint64_t compared;        /* stretches of followers' logs with their leaders' */
     uint64_t looked;          /* at nodes for topics that had been made */

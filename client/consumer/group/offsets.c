@@ -466,8 +466,9 @@ static void commit_send(struct group *g, uint64_t *due_ns)
     gate_enter(g->gate);
     struct commit *c = commit_next(g);
     uint64_t deadline = c ? c->deadline_ns : 0;
-    bool may =
-        g->manual || (g->generation >= 0 && g->state != GROUP_LEADING && g->state != GROUP_SYNCING);
+    bool joined = g->generation >= 0 && g->member_id[0] != 0 && g->state != GROUP_LEADING &&
+                  g->state != GROUP_SYNCING;
+    bool may = g->manual || joined;
     gate_leave(g->gate);
     if (!c) {
         return;

@@ -484,6 +484,8 @@ Test(instance, with_an_id_that_was_not_recorded_joins_again)
     client_join(&w, &again, 5, range);
     cr_assert_eq(again.error, ERR_UNKNOWN_MEMBER_ID);
     again.id[0] = 0;
+    client_commit(&w, &again, "t", 5);
+    cr_assert_eq(again.error, ERR_UNKNOWN_MEMBER_ID, "it has no id, and is not fenced for that");
     client_join(&w, &again, 5, range);
     world_run(&w, SECOND_NS / 10);
     cr_assert_eq(again.error, 0);

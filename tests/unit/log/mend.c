@@ -567,6 +567,33 @@ Test(mend, dropped_removed_stopped)
 }
 
 /* Where a truncation looks for its place a header rots: it must not say where the log ends. */
+/* Where a whole segment goes nothing of it need be read. */
+Test(mend, a_truncation_at_a_segment_that_is_missing)
+{
+    for (unsigned kind = 0; kind < 2; kind++) {
+        struct world w;
+        struct copy c;
+        world_open(&w, 70 + kind);
+        open_filled(&w, &c);
+        world_stop(&w);
+        world_unlink(&w, damaged_file);
+        world_started(&w, 1);
+        int error = world_control(&w, 0, LOG_TRUNCATE, DAMAGED_BASE + (int64_t)kind * RECORDS);
+        if (kind == 0) {
+            cr_assert_eq(error, 0, "%s", error_text(error));
+            cr_assert_eq(world_status(&w, 0).end_offset, DAMAGED_BASE);
+            world_kill(&w);
+            world_started(&w, 1);
+            cr_assert_eq(world_status(&w, 0).end_offset, DAMAGED_BASE);
+            cr_assert_eq(read_at(&w, DAMAGED_BASE - RECORDS), 0);
+        } else {
+            cr_assert_eq(error, ERR_DAMAGED, "%s", error_text(error));
+            cr_assert(world_status(&w, 0).damaged);
+        }
+        close_damaged(&w, &c);
+    }
+}
+
 Test(mend, a_truncation_does_not_believe_a_damaged_header)
 {
     static const unsigned fields[] = {0, 7, 8, 11, 23, 24, 26}; /* offset, size, last offset */

@@ -706,6 +706,14 @@ uint64_t world_file_size(struct world *w, const char *path)
     return inode ? disk_size(inode) : 0;
 }
 
+void world_unlink(struct world *w, const char *path)
+{
+    struct disk *d = sim_node_disk(w->node);
+    char whole[256];
+    snprintf(whole, sizeof whole, "%s/%s", w->options.root, path);
+    cr_assert_geq(disk_end(d, disk_unlink_begin(d, whole)), 0, "no file %s", path);
+}
+
 void world_break(struct world *w, const char *path, uint32_t block)
 {
     disk_break(sim_node_disk(w->node), find(w, path), block);

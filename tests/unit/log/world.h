@@ -162,6 +162,8 @@ void world_forget_from(struct world *w, unsigned slot, int64_t offset);
 uint64_t world_file_size(struct world *w, const char *path);
 /* Flips one bit where it lies, durably. The node is not running. */
 void world_flip(struct world *w, const char *path, uint64_t position, unsigned bit);
+/* As if a person had deleted it. */
+void world_unlink(struct world *w, const char *path);
 /* Reads of that block fail. */
 void world_break(struct world *w, const char *path, uint32_t block);
 /* Files whose path begins so. */
