@@ -6,14 +6,8 @@
 #
 #     bench/clients.sh [--build DIR] [--dir DIR] [--rounds 5] [--only REGEX] [--scale 1] ...
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
-build=${LEAT_BUILD:-$here/../build}
-if [ "${1:-}" = --build ]; then
-    build=$2
-    shift 2
-fi
-[ -f "$build/CMakeCache.txt" ] || cmake -S "$here/.." -B "$build" -G Ninja >&2
-cmake --build "$build" --target leatd leat leat-versus >&2 || {
+. "$(dirname "$0")/report/build.sh"
+build_targets leatd leat leat-versus || {
     echo "leat-versus needs librdkafka (Debian: librdkafka-dev); install it and run cmake again" >&2
     exit 1
 }

@@ -6,12 +6,6 @@
 #
 #     bench/numbers.sh [--build DIR] [--dir DIR] [--rounds 5] [--log-bytes 2GiB] [--only PART,...] ...
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
-build=${LEAT_BUILD:-$here/../build}
-if [ "${1:-}" = --build ]; then
-    build=$2
-    shift 2
-fi
-[ -f "$build/CMakeCache.txt" ] || cmake -S "$here/.." -B "$build" -G Ninja >&2
-cmake --build "$build" --target leatd leat-bench micro_loop micro_journal >&2
+. "$(dirname "$0")/report/build.sh"
+build_targets leatd leat-bench micro_loop micro_journal
 exec python3 "$here/report/promised.py" --build "$build" "$@"

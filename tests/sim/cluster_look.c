@@ -8,24 +8,22 @@
 
 enum { UNKNOWN_TOPIC = 3, RESOURCE_TOPIC = 2 };
 
-static struct ask *look_at_metadata(struct cluster_world *w, struct member *m,
-                                    struct wire_string name)
+static struct ask *ask_metadata(struct cluster_world *w, struct member *m, const char *name)
 {
     struct metadata_request_topics topic;
     struct metadata_request q;
     metadata_request_init(&q);
     metadata_request_topics_init(&topic);
-    topic.name = name;
+    topic.name = wire_string_of(name);
     q.topics = &topic;
     q.topics_count = 1;
     q.allow_auto_topic_creation = false;
     return ask_begin(w, m, WIRE_METADATA, 4, &q);
 }
 
-static struct ask *look_at_partitions(struct cluster_world *w, struct member *m,
-                                      struct wire_string name)
+struct ask *ask_partitions(struct cluster_world *w, struct member *m, const char *name)
 {
-    struct describe_topic_partitions_request_topics topic = {name};
+    struct describe_topic_partitions_request_topics topic = {wire_string_of(name)};
     struct describe_topic_partitions_request q;
     describe_topic_partitions_request_init(&q);
     q.topics = &topic;
@@ -33,8 +31,7 @@ static struct ask *look_at_partitions(struct cluster_world *w, struct member *m,
     return ask_begin(w, m, WIRE_DESCRIBE_TOPIC_PARTITIONS, 0, &q);
 }
 
-static struct ask *look_at_configs(struct cluster_world *w, struct member *m,
-                                   struct wire_string name)
+struct ask *ask_configs(struct cluster_world *w, struct member *m, const char *name)
 {
     struct wire_string key = wire_string_of("segment.bytes");
     struct describe_configs_request_resources resource;
@@ -42,7 +39,7 @@ static struct ask *look_at_configs(struct cluster_world *w, struct member *m,
     describe_configs_request_init(&q);
     describe_configs_request_resources_init(&resource);
     resource.resource_type = RESOURCE_TOPIC;
-    resource.resource_name = name;
+    resource.resource_name = wire_string_of(name);
     resource.configuration_keys = &key;
     resource.configuration_keys_count = 1;
     q.resources = &resource;
@@ -53,11 +50,10 @@ static struct ask *look_at_configs(struct cluster_world *w, struct member *m,
 void world_look(struct cluster_world *w, struct told_topic *t)
 {
     struct member *m = &w->members[prng_below(&w->random, w->count)];
-    struct wire_string name = wire_string_of(t->name);
     uint64_t by = prng_below(&w->random, 3);
-    struct ask *a = by == 0   ? look_at_metadata(w, m, name)
-                    : by == 1 ? look_at_partitions(w, m, name)
-                              : look_at_configs(w, m, name);
+    struct ask *a = by == 0   ? ask_metadata(w, m, t->name)
+                    : by == 1 ? ask_partitions(w, m, t->name)
+                              : ask_configs(w, m, t->name);
     if (a) {
         a->topic = t;
     }

@@ -275,6 +275,10 @@ bool world_reassigned(struct ask *a);
 
 /* --- cluster_look.c --------------------------------------------------------------------------- */
 
+/* DescribeTopicPartitions of one topic, and DescribeConfigs of its segment.bytes; as ask_begin(). */
+struct ask *ask_partitions(struct cluster_world *w, struct member *m, const char *name);
+struct ask *ask_configs(struct cluster_world *w, struct member *m, const char *name);
+
 /* Asks any node for a topic whose creation has been answered. */
 void world_look(struct cluster_world *w, struct told_topic *t);
 /* For cluster_ask.c: judges the answer. False: something else was asked. */

@@ -566,7 +566,6 @@ Test(mend, dropped_removed_stopped)
     }
 }
 
-/* Where a truncation looks for its place a header rots: it must not say where the log ends. */
 /* Where a whole segment goes nothing of it need be read. */
 Test(mend, a_truncation_at_a_segment_that_is_missing)
 {
@@ -594,6 +593,7 @@ Test(mend, a_truncation_at_a_segment_that_is_missing)
     }
 }
 
+/* Where a truncation looks for its place a header rots: it must not say where the log ends. */
 Test(mend, a_truncation_does_not_believe_a_damaged_header)
 {
     static const unsigned fields[] = {0, 7, 8, 11, 23, 24, 26}; /* offset, size, last offset */

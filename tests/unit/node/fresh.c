@@ -37,13 +37,7 @@ static void *answer_of(struct ask *a)
 
 static int partitions_error(struct member *m, const char *name, int32_t *replicas)
 {
-    struct describe_topic_partitions_request_topics topic = {wire_string_of(name)};
-    struct describe_topic_partitions_request q;
-    describe_topic_partitions_request_init(&q);
-    q.topics = &topic;
-    q.topics_count = 1;
-    const struct describe_topic_partitions_response *r =
-        answer_of(ask_begin(&w, m, WIRE_DESCRIBE_TOPIC_PARTITIONS, 0, &q));
+    const struct describe_topic_partitions_response *r = answer_of(ask_partitions(&w, m, name));
     cr_assert_eq(r->topics_count, 1);
     *replicas =
         r->topics[0].partitions_count > 0 ? r->topics[0].partitions[0].replica_nodes_count : 0;
@@ -53,19 +47,7 @@ static int partitions_error(struct member *m, const char *name, int32_t *replica
 /* The value of a key of a topic. */
 static int config_error(struct member *m, const char *name, char value[static 32])
 {
-    struct wire_string key = wire_string_of("segment.bytes");
-    struct describe_configs_request_resources resource;
-    struct describe_configs_request q;
-    describe_configs_request_init(&q);
-    describe_configs_request_resources_init(&resource);
-    resource.resource_type = RESOURCE_TOPIC;
-    resource.resource_name = wire_string_of(name);
-    resource.configuration_keys = &key;
-    resource.configuration_keys_count = 1;
-    q.resources = &resource;
-    q.resources_count = 1;
-    const struct describe_configs_response *r =
-        answer_of(ask_begin(&w, m, WIRE_DESCRIBE_CONFIGS, 1, &q));
+    const struct describe_configs_response *r = answer_of(ask_configs(&w, m, name));
     cr_assert_eq(r->results_count, 1);
     if (r->results[0].error_code) {
         cr_assert_gt(r->results[0].error_message.size, 0);
