@@ -375,10 +375,18 @@ static int replay_anew(struct recovery *r, struct log *log, const struct entry *
     return error ? error : log_replay_anew(log, e);
 }
 
+/* What stands where it makes its directory was of a log before it: that one's REMOVE may still be to come, in the
+ * mapped journal. */
+static int replay_append(struct recovery *r, struct log *log, const struct entry *e)
+{
+    int error = log->directory_known ? 0 : give_up_wanted(r, log);
+    return error ? error : log_replay_append(log, e);
+}
+
 static int replay_remove(struct recovery *r, struct log *log)
 {
     struct recovery_directory *d = directory_of(r, log->topic_id, log->partition);
-    int error = give_up_wanted(r, log);
+    int error = log->directory_known ? 0 : give_up_wanted(r, log);
     if (error) {
         return error;
     }
@@ -413,7 +421,7 @@ static int apply(struct recovery *r, const struct entry *e, enum log_durability 
     }
     switch (e->kind) {
     case ENTRY_APPEND:
-        return log_replay_append(log, e);
+        return replay_append(r, log, e);
     case ENTRY_TRUNCATE:
         return log_replay_truncate(log, e);
     case ENTRY_LOG_START:

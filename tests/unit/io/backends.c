@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The contract, on both production backends, with each io_uring feature switched off, with one
- * shard that waits and with two that are polled. */
+ * shard and with two that take turns on one thread. */
 #include "unit/io/world.h"
 
 #include <criterion/criterion.h>

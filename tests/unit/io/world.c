@@ -13,7 +13,7 @@
 
 #include <criterion/criterion.h>
 
-enum { TURN_NS = 10000000, MEMORY_BYTES = 64 << 20 };
+enum { TURN_NS = 10000000, TURN_OF_TWO_NS = 50000, MEMORY_BYTES = 64 << 20 };
 
 struct io_group *world_group_of(const struct io_options *options)
 {
@@ -60,7 +60,7 @@ static void world_turn(struct contract_world *c)
 {
     struct world *w = container_of(c, struct world, contract);
     for (unsigned i = 0; i < w->options.shards; i++) {
-        io_run_once(io_group_shard(w->group, i), w->options.shards > 1 ? 0 : TURN_NS);
+        io_run_once(io_group_shard(w->group, i), w->options.shards > 1 ? TURN_OF_TWO_NS : TURN_NS);
     }
 }
 

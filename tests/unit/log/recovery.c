@@ -294,6 +294,38 @@ Test(recovery, what_is_not_known_is_set_aside)
     world_close(&w);
 }
 
+/* Three topics of one name in one journal: a `memory` one whose removal the mapped journal tells, behind all that the
+ * durable one tells of its successor, and a third that nobody knows. What stands in the place of the first belongs to
+ * the successor once that has made its directory there. */
+Test(recovery, a_removed_topic_does_not_take_the_place_of_its_successor)
+{
+    struct world w;
+    world_open(&w, 44);
+    w.slots[0].config.durability = LOG_MEMORY;
+    for (unsigned slot = 1; slot < 3; slot++) {
+        snprintf(w.slots[slot].topic, sizeof w.slots[slot].topic, "t0");
+    }
+    world_started(&w, 1);
+    world_fill(&w, 0, &SMALL, 10);
+    world_fill(&w, 3, &SMALL, 10);
+    world_stop(&w);
+    world_started(&w, 1);
+    world_fill(&w, 0, &SMALL, 10);
+    for (unsigned slot = 0; slot < 2; slot++) {
+        cr_assert_eq(world_control(&w, slot, LOG_REMOVE, 0), 0);
+        world_fill(&w, slot + 1, &SMALL, 10);
+        w.slots[slot].count = 0;
+    }
+    world_kill(&w);
+    w.slots[2].unknown = true;
+    w.slots[2].count = 0;
+    world_started(&w, 1);
+    cr_assert_eq(w.recover.summary.logs, 1);
+    cr_assert_eq(world_count_files(&w, "topics/t0-0/"), 0);
+    cr_assert_eq(world_check(&w, 3), 10);
+    world_close(&w);
+}
+
 /* A copy of a directory beside the original: the one with the right name is the partition. */
 Test(recovery, a_copy_of_a_directory_is_not_the_partition)
 {
