@@ -346,6 +346,8 @@ void node_stop(struct node *n)
     }
     if (n->finding) {
         founding_stop(&n->founding);
+    } else if (n->give_up.run) {
+        give_up_stop(&n->give_up);
     } else if (n->state == NODE_SERVING || n->joining) {
         log_info(io_logger(node_io(n)), "node", "stopping");
         n->retire.done = retired;

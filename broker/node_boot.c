@@ -78,6 +78,12 @@ void node_boot_load(struct node *n, void (*done)(struct node *n))
     file_load(node_io(n), &n->load, n->path, NODE_TEXT_SIZE);
 }
 
+void node_boot_lost(struct node *n, void (*done)(struct node *n))
+{
+    n->directory_done = done;
+    store(n, "all", stored);
+}
+
 void node_boot_told(struct node *n, void (*done)(struct node *n))
 {
     char current[UUID_TEXT_SIZE];

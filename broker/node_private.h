@@ -12,6 +12,7 @@
 #include "log/log.h"
 #include "meta/files.h"
 #include "meta/founding_run.h"
+#include "meta/give_up.h"
 #include "meta/meta.h"
 #include "partition/partition.h"
 #include "replica/replica.h"
@@ -112,6 +113,7 @@ struct node {
     struct log_options log_options;
     struct log_recover recover;
     struct log_recovery *recovery;
+    struct give_up give_up; /* after damage, before the logs are recovered once more */
     struct api *apis[NODE_SHARDS_MAX];
     const struct image *image; /* newest published */
 
@@ -156,13 +158,18 @@ void node_displaced(void *context, const char *why);
 void node_doubt(struct node *n);
 void node_doubt_end(struct node *n);
 
-/* node_boot.c: what may be lost here and is not told yet: before recovery; when the broker is registered; after a clean
- * stop. */
+/* node_give_up.c: damage has been found, n->recover says which. */
+void node_damaged(struct node *n);
+
+/* node_boot.c: what may be lost here and is not told yet: before recovery; before what is damaged is given up; when the
+ * broker is registered; after a clean stop. */
 void node_boot_load(struct node *n, void (*done)(struct node *n));
+void node_boot_lost(struct node *n, void (*done)(struct node *n));
 void node_boot_told(struct node *n, void (*done)(struct node *n));
 void node_boot_forget(struct node *n, void (*done)(struct node *n));
 
 /* node_start.c: from the directory to serving. */
 void node_start_rooms(struct node *n);
+void node_recover_logs(struct node *n);
 /* meta_options.lost. */
 bool node_lost(void *context, const struct image_topic *topic);

@@ -419,25 +419,12 @@ static const char *doubtful(void *context, struct uuid topic_id, int32_t partiti
     return meta_knew(n->meta, topic_id, partition);
 }
 
-/* What others have comes back from them; but whether they have it, and whole, this node cannot know before it has asked
- * them, and what it gives up is gone: a person decides. */
-static void damaged(struct node *n)
-{
-    const struct log_recovery_summary *found = &n->recover.summary;
-    const char *others = "";
-    if (config_item_count(n->config, CONFIG_PEERS) > 0) {
-        others = "\nWhere other brokers are in sync (leat topic describe) what is missing comes "
-                 "back from them.";
-    }
-    node_fail(n, NODE_EXIT_DAMAGE, "%s\n%s%s", found->damage, found->remedy, others);
-}
-
 static void recovered(struct log_recover *r, int error)
 {
     struct node *n = container_of(r, struct node, recover);
     io_memory(node_io(n))->budget_bytes = shard_memory(n);
     if (error == ERR_DAMAGED) {
-        damaged(n);
+        node_damaged(n);
         return;
     }
     if (error) {
@@ -457,6 +444,14 @@ static void recovered(struct log_recover *r, int error)
              : n->clean       ? "a clean stop"
                               : "a crash");
     node_on_shards(n, open_shard, shards_open);
+}
+
+void node_recover_logs(struct node *n)
+{
+    n->recover.done = recovered;
+    /* One shard recovers the logs of all, and the others have not begun: it may use their memory. */
+    io_memory(node_io(n))->budget_bytes = (size_t)config_integer(n->config, CONFIG_LIMITS_MEMORY);
+    log_recover(node_io(n), &n->recover, &n->log_options, n->options.shards);
 }
 
 static void recover_now(struct node *n)
@@ -487,10 +482,7 @@ static void recover_now(struct node *n)
         .doubtful = doubtful,
         .known_context = n,
     };
-    n->recover.done = recovered;
-    /* One shard recovers the logs of all, and the others have not begun: it may use their memory. */
-    io_memory(node_io(n))->budget_bytes = (size_t)config_integer(n->config, CONFIG_LIMITS_MEMORY);
-    log_recover(node_io(n), &n->recover, &n->log_options, n->options.shards);
+    node_recover_logs(n);
 }
 
 static void recover_logs(struct node *n)

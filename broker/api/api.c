@@ -71,6 +71,7 @@ static const struct handler handlers[] = {
     {10001, handle_introduce},
     {10002, handle_yield_leadership},
     {10003, handle_range_hash},
+    {10004, handle_give_up_replicas},
 };
 
 /* --- requests --------------------------------------------------------------------------------- */

@@ -156,6 +156,7 @@ void handle_offset_for_leader_epoch(struct api_request *r);
 void handle_produce(struct api_request *r);
 void handle_remove_raft_voter(struct api_request *r);
 void handle_range_hash(struct api_request *r);
+void handle_give_up_replicas(struct api_request *r);
 void handle_replica_report(struct api_request *r);
 void handle_sync_group(struct api_request *r);
 void handle_unregister_broker(struct api_request *r);

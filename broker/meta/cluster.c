@@ -85,6 +85,7 @@ static struct cluster_session *session_of(struct cluster *k, int32_t id, int64_t
 
 static void hear(const struct cluster *k, struct cluster_session *session)
 {
+    session->before_ns = session->beat_ns;
     session->heard_ns = session->beat_ns = k->now_ns;
     session->over = false;
     session->beats++;
@@ -112,6 +113,13 @@ bool cluster_session_beats(const struct cluster_sessions *s, int32_t id, int64_t
     const struct cluster_session *session = find_session(s, id);
     return session && session->epoch == epoch && session->beat_ns > 0 && !session->over &&
            now_ns < session->beat_ns + s->timeout_ns / 2;
+}
+
+bool cluster_session_beaten_twice(const struct cluster_sessions *s, int32_t id, int64_t epoch,
+                                  uint64_t since_ns)
+{
+    const struct cluster_session *session = find_session(s, id);
+    return session && session->epoch == epoch && !session->over && session->before_ns > since_ns;
 }
 
 void cluster_sessions_begin(struct cluster_sessions *s, const struct image *image,

@@ -20,6 +20,8 @@
  *   C4  What does not fit into one batch is divided: `more` asks to decide the same again after
  *       this batch is committed. In between every partition is sound, and the broker's record
  *       stands in the last batch when partitions must be seen to first, and else in the first.
+ *   C5  What a broker has, it gives up by itself only where another one is in sync, and heard since it
+ *       found that it must: all of it, or nothing.
  *
  * Sessions are no records: a new controller gives every broker a whole session (as Kafka). */
 #pragma once
@@ -40,6 +42,8 @@ enum cluster_mutant {
     CLUSTER_MUTANT_BEHIND,            /* let in before it has read its registration (C2) */
     CLUSTER_MUTANT_ANY_EPOCH,         /* an older life is heard (C3) */
     CLUSTER_MUTANT_CONFIG_ALONE,      /* min.insync.replicas without the ELR (P27) */
+    CLUSTER_MUTANT_GIVE_UP_ALONE,     /* given up, though nobody else is in sync (C5) */
+    CLUSTER_MUTANT_GIVE_UP_UNHEARD,   /* given up, though who is in sync was not heard since (C5) */
     CLUSTER_MUTANTS_END
 };
 
@@ -53,7 +57,8 @@ struct cluster_session {
     int64_t handed_off;   /* metadata offset behind its hand-over; -1: not done */
     bool over;            /* its process is known to be gone; what is heard of it says otherwise */
     bool settling;        /* it was let in, and partitions are left to be looked at */
-    uint64_t beat_ns;     /* when this controller has heard it itself, 0: never */
+    uint64_t beat_ns;     /* when this controller has heard it itself, 0: never; */
+    uint64_t before_ns;   /* and the time before that */
     struct uuid newcomer; /* the process that was refused last, because this one has the id, */
     uint32_t beats;       /* and how often it was heard since then */
 };
@@ -76,6 +81,9 @@ uint64_t cluster_session_heard(const struct cluster_sessions *s, int32_t id, int
 /* This life was heard within about two heartbeats: it goes on. */
 bool cluster_session_beats(const struct cluster_sessions *s, int32_t id, int64_t epoch,
                            uint64_t now_ns);
+/* This life was heard, and once more, since then. */
+bool cluster_session_beaten_twice(const struct cluster_sessions *s, int32_t id, int64_t epoch,
+                                  uint64_t since_ns);
 /* All brokers that are not fenced, but for `id`, have read the metadata up to `offset`, or their sessions are over. */
 bool cluster_sessions_have_read(const struct cluster_sessions *s, const struct image *image,
                                 int32_t id, int64_t offset);
@@ -143,6 +151,19 @@ int cluster_heartbeat(struct cluster *k, const struct cluster_heartbeat *q,
 int cluster_expire(struct cluster *k) MUST_CHECK;
 /* Fences a broker that is known to be gone. */
 int cluster_fence(struct cluster *k, int32_t broker, int64_t epoch) MUST_CHECK;
+
+/* Of a broker that has found damage in its logs, and does not serve. */
+struct cluster_giving_up {
+    int32_t broker;
+    struct uuid directory;
+    uint64_t asked_ns; /* for so long it has been asking */
+};
+
+/* Out of the in-sync and eligible replicas of all its partitions (C5). ERR_BROKER_ID_NOT_REGISTERED;
+ * ERR_DUPLICATE_BROKER_REGISTRATION: it lives, or is another one; ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE: others do
+ * not have it, or were not heard yet. */
+int cluster_give_up(struct cluster *k, const struct cluster_giving_up *q) MUST_CHECK;
+
 /* ERR_BROKER_ID_NOT_REGISTERED. */
 int cluster_unregister(struct cluster *k, int32_t broker) MUST_CHECK;
 /* Of a whole request: ERR_BROKER_ID_NOT_REGISTERED, ERR_STALE_BROKER_EPOCH. */

@@ -526,6 +526,9 @@ int controller_decide(const struct controller *c, struct meta_op *op)
     case META_UNREGISTER_BROKER:
         op->error = controller_unregister_broker(c, op);
         break;
+    case META_GIVE_UP_REPLICAS:
+        op->error = controller_give_up_replicas(c, op);
+        break;
     case META_UPDATE_FEATURE:
         op->error = controller_update_feature(c, op);
         break;
@@ -538,10 +541,8 @@ int controller_decide(const struct controller *c, struct meta_op *op)
     case META_ADD_VOTER:
     case META_REMOVE_VOTER:
     case META_UPDATE_VOTER:
-        assert(false); /* voter_changes.c */
-        break;
     case META_READ:
-        assert(false); /* reads.c */
+        assert(false); /* voter_changes.c, reads.c */
         break;
     }
     assert(op->error <= 0);

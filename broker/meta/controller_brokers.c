@@ -107,3 +107,15 @@ int controller_unregister_broker(const struct controller *c, struct meta_op *op)
 {
     return controller_with_cluster(c, op, decide_unregistration);
 }
+
+static int decide_giving_up(struct cluster *k, struct meta_op *op)
+{
+    const struct cluster_giving_up q = {
+        .broker = op->broker, .directory = op->directory_id, .asked_ns = op->asked_ns};
+    return cluster_give_up(k, &q);
+}
+
+int controller_give_up_replicas(const struct controller *c, struct meta_op *op)
+{
+    return controller_with_cluster(c, op, decide_giving_up);
+}

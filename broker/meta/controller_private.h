@@ -33,6 +33,7 @@ int controller_with_cluster(const struct controller *c, struct meta_op *op,
                             int (*decide)(struct cluster *k, struct meta_op *op)) MUST_CHECK;
 
 int controller_unregister_broker(const struct controller *c, struct meta_op *op) MUST_CHECK;
+int controller_give_up_replicas(const struct controller *c, struct meta_op *op) MUST_CHECK;
 
 /* controller_partitions.c */
 int controller_alter_partitions(const struct controller *c, struct meta_op *op) MUST_CHECK;

@@ -29,8 +29,8 @@ static struct meta_op *op_of(struct list *node)
 static bool can_be_sent(const struct meta_op *op)
 {
     bool own = op->kind == META_REGISTER_BROKER || op->kind == META_HEARTBEAT ||
-               op->kind == META_EXPIRE_BROKERS || op->kind == META_BALANCE ||
-               op->kind == META_GROW || op->kind == META_UPDATE_VOTER;
+               op->kind == META_EXPIRE_BROKERS || op->kind == META_GIVE_UP_REPLICAS ||
+               op->kind == META_BALANCE || op->kind == META_GROW || op->kind == META_UPDATE_VOTER;
     return !own && !op->here;
 }
 

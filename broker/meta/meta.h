@@ -120,6 +120,7 @@ enum meta_kind {
     META_REASSIGN_PARTITIONS,
     META_REPORT_REPLICAS,   /* what a broker has found out of its own replicas */
     META_UNREGISTER_BROKER, /* forgets it */
+    META_GIVE_UP_REPLICAS,  /* a broker's, that others have: it has found damage when it started */
     META_UPDATE_FEATURE,
     META_BALANCE, /* leadership back to preferred replicas that are in sync */
     META_GROW,    /* topics of which nobody chose how many get replicas on brokers that have come */
@@ -255,9 +256,12 @@ struct meta_op {
     uint32_t change_count;
     bool replace_all; /* ALTER_CONFIGS: the legacy form, what is not named is deleted */
     /* ALTER_CONFIGS of a broker (topic NULL): node id, -1: all. UNREGISTER_BROKER: whom. REGISTER_BROKER, HEARTBEAT,
-     * ALTER_PARTITIONS, REPORT_REPLICAS: who sends it, and in which life, which REGISTER_BROKER tells. */
+     * ALTER_PARTITIONS, REPORT_REPLICAS: who sends it, and in which life, which REGISTER_BROKER tells.
+     * GIVE_UP_REPLICAS: who asks, from which directory, and for how long. */
     int32_t broker;
     int64_t broker_epoch;
+    struct uuid directory_id;
+    uint64_t asked_ns;
     const struct meta_registration *registration; /* REGISTER_BROKER */
     bool
         displaced; /* out, REGISTER_BROKER: the process that has the id was heard since this one was refused */

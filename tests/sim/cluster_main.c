@@ -148,11 +148,11 @@ static void print_people(const struct summary *s, double seconds)
            s->history.doubled, s->history.compacted, s->history.starts);
     printf("operations: %" PRIu64 " deletions, %" PRIu64 " creations anew, %" PRIu64
            " configurations, %" PRIu64 " reassignments, %" PRIu64 " stretches compared, %" PRIu64
-           " starts without what was damaged; %" PRIu64 " elections of the quorum, %" PRIu64
-           " clients killed, %" PRIu64 " paused; %" PRIu64
+           " starts without what was damaged, %" PRIu64 " of them because others have it; %" PRIu64
+           " elections of the quorum, %" PRIu64 " clients killed, %" PRIu64 " paused; %" PRIu64
            " partitions given to members of a group, %" PRIu64 " offsets committed\nfaults:",
            s->deletions, s->creations, s->configured, s->reassigned, s->compared, s->mended,
-           s->elections, s->client_kills, s->client_pauses, s->given, s->commits);
+           s->gave_up, s->elections, s->client_kills, s->client_pauses, s->given, s->commits);
     for (unsigned i = 0; i < CLUSTER_FAULT_TOTAL; i++) {
         printf(" %s %" PRIu64, fault_names[i], s->faults[i]);
     }
@@ -171,10 +171,11 @@ static void print_json(const struct summary *s, double seconds)
            s->history.doubled, s->history.compacted, s->history.starts);
     printf(",\"deletions\":%" PRIu64 ",\"creations\":%" PRIu64 ",\"configurations\":%" PRIu64
            ",\"reassignments\":%" PRIu64 ",\"compared\":%" PRIu64 ",\"mended\":%" PRIu64
-           ",\"elections\":%" PRIu64 ",\"clients_killed\":%" PRIu64 ",\"clients_paused\":%" PRIu64
-           ",\"given\":%" PRIu64 ",\"commits\":%" PRIu64 ",\"faults\":{",
+           ",\"gave_up\":%" PRIu64 ",\"elections\":%" PRIu64 ",\"clients_killed\":%" PRIu64
+           ",\"clients_paused\":%" PRIu64 ",\"given\":%" PRIu64 ",\"commits\":%" PRIu64
+           ",\"faults\":{",
            s->deletions, s->creations, s->configured, s->reassigned, s->compared, s->mended,
-           s->elections, s->client_kills, s->client_pauses, s->given, s->commits);
+           s->gave_up, s->elections, s->client_kills, s->client_pauses, s->given, s->commits);
     for (unsigned i = 0; i < CLUSTER_FAULT_TOTAL; i++) {
         printf("%s\"%s\":%" PRIu64, i ? "," : "", fault_names[i], s->faults[i]);
     }

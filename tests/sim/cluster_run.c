@@ -131,6 +131,7 @@ static void summarize(struct run *r)
     s->reassigned = w->reassigned;
     s->compared = w->compared;
     s->mended = w->mended;
+    s->gave_up = w->gave_up;
     s->given = r->load.group.given;
     s->commits = r->load.group.commits;
     s->history = history_counts(r->load.history);
@@ -290,6 +291,7 @@ void run_add(struct summary *total, const struct summary *s)
     total->reassigned += s->reassigned;
     total->compared += s->compared;
     total->mended += s->mended;
+    total->gave_up += s->gave_up;
     total->given += s->given;
     total->commits += s->commits;
     total->elections += s->elections;

@@ -27,7 +27,7 @@ struct summary {
     uint64_t runs, virtual_ns, events, hash;
     uint64_t faults[CLUSTER_FAULT_TOTAL];
     uint64_t client_kills, client_pauses, creations, deletions, configured, reassigned, compared,
-        mended, elections, given, commits; /* given: partitions, to members of a group */
+        mended, gave_up, elections, given, commits; /* given: partitions, to members of a group */
     struct history_counts history;
     uint32_t steps, clients; /* of the last run */
     bool failed;

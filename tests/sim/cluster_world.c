@@ -76,6 +76,7 @@ static void ready(void *context, const char *line, uint16_t port)
     struct member *m = context;
     m->ready = true;
     m->world->mended += m->node->recover.summary.damage[0] != 0;
+    m->world->gave_up += m->node->log_options.accept_loss && !m->node->options.accept_loss;
 }
 
 static void ended(void *context, int status, const char *line)

@@ -169,11 +169,12 @@ struct cluster_world {
     uint64_t answered; /* creations and deletions */
     uint64_t configured;
     uint64_t reassigned;
-    bool compacted_once;      /* a topic is compacted no more, and its replicas may differ */
-    uint64_t mended;          /* starts without something that was damaged */
-    uint64_t compared;        /* stretches of followers' logs with their leaders' */
-    uint64_t looked;          /* at nodes for topics that had been made */
-    bool voters_change;       /* among the disturbances, */
+    bool compacted_once; /* a topic is compacted no more, and its replicas may differ */
+    uint64_t mended;     /* starts without something that was damaged, */
+    uint64_t gave_up;    /* and of them those of which the controller said that others have it */
+    uint64_t compared;   /* stretches of followers' logs with their leaders' */
+    uint64_t looked;     /* at nodes for topics that had been made */
+    bool voters_change;  /* among the disturbances, */
     uint64_t voters_from_ns;  /* from this time on; */
     uint64_t voters_asked_ns; /* the last was at that */
     uint64_t voter_changes;   /* that were answered with success */

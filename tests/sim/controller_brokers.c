@@ -16,7 +16,8 @@ struct model {
     struct prng random;
     int32_t brokers;
     uint64_t lives;
-    uint64_t heard[BROKERS + 1]; /* when each was last heard by its own epoch */
+    uint64_t heard[BROKERS + 1];  /* when each was last heard by its own epoch, */
+    uint64_t before[BROKERS + 1]; /* and the time before that, in the same life */
     int32_t min[TOPICS];
 
     /* of the event in progress */
@@ -205,6 +206,7 @@ static void come(struct model *m)
     require(m, epoch >= next && epoch == image_offset(m->w.b.image), "P24: the epoch is no offset");
     m->told = id;
     m->lost_all = old && !uuid_equal(known, q.directory);
+    m->before[id] = 0;
     m->heard[id] = m->w.now;
 }
 
@@ -229,6 +231,7 @@ static void beat(struct model *m)
     if (error) {
         return;
     }
+    m->before[id] = m->heard[id];
     m->heard[id] = m->w.now;
     b = broker(m, id);
     require(m, b->fenced == answer.fenced, "the answer says another state");
@@ -248,6 +251,43 @@ static void wait_and_expire(struct model *m)
         bool gone = m->w.now >= m->heard[id] + WORLD_TIMEOUT;
         require(m, !b || b->fenced || !gone, "a session has ended, and it is not fenced");
     }
+}
+
+static bool others_have(const struct model *m, const struct image_partition *p, int32_t id,
+                        uint64_t since)
+{
+    for (int32_t i = 0; i < p->isr_count; i++) {
+        if (p->isr[i] != id && m->before[p->isr[i]] > since) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One that has found damage, and does not serve. */
+static void give_up(struct model *m)
+{
+    int32_t id = anybody(m);
+    uint64_t asked = below(m, WORLD_TIMEOUT);
+    uint64_t since = m->w.now > asked ? m->w.now - asked : 0;
+    const struct image_broker *b = broker(m, id);
+    bool may = b && b->fenced;
+    for (int n = 0; n < TOPICS; n++) {
+        const struct image_topic *t = image_topic_by_name(m->w.b.image, bytes_of_string(names[n]));
+        for (int32_t i = 0; i < t->partition_count; i++) {
+            const struct image_partition *p = &t->partitions[i];
+            may = may && (!image_partition_holds(p, id) || others_have(m, p, id, since));
+        }
+    }
+    const struct cluster_giving_up q = {
+        .broker = id, .directory = b ? b->directory : id_of(1), .asked_ns = asked};
+    w_begin(&m->w);
+    int error = w_end(&m->w, cluster_give_up(&m->w.k, &q));
+    require(m, error || may, "C5: given up, and others do not have it");
+    require(m, !error || !may, "C5: it may not give up what others have");
+    m->told = error ? 0 : id;
+    m->lost_all = !error;
+    m->stats->given_up += !error;
 }
 
 static void change_isr(struct model *m)
@@ -331,7 +371,10 @@ static void happen(struct model *m)
         change_isr(m);
     } else if (dice < 95) {
         operate(m);
-    } else if (dice < 98) {
+    } else if (dice < 97) {
+        m->event = "give up";
+        give_up(m);
+    } else if (dice < 99) {
         m->event = "configure";
         configure(m);
     } else {
@@ -351,7 +394,7 @@ static void begin(struct model *m, const struct controller_options *o,
     world_open(&m->w, m->brokers);
     m->lives = 1;
     for (int32_t id = 1; id <= m->brokers; id++) {
-        m->heard[id] = m->w.now;
+        m->heard[id] = m->before[id] = m->w.now;
     }
     int32_t replicas[] = {1, m->brokers, 2};
     int32_t factor = m->brokers > 3 ? 3 : m->brokers > 1 ? 2 : 1;

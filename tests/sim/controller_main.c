@@ -23,9 +23,9 @@ static void print_stats(void)
 {
     printf("%" PRIu64 " histories, %" PRIu64 " events: %" PRIu64 " clean elections, %" PRIu64
            " unclean, %" PRIu64 " reassignments completed; %" PRIu64 " registrations, %" PRIu64
-           " fencings, %" PRIu64 " elections\n",
+           " fencings, %" PRIu64 " elections, %" PRIu64 " gave up what others have\n",
            stats.runs, stats.events, stats.clean_elections, stats.unclean_elections,
-           stats.completed, stats.registrations, stats.fencings, stats.elections);
+           stats.completed, stats.registrations, stats.fencings, stats.elections, stats.given_up);
 }
 
 static unsigned mutant_of(const struct rule *rule)

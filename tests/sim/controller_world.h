@@ -9,7 +9,7 @@
  *     leaders are alone, P21 sets, P22 ISR and ELR do not shrink below the minimum, P23 who lost data is in neither,
  *     P26 elections, P27, P28 reassignments, H6, H14
  *   brokers (broker/meta/cluster.h): they come in new lives, with and without their data, are heard or not, leave, are
- *     forgotten; leaders, operators and configurations change partitions. P2, P21 to P24, P26 to P28, C2, C3 */
+ *     forgotten; leaders, operators and configurations change partitions. P2, P21 to P24, P26 to P28, C2, C3, C5 */
 #pragma once
 
 #include <stdint.h>
@@ -24,8 +24,8 @@ struct controller_options {
 struct controller_stats {
     uint64_t runs, events;
     uint64_t clean_elections, unclean_elections,
-        completed;                               /* of partitions; completed: reassignments */
-    uint64_t registrations, fencings, elections; /* of brokers */
+        completed; /* of partitions; completed: reassignments */
+    uint64_t registrations, fencings, elections, given_up; /* of brokers */
 };
 
 /* One history. 0, or -1 with what was violated in `why`. Adds to *stats. */

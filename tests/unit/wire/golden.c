@@ -623,3 +623,22 @@ Test(golden, introduce)
           "02 02 70 02 68 2384 00  02 00000002" T_ID "02 02 71 02 69 2385 00 00"
           "00000002 00000007 00");
 }
+
+Test(golden, give_up_replicas)
+{
+    struct give_up_replicas_request request;
+    give_up_replicas_request_init(&request);
+    request.cluster_id = request.directory_id = topic_id;
+    request.broker_id = 3;
+    request.asked_ms = 258;
+    check(&give_up_replicas_request_message, &request, 0,
+          T_ID "00000003" T_ID "0000000000000102 00");
+
+    struct give_up_replicas_response response;
+    give_up_replicas_response_init(&response);
+    response.error_message = wire_string_null();
+    check(&give_up_replicas_response_message, &response, 0, "0000 00 00");
+    response.error_code = 101;
+    response.error_message = wire_string_of("no");
+    check(&give_up_replicas_response_message, &response, 0, "0065 03 6e6f 00");
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Damage in the logs that a start finds.
+ *
+ *     of a node without peers -> status 74: a person decides (--accept-loss)
+ *     else it asks the controller whether others have all that it holds (give_up.h)
+ *        they have  -> boot=all, durably -> recovers without what is damaged -> joins; what is missing comes back
+ *        they do not, or nobody answers -> status 74
+ *
+ * What its own image says does not decide: it may be older than the sets, and two nodes may be damaged at once. */
+#include "node_private.h"
+
+#include <stdio.h>
+
+static void fail(struct node *n, const char *others)
+{
+    const struct log_recovery_summary *found = &n->recover.summary;
+    node_fail(n, NODE_EXIT_DAMAGE, "%s\n%s%s", found->damage, found->remedy, others);
+}
+
+static void go_on(struct node *n)
+{
+    n->log_options.accept_loss = true;
+    n->all_lost = true;
+    node_recover_logs(n);
+}
+
+static void given_up(struct give_up *g, int error)
+{
+    struct node *n = container_of(g, struct node, give_up);
+    if (error == ERR_INTERRUPTED) {
+        node_fail(n, NODE_EXIT_OK, "%s", ""); /* nothing has changed */
+        return;
+    }
+    if (error) {
+        char others[NODE_LINE_SIZE / 2];
+        snprintf(others, sizeof others,
+                 "\nThe other nodes were asked whether they have what is here: %s. Where they are "
+                 "in sync (leat topic describe) what is missing comes back from them.",
+                 g->why);
+        fail(n, others);
+        return;
+    }
+    log_warn(io_logger(node_io(n)), "node",
+             "%s: the others have all that was here, and what is damaged comes back from them",
+             n->recover.summary.damage);
+    node_boot_lost(n, go_on);
+}
+
+/* The voters, and then those that are configured. */
+static uint32_t peers_of(struct node *n)
+{
+    uint32_t count = 0;
+    const struct voters *voters = meta_quorum(n->meta).voters;
+    for (uint32_t i = 0; i < voters->count && count < FOUNDING_PEERS_MAX; i++) {
+        const struct voter *v = &voters->list[i];
+        if (v->id.node != n->meta_options.node_id) {
+            founding_address(n->voter_peers[i], v->host, v->port);
+            n->peers[count++] = n->voter_peers[i];
+        }
+    }
+    for (uint32_t i = 0; i < n->founding_options.peer_count && count < FOUNDING_PEERS_MAX; i++) {
+        n->peers[count++] = config_item(n->config, CONFIG_PEERS, i);
+    }
+    return count;
+}
+
+void node_damaged(struct node *n)
+{
+    uint32_t count = peers_of(n);
+    if (count == 0) {
+        fail(n, "");
+        return;
+    }
+    log_warn(io_logger(node_io(n)), "node", "%s: the other nodes are asked whether they have it",
+             n->recover.summary.damage);
+    const struct give_up_options options = {
+        .node_id = n->meta_options.node_id,
+        .cluster_id = n->meta_open.cluster_id,
+        .directory_id = n->meta_open.directory_id,
+        .peers = n->peers,
+        .peer_count = count,
+    };
+    n->give_up.done = given_up;
+    give_up_begin(node_io(n), &n->give_up, &options);
+}
