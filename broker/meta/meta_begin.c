@@ -389,6 +389,15 @@ void start_begin(struct meta *m)
                    m->options.root, error_text(error));
         return;
     }
+    if (m->vote_lost && meta_has_peers(m)) {
+        start_fail(
+            m, ERR_DAMAGED,
+            "%s/vote is lost, and other nodes vote as well: whom this one has voted for is not "
+            "known, and voting again could elect two leaders (M3); --accept-loss does not "
+            "help here",
+            m->options.root);
+        return;
+    }
     if (voter_elsewhere(m)) {
         log_warn(io_logger(m->io), "meta",
                  "node %d votes in another directory, which this one replaces: it observes until "

@@ -24,8 +24,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static const char accept_hint[] = "to go on with what can be read, start once with --accept-loss";
-
 /* --- the end ---------------------------------------------------------------------------------- */
 
 void start_failed(struct meta *m)
@@ -368,9 +366,11 @@ static void vote_loaded(struct file_load *l, int error)
         what = error_text(error);
     }
     if (error && !m->options.accept_loss) {
-        start_fail(m, ERR_DAMAGED,
-                   "%s/vote cannot be believed (%s): without it this node may not vote or lead; %s",
-                   m->options.root, what, accept_hint);
+        start_fail(
+            m, ERR_DAMAGED,
+            "%s/vote cannot be believed (%s): without it this node may not vote or lead; where "
+            "nobody else votes, --accept-loss goes on once from the epoch of the log",
+            m->options.root, what);
         return;
     }
     if (error) {

@@ -96,6 +96,28 @@ Test(voters, a_lost_disk_is_replaced)
     world_close(&w);
 }
 
+/* Whom it has voted for nobody knows, and so it may not vote again, whatever a person accepts (M3). */
+Test(voters, a_lost_vote_is_not_accepted_beside_other_voters)
+{
+    open_cluster(2, 3);
+    struct member *m = follower(0);
+    struct disk *disk = sim_node_disk(m->machine);
+    sim_node_kill(m->machine);
+    cr_assert_eq(disk_end(disk, disk_unlink_begin(disk, "data/meta/vote")), 0);
+    for (int accepts = 0; accepts < 2; accepts++) {
+        m->accepts = accepts;
+        member_start(m);
+        m->excused = true;
+        world_run(&w, 2000 * CLUSTER_MS);
+        cr_assert(m->ended);
+        cr_assert_eq(m->status, NODE_EXIT_DAMAGE, "%s", m->why);
+        cr_assert_not_null(strstr(m->why, "/vote"), "%s", m->why);
+        cr_assert_not_null(strstr(m->why, "leat cluster remove"), "the way out: %s", m->why);
+        sim_node_kill(m->machine);
+    }
+    world_close(&w);
+}
+
 Test(voters, a_leader_that_is_removed_hands_over)
 {
     for (uint32_t at = 0; at < 3; at++) { /* asked itself, or another */
