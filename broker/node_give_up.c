@@ -47,26 +47,49 @@ static void given_up(struct give_up *g, int error)
     node_boot_lost(n, go_on);
 }
 
-/* The voters, and then those that are configured. */
+static bool is_own(const struct node *n, const char *peer)
+{
+    char own[FOUNDING_ADDRESS_SIZE];
+    for (size_t i = 0; i < config_listener_count(n->config); i++) {
+        founding_address(own, n->endpoints[i].host, n->endpoints[i].port);
+        if (strcmp(own, peer) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The voters, and those that are configured and are none. */
 static uint32_t peers_of(struct node *n)
 {
     uint32_t count = 0;
     const struct voters *voters = meta_quorum(n->meta).voters;
-    for (uint32_t i = 0; i < voters->count && count < FOUNDING_PEERS_MAX; i++) {
+    for (uint32_t i = 0; i < voters->count; i++) {
         const struct voter *v = &voters->list[i];
         if (v->id.node != n->meta_options.node_id) {
-            founding_address(n->voter_peers[i], v->host, v->port);
-            n->peers[count++] = n->voter_peers[i];
+            founding_address(n->voter_peers[count], v->host, v->port);
+            n->peers[count] = n->voter_peers[count];
+            count++;
         }
     }
     for (uint32_t i = 0; i < n->founding_options.peer_count && count < FOUNDING_PEERS_MAX; i++) {
-        n->peers[count++] = config_item(n->config, CONFIG_PEERS, i);
+        const char *peer = config_item(n->config, CONFIG_PEERS, i);
+        bool known = is_own(n, peer);
+        for (uint32_t k = 0; k < count; k++) {
+            known = known || strcmp(n->peers[k], peer) == 0;
+        }
+        n->peers[count] = peer;
+        count += !known;
     }
     return count;
 }
 
 void node_damaged(struct node *n)
 {
+    if (n->stops_asked) {
+        node_fail(n, NODE_EXIT_OK, "%s", ""); /* nothing has changed */
+        return;
+    }
     uint32_t count = peers_of(n);
     if (count == 0) {
         fail(n, "");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* RangeHash (leat's own): what a leader holds between two offsets, for a follower who compares (replica/compare.c). One
- * stretch at a time on each shard; the others wait in the order of their arrival. */
+/* RangeHash (leat's own): what a replica that is proved holds between two offsets, for one who compares
+ * (replica/compare.c). One stretch at a time on each shard; the others wait in the order of their arrival. */
 #include "api/request.h"
 
 enum { BYTES_MOST = 8 << 20 }; /* and the batch with which there are so many */
@@ -36,8 +36,8 @@ static void hashing_end(struct hashing *x, int error)
 static int refusal(const struct hashing *x, struct api *home, struct partition **out)
 {
     const struct range_hash_request *in = x->in;
-    int error = partition_leader(home->options.rooms.partitions, in->topic_id, in->partition_index,
-                                 in->current_leader_epoch, out);
+    int error = partition_readable(home->options.rooms.partitions, in->topic_id,
+                                   in->partition_index, in->current_leader_epoch, out);
     if (error || !partition_is_replicated(*out)) {
         return error ? error : ERR_INVALID_REQUEST;
     }

@@ -12,7 +12,7 @@
 enum { ANSWER_BYTES_MAX = 4096, REQUEST_BYTES_MAX = 4096, ARENA_MAX = 16 << 10 };
 
 static const uint64_t patience_ns = UINT64_C(30000000000);
-static const uint64_t again_ns = UINT64_C(100000000);
+static const uint64_t again_ns = UINT64_C(250000000);
 static const uint64_t said_every_ns = UINT64_C(5000000000);
 static const uint64_t answer_timeout_ns = UINT64_C(2000000000);
 

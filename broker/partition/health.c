@@ -132,18 +132,41 @@ int32_t partition_mends_from(const struct partition *p, uint32_t attempt)
     return count ? others[attempt % count] : -1;
 }
 
-int32_t partition_compares_with(const struct partition *p)
+/* In sync and alive, and neither this replica nor `node`; -1: nobody. */
+static int32_t another(const struct partition *p, int32_t node)
 {
     const struct image_partition *seen = shown(p);
+    for (int32_t i = 0; i < seen->isr_count; i++) {
+        struct image_nodes one = {&seen->isr[i], 1};
+        if (seen->isr[i] != node && any_alive(p, one)) {
+            return seen->isr[i];
+        }
+    }
+    return -1;
+}
+
+int32_t partition_compares_with(const struct partition *p)
+{
     struct partition *same;
-    bool follows = p->role == ROLE_FOLLOWER &&
-                   partition_readable(p->table, p->topic_id, p->index, -1, &same) == 0;
-    return follows && !is_damaged(p) && !log_compacts(p->log) ? seen->leader : -1;
+    if (is_damaged(p) || log_compacts(p->log) ||
+        partition_readable(p->table, p->topic_id, p->index, -1, &same) != 0) {
+        return -1;
+    }
+    if (p->role == ROLE_FOLLOWER) {
+        return shown(p)->leader;
+    }
+    int32_t node = another(p, -1);
+    return another(p, node) >= 0 ? node : -1;
+}
+
+int32_t partition_third(const struct partition *p, int32_t node)
+{
+    return another(p, node);
 }
 
 bool partition_awaits_comparison(const struct partition *p)
 {
-    return taken_for_damaged(p) && is_verified(p) && !p->compared &&
+    return taken_for_damaged(p) && is_verified(p) && !p->compared && is_comparable(p) &&
            partition_compares_with(p) >= 0;
 }
 

@@ -179,9 +179,11 @@ bool partition_report(struct partition *p, struct meta_replica_report *out);
 /* The other replicas, of which one has what is damaged here: the attempt-th, the leader first. -1: there is none. */
 int32_t partition_mends_from(const struct partition *p, uint32_t attempt);
 
-/* Of a sound follower whose log is proved in this epoch and not compacted: the leader, with whose log its own is to be
- * the same; -1: it cannot be compared now. */
+/* Of a sound replica whose log is proved in this epoch and not compacted: the node whose log is to be the same, which
+ * is the leader's; of a leader that of a follower in sync, if there are two. -1: it cannot be compared now. */
 int32_t partition_compares_with(const struct partition *p);
+/* Who is asked when the two differ: another live replica in sync, neither this one nor `node`; -1: nobody. */
+int32_t partition_third(const struct partition *p, int32_t node);
 
 /* It is compared first, because the controller takes it for damaged, and it is verified. */
 bool partition_awaits_comparison(const struct partition *p);

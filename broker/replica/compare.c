@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What is followed here is the same as what its leader has: a round in each scrub interval, over all that is committed.
+/* What is here is the same as what other replicas have: a round in each scrub interval, over all that is committed.
  *
  *     a round: each partition in the order of the image, one at a time
- *       a partition: stretch by stretch: log_range_hash() here -> RangeHash to the leader
+ *       a partition: stretch by stretch: log_range_hash() here -> RangeHash to the leader, or of a leader to a follower
  *          -> the same: the next one, at the pace of the round
- *          -> another:  said in the log, log_distrust(); mends and reports follow (repair.c)
+ *          -> another:  RangeHash to a third replica in sync
+ *               two of three are the same: the odd one is wrong, and if that is this one,
+ *                 it is said in the log, log_distrust(); mends and reports follow (repair.c)
+ *               there is no third one, or it differs from both: the leader is right
  *     at any time: a replica that the controller takes for damaged, before it says that it is repaired
  *
  * The scrub finds what does not check; this finds what checks and is not what was replicated: a sound batch in the
- * wrong place, a truncation that went wrong. The leader's word counts, as for everything that is committed. What
- * cannot be compared now, because somebody else leads, or the leader is away, waits for the next round. Compacted
- * topics differ from replica to replica, and are left out. */
+ * wrong place, a truncation that went wrong. Each finds that of itself alone. What cannot be compared now, because
+ * somebody else leads, or the other one is away, waits for the next round. Compacted topics differ from replica to
+ * replica, and are left out. */
 #include "replica/replica_private.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 enum { STRETCH_BYTES = 4 << 20, ANSWER_MS = 30000 };
 
@@ -28,11 +32,15 @@ struct comparison {
     struct replica *replica;
     struct uuid topic_id;
     int32_t partition;
-    int32_t node, epoch; /* who leads, and since when */
-    int64_t end;         /* committed when it began */
+    int32_t node, epoch; /* with whom, and of which leader epoch */
+    int32_t third;       /* who is asked, for the two differ; -1: not now */
+    uint32_t hash;       /* what `node` has then */
+    int64_t hash_bytes;
+    int64_t end; /* committed when it began */
     struct log_range_hash own;
     bool hashing, asking;
-    bool waits, over;         /* waits: for the next stretch */
+    bool waits, over;         /* waits: for the next stretch, or */
+    bool unasked;             /* for a connection: the stretch is hashed */
     bool awaited;             /* its replica is in sync again when this is done */
     uint64_t begun_ns, bytes; /* since then so many were hashed */
     uint64_t next_ns;         /* the next stretch, not before */
@@ -93,20 +101,154 @@ static struct partition *partition_of(const struct comparison *x)
     return same && !x->replica->stopping && !x->over ? p : NULL;
 }
 
+/* --- the connection --------------------------------------------------------------------------- */
+
+static void peer_closed(struct peer_close *close)
+{
+    struct replica *r = container_of(close, struct replica, comparing.close);
+    r->comparing.peer = NULL;
+    r->comparing.closing = false;
+    io_turn_end(r->io, &r->turn);
+    replica_idle(r);
+}
+
+static void disconnect(struct replica *r)
+{
+    struct comparing *c = &r->comparing;
+    if (c->peer && !c->closing) {
+        c->closing = true;
+        c->close.done = peer_closed;
+        peer_close(c->peer, &c->close);
+    }
+}
+
+/* To this node, kept from partition to partition. False: not now. */
+static bool connect_to(struct replica *r, int32_t node)
+{
+    struct comparing *c = &r->comparing;
+    struct peer_address address = replica_address(r, node);
+    if (c->peer && !c->closing && c->node == node && address.host) {
+        peer_addresses(c->peer, &address, 1); /* it may be reached elsewhere by now */
+        return true;
+    }
+    disconnect(r);
+    if (c->peer || !address.host) {
+        return false;
+    }
+    c->node = node;
+    return replica_peer(r, node, &address, 1 << 16, &c->peer) == 0;
+}
+
+/* --- the alarm ------------------------------------------------------------------------------------ */
+
+static void alarm_rings(struct io_op *op, int64_t result)
+{
+    struct replica *r = container_of(op, struct replica, comparing.alarm);
+    (void)result;
+    io_turn_end(r->io, &r->turn);
+    replica_idle(r);
+}
+
+static void wait_until(struct replica *r, uint64_t at_ns)
+{
+    struct comparing *c = &r->comparing;
+    if (io_op_idle(&c->alarm)) {
+        c->alarm.done = alarm_rings;
+        c->alarm_ns = at_ns;
+        io_timer(r->io, &c->alarm, at_ns);
+    } else if (at_ns < c->alarm_ns) {
+        io_cancel(r->io, &c->alarm); /* it rings, and is set anew */
+    }
+}
+
 /* --- one stretch ------------------------------------------------------------------------------ */
 
-static void differs(struct comparison *x, struct partition *p, uint32_t hash, int64_t bytes)
+/* `agreed`: the third one says the same. */
+static void differs(struct comparison *x, struct partition *p, bool agreed)
 {
     struct replica *r = x->replica;
+    char others[64] = "";
+    if (agreed) {
+        snprintf(others, sizeof others, " and node=%d", (int)x->third);
+    } else if (!partition_leads(p)) {
+        snprintf(others, sizeof others, ", which leads,");
+    }
     log_error(io_logger(r->io), "replica",
               "%s-%d: offsets %" PRId64 " to %" PRId64
-              " are other than what node=%d has, which leads (hash %08" PRIx32 " of %" PRIu64
+              " are other than what node=%d%s has (hash %08" PRIx32 " of %" PRIu64
               " bytes here, %08" PRIx32 " of %" PRId64
               " there): what is here is written anew from others",
               partition_topic_name(p), (int)x->partition, x->own.from_offset, x->own.next_offset,
-              (int)x->node, x->own.hash, x->own.bytes, hash, bytes);
+              (int)x->node, others, x->own.hash, x->own.bytes, x->hash, x->hash_bytes);
     r->comparing.status.different++;
     log_distrust(partition_log(p), x->own.from_offset, x->own.next_offset);
+    end(x);
+}
+
+/* The next stretch, or the end. */
+static void go_on(struct comparison *x, struct partition *p)
+{
+    x->third = -1;
+    x->own.from_offset = x->own.next_offset;
+    if (x->own.from_offset >= x->end) {
+        succeed(x, p);
+        return;
+    }
+    x->waits = true;
+    io_turn_end(x->replica->io, &x->replica->turn);
+}
+
+/* The other one finds it out as well. */
+static void is_right(struct comparison *x, struct partition *p)
+{
+    log_warn(io_logger(x->replica->io), "replica",
+             "%s-%d: offsets %" PRId64 " to %" PRId64
+             " are other on node=%d than here: what is there is to be written anew",
+             partition_topic_name(p), (int)x->partition, x->own.from_offset, x->own.next_offset,
+             (int)x->node);
+    go_on(x, p);
+}
+
+/* Of the two that differ nobody else can say who is right. */
+static void nobody_decides(struct comparison *x, struct partition *p)
+{
+    if (partition_leads(p)) {
+        is_right(x, p);
+    } else {
+        differs(x, p, false);
+    }
+}
+
+static void third_says(struct comparison *x, struct partition *p,
+                       const struct range_hash_response *in)
+{
+    bool as_here = (uint32_t)in->hash == x->own.hash && (uint64_t)in->bytes == x->own.bytes;
+    bool as_there = (uint32_t)in->hash == x->hash && in->bytes == x->hash_bytes;
+    if (as_here) {
+        is_right(x, p);
+    } else if (as_there) {
+        differs(x, p, true);
+    } else {
+        nobody_decides(x, p);
+    }
+}
+
+static void other_says(struct comparison *x, struct partition *p,
+                       const struct range_hash_response *in)
+{
+    if ((uint32_t)in->hash == x->own.hash && (uint64_t)in->bytes == x->own.bytes) {
+        go_on(x, p);
+        return;
+    }
+    x->hash = (uint32_t)in->hash;
+    x->hash_bytes = in->bytes;
+    x->third = partition_third(p, x->node);
+    if (x->third < 0) {
+        nobody_decides(x, p);
+        return;
+    }
+    x->waits = true;
+    io_turn_end(x->replica->io, &x->replica->turn);
 }
 
 static int encode(struct peer_request *request, struct wire_writer *w, int version)
@@ -118,6 +260,13 @@ static int encode(struct peer_request *request, struct wire_writer *w, int versi
                                          .from_offset = x->own.from_offset,
                                          .to_offset = x->own.next_offset};
     return range_hash_request_encode(&q, w, version);
+}
+
+/* It begins later, or was compacted. */
+static bool cannot_say(int16_t error)
+{
+    return error == error_to_wire(ERR_UNSUPPORTED) ||
+           error == error_to_wire(ERR_OFFSET_OUT_OF_RANGE);
 }
 
 static void answered(struct peer_request *request, const struct peer_answer *answer)
@@ -144,6 +293,10 @@ static void answered(struct peer_request *request, const struct peer_answer *ans
         succeed(x, p);
         return;
     }
+    if (p && !error && x->third >= 0 && cannot_say(in.error_code)) {
+        nobody_decides(x, p);
+        return;
+    }
     if (p && !error && in.error_code == error_to_wire(ERR_UNSUPPORTED)) {
         succeed(x, p); /* it was compacted there */
         return;
@@ -153,18 +306,35 @@ static void answered(struct peer_request *request, const struct peer_answer *ans
         return;
     }
     x->replica->comparing.status.compared++;
-    if ((uint32_t)in.hash != x->own.hash || (uint64_t)in.bytes != x->own.bytes) {
-        differs(x, p, (uint32_t)in.hash, in.bytes);
-        end(x);
+    if (x->third >= 0) {
+        third_says(x, p, &in);
+    } else {
+        other_says(x, p, &in);
+    }
+}
+
+/* Over a connection that is there, or is made when the one to another node is closed. */
+static void ask(struct comparison *x)
+{
+    struct replica *r = x->replica;
+    int32_t node = x->third >= 0 ? x->third : x->node;
+    x->unasked = x->waits = !connect_to(r, node);
+    if (x->waits && !replica_address(r, node).host) {
+        fail(x);
         return;
     }
-    x->own.from_offset = x->own.next_offset;
-    if (x->own.from_offset >= x->end) {
-        succeed(x, p);
+    if (x->waits) {
+        x->next_ns = io_now(r->io) + again_ns;
+        wait_until(r, x->next_ns);
         return;
     }
-    x->waits = true;
-    io_turn_end(x->replica->io, &x->replica->turn);
+    x->request = (struct peer_request){.key = WIRE_RANGE_HASH,
+                                       .fail_fast = true,
+                                       .timeout_ns = ANSWER_MS * ms_ns,
+                                       .encode = encode,
+                                       .done = answered};
+    x->asking = true;
+    peer_submit(x->replica->comparing.peer, &x->request);
 }
 
 static void hashed(struct log_range_hash *h, int error)
@@ -193,13 +363,7 @@ static void hashed(struct log_range_hash *h, int error)
         fail(x);
         return;
     }
-    x->request = (struct peer_request){.key = WIRE_RANGE_HASH,
-                                       .fail_fast = true,
-                                       .timeout_ns = ANSWER_MS * ms_ns,
-                                       .encode = encode,
-                                       .done = answered};
-    x->asking = true;
-    peer_submit(x->replica->comparing.peer, &x->request);
+    ask(x);
 }
 
 static void stretch(struct comparison *x)
@@ -219,6 +383,17 @@ static void stretch(struct comparison *x)
     int now = log_range_hash(partition_log(p), &x->own);
     if (now != 0) {
         hashed(&x->own, now < 0 ? now : 0);
+    }
+}
+
+static void resume(struct comparison *x)
+{
+    if (!x->unasked) {
+        stretch(x);
+    } else if (partition_of(x)) {
+        ask(x);
+    } else {
+        fail(x);
     }
 }
 
@@ -271,43 +446,7 @@ static struct partition *next(struct replica *r)
     return NULL;
 }
 
-/* --- the connection --------------------------------------------------------------------------- */
-
-static void peer_closed(struct peer_close *close)
-{
-    struct replica *r = container_of(close, struct replica, comparing.close);
-    r->comparing.peer = NULL;
-    r->comparing.closing = false;
-    io_turn_end(r->io, &r->turn);
-    replica_idle(r);
-}
-
-static void disconnect(struct replica *r)
-{
-    struct comparing *c = &r->comparing;
-    if (c->peer && !c->closing) {
-        c->closing = true;
-        c->close.done = peer_closed;
-        peer_close(c->peer, &c->close);
-    }
-}
-
-/* To this node, kept from partition to partition. False: not now. */
-static bool connect_to(struct replica *r, int32_t node)
-{
-    struct comparing *c = &r->comparing;
-    struct peer_address address = replica_address(r, node);
-    if (c->peer && !c->closing && c->node == node && address.host) {
-        peer_addresses(c->peer, &address, 1); /* it may be reached elsewhere by now */
-        return true;
-    }
-    disconnect(r);
-    if (c->peer || !address.host) {
-        return false;
-    }
-    c->node = node;
-    return replica_peer(r, node, &address, 1 << 16, &c->peer) == 0;
-}
+/* --- beginning one -------------------------------------------------------------------------------- */
 
 /* False: not now. */
 static bool begin(struct replica *r, struct partition *p, bool awaited)
@@ -327,30 +466,11 @@ static bool begin(struct replica *r, struct partition *p, bool awaited)
         .awaited = awaited,
         .begun_ns = io_now(r->io),
         .own.from_offset = log_status(partition_log(p)).start_offset,
+        .third = -1,
     };
     r->comparing.running = x;
     stretch(x);
     return true;
-}
-
-static void alarm_rings(struct io_op *op, int64_t result)
-{
-    struct replica *r = container_of(op, struct replica, comparing.alarm);
-    (void)result;
-    io_turn_end(r->io, &r->turn);
-    replica_idle(r);
-}
-
-static void wait_until(struct replica *r, uint64_t at_ns)
-{
-    struct comparing *c = &r->comparing;
-    if (io_op_idle(&c->alarm)) {
-        c->alarm.done = alarm_rings;
-        c->alarm_ns = at_ns;
-        io_timer(r->io, &c->alarm, at_ns);
-    } else if (at_ns < c->alarm_ns) {
-        io_cancel(r->io, &c->alarm); /* it rings, and is set anew */
-    }
 }
 
 static void round_go(struct replica *r, uint64_t now, uint64_t interval_ns)
@@ -412,7 +532,7 @@ void compare_go(struct replica *r)
     }
     if (c->running) {
         if (c->running->waits && now >= c->running->next_ns) {
-            stretch(c->running);
+            resume(c->running);
         } else if (c->running->waits) {
             wait_until(r, c->running->next_ns);
         }

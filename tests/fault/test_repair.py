@@ -9,6 +9,7 @@ nothing that was acknowledged is missing.
 """
 import argparse
 import random
+import re
 
 from cluster import *
 
@@ -101,6 +102,24 @@ wait_until("the replica is held against its leader", lambda: "are other than wha
 wait_until("the segment is as those of others", lambda: len({batches_of(newest(f"{n.data}/topics/{TOPIC}-0")[1].read_bytes()) for n in cluster.nodes.values()}) == 1, 60)
 wait_until("all are in sync again", whole, 60)
 print("a forged record was found by comparison, and mended", flush=True)
+check(read() == written, "a consumer has read something else")
+
+# On a replica that leads by the time it is compared: the two others are the same, and so it is the odd one.
+victim = cluster.partitions(TOPIC)[0]["replicas"][0]
+node = cluster.nodes[victim]
+seen_by = {n: len(n.said()) for n in cluster.nodes.values()}
+node.stop()
+seen_by[node] = 0
+forge(newest(f"{node.data}/topics/{TOPIC}-0")[1])
+node.launch("--set", "log.scrub.interval.ms=10s")
+wait_until("all are in sync again", whole, 60)
+cluster.leat("topic", "elect", TOPIC)  # or it leads already
+wait_until("it leads", lambda: leader() == victim)
+wait_until("it finds out that it is the odd one", lambda: re.search(r"are other than what node=\d and node=\d has", node.said()), 60)
+wait_until("the segment is as those of others", lambda: len({batches_of(newest(f"{n.data}/topics/{TOPIC}-0")[1].read_bytes()) for n in cluster.nodes.values()}) == 1, 60)
+wait_until("all are in sync again", whole, 60)
+check(not any(f"are other than what node={victim}" in n.said()[seen_by[n]:] for n in cluster.nodes.values()), "a sound replica was given up")
+print("a forged record of a leader was found by the others, and mended", flush=True)
 check(read() == written, "a consumer has read something else")
 
 # The same beside damage that a reader finds: it is compared before it says that it is whole, and not in the next round only.

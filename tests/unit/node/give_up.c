@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A node of a cluster whose logs are damaged when it starts: it asks the others, goes on when they have all of it, and can
+ * be stopped at any moment. */
+#include "open.h"
+
+static struct cluster_world w;
+
+/* Two of three run; the journal of the third one cannot be recovered. */
+static struct member *open_damaged(uint64_t seed)
+{
+    world_open(&w, &(struct cluster_options){.seed = seed,
+                                             .nodes = 3,
+                                             .replication_factor = 3,
+                                             .story = getenv("CLUSTER_STORY") ? stdout : NULL,
+                                             .violated = open_violated});
+    for (uint32_t i = 0; i < w.count; i++) {
+        member_start(&w.members[i]);
+    }
+    world_settle(&w, 10000 * CLUSTER_MS);
+    struct member *leader = world_leader(&w);
+    struct member *m = leader == &w.members[0] ? &w.members[1] : &w.members[0];
+    sim_node_kill(m->machine);
+    struct disk *disk = sim_node_disk(m->machine);
+    disk_break(disk, disk_find(disk, "data/journal-0/checkpoint-0"), 0);
+    disk_break(disk, disk_find(disk, "data/journal-0/checkpoint-1"), 0);
+    return m;
+}
+
+static bool mends_itself(const struct member *m)
+{
+    return m->node->log_options.accept_loss && !m->node->options.accept_loss;
+}
+
+Test(give_up, what_others_have)
+{
+    struct member *m = open_damaged(1);
+    member_start(m);
+    world_settle(&w, 10000 * CLUSTER_MS);
+    cr_assert(m->ready && mends_itself(m));
+    sim_node_kill(m->machine);
+    member_start(m);
+    world_settle(&w, 10000 * CLUSTER_MS);
+    cr_assert(m->ready && !mends_itself(m), "once is enough");
+    world_close(&w);
+}
+
+Test(give_up, nobody_answers)
+{
+    struct member *m = open_damaged(2);
+    for (uint32_t i = 0; i < w.count; i++) {
+        if (&w.members[i] != m) {
+            sim_node_kill(w.members[i].machine);
+        }
+    }
+    member_start(m);
+    m->excused = true;
+    world_run(&w, 20000 * CLUSTER_MS);
+    cr_assert_not(m->ended, "it asks: %s", m->why);
+    world_run(&w, 15000 * CLUSTER_MS);
+    cr_assert(m->ended);
+    cr_assert_eq(m->status, NODE_EXIT_DAMAGE);
+    cr_assert_not_null(strstr(m->why, "neither copy is valid"), "%s", m->why);
+    cr_assert_not_null(strstr(m->why, "no controller has answered"), "%s", m->why);
+    world_close(&w);
+}
+
+Test(give_up, it_is_stopped_at_any_moment)
+{
+    for (uint64_t after = 0; after < 1200; after += 1 + after / 8) {
+        struct member *m = open_damaged(3);
+        for (uint32_t i = 0; i < w.count && after % 2; i++) { /* nobody answers */
+            if (&w.members[i] != m) {
+                sim_node_kill(w.members[i].machine);
+            }
+        }
+        member_start(m);
+        world_run(&w, after * CLUSTER_MS);
+        member_stop(m);
+        world_run(&w, 5000 * CLUSTER_MS);
+        cr_assert(m->ended || !member_runs(m), "stopped after %d ms, it goes on", (int)after);
+        cr_assert_eq(m->status, NODE_EXIT_OK, "after %d ms: %s", (int)after, m->why);
+        world_close(&w);
+    }
+}
