@@ -224,7 +224,7 @@ static bool create(struct cluster_world *w, struct member *m, struct told_topic 
     topic.num_partitions = CLUSTER_PARTITIONS;
     topic.replication_factor = t->grows ? -1 : w->options.replication_factor;
     char least[12];
-    struct create_topics_request_configs configs[5];
+    struct create_topics_request_configs configs[6];
     snprintf(least, sizeof least, "%d", world_min_isr(w));
     int32_t count = 0;
     if (w->options.replication_factor > 1) {
@@ -237,6 +237,7 @@ static bool create(struct cluster_world *w, struct member *m, struct told_topic 
         configs[count++] = setting_of("cleanup.policy", "compact");
         configs[count++] = setting_of("segment.ms", "1000");
         configs[count++] = setting_of("min.cleanable.dirty.ratio", "0.05");
+        configs[count++] = setting_of("delete.retention.ms", "10000");
     }
     topic.configs = configs;
     topic.configs_count = count;

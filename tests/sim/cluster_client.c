@@ -91,8 +91,10 @@ static void tell_starts(struct cluster_client *c)
 
 static void tell_record(const struct cluster_client *c, const leat_record *r)
 {
-    const struct client_record told = {r->topic, r->partition, r->offset, r->value.data,
-                                       r->value.len};
+    bool tombstone = !r->value.data && r->header_count == 1;
+    leat_bytes value = tombstone ? r->headers[0].value : r->value;
+    const struct client_record told = {r->topic,   r->partition, r->offset,
+                                       value.data, value.len,    tombstone};
     c->options.program.reads(c->options.program.context, &told);
 }
 
@@ -346,7 +348,7 @@ CLIENT_API struct sim_node *client_machine(const struct cluster_client *c)
 /* --- what a program calls ---------------------------------------------------------------------- */
 
 CLIENT_API int client_produce(struct cluster_client *c, const char *topic, int32_t partition,
-                              uint64_t tag, struct bytes key, struct bytes value)
+                              uint64_t tag, struct bytes key, struct bytes value, bool tombstone)
 {
     struct producer_batch *batch;
     leat_error e;
@@ -355,7 +357,10 @@ CLIENT_API int client_produce(struct cluster_client *c, const char *topic, int32
     r.topic = topic;
     r.partition = partition;
     r.key = (leat_bytes){key.data, key.size};
-    r.value = (leat_bytes){value.data, value.size};
+    const leat_header instead = {"instead", {value.data, value.size}};
+    r.value = tombstone ? (leat_bytes){NULL, 0} : instead.value;
+    r.headers = &instead;
+    r.header_count = tombstone;
     return accumulator_append(&c->accumulator, &r, io_wall_ms(c->io), (void *)(uintptr_t)tag,
                               &batch, &e);
 }

@@ -18,8 +18,9 @@ struct client_record {
     const char *topic;
     int32_t partition;
     int64_t offset;
-    const void *value;
+    const void *value; /* of a tombstone what its header says */
     size_t size;
+    bool tombstone;
 };
 
 /* What became of a record that was produced with `tag`. code 0: it stands at `offset`, -1 if nobody said. */
@@ -74,9 +75,9 @@ void client_kill(struct cluster_client *c);
 struct sim_node *client_machine(const struct cluster_client *c);
 
 /* 0, or the negative enum leat_code with which leat_produce() would refuse, not waiting. `tag` is not 0; a key
- * without bytes is none. */
+ * without bytes is none. A tombstone has the value as a header. */
 int client_produce(struct cluster_client *c, const char *topic, int32_t partition, uint64_t tag,
-                   struct bytes key, struct bytes value) MUST_CHECK;
+                   struct bytes key, struct bytes value, bool tombstone) MUST_CHECK;
 
 /* Records of this life that nothing is known of yet. */
 size_t client_unsettled(const struct cluster_client *c);

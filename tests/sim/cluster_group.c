@@ -76,7 +76,7 @@ static void reads(void *context, const struct client_record *r)
     if (!p->holdings[log].begun) {
         begins(p, log, r->offset);
     }
-    history_read(l->history, &p->readings[log], r->offset, r->value, r->size,
+    history_read(l->history, &p->readings[log], r->offset, r->value, r->size, r->tombstone,
                  sim_now(l->world->sim));
 }
 

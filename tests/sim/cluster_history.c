@@ -158,6 +158,9 @@ static size_t padding_of(const struct history *h, unsigned writer, uint32_t numb
 {
     uint64_t chance = prng_mix((uint64_t)writer << 32 | number);
     size_t size = chance % 200;
+    if (history_tombstone(h, writer, number)) {
+        return 0;
+    }
     return (chance >> 20) % (h->writers[writer].options.large ? 8 : 64) == 0
                ? size + (chance >> 32) % 30000
                : size;
@@ -276,6 +279,12 @@ int32_t history_key(const struct history *h, unsigned writer, uint32_t number)
     bool keyed = h->logs[h->writers[writer].options.log].compacted;
     uint64_t chance = prng_mix(~((uint64_t)writer << 32 | number));
     return keyed ? (int32_t)(chance % HISTORY_KEYS) : -1;
+}
+
+bool history_tombstone(const struct history *h, unsigned writer, uint32_t number)
+{
+    bool keyed = h->logs[h->writers[writer].options.log].compacted;
+    return keyed && prng_mix(~((uint64_t)number << 32 | writer)) % 5 == 0;
 }
 
 void history_take_back(struct history *h, unsigned writer, uint32_t number)
@@ -454,7 +463,7 @@ static void read_sent(struct history *h, struct log_of *l, int64_t offset, struc
 }
 
 void history_read(struct history *h, struct history_reading *r, int64_t offset, const void *value,
-                  size_t size, uint64_t now_ns)
+                  size_t size, bool tombstone, uint64_t now_ns)
 {
     struct log_of *l = &h->logs[r->log];
     struct slot slot;
@@ -469,6 +478,11 @@ void history_read(struct history *h, struct history_reading *r, int64_t offset, 
     h->counts.read++;
     struct sent *s = value_read(h, l, offset, value, size, &slot);
     assert(s->asked_ns <= now_ns);
+    if (tombstone != history_tombstone(h, slot.writer, slot.number)) {
+        violation(
+            h, "C28 corrupt_served: %s-%d offset %" PRId64 ": number %u of w%u is %s tombstone",
+            l->topic, (int)l->partition, offset, slot.number, slot.writer, tombstone ? "a" : "no");
+    }
     if (l->again) {
         s->seen = offset;
     } else {
@@ -520,24 +534,35 @@ static void judge_again(const struct history *h, const struct log_of *l, unsigne
     }
 }
 
-/* What is known to have stood below `end`, and was not found, has a newer record of its key. */
+/* What is known to have stood below `end`, and was not found, has a newer record of its key, or is a tombstone. One that
+ * was the newest of its key, and has gone, went behind all that is older: no reading takes as long as it stays. */
 static void judge_compacted(const struct history *h, const struct log_of *l, int64_t end)
 {
-    int64_t newest[HISTORY_KEYS], known = l->capacity < end ? l->capacity : end;
-    memset(newest, 0xff, sizeof newest);
+    int64_t newer[HISTORY_KEYS], deleted[HISTORY_KEYS],
+        known = l->capacity < end ? l->capacity : end;
+    memset(newer, 0xff, sizeof newer);
+    memset(deleted, 0xff, sizeof deleted);
     for (int64_t i = known - 1; i >= 0; i--) {
         const struct slot *s = &l->slots[i];
         if (s->writer == NOBODY) {
             continue;
         }
-        int64_t *n = &newest[history_key(h, s->writer, s->number)];
-        if (!s->kept && *n < 0) {
+        int32_t key = history_key(h, s->writer, s->number);
+        bool tombstone = history_tombstone(h, s->writer, s->number);
+        if (!s->kept && newer[key] < 0 && !tombstone) {
             violation(h,
                       "C31 retention_overdelete: %s-%d offset %" PRId64
                       ": number %u of w%u was the newest of its key, and is gone",
                       l->topic, (int)l->partition, i, s->number, s->writer);
         }
-        *n = s->kept && *n < 0 ? i : *n;
+        if (s->kept && deleted[key] >= 0) {
+            violation(h,
+                      "C26 resurrected: %s-%d offset %" PRId64
+                      ": number %u of w%u is there, and the tombstone at %" PRId64 " has gone",
+                      l->topic, (int)l->partition, i, s->number, s->writer, deleted[key]);
+        }
+        deleted[key] = tombstone && !s->kept && newer[key] < 0 ? i : deleted[key];
+        newer[key] = (s->kept || tombstone) && newer[key] < 0 ? i : newer[key];
     }
 }
 

@@ -19,7 +19,7 @@
  *   C28 a value is the one that was sent there
  *   C30 of two equal batches of an idempotent producer one is written, and its offset is told
  *   C31 nothing below the start is gone: the first offset is 0; of a compacted log the newest record of each key is
- *       there
+ *       there, unless it is a tombstone, and then nothing older of its key is
  *
  * acks=1 is held to C1 and C3 only where `lossless` says that it cannot be lost (one replica). */
 #pragma once
@@ -57,6 +57,8 @@ const void *history_send(struct history *h, unsigned writer, uint64_t now_ns, ui
                          size_t *size);
 /* The key of a value, below HISTORY_KEYS; -1: it is sent to a log without keys. */
 int32_t history_key(const struct history *h, unsigned writer, uint32_t number);
+/* It is sent as a tombstone: what history_send() says is not its value, but beside it. */
+bool history_tombstone(const struct history *h, unsigned writer, uint32_t number);
 void history_take_back(struct history *h, unsigned writer, uint32_t number);
 
 enum history_outcome { HISTORY_ACKED, HISTORY_REFUSED, HISTORY_UNKNOWN };
@@ -77,7 +79,7 @@ struct history_reading {
 void history_start(struct history *h, struct history_reading *r, unsigned log, bool earliest);
 void history_starts(struct history *h, struct history_reading *r, int64_t offset);
 void history_read(struct history *h, struct history_reading *r, int64_t offset, const void *value,
-                  size_t size, uint64_t now_ns);
+                  size_t size, bool tombstone, uint64_t now_ns);
 
 /* Behind what was acknowledged, read or told. */
 int64_t history_known_end(const struct history *h, unsigned log);

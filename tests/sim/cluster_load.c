@@ -49,7 +49,8 @@ static void send_one(struct program *p, uint64_t now)
     int32_t of_key = history_key(l->history, writer, number);
     int key_size = of_key < 0 ? 0 : snprintf(key, sizeof key, "%s%d", WORLD_KEY, (int)of_key);
     if (client_produce(p->client, topic_of(l, log), l->logs[log].partition, tag,
-                       bytes_of(key, (size_t)key_size), bytes_of(value, size))) {
+                       bytes_of(key, (size_t)key_size), bytes_of(value, size),
+                       history_tombstone(l->history, writer, number))) {
         history_take_back(l->history, writer, number);
     }
 }
@@ -133,7 +134,7 @@ static void reads(void *context, const struct client_record *r)
 {
     struct program *p = context;
     history_read(p->load->history, reading_of(p, r->topic, r->partition), r->offset, r->value,
-                 r->size, sim_now(p->load->world->sim));
+                 r->size, r->tombstone, sim_now(p->load->world->sim));
 }
 
 static void fails(void *context, int code, const char *message)

@@ -251,7 +251,7 @@ struct member *world_leader(struct cluster_world *w);
 /* --- cluster_replicas.c ----------------------------------------------------------------------- */
 
 /* CRC-32C of the batches of a replica below `end`, all of their bytes; of a compacted topic of the newest record of
- * each key, which is WORLD_KEY and a number. */
+ * each key, which is WORLD_KEY and a number, unless it is a tombstone. */
 #define WORLD_KEY "key"
 struct replica_sum {
     int64_t end;

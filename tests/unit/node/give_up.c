@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A node of a cluster whose logs are damaged when it starts: it asks the others, goes on when they have all of it, and can
- * be stopped at any moment. */
+/* A node of a cluster whose logs are damaged when it starts: it asks the others, goes on when they have all of it, and
+ * can be stopped at any moment. */
 #include "open.h"
 
 static struct cluster_world w;

@@ -50,7 +50,7 @@ static const char *value(unsigned of, uint32_t number, size_t *size)
     static char bytes[HISTORY_VALUE_MAX];
     struct history *twin = history_new(violated, NULL);
     uint32_t n = 0;
-    history_log(twin, "t", 1, false, false);
+    history_log(twin, "t", 1, false, history_key(h, writer, 0) >= 0);
     for (unsigned i = 0; i <= of; i++) {
         history_writer(twin, &(struct history_writer_options){0, -1, true, true});
     }
@@ -66,7 +66,7 @@ static void read_one(int64_t offset, uint32_t number)
 {
     size_t size;
     const char *bytes = value(writer, number, &size);
-    history_read(h, &reading, offset, bytes, size, 1000);
+    history_read(h, &reading, offset, bytes, size, history_tombstone(h, writer, number), 1000);
 }
 
 static void read_from_start(void)
@@ -296,14 +296,14 @@ static void another_value(void)
     char bytes[HISTORY_VALUE_MAX];
     memcpy(bytes, value(writer, 0, &size), HISTORY_VALUE_MAX);
     bytes[size - 1] ^= 1;
-    history_read(h, &reading, 0, bytes, size, 1000);
+    history_read(h, &reading, 0, bytes, size, false, 1000);
 }
 
 static void a_value_of_nobody(void)
 {
     open_history(-1, true, false);
     read_from_start();
-    history_read(h, &reading, 0, "t/1/w0/0/", 9, 1000);
+    history_read(h, &reading, 0, "t/1/w0/0/", 9, false, 1000);
 }
 
 static void a_value_of_another_partition(void)
