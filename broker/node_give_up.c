@@ -3,7 +3,7 @@
 /* Damage in the logs that a start finds.
  *
  *     of a node without peers -> status 74: a person decides (--accept-loss)
- *     else it asks the controller whether others have all that it holds (give_up.h)
+ *     else it asks the controller whether others have all that it holds (give_up.h), and votes for one meanwhile
  *        they have  -> boot=all, durably -> recovers without what is damaged -> joins; what is missing comes back
  *        they do not, or nobody answers -> status 74
  *
@@ -21,7 +21,6 @@ static void fail(struct node *n, const char *others)
 static void go_on(struct node *n)
 {
     n->log_options.accept_loss = true;
-    n->all_lost = true;
     node_recover_logs(n);
 }
 
@@ -84,26 +83,64 @@ static uint32_t peers_of(struct node *n)
     return count;
 }
 
-void node_damaged(struct node *n)
+static void ask(struct node *n)
 {
-    if (n->stops_asked) {
-        node_fail(n, NODE_EXIT_OK, "%s", ""); /* nothing has changed */
-        return;
-    }
-    uint32_t count = peers_of(n);
-    if (count == 0) {
-        fail(n, "");
-        return;
-    }
-    log_warn(io_logger(node_io(n)), "node", "%s: the other nodes are asked whether they have it",
-             n->recover.summary.damage);
     const struct give_up_options options = {
         .node_id = n->meta_options.node_id,
         .cluster_id = n->meta_open.cluster_id,
         .directory_id = n->meta_open.directory_id,
         .peers = n->peers,
-        .peer_count = count,
+        .peer_count = peers_of(n),
     };
     n->give_up.done = given_up;
     give_up_begin(node_io(n), &n->give_up, &options);
+}
+
+static bool is_stopped(struct node *n)
+{
+    if (n->stops_asked) {
+        node_fail(n, NODE_EXIT_OK, "%s", ""); /* nothing has changed */
+    }
+    return n->stops_asked > 0;
+}
+
+static void quorum_attached(struct node *n)
+{
+    if (!is_stopped(n)) {
+        meta_vote(n->meta);
+        ask(n);
+    }
+}
+
+static void attach_quorum(struct node_shard *s)
+{
+    api_attach(s->api, &(struct api_rooms){.meta = s->node->meta});
+    node_step_done(s);
+}
+
+/* Of the metadata quorum, and not the only one of it. */
+static bool votes(const struct node *n)
+{
+    const struct voters *voters = meta_quorum(n->meta).voters;
+    const struct voter *own = voters_find(voters, n->meta_options.node_id);
+    return voters->count > 1 && own && uuid_equal(own->id.directory, n->meta_open.directory_id);
+}
+
+void node_damaged(struct node *n)
+{
+    if (is_stopped(n)) {
+        return;
+    }
+    if (peers_of(n) == 0) {
+        fail(n, "");
+        return;
+    }
+    log_warn(io_logger(node_io(n)), "node", "%s: the other nodes are asked whether they have it",
+             n->recover.summary.damage);
+    n->all_lost = true; /* told when it registers */
+    if (votes(n)) {
+        node_on_shards(n, attach_quorum, quorum_attached);
+    } else {
+        ask(n);
+    }
 }

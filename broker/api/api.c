@@ -328,8 +328,8 @@ struct api *api_start(struct io *io, const struct api_options *options)
 
 void api_attach(struct api *api, const struct api_rooms *rooms)
 {
-    assert(rooms->meta && rooms->partitions && rooms->coord);
-    assert(!api->options.rooms.meta && !api->image);
+    assert(rooms->meta && !rooms->partitions == !rooms->coord);
+    assert(!api->options.rooms.partitions && !api->image);
     api->options.rooms = *rooms;
 }
 

@@ -69,7 +69,7 @@ struct api_options {
 /* NULL: out of memory, said in the log. */
 struct api *api_start(struct io *io, const struct api_options *options) MUST_CHECK;
 
-/* The rooms are there; before the first api_publish(). Lent until api_free(). */
+/* The rooms are there, or meta alone, and then once more; before the first api_publish(). Lent until api_free(). */
 void api_attach(struct api *api, const struct api_rooms *rooms);
 
 /* Begins to accept on the configuration's next listener. Before the first api_publish() other brokers are

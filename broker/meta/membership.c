@@ -710,7 +710,8 @@ static void tick(struct meta *m)
     lease_alone(m, alone);
     lease_look(m);
     bool starts = here && m->state == META_OPENING && start_is_alone(m);
-    bool ready = leader != RAFT_NOBODY && (!here || m->leading) && !s->busy && !alone && !starts;
+    bool ready = leader != RAFT_NOBODY && (!here || m->leading) && !s->busy && !alone && !starts &&
+                 !s->waits;
     if (b && !b->fenced && m->state == META_OPENING) {
         meta_member(m);
     }

@@ -38,6 +38,7 @@ struct membership {
     uint64_t said_ns;   /* the last line about what is waited for */
     int64_t told;       /* offset of the image that the last heartbeat told of */
 
+    bool waits;    /* meta_vote(): registers, and leads the quorum, when meta_join() follows */
     bool draining; /* the operator wants nothing to be led here */
     bool yielded;  /* the lead of the quorum, too, since then */
     bool may_go;   /* the controller's word: others lead what they can, and all know it */

@@ -329,18 +329,24 @@ void meta_submit(struct meta *meta, struct io *io, struct meta_op *op)
     io_post(io, 0, &op->priv.message);
 }
 
+/* All that the log held at the start. */
+static const struct image *known(const struct meta *m)
+{
+    const struct image *newest = m->ahead ? m->ahead : m->image;
+    return m->pinned ? m->pinned : newest;
+}
+
 const char *meta_knows(const struct meta *meta, struct uuid topic_id, int32_t partition)
 {
     check(meta);
-    const struct image *newest = meta->ahead ? meta->ahead : meta->image;
-    const struct image_topic *t = image_topic_by_id(newest, topic_id);
+    const struct image_topic *t = image_topic_by_id(known(meta), topic_id);
     return t && partition >= 0 && partition < t->partition_count ? t->name : NULL;
 }
 
 const char *meta_knew(const struct meta *meta, struct uuid topic_id, int32_t partition)
 {
     check(meta);
-    const struct image_topic *t = meta->ahead ? image_topic_removed(meta->ahead, topic_id) : NULL;
+    const struct image_topic *t = image_topic_removed(known(meta), topic_id);
     return t && partition >= 0 && partition < t->partition_count ? t->name : NULL;
 }
 
@@ -351,6 +357,7 @@ void meta_free(struct meta *m)
     struct memory *memory = m->memory;
     assert(!meta_log_busy(m) && !m->snapshot.active && !m->load.active);
     proposal_deinit(&m->proposal);
+    image_release(m->pinned);
     image_release(m->ahead);
     image_release(m->image);
     image_home_free(m->home);

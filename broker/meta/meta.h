@@ -79,6 +79,10 @@ struct meta_open {
 void meta_open(struct io *io, struct meta_open *o, const struct meta_options *options);
 void meta_join(struct meta *meta);
 
+/* Between `local` and meta_join(), where other nodes vote as well: takes part in the quorum, as a voter that hands the
+ * lead on, and this broker does not register. meta_knows() and meta_knew() go on to say what the log had then. */
+void meta_vote(struct meta *meta);
+
 /* Whether others vote in the quorum, so that this node must be reachable before it can join. */
 bool meta_has_peers(const struct meta *meta);
 

@@ -240,7 +240,9 @@ static void epoch_begun(struct meta *m, int error)
         return;
     }
     membership_lead(m);
-    if (m->state == META_OPENING && start_is_alone(m)) {
+    if (m->membership.waits) {
+        quorum_resign(m); /* another one can do what a controller does */
+    } else if (m->state == META_OPENING && start_is_alone(m)) {
         register_and_grow(m);
     } else {
         membership_wake(m);
@@ -424,7 +426,7 @@ void start_begin(struct meta *m)
     }
 }
 
-void meta_join(struct meta *m)
+static void take_part(struct meta *m)
 {
     assert(m->state == META_OPENING && !m->quorum.raft);
     int error = membership_begin(m);
@@ -433,6 +435,27 @@ void meta_join(struct meta *m)
     if (error) {
         start_fail(m, error, "%s: the quorum cannot begin: %s", m->options.root, error_text(error));
     }
+}
+
+void meta_join(struct meta *m)
+{
+    if (m->pinned) {
+        image_release(m->pinned);
+        m->pinned = NULL;
+        m->membership.waits = false;
+        membership_wake(m);
+    } else {
+        take_part(m);
+    }
+}
+
+void meta_vote(struct meta *m)
+{
+    assert(m->voters.count > 1 && !m->pinned);
+    m->pinned = m->ahead ? m->ahead : m->image;
+    image_take(m->pinned);
+    m->membership.waits = true;
+    take_part(m);
 }
 
 bool meta_has_peers(const struct meta *m)

@@ -115,12 +115,13 @@ struct meta {
     struct log *log;
 
     struct image_home *home;
-    const struct image *image; /* of what is committed, as far as it has been applied */
-    struct image *ahead;       /* a draft with all that the log held at the start; NULL: none */
-    int64_t committed;         /* the quorum's word: everything below it is */
-    int32_t epoch;             /* ours, as the leader of the quorum */
-    bool leading;              /* and something of it is committed: decides */
-    bool lead_waits;           /* for the append of an earlier epoch to come back */
+    const struct image *image;  /* of what is committed, as far as it has been applied */
+    struct image *ahead;        /* a draft with all that the log held at the start; NULL: none */
+    const struct image *pinned; /* by meta_vote(); NULL: none */
+    int64_t committed;          /* the quorum's word: everything below it is */
+    int32_t epoch;              /* ours, as the leader of the quorum */
+    bool leading;               /* and something of it is committed: decides */
+    bool lead_waits;            /* for the append of an earlier epoch to come back */
     int64_t broker_epoch;
 
     struct list waiting;  /* operations, in order of arrival */

@@ -6,12 +6,12 @@
 
 static struct cluster_world w;
 
-/* Two of three run; the journal of the third one cannot be recovered. */
-static struct member *open_damaged(uint64_t seed)
+/* All but one run; the journal of that one cannot be recovered. */
+static struct member *open_damaged(uint64_t seed, uint32_t nodes)
 {
     world_open(&w, &(struct cluster_options){.seed = seed,
-                                             .nodes = 3,
-                                             .replication_factor = 3,
+                                             .nodes = nodes,
+                                             .replication_factor = (int16_t)nodes,
                                              .story = getenv("CLUSTER_STORY") ? stdout : NULL,
                                              .violated = open_violated});
     for (uint32_t i = 0; i < w.count; i++) {
@@ -34,7 +34,7 @@ static bool mends_itself(const struct member *m)
 
 Test(give_up, what_others_have)
 {
-    struct member *m = open_damaged(1);
+    struct member *m = open_damaged(1, 3);
     member_start(m);
     world_settle(&w, 10000 * CLUSTER_MS);
     cr_assert(m->ready && mends_itself(m));
@@ -45,9 +45,24 @@ Test(give_up, what_others_have)
     world_close(&w);
 }
 
+/* It votes while it asks: without its vote nobody could answer. */
+Test(give_up, what_the_only_other_voter_has)
+{
+    struct member *m = open_damaged(4, 2), *other = m == &w.members[0] ? &w.members[1] : m - 1;
+    world_run(&w, 3000 * CLUSTER_MS);
+    sim_node_kill(other->machine);
+    member_start(m);
+    world_run(&w, 1000 * CLUSTER_MS);
+    cr_assert_not(m->ready);
+    member_start(other);
+    world_settle(&w, 15000 * CLUSTER_MS);
+    cr_assert(m->ready && mends_itself(m));
+    world_close(&w);
+}
+
 Test(give_up, nobody_answers)
 {
-    struct member *m = open_damaged(2);
+    struct member *m = open_damaged(2, 3);
     for (uint32_t i = 0; i < w.count; i++) {
         if (&w.members[i] != m) {
             sim_node_kill(w.members[i].machine);
@@ -68,7 +83,7 @@ Test(give_up, nobody_answers)
 Test(give_up, it_is_stopped_at_any_moment)
 {
     for (uint64_t after = 0; after < 1200; after += 1 + after / 8) {
-        struct member *m = open_damaged(3);
+        struct member *m = open_damaged(3, 3);
         for (uint32_t i = 0; i < w.count && after % 2; i++) { /* nobody answers */
             if (&w.members[i] != m) {
                 sim_node_kill(w.members[i].machine);
