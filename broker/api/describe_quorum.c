@@ -161,6 +161,7 @@ static void described(struct meta_describe *d)
     response.topics_count = 1;
     if (d->error) {
         partition_refuse(&p, 0, d->error);
+        p.error_message = d->why[0] ? wire_string_of(d->why) : p.error_message;
     } else {
         p.error_message = wire_string_null();
         p.high_watermark = d->status.high_watermark;

@@ -388,6 +388,7 @@ void quorum_receive(struct meta *m, const struct raft_message *message,
     if (!quorum_live(m)) {
         return;
     }
+    links_heard(m, message->from.node);
     q->fetched = fetched;
     raft_receive(q->raft, io_now(m->io), message);
     quorum_run(m);

@@ -6,9 +6,15 @@
 #include "meta/quorum_describe.h"
 
 #include "meta/meta_private.h"
+#include "meta/quorum_links.h"
+
+#include <stdio.h>
 
 /* An observer that was silent for so long is told of no more; Kafka's OBSERVER_SESSION_TIMEOUT_MS. */
 static const uint64_t observer_ns = UINT64_C(300) * 1000000000;
+
+/* Who takes part in an election is heard of more often. */
+static const uint64_t heard_for_ns = UINT64_C(4000000000);
 
 static const int64_t ns_per_ms = 1000000;
 
@@ -60,6 +66,54 @@ static void take_endpoints(const struct meta *m, struct meta_describe *d)
     }
 }
 
+/* --- nobody leads ----------------------------------------------------------------------------- */
+
+struct listing {
+    char text[RAFT_VOTERS_MAX * 13];
+    size_t used;
+    uint32_t count;
+};
+
+static void list_voter(struct listing *l, int32_t node)
+{
+    int size = snprintf(l->text + l->used, sizeof l->text - l->used, "%s%d", l->used ? ", " : "",
+                        (int)node);
+    assert(size > 0 && l->used + (size_t)size < sizeof l->text);
+    l->used += (size_t)size;
+    l->count++;
+}
+
+/* An election takes one to two seconds, and all who take part in it hear of each other. */
+static void say_why(const struct meta *m, struct meta_describe *d)
+{
+    const struct voters *v = &m->voters;
+    struct listing heard = {.used = 0}, silent = {.used = 0};
+    uint64_t now = io_now(m->io);
+    for (uint32_t i = 0; i < v->count; i++) {
+        int32_t node = v->list[i].id.node;
+        uint64_t last = links_heard_ns(m, node);
+        bool self = node == m->identity.node_id;
+        list_voter(self || (last && now - last < heard_for_ns) ? &heard : &silent, node);
+    }
+    uint32_t needed = v->count / 2 + 1;
+    if (v->count == 0) {
+        snprintf(d->why, sizeof d->why, "no controller: node %d does not know the voters yet",
+                 (int)m->identity.node_id);
+    } else if (heard.count >= needed) {
+        snprintf(d->why, sizeof d->why,
+                 "no controller at the moment: node %d hears of voters %s%s%s, %u are needed: they "
+                 "are electing one, try again",
+                 (int)m->identity.node_id, heard.text, silent.count ? " and not of " : "",
+                 silent.text, (unsigned)needed);
+    } else {
+        snprintf(d->why, sizeof d->why,
+                 "no controller: node %d hears of %s%s and not of %s, and %u of %u voters are "
+                 "needed: start those that do not run, and see that they reach each other",
+                 (int)m->identity.node_id, heard.count ? "voter " : "no voter", heard.text,
+                 silent.text, (unsigned)needed, (unsigned)v->count);
+    }
+}
+
 static void arrived(struct io_message *post, struct io *io)
 {
     struct meta_describe *d = container_of(post, struct meta_describe, priv.post);
@@ -71,6 +125,9 @@ static void arrived(struct io_message *post, struct io *io)
         d->status = raft_status(m->quorum.raft);
         bool leads = d->confirmed && d->status.role == RAFT_LEADER;
         d->error = leads ? 0 : ERR_NOT_LEADER_OR_FOLLOWER;
+        if (!leads && d->status.leader == RAFT_NOBODY) {
+            say_why(m, d);
+        }
         take_replicas(m, d);
         take_endpoints(m, d);
     }
@@ -85,6 +142,7 @@ void meta_describe(struct meta *meta, struct io *io, struct meta_describe *d)
     d->priv.meta = meta;
     d->priv.io = io;
     d->error = 0;
+    d->why[0] = 0;
     d->replica_count = d->endpoint_count = 0;
     d->status = (struct raft_status){.leader = RAFT_NOBODY, .high_watermark = -1};
     d->priv.post.deliver = arrived;

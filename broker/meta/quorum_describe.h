@@ -25,7 +25,8 @@ struct meta_describe {
         confirmed; /* by META_READ: who leads without that may have been deposed, and is told of as one who does not */
 
     int error; /* out: ERR_CLOSED; ERR_NOT_LEADER_OR_FOLLOWER: `status` says who leads */
-    struct raft_status status;                       /* out, when it is known */
+    struct raft_status status; /* out, when it is known */
+    char why[400];             /* out: nobody leads: which voters are heard; else "" */
     struct meta_replica replicas[RAFT_REPLICAS_MAX]; /* out: the leader first */
     uint32_t replica_count;
     struct meta_endpoint

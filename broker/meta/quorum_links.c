@@ -46,6 +46,7 @@ struct quorum_link {
     struct told told;
     uint64_t doubted_ns;    /* the last line about who is at `told` */
     uint64_t complained_ns; /* the last line about what the node has refused */
+    uint64_t heard_ns;      /* it said something last; 0: it is not reached since */
     uint64_t refused_after; /* connections for fetches; the core has been told of that refusal */
 };
 
@@ -125,6 +126,9 @@ static void answered(struct peer_request *r, const struct peer_answer *a)
     struct link_request *q = container_of(r, struct link_request, request);
     struct meta *m = q->link->meta;
     bool end = q->message.kind == RAFT_END;
+    if (a->error == ERR_REFUSED || a->error == ERR_NETWORK_EXCEPTION) {
+        q->link->heard_ns = 0;
+    }
     if (!a->error && m->state != META_CLOSING) {
         take_answer(q, a);
     } else if (q->message.kind == RAFT_FETCH && m->state != META_CLOSING) {
@@ -390,6 +394,25 @@ void links_learn(struct meta *m, int32_t node, struct bytes host, uint16_t port)
         .done = introduced,
     };
     peer_submit(l->told.ask.peer, &l->told.question);
+}
+
+void links_heard(struct meta *m, int32_t node)
+{
+    for (uint32_t i = 0; i < m->links.count; i++) {
+        if (m->links.list[i]->node == node) {
+            m->links.list[i]->heard_ns = io_now(m->io);
+        }
+    }
+}
+
+uint64_t links_heard_ns(const struct meta *m, int32_t node)
+{
+    for (uint32_t i = 0; i < m->links.count; i++) {
+        if (m->links.list[i]->node == node) {
+            return m->links.list[i]->heard_ns;
+        }
+    }
+    return 0;
 }
 
 /* Where the log says, and nowhere else. */

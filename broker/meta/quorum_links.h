@@ -37,6 +37,11 @@ void links_learn(struct meta *m, int32_t node, struct bytes host, uint16_t port)
 /* What was learned of it led to one that it cannot be. */
 void links_forget(struct meta *m, int32_t node);
 
+/* The node has said something of the quorum's, asked or not; and when it did last, by io_now(). 0: never, or it is not
+ * reached since. */
+void links_heard(struct meta *m, int32_t node);
+uint64_t links_heard_ns(const struct meta *m, int32_t node);
+
 /* Voters may be elsewhere than before. */
 void links_moved(struct meta *m);
 

@@ -22,7 +22,9 @@ struct leads_op {
     struct admin_op admin;
     enum action action;
     int32_t broker, heir;
-    char what[48]; /* for messages, behind the kind's name */
+    bool looked;      /* it was not among the brokers once, */
+    uint64_t answers; /* and so many metadata had been taken then */
+    char what[48];    /* for messages, behind the kind's name */
     struct leads_result *result;
 };
 
@@ -46,9 +48,15 @@ static int broker_route(struct call *c, int32_t *broker)
         return error_set(&c->error, ERR_LEADER_NOT_AVAILABLE,
                          "cannot %s %s: no broker has it at the moment", c->kind->name, op->what);
     }
-    error_set(&c->error, ERR_BROKER_NOT_AVAILABLE, "there is no broker %d that is heard of",
+    uint64_t answers = c->core->metadata.answers;
+    op->answers = op->looked ? op->answers : answers;
+    op->looked = true;
+    error_set(&c->error, ERR_BROKER_NOT_AVAILABLE,
+              answers > 0 ? "there is no broker %d that is heard of: leat cluster brokers shows "
+                            "those that are"
+                          : "cannot reach broker %d: no broker has said yet which there are",
               (int)op->broker);
-    c->error.retriable = c->attempts < UNKNOWN_ANSWERS_MAX;
+    c->error.retriable = answers - op->answers < UNKNOWN_ANSWERS_MAX;
     return c->error.code;
 }
 

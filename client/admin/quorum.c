@@ -7,6 +7,9 @@
 
 static const char metadata_topic[] = "__cluster_metadata";
 
+/* Of whoever does not say more. */
+static const char unknown[] = "no controller: most of the voters must run and reach each other";
+
 struct quorum_result {
     struct memory heap;
     leat_quorum quorum;
@@ -147,12 +150,16 @@ static int quorum_judge(struct call *c, const struct describe_quorum_response *i
     if (error == ERR_NOT_LEADER_OR_FOLLOWER) {
         op->leader = p->leader_id;
     }
-    if (error == ERR_NOT_LEADER_OR_FOLLOWER && p->leader_id < 0) {
-        error_set(&c->error, error,
-                  "cannot %s: %s knows no leader; most of the voters must run and reach each other",
-                  c->kind->name, c->origin);
+    if (error != ERR_NOT_LEADER_OR_FOLLOWER || p->leader_id >= 0) {
+        return error;
     }
-    return error;
+    /* leatd says who is heard; others say what the code says, or nothing. */
+    static const char begins[] = "no controller: ";
+    bool told = p->error_message.size > (int)sizeof begins &&
+                memcmp(p->error_message.data, begins, sizeof begins - 1) == 0;
+    return error_set(&c->error, ERR_LEADER_NOT_AVAILABLE, "the cluster has %.*s",
+                     told ? p->error_message.size : (int)sizeof unknown - 1,
+                     told ? p->error_message.data : unknown);
 }
 
 static int quorum_decode(struct call *c, struct reader *reader, int version)

@@ -171,10 +171,65 @@ int cli_exit_of(int code)
     }
 }
 
+int cli_quorum(const struct cli *cli, leat_quorum **out, leat_error *e)
+{
+    enum { PROBE_MS = 800 }; /* one answer, of whoever is there */
+    leat_options options = cli->options;
+    leat_client *client;
+    *out = NULL;
+    options.timeout_ms = options.timeout_ms < PROBE_MS ? options.timeout_ms : PROBE_MS;
+    int error = leat_open(&client, cli->brokers, &options, e);
+    if (!error) {
+        error = leat_quorum_get(client, out, e);
+        leat_close(client);
+    }
+    return error;
+}
+
+/* What may be so because the cluster has no controller, who decides nothing then. */
+static bool is_for_want_of_a_controller(int code)
+{
+    enum {
+        NOT_CONTROLLER = -41,
+        OFFSET_NOT_AVAILABLE = -78
+    }; /* Kafka's, which leat.h does not name */
+    static const int codes[] = {
+        LEAT_ERR_TIMEOUT,     LEAT_ERR_REQUEST_TIMED_OUT,    LEAT_ERR_UNREACHABLE,
+        LEAT_ERR_CLOSED,      LEAT_ERR_BROKER_NOT_AVAILABLE, NOT_CONTROLLER,
+        OFFSET_NOT_AVAILABLE,
+    };
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        if (code == codes[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool cli_lost(const struct cli *cli, int code, leat_error *why)
+{
+    leat_quorum *quorum = NULL;
+    const struct itimerval none = {{0, 0}, {0, 0}};
+    why->code = 0;
+    if (cli->client && is_for_want_of_a_controller(code)) {
+        (void)setitimer(ITIMER_REAL, &none, NULL); /* the question has a limit of its own */
+        (void)cli_quorum(cli, &quorum, why);
+        leat_quorum_free(quorum);
+    }
+    return why->code == LEAT_ERR_NO_LEADER;
+}
+
 void cli_fail(struct cli *cli, const leat_error *e)
 {
+    leat_error why;
     fflush(stdout);
-    cli_say("%s", e->message);
+    bool lost = cli_lost(cli, e->code, &why);
+    if (!lost || e->code == LEAT_ERR_UNREACHABLE) {
+        cli_say("%s", e->message);
+    }
+    if (lost) {
+        cli_say("%s", why.message);
+    }
     exit(cli_exit_of(e->code));
 }
 

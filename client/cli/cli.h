@@ -44,7 +44,16 @@ _Noreturn void cli_usage(const char *format, ...) __attribute__((format(printf, 
 /* Prints a line for people on stderr. */
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Prints the error and ends the process with the status that fits its code. */
+/* The quorum, as leat_quorum_get() gives it, but soon: it is asked beside something else. LEAT_ERR_NO_LEADER: the
+ * cluster has no controller, and the message says what is missing. */
+int cli_quorum(const struct cli *cli, leat_quorum **out, leat_error *e);
+
+/* Whether what has failed with `code` may be so because the cluster has no controller, and it has none: *why says so.
+ * The limit of the whole command (cli_limit()) is taken off for that. */
+bool cli_lost(const struct cli *cli, int code, leat_error *why);
+
+/* Prints the error and ends the process with the status that fits its code. What may be so because the cluster has no
+ * controller is looked into: then that is said. */
 _Noreturn void cli_fail(struct cli *cli, const leat_error *e);
 
 int cli_exit_of(int code);

@@ -153,13 +153,8 @@ static void condition_free(struct condition *c)
 }
 
 /* Those that have not fetched the metadata log for a while, as the leader tells. */
-static void find_silent_voters(struct cli *cli, struct condition *c)
+static void find_silent_voters(const leat_quorum *quorum, struct condition *c)
 {
-    leat_quorum *quorum;
-    leat_error e;
-    if (leat_quorum_get(cli->client, &quorum, &e) != 0) {
-        return; /* that there is no controller is said already */
-    }
     bool told = false; /* some brokers do not say when they were asked */
     for (size_t i = 0; i < quorum->replica_count; i++) {
         const leat_quorum_replica *r = quorum->replicas[i];
@@ -171,6 +166,19 @@ static void find_silent_voters(struct cli *cli, struct condition *c)
         if (r->voter && !heard) {
             json_array_append_new(c->silent_voters, json_integer(r->id));
         }
+    }
+}
+
+/* What the brokers tell of themselves is what was so when there was a controller last: that is said, and that none of
+ * them is one. */
+static void warn_without_controller(struct cli *cli, leat_meta *meta)
+{
+    leat_quorum *quorum;
+    leat_error e;
+    if (cli_quorum(cli, &quorum, &e) == LEAT_ERR_NO_LEADER) {
+        meta->controller = -1;
+        cli_say("%s", e.message);
+        cli_say("what is shown is what was so when there was one");
     }
     leat_quorum_free(quorum);
 }
@@ -199,6 +207,7 @@ static int cluster_info(struct cli *cli, struct cluster_job *job)
 {
     struct condition found;
     leat_meta *meta = cli_metadata(cli, NULL, true);
+    warn_without_controller(cli, meta);
     condition_of(&found, meta, NULL);
     size_t partitions = found.partitions;
     condition_free(&found);
@@ -221,6 +230,7 @@ static int cluster_info(struct cli *cli, struct cluster_job *job)
 static int cluster_brokers(struct cli *cli, struct cluster_job *job)
 {
     leat_meta *meta = cli_metadata(cli, "", true);
+    warn_without_controller(cli, meta);
     output_rows(cli, brokers_json(cli, meta), broker_columns);
     leat_meta_free(meta);
     return EXIT_DONE;
@@ -266,15 +276,14 @@ static void names_print(const json_t *names, size_t count)
     }
 }
 
-static void health_print(const struct condition *c, bool healthy, bool controller)
+static void health_print(const struct condition *c, bool healthy, bool controller, const char *why)
 {
     char room[64];
     printf("%s: %s, %zu without a leader, %zu under-replicated\n",
            healthy ? "healthy" : "not healthy",
            cli_counted(c->partitions, "partition", "partitions", room), c->leaderless, c->lagging);
     if (!controller) {
-        printf("no controller: most of the voters must run and reach each other (leat cluster "
-               "quorum)\n");
+        printf("%s\n", why);
     }
     size_t fenced = json_array_size(c->fenced);
     if (fenced > 0) {
@@ -302,36 +311,51 @@ static void health_print(const struct condition *c, bool healthy, bool controlle
     }
 }
 
+/* What is wrong, once. Brokers are not asked for what only a controller knows when there is none: nobody answers. */
+static bool health_look(struct cli *cli, const struct cluster_job *job, const leat_meta *meta,
+                        struct condition *found, bool *controller, leat_error *why)
+{
+    leat_quorum *quorum;
+    leat_brokers *registered = NULL;
+    leat_error e;
+    int asked = cli_quorum(cli, &quorum, why);
+    *controller = meta->controller >= 0 && asked != LEAT_ERR_NO_LEADER;
+    if (asked != LEAT_ERR_NO_LEADER) {
+        snprintf(why->message, sizeof why->message, "%s",
+                 "no controller: most of the voters must run and reach each other (leat cluster "
+                 "quorum)");
+    }
+    int error = job->local || !*controller ? 0 : brokers_ask(cli, &registered, &e);
+    if (error && !job->wait) {
+        cli_fail(cli, &e);
+    }
+    condition_of(found, meta, registered);
+    if (registered) {
+        json_decref(found->draining);
+        found->draining = draining_of(cli, found);
+    }
+    if (quorum && !job->local) {
+        find_silent_voters(quorum, found);
+    }
+    leat_quorum_free(quorum);
+    leat_brokers_free(registered);
+    bool whole = !error && found->leaderless == 0 && found->lagging == 0 &&
+                 json_array_size(found->fenced) == 0 && json_array_size(found->silent_voters) == 0;
+    return *controller && (job->local || whole);
+}
+
 static int cluster_health(struct cli *cli, struct cluster_job *job)
 {
     struct condition found;
     bool healthy, controller;
-    leat_error e;
+    leat_error why;
     cli_catch_signals();
     for (;;) {
         leat_meta *meta = health_metadata(cli, job);
         if (!meta) {
             return cli_interrupt_status();
         }
-        leat_brokers *registered = NULL;
-        int error = job->local ? 0 : brokers_ask(cli, &registered, &e);
-        if (error && !job->wait) {
-            cli_fail(cli, &e);
-        }
-        condition_of(&found, meta, registered);
-        if (registered) {
-            json_decref(found.draining);
-            found.draining = draining_of(cli, &found);
-        }
-        controller = meta->controller >= 0;
-        if (controller && !job->local) {
-            find_silent_voters(cli, &found);
-        }
-        bool whole = !error && found.leaderless == 0 && found.lagging == 0 &&
-                     json_array_size(found.fenced) == 0 &&
-                     json_array_size(found.silent_voters) == 0;
-        healthy = controller && (job->local || whole);
-        leat_brokers_free(registered);
+        healthy = health_look(cli, job, meta, &found, &controller, &why);
         leat_meta_free(meta);
         if (healthy || !job->wait || cli_interrupted) {
             break;
@@ -346,7 +370,7 @@ static int cluster_health(struct cli *cli, struct cluster_job *job)
                   (json_int_t)found.lagging, "fenced_brokers", found.fenced, "draining_brokers",
                   found.draining, "silent_voters", found.silent_voters);
     if (!output_value(cli, health)) {
-        health_print(&found, healthy, controller);
+        health_print(&found, healthy, controller, why.message);
         json_decref(health);
     }
     condition_free(&found);

@@ -245,15 +245,20 @@ static int64_t *offsets_of(struct cli *cli, const leat_meta_topic *t, int64_t wh
     if (leat_offsets_at(cli->client, queries, count, &e)) {
         cli_fail(cli, &e);
     }
+    int first = 0;
     for (size_t i = 0; i < count; i++) {
         if (queries[i].code && t->partitions[i]->leader >= 0) {
+            first = first ? first : queries[i].code;
             cli_say("the offsets of %s-%d are not known: %s", t->name, (int)queries[i].partition,
                     leat_error_text(queries[i].code));
-            if (wanted) {
-                exit(cli_exit_of(queries[i].code));
-            }
         }
         offsets[i] = queries[i].code ? -1 : queries[i].offset;
+    }
+    if (first && cli_lost(cli, first, &e)) {
+        cli_say("%s", e.message);
+    }
+    if (first && wanted) {
+        exit(cli_exit_of(first));
     }
     free(queries);
     return offsets;

@@ -39,9 +39,11 @@ extern "C" {
 enum leat_code {
     LEAT_OK = 0,
     LEAT_ERR_OFFSET_OUT_OF_RANGE = -1,
-    LEAT_ERR_CORRUPT = -2,           /* a checksum or a format is wrong */
-    LEAT_ERR_UNKNOWN_TOPIC = -3,     /* no such topic or partition */
-    LEAT_ERR_REQUEST_TIMED_OUT = -7, /* the broker has given up: it may be possible later */
+    LEAT_ERR_CORRUPT = -2,              /* a checksum or a format is wrong */
+    LEAT_ERR_UNKNOWN_TOPIC = -3,        /* no such topic or partition */
+    LEAT_ERR_NO_LEADER = -5,            /* nobody leads the partition, or the metadata quorum */
+    LEAT_ERR_REQUEST_TIMED_OUT = -7,    /* the broker has given up: it may be possible later */
+    LEAT_ERR_BROKER_NOT_AVAILABLE = -8, /* the broker that is named is not there */
     LEAT_ERR_MESSAGE_TOO_LARGE = -10,
     LEAT_ERR_INVALID_TOPIC = -17,
     LEAT_ERR_GENERATION = -22,     /* the group has gone on without this member */
@@ -52,7 +54,9 @@ enum leat_code {
     LEAT_ERR_SEQUENCE = -45, /* the broker no longer knows what this producer sent before */
     LEAT_ERR_GROUP_NOT_EMPTY = -68,
     LEAT_ERR_GROUP_NOT_FOUND = -69,
-    LEAT_ERR_FENCED_INSTANCE = -82, /* another member has this group.instance.id */
+    LEAT_ERR_PREFERRED_LEADER = -80, /* the first replica is not in sync, or not there */
+    LEAT_ERR_FENCED_INSTANCE = -82,  /* another member has this group.instance.id */
+    LEAT_ERR_ELIGIBLE_LEADERS = -83, /* no replica is there that may lead */
     LEAT_ERR_FENCED = -90,
     LEAT_ERR_VOTES = -126, /* the node is a voter already */
 
@@ -173,8 +177,7 @@ LEAT_API int leat_open(leat_client **out, const char *brokers, const leat_option
  * names the broker and the reason. The client is of use afterwards in any case, and goes on trying. */
 LEAT_API int leat_connect(leat_client *c, int timeout_ms, leat_error *e);
 
-/* Ends the connections and the thread. Its producers and consumers are closed before. NULL is
- * accepted. */
+/* Ends the connections and the thread. Its producers and consumers are closed before. NULL is accepted. */
 LEAT_API void leat_close(leat_client *c);
 
 /* What keeps this client from reaching its brokers at the moment: 0 if nothing is known, or the
@@ -515,7 +518,7 @@ enum leat_election {
 };
 
 /* Elects a leader. *elected (may be NULL): false when none was needed. LEAT_ERR_UNKNOWN_TOPIC, or the broker's
- * refusal: no such replica is there. */
+ * refusal: LEAT_ERR_PREFERRED_LEADER, LEAT_ERR_ELIGIBLE_LEADERS. */
 LEAT_API int leat_topic_elect(leat_client *c, const char *topic, int32_t partition,
                               int32_t election, bool *elected, leat_error *e);
 
@@ -650,7 +653,7 @@ typedef struct leat_quorum {
 } leat_quorum;
 
 /* The quorum that keeps the metadata, as its leader sees it: whichever broker is asked first names the leader, which is
- * asked then. Without a leader it fails when the time is up. *out is freed by the caller. */
+ * asked then. LEAT_ERR_NO_LEADER when the time is up, with the voters that are heard. *out is freed by the caller. */
 LEAT_API int leat_quorum_get(leat_client *c, leat_quorum **out, leat_error *e);
 LEAT_API void leat_quorum_free(leat_quorum *quorum);
 
@@ -689,9 +692,8 @@ LEAT_API int leat_voter_add(leat_client *c, int32_t node, leat_error *e);
  * LEAT_ERR_REQUEST_TIMED_OUT: not possible while most of the others are missing. */
 LEAT_API int leat_voter_remove(leat_client *c, int32_t node, leat_error *e);
 
-/* The offset of a partition at `when`: LEAT_EARLIEST, LEAT_LATEST (the end: one above the last
- * record) or a time in milliseconds: of the first record at or after it, *offset -1 if there is
- * none. */
+/* The offset of a partition at `when`: LEAT_EARLIEST, LEAT_LATEST (the end: one above the last record) or a time in
+ * milliseconds: of the first record at or after it, *offset -1 if there is none. */
 LEAT_API int leat_offset_at(leat_client *c, const char *topic, int32_t partition, int64_t when,
                             int64_t *offset, leat_error *e);
 
