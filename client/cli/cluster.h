@@ -5,7 +5,8 @@
 
 #include "cli/output.h"
 
-/* Until the broker leads nothing that others can lead, or until the time is over; the exit status. */
+/* Until the broker leads nothing that others can lead, or until the time is over; the exit status, which is not
+ * EXIT_DONE when it leads something still, for whatever reason. */
 int cluster_drain(struct cli *cli, const char *broker, long long wait_ms);
 int cluster_undrain(struct cli *cli, const char *broker);
 
