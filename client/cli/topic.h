@@ -14,6 +14,7 @@ struct topic_job {
     leat_config *configs;
     size_t config_count;
     bool if_not_exists, if_exists, internal, validate, cancel, unclean;
+    bool refused; /* of several partitions one at least: that is said, and the others went on */
     const char *offset, *time, *brokers;
     json_t *done; /* what was changed, for JSON and YAML */
 };

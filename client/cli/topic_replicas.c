@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* leat topic reassign|elect */
+#include "cli/cluster.h"
 #include "cli/output.h"
 #include "cli/topic.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { REPLICAS_MAX = 64 };
 
@@ -64,7 +66,7 @@ static char *ids_text(const struct replicas *r)
 /* Calls `each` for the partition that is named, or for all. */
 static void partitions_each(struct cli *cli, struct topic_job *job,
                             void (*each)(struct cli *cli, struct topic_job *job, const char *topic,
-                                         int32_t partition))
+                                         const leat_meta_partition *partition))
 {
     const char *topic = topic_one(job);
     leat_meta *meta = cli_metadata(cli, topic, false);
@@ -75,7 +77,7 @@ static void partitions_each(struct cli *cli, struct topic_job *job,
     }
     for (size_t i = 0; i < t->partition_count; i++) {
         if (job->partitions < 0 || job->partitions == t->partitions[i]->id) {
-            each(cli, job, topic, t->partitions[i]->id);
+            each(cli, job, topic, t->partitions[i]);
         }
     }
     leat_meta_free(meta);
@@ -84,8 +86,9 @@ static void partitions_each(struct cli *cli, struct topic_job *job,
 /* --- reassign --- */
 
 static void reassign_one(struct cli *cli, struct topic_job *job, const char *topic,
-                         int32_t partition)
+                         const leat_meta_partition *p)
 {
+    int32_t partition = p->id;
     struct replicas all = {.count = 0}, mine;
     leat_error e;
     replicas_parse(&all, job->brokers);
@@ -113,6 +116,12 @@ static void cancel_one(struct cli *cli, struct topic_job *job, const char *topic
         "%s-%d stays where it was\n", topic, (int)partition);
 }
 
+static void cancel_found(struct cli *cli, struct topic_job *job, const char *topic,
+                         const leat_meta_partition *p)
+{
+    cancel_one(cli, job, topic, p->id);
+}
+
 /* Those of a topic that move: others need not be called off. */
 static int cancel_all(struct cli *cli, struct topic_job *job)
 {
@@ -120,7 +129,7 @@ static int cancel_all(struct cli *cli, struct topic_job *job)
     leat_moves *moves;
     leat_error e;
     if (job->partitions >= 0) {
-        partitions_each(cli, job, cancel_one);
+        partitions_each(cli, job, cancel_found);
         return EXIT_DONE;
     }
     leat_meta_free(cli_metadata(cli, topic, false)); /* it is there */
@@ -200,26 +209,118 @@ int topic_reassign(struct cli *cli, struct topic_job *job)
 
 /* --- elect --- */
 
-static void elect_one(struct cli *cli, struct topic_job *job, const char *topic, int32_t partition)
+/* Who leads after an election that left it open: the broker that is asked may be a moment behind. -1: nobody. */
+static int32_t leader_after(struct cli *cli, const char *topic, int32_t partition)
+{
+    enum { TRIES = 20, PAUSE_US = 50000 };
+    for (int i = 0; i < TRIES && !cli_interrupted; i++) {
+        leat_meta *meta = cli_metadata(cli, topic, false);
+        const leat_meta_topic *t = meta->topics[0];
+        bool there = partition >= 0 && (size_t)partition < t->partition_count;
+        int32_t leader = there ? t->partitions[partition]->leader : -1;
+        leat_meta_free(meta);
+        if (leader >= 0) {
+            return leader;
+        }
+        usleep(PAUSE_US);
+    }
+    return -1;
+}
+
+static bool is_among(const int32_t *list, size_t count, int32_t broker)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (list[i] == broker) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Why the first replica cannot lead, and what to do. */
+static void preferred_why(struct cli *cli, const char *topic, const leat_meta_partition *p,
+                          char *out, size_t size)
+{
+    int32_t first = p->replicas[0];
+    bool drained = false;
+    size_t index;
+    json_t *number, *all = cluster_draining(cli);
+    json_array_foreach(all, index, number)
+    {
+        drained = drained || json_integer_value(number) == first;
+    }
+    json_decref(all);
+    if (is_among(p->offline, p->offline_count, first)) {
+        snprintf(out, size,
+                 "is not heard of: start it, or choose other replicas (leat topic reassign)");
+    } else if (drained) {
+        snprintf(out, size, "is drained (leat cluster undrain %d)", (int)first);
+    } else {
+        snprintf(out, size,
+                 "is not in sync: try again when leat topic describe %.200s shows that it is",
+                 topic);
+    }
+}
+
+static void elect_refused(struct cli *cli, struct topic_job *job, const char *topic,
+                          const leat_meta_partition *p, const leat_error *e)
+{
+    char why[320] = "";
+    if (e->code == LEAT_ERR_PREFERRED_LEADER && p->replica_count > 0) {
+        preferred_why(cli, topic, p, why, sizeof why);
+        char leads[48] = "has no leader";
+        if (p->leader >= 0) {
+            snprintf(leads, sizeof leads, "broker %d goes on leading", (int)p->leader);
+        }
+        cli_say("%s-%d: %s: broker %d, its preferred replica, %s", topic, (int)p->id, leads,
+                (int)p->replicas[0], why);
+    } else if (e->code == LEAT_ERR_ELIGIBLE_LEADERS) {
+        cli_say("%s-%d: has no leader, and none of its replicas is heard of and sound: start one "
+                "of them",
+                topic, (int)p->id);
+    } else {
+        topic_fail(cli, job, e);
+    }
+    job->refused = true;
+    topic_done(cli, job,
+               json_pack("{s:s,s:i,s:b,s:i,s:s}", "topic", topic, "partition", (int)p->id,
+                         "elected", false, "leader", (int)p->leader, "error", e->message),
+               "%s", "");
+}
+
+static void elect_one(struct cli *cli, struct topic_job *job, const char *topic,
+                      const leat_meta_partition *p)
 {
     leat_error e;
     bool elected;
-    if (leat_topic_elect(cli->client, topic, partition,
+    if (leat_topic_elect(cli->client, topic, p->id,
                          job->unclean ? LEAT_ELECTION_UNCLEAN : LEAT_ELECTION_PREFERRED, &elected,
                          &e)) {
-        topic_fail(cli, job, &e);
+        elect_refused(cli, job, topic, p, &e);
+        return;
     }
-    topic_done(
-        cli, job,
-        json_pack("{s:s,s:i,s:b}", "topic", topic, "partition", (int)partition, "elected", elected),
-        elected        ? "%s-%d has another leader\n"
-        : job->unclean ? "%s-%d has a leader\n"
-                       : "%s-%d is led by its preferred replica\n",
-        topic, (int)partition);
+    int32_t before = p->leader,
+            leader = !job->unclean && p->replica_count ? p->replicas[0] : before;
+    if (job->unclean && (elected || before < 0)) {
+        leader = leader_after(cli, topic, p->id);
+    }
+    char was[48] = "nobody";
+    if (before >= 0) {
+        snprintf(was, sizeof was, "broker %d", (int)before);
+    }
+    topic_done(cli, job,
+               json_pack("{s:s,s:i,s:b,s:i,s:i}", "topic", topic, "partition", (int)p->id,
+                         "elected", elected, "leader_before", (int)before, "leader", (int)leader),
+               elected && before != leader ? "%s-%d: broker %d leads now, %s led before\n"
+               : elected                   ? "%s-%d: broker %d leads now\n"
+               : job->unclean
+                   ? "%s-%d: broker %d leads: there is nothing to elect while somebody does\n"
+                   : "%s-%d: broker %d leads already, its preferred replica\n",
+               topic, (int)p->id, (int)leader, was);
 }
 
 int topic_elect(struct cli *cli, struct topic_job *job)
 {
     partitions_each(cli, job, elect_one);
-    return EXIT_DONE;
+    return job->refused ? EXIT_FAILED : EXIT_DONE;
 }

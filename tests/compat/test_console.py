@@ -83,11 +83,11 @@ def check_replicas(b):
     refused(b, 4, "topic none does not exist", "topic", "reassign", "none")
     refused(b, 0, "no partition of placed is being reassigned", "topic", "reassign", "placed", "--cancel")
     refused(b, 1, "No partition reassignment is in progress", "topic", "reassign", "placed", "--cancel", "-p", "0")
-    same(leat(b, "topic", "elect", "placed")[:2], (0, "placed-0 is led by its preferred replica\nplaced-1 is led by its preferred replica\n"),
+    same(leat(b, "topic", "elect", "placed")[:2], (0, "placed-0: broker 1 leads already, its preferred replica\nplaced-1: broker 1 leads already, its preferred replica\n"),
          "nothing to elect")
-    same(leat(b, "topic", "elect", "placed", "-p", "1", "--unclean")[:2], (0, "placed-1 has a leader\n"), "nor uncleanly")
+    same(leat(b, "topic", "elect", "placed", "-p", "1", "--unclean")[:2], (0, "placed-1: broker 1 leads: there is nothing to elect while somebody does\n"), "nor uncleanly")
     same(json.loads(leat(b, "topic", "elect", "placed", "-p", "0", "--output", "json")[1]),
-         [{"topic": "placed", "partition": 0, "elected": False}], "as JSON")
+         [{"topic": "placed", "partition": 0, "elected": False, "leader_before": 1, "leader": 1}], "as JSON")
     refused(b, 4, "topic placed has no partition 2", "topic", "elect", "placed", "-p", "2")
     refused(b, 2, "name one topic", "topic", "elect")
 
