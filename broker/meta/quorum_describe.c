@@ -83,14 +83,24 @@ static void list_voter(struct listing *l, int32_t node)
     l->count++;
 }
 
+/* The next by number, -1: none. They stand in the order in which they came. */
+static int32_t next_voter(const struct voters *v, int32_t behind)
+{
+    int32_t next = -1;
+    for (uint32_t i = 0; i < v->count; i++) {
+        int32_t node = v->list[i].id.node;
+        next = node > behind && (next < 0 || node < next) ? node : next;
+    }
+    return next;
+}
+
 /* An election takes one to two seconds, and all who take part in it hear of each other. */
 static void say_why(const struct meta *m, struct meta_describe *d)
 {
     const struct voters *v = &m->voters;
     struct listing heard = {.used = 0}, silent = {.used = 0};
     uint64_t now = io_now(m->io);
-    for (uint32_t i = 0; i < v->count; i++) {
-        int32_t node = v->list[i].id.node;
+    for (int32_t node = next_voter(v, -1); node >= 0; node = next_voter(v, node)) {
         uint64_t last = links_heard_ns(m, node);
         bool self = node == m->identity.node_id;
         list_voter(self || (last && now - last < heard_for_ns) ? &heard : &silent, node);

@@ -90,13 +90,19 @@ static void produce_draw(struct produce *p, bool last)
 
 static _Noreturn void produce_stop(struct produce *p, const leat_error *e)
 {
+    leat_error why;
+    fflush(stdout);
     if (p->terminal && p->drawn > 0) {
         fputc('\n', stderr);
     }
     if (p->wrong[0]) {
         cli_say("%s", p->wrong);
     }
-    cli_fail(p->cli, e);
+    cli_say("%s", e->message);
+    if (cli_lost(p->cli, e->code, &why)) {
+        cli_say("%s", why.message);
+    }
+    exit(cli_exit_of(e->code));
 }
 
 /* What the input holds here cannot be published. Nothing from here on is; what stands before it is
@@ -432,20 +438,37 @@ static void produce_open(struct produce *p)
     }
 }
 
+/* The library knows the last slice of the wait; people want to know all of it. */
+static _Noreturn void produce_unsettled(struct produce *p, int left, double waited)
+{
+    char room[48];
+    leat_error e = {.code = LEAT_ERR_TIMEOUT}, problem;
+    int code = leat_problem(p->cli->client, &problem);
+    snprintf(e.message, sizeof e.message,
+             "%s not acknowledged %.1f s after the end of the input, it may be still: %.120s",
+             cli_records((unsigned)left, room), waited,
+             code ? problem.message : "the leader of the partition has not answered");
+    produce_stop(p, &e);
+}
+
 /* Waits for the acknowledgements, in slices, so that Ctrl-C is seen. */
 static int produce_finish(struct produce *p)
 {
+    enum { SLICE_MS = 100, ASKED_MS = 2000 };
     leat_error e;
-    double until = cli_now() + CLOSE_MS / 1000.0;
+    double begun = cli_now(), until = begun + CLOSE_MS / 1000.0;
     bool asked = cli_interrupted;
-    int left = leat_flush(p->producer, 100, &e);
+    int left = leat_flush(p->producer, SLICE_MS, &e);
     while (left > 0 && cli_now() < until && (asked || !cli_interrupted)) {
         produce_draw(p, false);
         produce_tell(p);
-        left = leat_flush(p->producer, asked ? 2000 : 100, &e);
+        left = leat_flush(p->producer, asked ? ASKED_MS : SLICE_MS, &e);
         if (asked) {
             break;
         }
+    }
+    if (left > 0) {
+        produce_unsettled(p, left, cli_now() - begun);
     }
     if (left) {
         produce_stop(p, &e);

@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 180
+# timeout: 300
 """deploy/cluster.sh as a person uses it: three nodes are founded, and two topics are published to, partition by partition: "t",
 each partition of which has one replica, and "r", made without a word about replicas, so that it has three.
 
 Each node is killed once (kill -9), the leader of the metadata quorum first: the others have a controller within 10 s,
 say what is missing, serve their own partitions of "t" and all of "r" meanwhile; started again, the node brings its partitions
-back with all their records. A node is drained and leads again, and the quorum is led by whom an operator names. Ctrl-C and
+back with all their records. A node is drained and leads again, all are, and two are gone at once, and the quorum is led by whom an operator names. Ctrl-C and
 `stop` end all of them, one after the other, and `demo` counts its events.
 
     tests/fault/test_cluster_script.py
@@ -262,7 +262,10 @@ def drained(cluster, leaders):
     """What only node 2 has stays there, and is said; the quorum goes where it is wanted."""
     alone = sum(leader == 2 for leader in leaders.values())
     done = cluster.json("cluster", "drain", "2")
-    check(done == {"broker": 2, "drained": True, "leads": alone, "alone": alone}, f"{done}")
+    kept = {"no_other_replica": alone, "others_drained": 0, "others_away": 0, "others_lagging": 0}
+    check(done == {"broker": 2, "drained": False, "leads": alone, "alone": alone, "kept": kept}, f"{done}")
+    status, _, error = cluster.leat("cluster", "drain", "2")
+    check(status == 1 and f"broker 2 still leads {alone} partition" in error and f"{alone} without another replica" in error, f"{status}: {error}")
     health = cluster.json("cluster", "health")
     # It is in sync with nothing any more, so that what has other replicas lacks one.
     check(health["leaderless"] == 0 and health["draining_brokers"] == [2] and cluster.leaders() == leaders, f"{health}")
@@ -282,6 +285,67 @@ def drained(cluster, leaders):
     moved = cluster.json("cluster", "transfer-leader")
     check(moved["transferred"] and moved["before"] == before != moved["leader"], f"{moved}")
     print(f"ok: node 2 was drained, and keeps {alone} partitions of which it has the only copy; the quorum goes where it is told", flush=True)
+
+
+def all_drained(cluster):
+    """Who is drained when all others are keeps everything, and the command says why; "elect" says who leads, or what is in the way."""
+    for number in (1, 2):
+        check(cluster.json("cluster", "drain", str(number))["kept"]["others_drained"] == 0, f"broker {number} hands over to others")
+    total = PARTITIONS + len([p for p in cluster.leaders().values() if p == 3])
+    status, _, error = cluster.leat("cluster", "drain", "3")
+    check(status == 1 and f"{PARTITIONS} whose other replicas are on brokers that are drained, too: 1, 2 (leat cluster undrain 1 or 2)" in error,
+          f"{total} partitions stay: {status}: {error}")
+    first = {p["partition"]: p["replicas"][0] for p in cluster.json("topic", "describe", "r")[0]["partitions"]}
+    status, out, error = cluster.leat("topic", "elect", "r")
+    check(status == 1, f"elect: {status}: {out}{error}")
+    for partition, preferred in first.items():
+        if preferred == 3:
+            check(f"r-{partition}: broker 3 leads already, its preferred replica\n" in out, f"{out}{error}")
+        else:
+            check(f"r-{partition}: broker 3 goes on leading: broker {preferred}, its preferred replica, is drained "
+                  f"(leat cluster undrain {preferred})\n" in error, f"{out}{error}")
+    for number in (1, 2, 3):
+        check(cluster.leat("cluster", "undrain", str(number))[0] == 0, f"undrain {number}")
+    said = []
+    eventually("all preferred replicas lead", LIMIT_S, lambda: (s := cluster.leat("topic", "elect", "r"), said.append(s[1]))[0][0] == 0)
+    eventually("health", LIMIT_S, lambda: cluster.leat("cluster", "health")[0] == 0)
+    for partition, preferred in first.items():
+        check(f"r-{partition}: broker {preferred} leads" in said[-1], f"{said}")
+    print("ok: when all are drained it is said that the last one keeps what it leads, and elections say who leads", flush=True)
+
+
+def unsettled(cluster):
+    """Who is interrupted while nobody takes the records is told how long that was waited for, not how long the last slice was."""
+    with subprocess.Popen([f"{BUILD}/bin/leat", "-b", cluster.brokers, "produce", "r"], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as console:
+        console.stdin.write("".join(f"{n}\n" for n in range(RECORDS)))
+        console.stdin.close()
+        said = console.stderr.readline()
+        check("(trying again)" in said, f"produce says {said!r}")
+        console.send_signal(signal.SIGINT)
+        said = console.stderr.read()
+    check(console.returncode == 3 and re.search(rf"^leat: {RECORDS} records not acknowledged \d+\.\d s after the end of the input, it may "
+                                                r"be still: ", said, re.M) and " ms" not in said, f"{console.returncode}: {said}")
+    print("ok: records that nobody takes are told with the time that has passed", flush=True)
+
+
+def without_quorum(cluster):
+    """Two of three are gone: the console says which voters are missing, not that some broker is not heard of."""
+    for number in (2, 3):
+        os.kill(cluster.pid(number), signal.SIGKILL)
+    lost = "the cluster has no controller: node 1 hears of voter 1 and not of 2, 3, and 2 of 3 voters are needed"
+    eventually("the quorum is lost", LIMIT_S, lambda: lost in cluster.leat("--timeout", "2s", "cluster", "quorum")[2])
+    for words in (("cluster", "drain", "1"), ("topic", "create", "nobody-makes-it"), ("topic", "elect", "r"), ("cluster", "add", "2")):
+        status, out, error = cluster.leat("--timeout", "2s", *words)
+        check(status in (1, 3) and lost in error and "that is heard of" not in error, f"{words}: {status}: {out}{error}")
+    status, out, error = cluster.leat("cluster", "info")
+    check(lost in error and " true " not in out, f"info: {status}: {out}{error}")
+    check(lost in (s := cluster.leat("-b", f"127.0.0.1:{cluster.port}", "cluster", "health"))[1] + s[2] and s[0] == 1, f"health: {s}")
+    unsettled(cluster)
+    for number in (2, 3):
+        cluster.launch("node", str(number))
+    eventually("health", LIMIT_S, lambda: cluster.leat("cluster", "health")[0] == 0)
+    print("ok: without a quorum the voters that are missing are named", flush=True)
 
 
 def farewells(cluster):
@@ -337,12 +401,14 @@ def run():
         asked_anywhere(cluster)
         check(cluster.script()[0] == 1, "a second start is not refused")
         drained(cluster, leaders)
+        all_drained(cluster)
         first = cluster.quorum()["leader"]
         rounds = [0]
         for victim in [first] + [n for n in (1, 2, 3) if n != first]:
             rounds.append(rounds[-1] + 1)
             lost = without(cluster, victim, leaders, rounds)
             again(cluster, victim, lost, rounds)
+        without_quorum(cluster)
         process.send_signal(signal.SIGINT)
         ended(process, 130)
         check(cluster.leat("cluster", "info")[0] != 0, "a node answers after Ctrl-C")
