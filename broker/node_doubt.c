@@ -8,6 +8,7 @@
  *     it joins --five seconds--> asks its peers --most are of one other cluster (F7)--> ends, status 78
  *                                     |'--it has joined, or stops--> asks no more
  *     it is alone --five seconds--> asks its peers for five more, and says what it hears
+ *                  '--again after a minute, as long as some of them are in another cluster
  *
  * Where it was reached stands in its own log: nobody else is asked, for any peer could say that it has this
  * directory. A copy at the same address, or one that does not reach the original, is told from it by the
@@ -18,6 +19,7 @@
 #include "node_private.h"
 
 static const uint64_t patience_ns = UINT64_C(5000000000);
+static const uint64_t again_ns = UINT64_C(60000000000);
 
 static bool is_alone(const struct node *n)
 {
@@ -60,12 +62,20 @@ static uint32_t peers_of(struct node *n)
     return count ? count : voters->count;
 }
 
-static void timer_set(struct node *n);
+static void timer_set(struct node *n, uint64_t after_ns);
 
 static void patience_over(struct io_op *op, int64_t result)
 {
     struct node *n = container_of(op, struct node, doubt_timer);
     bool alone = is_alone(n);
+    if (n->doubt_asked) {
+        n->doubt_asked = false;
+        node_doubt_end(n);
+        if (alone && n->inquiry.elsewhere) {
+            timer_set(n, again_ns);
+        }
+        return;
+    }
     if (n->inquiry.run || (!n->joining && !alone)) {
         node_doubt_end(n);
         return;
@@ -75,21 +85,22 @@ static void patience_over(struct io_op *op, int64_t result)
         return;
     }
     if (alone) {
-        timer_set(n);
+        n->doubt_asked = true;
+        timer_set(n, patience_ns);
     }
 }
 
-static void timer_set(struct node *n)
+static void timer_set(struct node *n, uint64_t after_ns)
 {
     n->doubt_timer.done = patience_over;
-    io_timer(node_io(n), &n->doubt_timer, io_now(node_io(n)) + patience_ns);
+    io_timer(node_io(n), &n->doubt_timer, io_now(node_io(n)) + after_ns);
 }
 
 void node_doubt(struct node *n)
 {
     bool member = !n->founding.alone && !n->founding.decided;
     if (member && (n->joining || n->founding_options.peer_count > 0)) {
-        timer_set(n);
+        timer_set(n, patience_ns);
     }
 }
 

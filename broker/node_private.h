@@ -99,6 +99,7 @@ struct node {
     struct founding_open inquiry;          /* about its own directory: node_doubt.c */
     void (*when_met)(struct node *n);
     struct io_op doubt_timer;
+    bool doubt_asked; /* its time is that of an inquiry that is under way, or was answered soon */
     char voter_peers[RAFT_VOTERS_MAX][FOUNDING_ADDRESS_SIZE];
     struct meta_options meta_options;
     struct meta_open meta_open;

@@ -61,14 +61,16 @@ static void say_ready(struct node *n)
         used = used < NODE_LINE_SIZE ? used : NODE_LINE_SIZE - 1;
     }
     snprintf(line + used, sizeof line - (size_t)used,
-             "%" PRIu32 " partition%s recovered%s, %s, %u shard%s, data in %s, %" PRIu64 " ms",
-             r->logs, r->logs == 1 ? "" : "s", bytes ? replayed : "", io_backend_name(node_io(n)),
+             "node %d of cluster %s, %" PRIu32
+             " partition%s recovered%s, %s, %u shard%s, data in %s, %" PRIu64 " ms",
+             (int)n->meta_options.node_id, meta_cluster_id(n->meta), r->logs,
+             r->logs == 1 ? "" : "s", bytes ? replayed : "", io_backend_name(node_io(n)),
              n->options.shards, n->options.shards == 1 ? "" : "s", n->data, ms);
     if (r->set_aside) {
         log_warn(io_logger(node_io(n)), "node",
-                 "directories that the metadata does not know were set aside: count=%" PRIu32
-                 " in=%s/aside",
-                 r->set_aside, n->data);
+                 "directories of deleted or unknown topics were moved to %s/aside: count=%" PRIu32
+                 "; nothing in use is affected, and they may be removed",
+                 n->data, r->set_aside);
     }
     n->options.ready(n->options.context, line, n->ports[0]);
 }

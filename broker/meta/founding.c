@@ -611,9 +611,14 @@ void founding_doubt(struct founding_decision *out, const struct introduction *se
         out->early = out->early || (!answers && !p->trouble[0]);
     }
     uuid_text(self->cluster_id, own);
+    out->elsewhere = foreign > 0;
     if (company || 2 * foreign <= others) {
         say(out, "%s belongs to cluster %s", root, own);
         say_peers(&d);
+        if (foreign > 0) {
+            say(out, ": correct `peers`, or start the node that is in the wrong cluster with an "
+                     "empty data.dir");
+        }
         return;
     }
     uuid_text(which->said.cluster_id, other);

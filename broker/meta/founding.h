@@ -86,6 +86,7 @@ struct founding_decision {
     enum founding_verdict verdict;
     bool ask_again; /* WAIT: nothing is missing but that the answers hold */
     bool early;     /* WAIT: this, or some peer was not heard at all yet: may change at once */
+    bool elsewhere; /* of founding_doubt(): some peer is in another cluster */
     int error;      /* REFUSE */
     struct uuid cluster_id; /* JOIN; FOUND is for the caller to make one */
     struct voters voters;   /* FOUND, JOIN; by rising id for FOUND */

@@ -302,7 +302,8 @@ static void tell(struct founding_run *run)
     if (d->verdict == FOUNDING_REFUSE) {
         log_error(io_logger(run->io), "meta", "%s", d->why);
     } else if (founding_tell(&run->told, d, io_now(run->io))) {
-        log_info(io_logger(run->io), "meta", "%s", d->why);
+        logger_write(io_logger(run->io), d->elsewhere ? LOGGER_WARN : LOGGER_INFO, "meta", "%s",
+                     d->why);
     }
 }
 
@@ -320,6 +321,7 @@ static void decide(struct founding_run *run)
         founding_meet(d, &run->self, run->options.root, run->peers, run->count);
         break;
     }
+    run->open->elsewhere = d->elsewhere;
     tell(run);
     switch (d->verdict) {
     case FOUNDING_WAIT:

@@ -47,6 +47,7 @@ struct founding_open {
      * ERR_DAMAGED; ERR_INTERRUPTED: founding_stop(); and the errors of memory and disk. */
     void (*done)(struct founding_open *f, int error);
     bool alone;                 /* nothing stands there, and there are no peers to ask */
+    bool elsewhere;             /* an inquiry: some peer is in another cluster */
     bool decided, founded;      /* this start has joined or founded; it has founded */
     struct uuid cluster_id;     /* unless alone */
     struct uuid directory_id;   /* unless alone */

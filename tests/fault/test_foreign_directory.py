@@ -57,6 +57,7 @@ def one_wrong_peer(own, other):
     node.kill()
     node.launch()
     wait_until("it tells of the other cluster", lambda: f"{other.address[2]} is in cluster" in node.said(), LIMIT_S)
+    check(re.search(rf"level=warn .*{re.escape(other.address[2])} is in cluster .*: correct `peers`", node.said()), "it is no warning")
     check(node.process.poll() is None, f"one peer has stopped it: {node.said()[-3000:]}")
     for left in (2, 3):
         own.nodes[left].launch()
@@ -77,9 +78,16 @@ def alone(own):
     node.settings.append(f"peers=[{node.host}:{node.wanted},{own.address[2]},{own.address[3]}]")
     node.start()
     wait_until("it tells of the other cluster", lambda: re.search(CLUSTER, node.said()), LIMIT_S)
+    check(f"node 9 of cluster {cluster_id(node)}, " in node.said(), "the ready line does not say who it is, and of which cluster")
+    half = f"peers=[{node.host}:{node.wanted},{own.address[2]},{node.host}:{free_ports(1)[0]}]"
     client = Client(node.port)
     client.create("goes-on")
     client.close()
+    node.stop()
+    node.settings[-1] = half
+    node.start()
+    wait_until("it warns of one peer of two", lambda: re.search(
+        rf"level=warn .*{re.escape(own.address[2])} is in cluster .* does not answer .*: correct `peers`", node.said()), LIMIT_S)
     node.stop()
     print("ok: a cluster of one goes on, and says that its peers are in another", flush=True)
 

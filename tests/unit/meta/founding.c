@@ -598,9 +598,12 @@ Test(founding, a_directory_of_another_cluster_is_refused_by_most_peers)
     begin_member(3);
     cr_assert_eq(doubt(), FOUNDING_WAIT);
     expect_text("n2:9092 does not answer (not heard yet), n3:9092 does not answer");
+    cr_assert(!decided.elsewhere, "who does not answer is in no other cluster");
     says_cluster(2, 0xc2);
     cr_assert_eq(doubt(), FOUNDING_WAIT, "one of two is no majority");
     expect_text("n2:9092 is in cluster");
+    expect_text("correct `peers`");
+    cr_assert(decided.elsewhere);
     says_cluster(3, 0xc2);
     cr_assert_eq(doubt(), FOUNDING_REFUSE);
     cr_assert_eq(decided.error, ERR_INCONSISTENT_CLUSTER_ID);
@@ -623,6 +626,7 @@ Test(founding, one_peer_of_this_cluster_outweighs_the_others)
     says_cluster(5, 0xc1);
     cr_assert_eq(doubt(), FOUNDING_WAIT);
     expect_text("n5:9092 is in it too");
+    cr_assert(decided.elsewhere);
 }
 
 Test(founding, peers_of_several_other_clusters_are_no_majority)
