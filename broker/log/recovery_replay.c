@@ -45,7 +45,12 @@ int recovery_set_aside(struct recovery *r, const struct recovery_directory *d)
         error = error < 0 ? error_from_errno(error) : 0;
         if (error == 0) {
             r->request->summary.set_aside++;
-            log_warn(io_logger(r->io), "log", "%s belongs to no log that is known: set aside as %s",
+            log_info(io_logger(r->io), "log",
+                     d->wanted
+                         ? "%s cannot be read, and what it held is not needed any more: moved "
+                           "to %s"
+                         : "%s is of a topic that was deleted, or that the metadata do not "
+                           "know: moved to %s; nothing in use is affected, it may be removed",
                      from, to);
         }
         if (error != ERR_EXISTS && error != ERR_UNKNOWN_SERVER_ERROR) {
