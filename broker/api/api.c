@@ -95,21 +95,31 @@ void *api_alloc(struct api_request *r, size_t count, size_t size)
     return arena_array(&r->arena, count, size);
 }
 
-void api_close(struct api_request *r, const char *why)
+static void close_saying(struct api_request *r, enum logger_level level, const char *why)
 {
     struct api *api = r->api;
-    api->status.malformed_requests++;
     if (api_may_log(api)) {
         char peer[IO_ADDRESS_MAX];
         net_peer(&r->net, peer);
-        log_warn(io_logger(api->io), "api",
-                 "connection closed: reason=\"%s\" peer=%s key=%d version=%d client=%.*s", why,
-                 peer, r->header.key, r->header.version,
-                 r->header.client_id.size > 0 ? (int)r->header.client_id.size : 1,
-                 r->header.client_id.size > 0 ? r->header.client_id.data : "-");
+        logger_write(io_logger(api->io), level, "api",
+                     "connection closed: reason=\"%s\" peer=%s key=%d version=%d client=%.*s", why,
+                     peer, r->header.key, r->header.version,
+                     r->header.client_id.size > 0 ? (int)r->header.client_id.size : 1,
+                     r->header.client_id.size > 0 ? r->header.client_id.data : "-");
     }
     r->abandoned = NULL;
     net_close(&r->net);
+}
+
+void api_close(struct api_request *r, const char *why)
+{
+    r->api->status.malformed_requests++;
+    close_saying(r, LOGGER_WARN, why);
+}
+
+void api_close_early(struct api_request *r)
+{
+    close_saying(r, LOGGER_INFO, "this node has not joined its cluster yet");
 }
 
 void *api_decode(struct api_request *r)
@@ -228,7 +238,7 @@ static void request_start(void *context, struct net_request *net)
         return;
     }
     if (!api->image && !before_image(api, r->header.key)) {
-        api_close(r, "this node has not joined its cluster yet");
+        api_close_early(r);
         return;
     }
     if (net->size > API_OTHER_BYTES_MAX && r->header.key != KEY_PRODUCE) {

@@ -455,7 +455,7 @@ void handle_fetch(struct api_request *r)
         return;
     }
     if (!api->image) {
-        api_close(r, "this node has not joined its cluster yet");
+        api_close_early(r);
         return;
     }
     f->follower = api_version(r) >= 15 ? f->q.replica_state.replica_id : f->q.replica_id;

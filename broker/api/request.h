@@ -100,6 +100,9 @@ void api_drop(struct api_request *r);
 /* Ends the connection, and says why in the log now and then. */
 void api_close(struct api_request *r, const char *why);
 
+/* The same where nobody is to blame: this node is starting, and who asks comes again. */
+void api_close_early(struct api_request *r);
+
 /* For handlers that encode themselves: header written, body next. */
 void api_respond_begin(struct api_request *r);
 void api_respond_end(struct api_request *r, int error);

@@ -66,9 +66,12 @@ static void complain(struct quorum_link *l, int error)
         return;
     }
     l->complained_ns = now;
-    log_warn(
-        io_logger(m->io), "meta", "node=%d at %s:%u refuses this node's part in the quorum: %s%s",
-        (int)l->node, l->host, l->port, error_text(error),
+    bool stops = error == ERR_NETWORK_EXCEPTION; /* who is about to stop says so */
+    logger_write(
+        io_logger(m->io), stops ? LOGGER_INFO : LOGGER_WARN, "meta", "node=%d at %s:%u %s: %s%s",
+        (int)l->node, l->host, l->port,
+        stops ? "takes no part in the quorum any more" : "refuses this node's part in the quorum",
+        error_text(error),
         error == ERR_INCONSISTENT_CLUSTER_ID ? "; one of the two is configured for another cluster"
                                              : "");
 }

@@ -19,7 +19,8 @@ enum {
     PAUSE_MAX_MS = 1000,
     LINES_BURST = 10, /* of one peer in LINES_SECONDS */
     LINES_SECONDS = 10,
-    LINES_AGAIN_SECONDS = 30, /* between lines about failures to connect, after the first round */
+    LINES_AGAIN_SECONDS = 30, /* between lines about failures to connect, after the first round; */
+    LINES_AGAIN_SECONDS_MAX = 480, /* doubled up to this */
     WHY_MAX = 160,
 };
 
@@ -46,15 +47,21 @@ static bool peer_may_log(struct peer *p, unsigned *untold)
     return true;
 }
 
-static void log_unconnected(struct peer *p, const char *why, uint64_t pause_ns)
+/* The same reason is told less and less often, another one after the shortest of these pauses. */
+static void log_unconnected(struct peer *p, int error, const char *why, uint64_t pause_ns)
 {
-    uint64_t now = io_now(p->io);
+    const uint64_t shortest = LINES_AGAIN_SECONDS * second_ns;
+    const uint64_t longest = LINES_AGAIN_SECONDS_MAX * second_ns;
+    uint64_t now = io_now(p->io), pause = error == p->line_error ? p->line_pause_ns : shortest;
     unsigned untold;
-    if (p->failures > 0 && now < p->line_ns) {
+    if (p->failures > 0 && now < p->line_ns + pause) {
         p->lines_untold++;
         return;
     }
-    p->line_ns = now + LINES_AGAIN_SECONDS * second_ns;
+    bool again = p->failures > 0 && error == p->line_error;
+    p->line_pause_ns = !again ? shortest : 2 * pause < longest ? 2 * pause : longest;
+    p->line_error = error;
+    p->line_ns = now;
     if (peer_may_log(p, &untold)) {
         log_warn(io_logger(p->io), "peer",
                  "no connection to %s: %s: it is tried again as long as there are requests: "
@@ -68,7 +75,8 @@ static void log_lost(struct peer *p, int error, const char *why)
 {
     unsigned untold, requests = p->flight_count - p->given_up;
     if (peer_may_log(p, &untold)) {
-        logger_write(io_logger(p->io), requests > 0 ? LOGGER_WARN : LOGGER_INFO, "peer",
+        bool trouble = requests > 0 && !p->gone;
+        logger_write(io_logger(p->io), trouble ? LOGGER_WARN : LOGGER_INFO, "peer",
                      "connection to %s ended: %s: %u requests end with %s, the next one connects "
                      "again: address=%s:%u node=%d untold=%u",
                      p->name, why, requests, error_name(error), p->place.host,
@@ -135,7 +143,7 @@ static void peer_place_failed(struct peer *p, int error, const char *why)
     p->place_next = (p->place_next + 1) % p->place_count;
     bool over = p->tried == p->place_count;
     uint64_t pause_ns = over ? peer_pause(p, p->failures + 1) : 0;
-    log_unconnected(p, why, pause_ns);
+    log_unconnected(p, error, why, pause_ns);
     if (over) {
         peer_round_failed(p, pause_ns);
     }
@@ -154,6 +162,7 @@ void peer_fail(struct peer *p, int error, const char *format, ...)
         return;
     }
     log_lost(p, error, why);
+    p->gone = false;
     p->lost = true;
     p->retry_ns = io_now(p->io) + peer_pause(p, 1); /* a peer that lets go at once is not pressed */
     peer_disconnect(p, error);
@@ -239,7 +248,8 @@ static void peer_ready(struct peer *p)
     deadline_cancel(&p->deadlines, &p->limit);
     p->failures = p->tried = 0;
     p->error = p->round_error = 0;
-    p->line_ns = 0;
+    p->line_ns = p->line_pause_ns = 0;
+    p->line_error = 0;
     p->status.connections++;
     peer_schedule(p);
 }

@@ -101,7 +101,10 @@ struct peer {
     uint32_t inbox_start, inbox_end;
     uint8_t inbox[PEER_INBOX_BYTES];
 
-    uint64_t line_ns; /* the next line about a failure to connect that is like the last */
+    uint64_t line_ns;       /* the last line about a failure to connect, */
+    int line_error;         /* what it told of, */
+    uint64_t line_pause_ns; /* and how long nothing is told that is like it */
+    bool gone;              /* the other side has ended it, as whoever stops does */
     uint64_t lines_from_ns;
     unsigned lines_left, lines_untold;
     struct peer_close *closing; /* peer_close() was called */

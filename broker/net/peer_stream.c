@@ -151,6 +151,7 @@ void peer_send_done(struct io_op *op, int64_t result)
         return;
     }
     if (result <= 0) {
+        p->gone = p->state == PEER_READY;
         peer_fail(p, ERR_NETWORK_EXCEPTION, "lost while sending");
         return;
     }
@@ -340,6 +341,7 @@ void peer_receive_done(struct io_op *op, int64_t result)
         return;
     }
     if (result <= 0) {
+        p->gone = p->state == PEER_READY;
         peer_fail(p, ERR_NETWORK_EXCEPTION, "%s",
                   result == 0 ? "closed by the other side" : "lost");
         return;
