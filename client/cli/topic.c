@@ -264,11 +264,35 @@ static int64_t *offsets_of(struct cli *cli, const leat_meta_topic *t, int64_t wh
     return offsets;
 }
 
+/* Without a controller leaders tell no offsets, and others may be away: that is said once, and nobody is asked. */
+static bool offsets_are_told(struct cli *cli)
+{
+    leat_quorum *quorum;
+    leat_error e;
+    bool lost = cli_quorum(cli, &quorum, &e) == LEAT_ERR_NO_LEADER;
+    leat_quorum_free(quorum);
+    if (lost) {
+        cli_say("%s", e.message);
+        cli_say("offsets are not known, and what is shown is what was so when there was one");
+    }
+    return !lost;
+}
+
+static int64_t *offsets_unknown(const leat_meta_topic *t)
+{
+    int64_t *offsets = cli_alloc((t->partition_count + 1) * sizeof *offsets);
+    for (size_t i = 0; i < t->partition_count; i++) {
+        offsets[i] = -1;
+    }
+    return offsets;
+}
+
 static json_t *partitions_json(struct cli *cli, const leat_meta_topic *t)
 {
     json_t *rows = json_array();
-    int64_t *starts = offsets_of(cli, t, LEAT_EARLIEST, false),
-            *ends = offsets_of(cli, t, LEAT_LATEST, false);
+    bool told = offsets_are_told(cli);
+    int64_t *starts = told ? offsets_of(cli, t, LEAT_EARLIEST, false) : offsets_unknown(t);
+    int64_t *ends = told ? offsets_of(cli, t, LEAT_LATEST, false) : offsets_unknown(t);
     for (size_t i = 0; i < t->partition_count; i++) {
         const leat_meta_partition *p = t->partitions[i];
         json_array_append_new(

@@ -2,6 +2,8 @@
 
 #include "producer/sender_private.h"
 
+#include <stdio.h>
+
 enum {
     UNKNOWN_TOPIC_ANSWERS_MAX = 5, /* before a topic is believed not to exist */
     PREPARED_MAX = 4, /* batches that are compressed ahead at once: an answer waits so long */
@@ -477,6 +479,22 @@ static void queue_insert_retry(struct producer_queue *q, struct producer_batch *
     list_append(before, &b->link); /* in front of `before` */
 }
 
+/* How long it has really been tried, and whose acknowledgement was waited for. */
+static void sender_late(const struct sender *s, const struct producer_batch *b, const char *reason,
+                        leat_error *e)
+{
+    const struct producer_queue *q = b->queue;
+    uint64_t limit_ns = (uint64_t)s->options->delivery_timeout_ms * 1000000;
+    uint64_t passed_ms = (io_now(s->core->io) - (b->deliver_by_ns - limit_ns)) / 1000000;
+    char leader[32] = "has no leader";
+    if (q->leader >= 0) {
+        snprintf(leader, sizeof leader, "is led by broker %d", (int)q->leader);
+    }
+    error_set(e, ERR_TIMEOUT, "not delivered within %llu ms: %.50s-%d %s: %.100s",
+              (unsigned long long)passed_ms, q->topic->meta->name, (int)q->partition, leader,
+              reason);
+}
+
 static void sender_retry(struct sender *s, struct producer_batch *b, const leat_error *reason)
 {
     struct producer_queue *q = b->queue;
@@ -486,8 +504,7 @@ static void sender_retry(struct sender *s, struct producer_batch *b, const leat_
     gate_leave(s->gate);
     if (io_now(core->io) >= b->deliver_by_ns) {
         leat_error e;
-        error_set(&e, ERR_TIMEOUT, "not delivered within %d ms: %.180s",
-                  (int)s->options->delivery_timeout_ms, reason->message);
+        sender_late(s, b, reason->message, &e);
         sender_give_up(s, b, false, &e);
         return;
     }
@@ -623,11 +640,11 @@ static uint64_t sender_expire(struct sender *s, bool all, const leat_error *why)
         if (all) {
             e = *why;
         } else {
-            error_set(&e, ERR_TIMEOUT, "not delivered within %d ms: %.180s",
-                      (int)s->options->delivery_timeout_ms,
-                      b->error.code           ? b->error.message
-                      : s->core->problem.code ? s->core->problem.message
-                                              : "its partition has no leader");
+            sender_late(s, b,
+                        b->error.code           ? b->error.message
+                        : s->core->problem.code ? s->core->problem.message
+                                                : "nobody has been asked to take it",
+                        &e);
         }
         sender_give_up(s, b, false, &e);
     }

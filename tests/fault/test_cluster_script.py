@@ -329,7 +329,7 @@ def unsettled(cluster):
     print("ok: records that nobody takes are told with the time that has passed", flush=True)
 
 
-def without_quorum(cluster):
+def without_quorum(cluster, missing):
     """Two of three are gone: the console says which voters are missing, not that some broker is not heard of."""
     for number in (2, 3):
         os.kill(cluster.pid(number), signal.SIGKILL)
@@ -338,6 +338,11 @@ def without_quorum(cluster):
     for words in (("cluster", "drain", "1"), ("topic", "create", "nobody-makes-it"), ("topic", "elect", "r"), ("cluster", "add", "2")):
         status, out, error = cluster.leat("--timeout", "2s", *words)
         check(status in (1, 3) and lost in error and "that is heard of" not in error, f"{words}: {status}: {out}{error}")
+    status, out, error = cluster.leat("--timeout", "10s", "topic", "describe", "r")
+    check(status == 0 and error.count(lost) == 1 and "offsets are not known" in error, f"describe: {status}: {out}{error}")
+    status, out, error = cluster.leat("-X", "delivery.timeout.ms=1000", "produce", "t", "-p", str(missing), text="late\n")
+    check(status != 0 and re.search(rf"not delivered within \d{{4,}} ms: t-{missing} (is led by broker [23]|has no leader): ", error),
+          f"produce: {status}: {error}")
     status, out, error = cluster.leat("cluster", "info")
     check(lost in error and " true " not in out, f"info: {status}: {out}{error}")
     check(lost in (s := cluster.leat("-b", f"127.0.0.1:{cluster.port}", "cluster", "health"))[1] + s[2] and s[0] == 1, f"health: {s}")
@@ -408,7 +413,7 @@ def run():
             rounds.append(rounds[-1] + 1)
             lost = without(cluster, victim, leaders, rounds)
             again(cluster, victim, lost, rounds)
-        without_quorum(cluster)
+        without_quorum(cluster, next(p for p, leader in leaders.items() if leader == 2))
         process.send_signal(signal.SIGINT)
         ended(process, 130)
         check(cluster.leat("cluster", "info")[0] != 0, "a node answers after Ctrl-C")
