@@ -534,8 +534,8 @@ static void judge_again(const struct history *h, const struct log_of *l, unsigne
     }
 }
 
-/* What is known to have stood below `end`, and was not found, has a newer record of its key, or is a tombstone. One that
- * was the newest of its key, and has gone, went behind all that is older: no reading takes as long as it stays. */
+/* What is known to have stood below `end`, and was not found, has a newer record of its key, or is a tombstone. One
+ * that was the newest of its key, and has gone, went after all that is older: no reading takes as long as it stays. */
 static void judge_compacted(const struct history *h, const struct log_of *l, int64_t end)
 {
     int64_t newer[HISTORY_KEYS], deleted[HISTORY_KEYS],
