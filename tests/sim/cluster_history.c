@@ -534,6 +534,22 @@ static void judge_again(const struct history *h, const struct log_of *l, unsigne
     }
 }
 
+/* A tombstone of the key has perhaps stood there and gone, and nobody was told of it. */
+static bool perhaps_deleted(const struct history *h, const struct log_of *l, int32_t key)
+{
+    for (unsigned i = 0; i < h->writer_count; i++) {
+        const struct source *w = &h->writers[i];
+        for (uint32_t n = 0; &h->logs[w->options.log] == l && n < w->count; n++) {
+            const struct sent *s = &w->sent[n];
+            bool untold = s->told < 0 && s->seen < 0 && s->state != SENT_REFUSED;
+            if (untold && history_key(h, i, n) == key && history_tombstone(h, i, n)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* What is known to have stood below `end`, and was not found, has a newer record of its key, or is a tombstone. One
  * that was the newest of its key, and has gone, went after all that is older: no reading takes as long as it stays. */
 static void judge_compacted(const struct history *h, const struct log_of *l, int64_t end)
@@ -549,7 +565,7 @@ static void judge_compacted(const struct history *h, const struct log_of *l, int
         }
         int32_t key = history_key(h, s->writer, s->number);
         bool tombstone = history_tombstone(h, s->writer, s->number);
-        if (!s->kept && newer[key] < 0 && !tombstone) {
+        if (!s->kept && newer[key] < 0 && !tombstone && !perhaps_deleted(h, l, key)) {
             violation(h,
                       "C31 retention_overdelete: %s-%d offset %" PRId64
                       ": number %u of w%u was the newest of its key, and is gone",

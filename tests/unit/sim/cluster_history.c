@@ -322,8 +322,10 @@ static void the_start_is_gone(void)
     history_starts(h, &reading, 1);
 }
 
-/* KEYED of a compacted log, of which the last reading does not find the one at `gone`. */
-static void compacted_without(uint32_t gone)
+static bool gone[KEYED + 1];
+
+/* KEYED of a compacted log, of which the last reading does not find those that are `gone`. */
+static void compacted(void)
 {
     keyed = true;
     open_history(-1, true, false);
@@ -334,22 +336,36 @@ static void compacted_without(uint32_t gone)
     read_from_start();
     reading.last = true;
     for (uint32_t i = 0; i < KEYED; i++) {
-        if (i != gone) {
+        if (!gone[i]) {
             read_one(i, i);
         }
     }
     judge(KEYED);
 }
 
-/* The first record that has, or has not, a later one of its key. */
-static uint32_t find_superfluous(bool superfluous)
+static bool is_newest(uint32_t number)
 {
-    for (uint32_t i = 0; i + 1 < KEYED; i++) {
-        bool later = false;
-        for (uint32_t k = i + 1; k < KEYED; k++) {
-            later = later || history_key(h, writer, k) == history_key(h, writer, i);
+    for (uint32_t k = number + 1; k < KEYED; k++) {
+        if (history_key(h, writer, k) == history_key(h, writer, number)) {
+            return false;
         }
-        if (later == superfluous) {
+    }
+    return true;
+}
+
+/* The first record that is the newest of its key, or is not, and a tombstone or not; another one stands before it if
+ * `follows`. Leaves a history in which nothing is gone. */
+static uint32_t find(bool newest, bool tombstone, bool follows)
+{
+    memset(gone, 0, sizeof gone);
+    compacted();
+    for (uint32_t i = 0; i + 1 < KEYED; i++) {
+        bool found = is_newest(i) == newest && history_tombstone(h, writer, i) == tombstone;
+        bool older = !follows;
+        for (uint32_t k = 0; k < i; k++) {
+            older = older || history_key(h, writer, k) == history_key(h, writer, i);
+        }
+        if (found && older) {
             return i;
         }
     }
@@ -357,21 +373,39 @@ static uint32_t find_superfluous(bool superfluous)
     return 0;
 }
 
+static void compacted_without(uint32_t number)
+{
+    history_free(h);
+    gone[number] = true;
+    compacted();
+}
+
 static void the_newest_of_its_key_is_gone(void)
 {
-    compacted_without(KEYED); /* nothing is missing */
-    uint32_t gone = find_superfluous(false);
-    history_free(h);
-    compacted_without(gone);
+    compacted_without(find(true, false, false));
+}
+
+static void a_deleted_key_is_back(void)
+{
+    compacted_without(find(true, true, true));
 }
 
 Test(cluster_history, what_a_newer_record_of_its_key_made_superfluous_may_be_gone)
 {
-    compacted_without(KEYED);
-    uint32_t gone = find_superfluous(true);
-    history_free(h);
-    compacted_without(gone);
+    compacted_without(find(false, false, false));
     cr_assert_eq(history_counts(h).compacted, 1);
+    history_free(h);
+}
+
+Test(cluster_history, a_tombstone_may_go_behind_all_that_it_deletes)
+{
+    uint32_t last = find(true, true, true), all = 0;
+    for (uint32_t i = 0; i < last; i++) {
+        gone[i] = history_key(h, writer, i) == history_key(h, writer, last);
+        all += gone[i];
+    }
+    compacted_without(last);
+    cr_assert_eq(history_counts(h).compacted, all + 1);
     history_free(h);
 }
 
@@ -415,6 +449,7 @@ Test(cluster_history, each_rule_refuses)
     expect("C28 ", a_value_of_another_partition);
     expect("C31 ", the_start_is_gone);
     expect("C31 ", the_newest_of_its_key_is_gone);
+    expect("C26 ", a_deleted_key_is_back);
     expect("C26 ", deleted_and_back);
     expect("C3 ", made_again_and_lost);
 }
