@@ -5,7 +5,8 @@ seed has failed, or a kind of fault has not happened in ten hours.
 
     tests/sim/gather.py BUILD_FOLDER SECONDS
 
-SEEDS in the environment: seeds of one process, 50 if it is not there.
+In the environment: SEEDS of one process, 50 if it is not there; CORES; LEDGER, a file in which the sum of one commit is kept from machine to
+machine: what it holds of this commit is where this run begins.
 """
 import json
 import os
@@ -40,45 +41,61 @@ def explore(build, seed):
             "summary": found}
 
 
-def add_up(lines):
-    faults, runs, hours, core_seconds, failed = {}, 0, 0.0, 0.0, []
-    for line in lines:
-        s = line["summary"]
-        runs += s.get("runs", 0)
-        hours += s.get("virtual_seconds", 0) / 3600
-        core_seconds += s.get("core_seconds", 0)
-        for kind, count in s.get("faults", {}).items():
-            faults[kind] = faults.get(kind, 0) + count
-        if line["status"]:
-            failed.append(f"from seed {line['seed']} on: {s.get('why') or line['said']}")
-    return faults, runs, hours, core_seconds, failed
+def nothing():
+    return {"next_seed": FIRST, "runs": 0, "virtual_seconds": 0.0, "core_seconds": 0.0, "faults": {}, "failed": []}
+
+
+def ledger_of(path):
+    """What was gathered elsewhere of this commit."""
+    kept = json.loads(path.read_text()) if path and path.exists() else {}
+    return kept["sum"] if kept.get("commit") == commit() else nothing()
+
+
+def add(total, line):
+    s = line["summary"]
+    for key in ("runs", "virtual_seconds", "core_seconds"):
+        total[key] += s.get(key, 0)
+    for kind, count in s.get("faults", {}).items():
+        total["faults"][kind] = total["faults"].get(kind, 0) + count
+    total["next_seed"] = max(total["next_seed"], line["seed"] + line["seeds"])
+    if line["status"]:
+        total["failed"].append(f"from seed {line['seed']} on: {s.get('why') or line['said']}")
+
+
+def gather(build, until, out, total, ledger):
+    with ThreadPoolExecutor(int(os.environ.get("CORES", os.cpu_count()))) as pool:
+        while time.monotonic() < until:
+            wave = [total["next_seed"] + SEEDS * i for i in range(pool._max_workers)]
+            for line in pool.map(lambda seed: explore(build, seed), wave):
+                out.write(json.dumps(line) + "\n")
+                out.flush()
+                add(total, line)
+                print(f"seeds {line['seed']} to {line['seed'] + SEEDS - 1}: status {line['status']}, {line['seconds']:.0f} s", flush=True)
+            if ledger:
+                ledger.write_text(json.dumps({"commit": commit(), "sum": total}, indent=1) + "\n")
 
 
 def main():
     build, seconds = sys.argv[1], float(sys.argv[2])
+    ledger = Path(os.environ["LEDGER"]) if os.environ.get("LEDGER") else None
     path = Path(build) / "nightly" / f"{commit()}.jsonl"
     path.parent.mkdir(exist_ok=True)
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    next_seed = max((line["seed"] + line["seeds"] for line in lines), default=FIRST)
-    until = time.monotonic() + seconds
-    with ThreadPoolExecutor(int(os.environ.get("CORES", os.cpu_count()))) as pool, open(path, "a") as out:
-        while time.monotonic() < until:
-            wave = [next_seed + SEEDS * i for i in range(pool._max_workers)]
-            next_seed += SEEDS * len(wave)
-            for line in pool.map(lambda seed: explore(build, seed), wave):
-                lines.append(line)
-                out.write(json.dumps(line) + "\n")
-                out.flush()
-                print(f"seeds {line['seed']} to {line['seed'] + SEEDS - 1}: status {line['status']}, {line['seconds']:.0f} s", flush=True)
-    faults, runs, hours, core_seconds, failed = add_up(lines)
-    print(f"commit {path.stem}: {runs} seeds, {hours:.1f} cluster-hours, {hours * 3600 / max(core_seconds, 1):.0f} times real time on a core")
-    print("faults:", ", ".join(f"{kind} {count}" for kind, count in sorted(faults.items())))
-    silent = [kind for kind, count in faults.items() if count == 0 and hours >= ENOUGH_HOURS]
-    for line in failed:
+    total = ledger_of(ledger)
+    begins = total["next_seed"]
+    for line in map(json.loads, path.read_text().splitlines() if path.exists() else []):
+        if line["seed"] >= begins:
+            add(total, line)
+    with open(path, "a") as out:
+        gather(build, time.monotonic() + seconds, out, total, ledger)
+    hours = total["virtual_seconds"] / 3600
+    print(f"commit {path.stem}: {total['runs']} seeds, {hours:.1f} cluster-hours, {total['virtual_seconds'] / max(total['core_seconds'], 1):.0f} times real time on a core")
+    print("faults:", ", ".join(f"{kind} {count}" for kind, count in sorted(total["faults"].items())))
+    silent = [kind for kind, count in total["faults"].items() if count == 0 and hours >= ENOUGH_HOURS]
+    for line in total["failed"]:
         print("FAILED", line)
     if silent:
         print("FAILED: never happened:", ", ".join(silent))
-    sys.exit(bool(failed or silent))
+    sys.exit(bool(total["failed"] or silent))
 
 
 main()

@@ -7,7 +7,8 @@
 #
 # With --resume it gathers hours of whole clusters over time: three nodes, three replicas, six minutes of faults for each seed,
 # from the seed on with which the last run of the same commit has ended: the last one that has changed what the simulator is
-# built of. What was gathered stands in BUILD_FOLDER/nightly/COMMIT.jsonl, a line for each fifty seeds, and is added up at the end.
+# built of. What was gathered stands in BUILD_FOLDER/nightly/COMMIT.jsonl, a line for each fifty seeds, and is added up at the end;
+# LEDGER=docs/simulated-hours.json keeps the sum for the next machine.
 set -eu
 resume=
 if [ "${1:-}" = --resume ]; then
