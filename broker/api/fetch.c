@@ -44,6 +44,7 @@ static int part_fill(struct fetch *f, struct fetch_part *part, uint32_t size,
     out->last_stable_offset = out->high_watermark;
     out->log_start_offset = part->error && f->follower < 0 ? -1 : part->log_start;
     out->gaps = part->gaps;
+    out->held_offset = f->follower >= 0 ? part->held : -1;
     out->preferred_read_replica = part->error ? -1 : part->nearest;
     out->aborted_transactions_count = f->q.isolation_level == 1 ? 0 : -1;
     out->diverging_epoch.epoch = part->diverges ? part->diverging_epoch : -1;

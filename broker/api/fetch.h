@@ -48,6 +48,7 @@ struct fetch_part {
     bool retry; /* a budget was used up: the same again a little later */
     int error;
     int64_t high_watermark, log_start; /* -1: not known */
+    int64_t held; /* of a follower's, what all replicas have; -1: it need not know */
     bool diverges;
     int32_t diverging_epoch;
     int64_t diverging_end;

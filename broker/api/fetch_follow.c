@@ -36,5 +36,6 @@ void fetch_follow(struct fetch *f, struct fetch_part *part, struct partition *p)
     part->high_watermark = answer.high_watermark;
     part->log_start =
         answer.error == ERR_OFFSET_OUT_OF_RANGE || !answer.error ? answer.log_start : -1;
+    part->held = !answer.error && log_compacts(partition_log(p)) ? answer.held : -1;
     part->answers = !answer.waits;
 }

@@ -248,7 +248,7 @@ static bool record_stays(const struct clean_work *w, const struct sieve *s,
     if (record->key.size < 0 || clean_map_get(w->map, key_of(record)) > record->offset) {
         return false;
     }
-    return record->value.size >= 0 ||
+    return record->value.size >= 0 || record->offset >= w->tombstones_from ||
            !(w->keep_no_tombstone || (s->horizon >= 0 && s->horizon <= w->now_ms));
 }
 

@@ -8,7 +8,7 @@
  *     control batch, or at or above the map's end             as it is
  *     a record whose key has a later one in the map           goes
  *     a record without key                                    goes (a compacted topic takes none)
- *     a tombstone (null value) whose batch's horizon has passed  goes
+ *     a tombstone (null value) whose batch's horizon has passed  goes, if all replicas have it
  *     every other record                                      stays, with its offset
  *     nothing goes, no horizon to set                         the batch as it is, byte by byte
  *     something goes                                          the batch with what stays: base offset, last
@@ -50,6 +50,7 @@ struct clean_work {
 
     /* CLEAN_COPY */
     int64_t now_ms, delete_retention_ms;
+    int64_t tombstones_from;  /* on they stay */
     const int64_t *kept_last; /* last offsets of the producers' last batches, rising */
     size_t kept_count;
     const int64_t *epoch_starts; /* of all epochs but the oldest, rising */

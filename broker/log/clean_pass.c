@@ -566,6 +566,7 @@ int clean_pass_begin(struct log *log, int64_t limit_offset, int64_t now_ms)
         .batch_bytes_max = (uint32_t)set->options.journal_file_bytes,
         .now_ms = now_ms,
         .delete_retention_ms = log->config.delete_retention_ms,
+        .tombstones_from = log->tombstones_from,
         .out = p->out,
         .out_capacity = piece,
         .keep_no_empty = log_mutant(set, LOG_MUTANT_NO_EMPTY_BATCH),

@@ -219,6 +219,10 @@ struct log_status {
 };
 struct log_status log_status(const struct log *log);
 
+/* Tombstones from here on stay, whatever their age: of a replica that lacks one, what it deletes would come back.
+ * INT64_MAX when the log is opened; a pass of the cleaner that runs goes by what held when it began. */
+void log_keep_tombstones(struct log *log, int64_t from_offset);
+
 /* Nothing below `offset` will be truncated any more: every replica that counts has it. Until then the
  * log keeps what a truncation may need. What is lower than before changes nothing. */
 void log_raise_watermark(struct log *log, int64_t offset);

@@ -125,7 +125,8 @@ struct log {
     int64_t start_offset, end_offset, durable_offset, high_watermark;
     uint64_t size_bytes; /* of the segments that are known */
     int64_t max_timestamp;
-    int64_t clean_offset; /* below it each key occurs once */
+    int64_t clean_offset;    /* below it each key occurs once */
+    int64_t tombstones_from; /* those stay: log_keep_tombstones() */
     struct epochs epochs;
     struct producers *producers;
 

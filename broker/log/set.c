@@ -85,6 +85,7 @@ struct log *log_new(struct log_set *set, struct uuid topic_id, int32_t partition
                                       .retention_bytes = -1,
                                       .index_interval_bytes = 4096};
     log->max_timestamp = -1;
+    log->tombstones_from = INT64_MAX;
     list_init(&log->segments);
     list_init(&log->waiting);
     list_init(&log->runnable);
@@ -422,6 +423,12 @@ struct log_status log_status(const struct log *log)
         .damaged = log_damaged(log),
         .verified = log->verified && !log_damaged(log),
     };
+}
+
+void log_keep_tombstones(struct log *log, int64_t from_offset)
+{
+    assert(log->magic == LOG_MAGIC);
+    log->tombstones_from = from_offset;
 }
 
 void log_raise_watermark(struct log *log, int64_t offset)

@@ -366,6 +366,7 @@ static void fetch_judge(const struct leading *l, const struct leading_fetch *fet
     answer->error = fetch_refused(l, fetch);
     if (!answer->error) {
         answer->high_watermark = l->high_watermark;
+        answer->held = leading_held(l);
         answer->log_start = l->log.start;
         answer->error = fetch_continues(l, fetch, answer);
     }
@@ -432,6 +433,19 @@ static int serves(const struct leading *l)
 {
     assert(l->magic == LEADING_MAGIC);
     return l->serving ? 0 : ERR_NOT_LEADER_OR_FOLLOWER;
+}
+
+int64_t leading_held(const struct leading *l)
+{
+    int64_t end = l->count > 1 ? own_counted(l) : INT64_MAX;
+    for (uint32_t i = 0; i < l->count && !replication_mutated(l, REPLICATION_MUTANT_HELD_BY_ISR);
+         i++) {
+        const struct leading_follower *f = &l->followers[i];
+        if (f->node != l->options.node && (!f->told || f->counted < end)) {
+            end = f->told && f->counted > 0 ? f->counted : 0;
+        }
+    }
+    return end;
 }
 
 int leading_admit(const struct leading *l, int16_t acks)

@@ -136,6 +136,7 @@ struct leading_answer {
     struct replication_end
         diverging; /* the largest epoch <= the follower's, and where it ends here */
     int64_t high_watermark, log_start;
+    int64_t held; /* leading_held() */
     /* Without error and divergence: records from fetch->offset on. */
 };
 
@@ -174,6 +175,10 @@ unsigned leading_altered(struct leading *l, uint64_t now_ns, const struct leadin
 unsigned leading_resign(struct leading *l); /* hands over: the controller elects another */
 
 /* --- questions -------------------------------------------------------------------------------- */
+
+/* Below it every replica, in sync or not, has told in this epoch that it has everything; INT64_MAX: there is no
+ * other. */
+int64_t leading_held(const struct leading *l);
 
 /* Whether records may be appended under `acks`: 0, ERR_NOT_ENOUGH_REPLICAS, ERR_NOT_LEADER_OR_FOLLOWER,
  * ERR_KAFKA_STORAGE_ERROR. */

@@ -161,6 +161,7 @@ struct partition_answer {
     bool diverges;
     struct replication_end diverging;
     int64_t high_watermark, log_start;
+    int64_t held;          /* below it all replicas have what is committed; -1: it does not say */
     struct bytes records;  /* nothing of it is believed */
     struct buffer *buffer; /* holds them; a reference is taken while they are needed */
 };

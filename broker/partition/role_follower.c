@@ -206,6 +206,9 @@ void partition_answered(struct partition *p, const struct partition_answer *a)
                                       .high_watermark = a->high_watermark,
                                       .log_start = a->log_start,
                                       .batches = batches};
+    if (a->held >= 0 && !a->error) {
+        log_keep_tombstones(p->log, a->held);
+    }
     answer.batch_count = batches_of(a->records, batches, ends, FOLLOWING_BATCHES_MAX);
     struct follower_append *x =
         answer.batch_count ? memory_alloc(io_memory(p->io), sizeof *x) : NULL;
@@ -288,6 +291,7 @@ void role_follower_begin(struct partition *p)
     assert(p->role == ROLE_NONE);
     p->role = ROLE_FOLLOWER;
     p->hot_until_ns = role_now(p) + hot_ns;
+    log_keep_tombstones(p->log, 0); /* until the leader says what all have */
     following_init(&p->following, &options, &log, p->high_watermark, p->proved_epoch, role_now(p));
     p->high_watermark = p->following.high_watermark;
 }

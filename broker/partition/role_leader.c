@@ -217,6 +217,12 @@ static int reserve(struct partition *p, uint32_t replicas, bool move)
     return 0;
 }
 
+/* What all have now; it is looked at as often as time is: a tombstone that stays longer harms nobody. */
+static void keep_tombstones(struct partition *p)
+{
+    log_keep_tombstones(p->log, leading_held(p->leading));
+}
+
 int role_leader_begin(struct partition *p, const struct image *image)
 {
     struct leading_replica replicas[LEADING_REPLICAS_MAX];
@@ -246,6 +252,7 @@ int role_leader_begin(struct partition *p, const struct image *image)
     uint32_t capacity = fresh ? leading_room(seen.replica_count) : leading_capacity(p->leading);
     carry(p, leading_init(p->leading, capacity, &options, &seen, &log, known, role_now(p)) |
                  LEADING_WATERMARK);
+    keep_tombstones(p);
     return 0;
 }
 
@@ -266,6 +273,7 @@ int role_leader_apply(struct partition *p, const struct image *image)
         return error;
     }
     carry(p, leading_apply(p->leading, role_now(p), &seen));
+    keep_tombstones(p);
     return 0;
 }
 
@@ -291,6 +299,7 @@ void role_leader_moved(struct partition *p)
 void role_leader_tick(struct partition *p)
 {
     carry(p, leading_tick(p->leading, role_now(p)));
+    keep_tombstones(p);
 }
 
 void partition_fetch(struct partition *p, struct leading_fetch *fetch,

@@ -110,6 +110,7 @@ static void tell_part(struct fetch_call *c, const struct fetch_ask *ask,
         .diverging = {in->diverging_epoch.epoch, in->diverging_epoch.end_offset},
         .high_watermark = in->high_watermark,
         .log_start = in->log_start_offset,
+        .held = in->held_offset,
         .buffer = buffer,
     };
     if (in->records.slice_count == 1) { /* as every decoded answer has them: in one piece */

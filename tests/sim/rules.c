@@ -188,6 +188,8 @@ static const struct rule all[] = {
      .controller = LEASE_MUTANT_FOR_EVER},
     {"late-at-once", "what is in the log when another leads is acknowledged (P8)", RULE_OF_CLUSTER,
      .replication = REPLICATION_MUTANT_LATE_AT_ONCE},
+    {"held-by-isr", "a tombstone goes though a replica that is away lacks it", RULE_OF_CLUSTER,
+     .replication = REPLICATION_MUTANT_HELD_BY_ISR},
     {"alone", "what a coordinator writes counts when one replica has it (C23)", RULE_OF_CLUSTER,
      .coord = COORD_MUTANT_ALONE},
     {"any-member", "a commit of who was given up is taken (C24)", RULE_OF_CLUSTER,

@@ -88,7 +88,8 @@ static struct clean_work work_of(const struct stretch *s, struct clean_map *map)
                                .range_end =
                                    s->end_offset + 1, /* the last batch is one like others */
                                .now_ms = NOW,
-                               .delete_retention_ms = RETENTION};
+                               .delete_retention_ms = RETENTION,
+                               .tombstones_from = INT64_MAX};
 }
 
 /* Both walks, in pieces of at most `piece` bytes in and `room` bytes out. 0, or the error. */

@@ -307,6 +307,17 @@ Test(compaction, every_codec_is_kept)
     world_close(&w);
 }
 
+struct keeping {
+    struct log *log;
+    int64_t from_offset;
+};
+
+static void keep_tombstones(void *argument)
+{
+    struct keeping *k = argument;
+    log_keep_tombstones(k->log, k->from_offset);
+}
+
 /* A tombstone removes what is older, stays for its time, and goes without uncovering anything. */
 Test(compaction, tombstones_stay_for_their_time)
 {
@@ -330,6 +341,11 @@ Test(compaction, tombstones_stay_for_their_time)
     world_kill(&w);
     world_started(&w, 1);
     world_wait_ms(&w, 61000);
+    cr_assert(world_do(&w, 0, keep_tombstones, &(struct keeping){world_log(&w, 0), at}));
+    clean(&w); /* a replica lacks it */
+    read_content(&w);
+    cr_assert_eq(records_of("gone", &last), 1);
+    cr_assert(world_do(&w, 0, keep_tombstones, &(struct keeping){world_log(&w, 0), at + 1}));
     clean(&w);
     read_content(&w);
     cr_assert_eq(records_of("gone", &last), 0);

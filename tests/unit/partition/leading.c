@@ -186,6 +186,39 @@ Test(leading, the_watermark_is_the_smallest_counted_end)
     }
 }
 
+/* Also of those that are not in sync: nothing that one of them lacks may be forgotten. */
+Test(leading, what_all_replicas_hold)
+{
+    struct partition p;
+    partition_open(&p, 3, 2, 1);
+    cr_assert_eq(leading_held(p.leading), 0, "nobody has told anything");
+    fetch(&p, fetch_of(2, 100, 100));
+    cr_assert_eq(leading_held(p.leading), 0, "of node 3 nothing is known");
+    fetch(&p, fetch_of(3, 70, 65));
+    cr_assert_eq(leading_held(p.leading), 65);
+    cr_assert_eq(p.answer.held, 65, "the follower is told");
+    append(&p, 110, 105);
+    fetch(&p, fetch_of(2, 110, 108));
+    fetch(&p, fetch_of(3, 110, 110));
+    cr_assert_eq(leading_held(p.leading), 105, "its own end counts as well");
+    p.replicas[2].broker_epoch++; /* it comes back, perhaps with less */
+    p.image.partition_epoch++;
+    apply(&p);
+    cr_assert_eq(leading_held(p.leading), 0);
+    struct leading_fetch again = fetch_of(3, 80, 80);
+    again.broker_epoch++;
+    fetch(&p, again);
+    cr_assert_eq(leading_held(p.leading), 80);
+    p.image.replica_count = 4; /* one that has nothing is added */
+    p.image.partition_epoch++;
+    apply(&p);
+    cr_assert_eq(leading_held(p.leading), 0);
+    partition_close(&p);
+    partition_open(&p, 1, 1, 1);
+    cr_assert_eq(leading_held(p.leading), INT64_MAX);
+    partition_close(&p);
+}
+
 Test(leading, what_was_asked_for_limits_what_counts)
 {
     struct partition p;
