@@ -9,6 +9,7 @@
 int command_load(int argc, char **argv);
 int command_raw(int argc, char **argv);
 int command_start(int argc, char **argv);
+int command_drain(int argc, char **argv);
 
 /* "leat-bench: ...", and exit status 1. */
 _Noreturn void load_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

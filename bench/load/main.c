@@ -4,6 +4,7 @@
  *
  *     leat-bench [options]        open loop on a client library: latencies from the intended time of sending
  *     leat-bench raw [options]    one socket without a client library: the broker's ceiling
+ *     leat-bench drain [options]  how fast a topic that is there is read
  *     leat-bench start ... -- COMMAND   starts a broker and times its first acknowledged record */
 #include "load/load.h"
 
@@ -69,6 +70,9 @@ int main(int argc, char **argv)
     }
     if (argc > 1 && strcmp(argv[1], "start") == 0) {
         return command_start(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "drain") == 0) {
+        return command_drain(argc - 1, argv + 1);
     }
     return command_load(argc, argv);
 }
