@@ -65,8 +65,12 @@ static uint32_t peers_of(struct node *n)
     const struct voters *voters = meta_quorum(n->meta).voters;
     for (uint32_t i = 0; i < voters->count; i++) {
         const struct voter *v = &voters->list[i];
-        if (v->id.node != n->meta_options.node_id) {
-            founding_address(n->voter_peers[count], v->host, v->port);
+        char host[CONFIG_HOST_SIZE];
+        uint16_t port;
+        founding_address(n->voter_peers[count], v->host, v->port);
+        bool reached =
+            config_split_address(bytes_of_string(n->voter_peers[count]), host, &port) && port > 0;
+        if (v->id.node != n->meta_options.node_id && reached) {
             n->peers[count] = n->voter_peers[count];
             count++;
         }
@@ -106,8 +110,11 @@ static bool is_stopped(struct node *n)
 
 static void quorum_attached(struct node *n)
 {
-    if (!is_stopped(n)) {
-        meta_vote(n->meta);
+    if (is_stopped(n)) {
+        return;
+    }
+    meta_vote(n->meta);
+    if (n->meta && n->state == NODE_STARTING) { /* else it could not begin, and that is told */
         ask(n);
     }
 }
@@ -126,6 +133,14 @@ static bool votes(const struct node *n)
     return voters->count > 1 && own && uuid_equal(own->id.directory, n->meta_open.directory_id);
 }
 
+/* The original of a copied directory votes, and no other: this node asks where it was reached before (node_doubt.c). */
+static void met(struct node *n)
+{
+    if (!is_stopped(n)) {
+        node_on_shards(n, attach_quorum, quorum_attached);
+    }
+}
+
 void node_damaged(struct node *n)
 {
     if (is_stopped(n)) {
@@ -137,9 +152,9 @@ void node_damaged(struct node *n)
     }
     log_warn(io_logger(node_io(n)), "node", "%s: the other nodes are asked whether they have it",
              n->recover.summary.damage);
-    n->all_lost = true; /* told when it registers */
-    if (votes(n)) {
-        node_on_shards(n, attach_quorum, quorum_attached);
+    n->all_lost = true;             /* told when it registers */
+    if (n->listening && votes(n)) { /* or nobody could ask for its vote */
+        node_meet(n, met);
     } else {
         ask(n);
     }

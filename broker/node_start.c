@@ -66,11 +66,17 @@ static void say_ready(struct node *n)
              (int)n->meta_options.node_id, meta_cluster_id(n->meta), r->logs,
              r->logs == 1 ? "" : "s", bytes ? replayed : "", io_backend_name(node_io(n)),
              n->options.shards, n->options.shards == 1 ? "" : "s", n->data, ms);
-    if (r->set_aside) {
+    if (r->set_aside > r->aside_lost) {
         log_warn(io_logger(node_io(n)), "node",
                  "directories of deleted or unknown topics were moved to %s/aside: count=%" PRIu32
                  "; nothing in use is affected, and they may be removed",
-                 n->data, r->set_aside);
+                 n->data, r->set_aside - r->aside_lost);
+    }
+    if (r->aside_lost) {
+        log_warn(io_logger(node_io(n)), "node",
+                 "directories that are damaged, or what is left of them, were moved to %s/aside: "
+                 "count=%" PRIu32 "; keep them until their records are there again",
+                 n->data, r->aside_lost);
     }
     n->options.ready(n->options.context, line, n->ports[0]);
 }

@@ -144,8 +144,9 @@ enum log_mutant {
 /* --- recovery --------------------------------------------------------------------------------- */
 
 struct log_recovery_summary {
-    uint32_t logs;      /* partitions with data */
-    uint32_t set_aside; /* directories that the metadata does not know */
+    uint32_t logs;       /* partitions with data */
+    uint32_t set_aside;  /* directories that the metadata does not know, or that are damaged: */
+    uint32_t aside_lost; /* of them those of topics that are in use, or beside damage */
     uint64_t replayed_entries;
     uint64_t replayed_bytes;
     uint64_t torn_bytes; /* of groups above every mark, dropped */

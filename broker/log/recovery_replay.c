@@ -29,6 +29,31 @@ static const char *name_of(const struct recovery *r, struct uuid topic_id, int32
 
 /* --- directories and checkpointed logs -------------------------------------------------------- */
 
+/* Nobody may take for rubbish what may be the only copy of records that somebody wants back. */
+static void say_aside(struct recovery *r, const struct recovery_directory *d, const char *from,
+                      const char *to)
+{
+    struct log_recovery_summary *summary = &r->request->summary;
+    bool lost = summary->damage[0] != 0 || name_of(r, d->topic_id, d->partition);
+    summary->set_aside++;
+    summary->aside_lost += lost;
+    if (lost) {
+        log_warn(io_logger(r->io), "log",
+                 "%s cannot be used, what could be read of it was moved to %s: keep it until the "
+                 "records are there again",
+                 from, to);
+    } else if (d->wanted || uuid_is_zero(d->topic_id)) {
+        log_info(io_logger(r->io), "log",
+                 "%s cannot be read, and what it held is not needed any more: moved to %s", from,
+                 to);
+    } else {
+        log_info(io_logger(r->io), "log",
+                 "%s is of a topic that was deleted, or that the metadata do not know: moved to "
+                 "%s; nothing in use is affected, it may be removed",
+                 from, to);
+    }
+}
+
 int recovery_set_aside(struct recovery *r, const struct recovery_directory *d)
 {
     char from[IO_PATH_MAX], to[IO_PATH_MAX];
@@ -44,14 +69,7 @@ int recovery_set_aside(struct recovery *r, const struct recovery_directory *d)
         int error = io_rename(r->io, from, to);
         error = error < 0 ? error_from_errno(error) : 0;
         if (error == 0) {
-            r->request->summary.set_aside++;
-            log_info(io_logger(r->io), "log",
-                     d->wanted
-                         ? "%s cannot be read, and what it held is not needed any more: moved "
-                           "to %s"
-                         : "%s is of a topic that was deleted, or that the metadata do not "
-                           "know: moved to %s; nothing in use is affected, it may be removed",
-                     from, to);
+            say_aside(r, d, from, to);
         }
         if (error != ERR_EXISTS && error != ERR_UNKNOWN_SERVER_ERROR) {
             return error;

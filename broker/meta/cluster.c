@@ -83,10 +83,13 @@ static struct cluster_session *session_of(struct cluster *k, int32_t id, int64_t
     return found;
 }
 
-static void hear(const struct cluster *k, struct cluster_session *session)
+static void hear(struct cluster_session *session, uint64_t now_ns, uint64_t arrived_ns)
 {
-    session->before_ns = session->beat_ns;
-    session->heard_ns = session->beat_ns = k->now_ns;
+    if (arrived_ns > session->beat_ns) {
+        session->before_ns = session->beat_ns;
+        session->beat_ns = arrived_ns;
+    }
+    session->heard_ns = now_ns;
     session->over = false;
     session->beats++;
 }
@@ -214,6 +217,11 @@ int cluster_check_broker(struct cluster *k, int32_t id, int64_t epoch)
                               (int)id, b->epoch, epoch);
     }
     return 0;
+}
+
+int cluster_emit_fenced(struct cluster *k, const struct image_broker *b)
+{
+    return emit_change(k, b->id, b->epoch, 1, false);
 }
 
 /* Its partitions first, then the record. */
@@ -419,7 +427,7 @@ int cluster_register(struct cluster *k, const struct cluster_registration *q, in
     if (older && uuid_equal(older->incarnation, q->incarnation)) {
         error = emit_registration(k, q, older, older->epoch); /* an answer was lost: tried again */
         if (!error) {
-            hear(k, session_of(k, q->broker, older->epoch));
+            hear(session_of(k, q->broker, older->epoch), k->now_ns, k->now_ns);
             *epoch = older->epoch;
         }
         return error;
@@ -436,7 +444,7 @@ int cluster_register(struct cluster *k, const struct cluster_registration *q, in
     int64_t next = q->next_offset + k->changed;
     error = emit_registration(k, q, NULL, next);
     if (!error) {
-        hear(k, session_of(k, q->broker, next));
+        hear(session_of(k, q->broker, next), k->now_ns, k->now_ns);
         *epoch = next;
     }
     return error;
@@ -531,7 +539,7 @@ int cluster_heartbeat(struct cluster *k, const struct cluster_heartbeat *q,
         return error;
     }
     struct cluster_session *session = session_of(k, q->broker, b->epoch);
-    hear(k, session);
+    hear(session, k->now_ns, q->arrived_ns ? q->arrived_ns : k->now_ns);
     session->offset = q->offset > session->offset ? q->offset : session->offset;
     *out = (struct cluster_heartbeat_answer){
         .caught_up = q->offset >= b->epoch || cluster_mutated(k, CLUSTER_MUTANT_BEHIND),

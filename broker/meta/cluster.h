@@ -135,7 +135,8 @@ int cluster_register(struct cluster *k, const struct cluster_registration *q,
 struct cluster_heartbeat {
     int32_t broker;
     int64_t epoch;
-    int64_t offset; /* of the metadata, that it has read */
+    uint64_t arrived_ns; /* it may be decided later, and more than once; 0: now */
+    int64_t offset;      /* of the metadata, that it has read */
     bool want_fence, want_shut_down;
 };
 

@@ -87,5 +87,7 @@ int cluster_give_up(struct cluster *k, const struct cluster_giving_up *q)
                               " partitions no other replica is in sync and heard, %.100s-%d is one",
                               l.alone, l.topic->name, (int)l.partition);
     }
-    return cluster_each(k, q->broker, NULL, give_up, (void *)q);
+    int error = cluster_each(k, q->broker, NULL, give_up, (void *)q);
+    /* An answer that rests on a record is that of a controller who still is one. */
+    return error || k->changed > 0 || k->more ? error : cluster_emit_fenced(k, b);
 }

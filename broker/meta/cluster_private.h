@@ -24,6 +24,9 @@ int cluster_refuse(struct cluster *k, int error, const char *format, ...)
 int cluster_emit(struct cluster *k, const struct wire_message *message, int version,
                  const void *body);
 
+/* That a broker is fenced. */
+int cluster_emit_fenced(struct cluster *k, const struct image_broker *b);
+
 /* What the decision says of a broker; NULL: unknown. May be changed before partitions follow. */
 struct isr_broker *cluster_broker(struct cluster *k, int32_t id);
 

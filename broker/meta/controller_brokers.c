@@ -69,6 +69,7 @@ static int decide_heartbeat(struct cluster *k, struct meta_op *op)
     const struct cluster_heartbeat q = {
         .broker = op->broker,
         .epoch = op->broker_epoch,
+        .arrived_ns = op->priv.arrived_ns,
         .offset = h->offset,
         .want_fence = h->wants_fence,
         .want_shut_down = h->wants_shut_down,

@@ -7,8 +7,7 @@
  *                      |--'
  *                      '--the time is up, or it is stopped--> done(error), `why` says what the controller said last
  *
- * The node has no part in the quorum meanwhile: where its vote is needed for a controller, the time runs out.
- * Shard 0. */
+ * Who asks may vote meanwhile (meta_vote()), for its vote may be the one without which nobody can answer. Shard 0. */
 #pragma once
 
 #include "base/uuid.h"

@@ -722,6 +722,7 @@ static void tick(struct meta *m)
     forward_look(m);
     meta_decide(m);
     reads_look(m);
+    yield_while_waiting(m);
     if (m->leading && m->state == META_ACTIVE && !alone) {
         fence_silent(m);
         watches_look(m);

@@ -38,10 +38,11 @@ struct membership {
     uint64_t said_ns;   /* the last line about what is waited for */
     int64_t told;       /* offset of the image that the last heartbeat told of */
 
-    bool waits;    /* meta_vote(): registers, and leads the quorum, when meta_join() follows */
-    bool draining; /* the operator wants nothing to be led here */
-    bool yielded;  /* the lead of the quorum, too, since then */
-    bool may_go;   /* the controller's word: others lead what they can, and all know it */
+    bool waits;        /* meta_vote(): registers, and leads the quorum, when meta_join() follows */
+    uint64_t leads_ns; /* meanwhile: since when it leads nevertheless; 0: it does not */
+    bool draining;     /* the operator wants nothing to be led here */
+    bool yielded;      /* the lead of the quorum, too, since then */
+    bool may_go;       /* the controller's word: others lead what they can, and all know it */
     struct meta_retire *retire;      /* NULL: the process stays */
     uint64_t farewell_ns;            /* when this node saw that it is fenced; 0: not yet */
     int64_t farewell;                /* in the image of this offset */

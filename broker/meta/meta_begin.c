@@ -241,7 +241,7 @@ static void epoch_begun(struct meta *m, int error)
     }
     membership_lead(m);
     if (m->membership.waits) {
-        quorum_resign(m); /* another one can do what a controller does */
+        membership_wake(m); /* and it hands the lead on */
     } else if (m->state == META_OPENING && start_is_alone(m)) {
         register_and_grow(m);
     } else {

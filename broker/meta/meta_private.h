@@ -275,3 +275,6 @@ void meta_install_again(struct meta *m, struct snapshot_id id, void (*done)(stru
 
 /* Called when a batch or a snapshot has ended while closing. */
 void meta_close_next(struct meta *m);
+
+/* yield.c: hands the lead on if it has come to a node that waits (meta_vote()). */
+void yield_while_waiting(struct meta *m);

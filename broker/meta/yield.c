@@ -3,6 +3,8 @@
 
 #include "meta/meta_private.h"
 
+static const uint64_t waiting_lead_ns = UINT64_C(1500000000);
+
 static int refuse(struct yield_op *op, int error, const char *why)
 {
     op->why = why;
@@ -83,4 +85,27 @@ void meta_yield(struct meta *meta, struct io *io, struct yield_op *op)
     op->priv.shard = io_shard(io);
     op->priv.message.deliver = arrived;
     io_post(io, 0, &op->priv.message);
+}
+
+/* --- before it joins --------------------------------------------------------------------------- */
+
+/* A leader that waits can do little of what a controller does. It stays for a moment, in which those that were behind
+ * come up, and then hands on to the next voter, so that the lead does not go to and fro between two that wait. */
+void yield_while_waiting(struct meta *m)
+{
+    struct membership *s = &m->membership;
+    const struct raft_voters *voters = raft_status(m->quorum.raft).voters;
+    uint64_t now = io_now(m->io);
+    if (!m->leading || !s->waits) {
+        s->leads_ns = 0;
+    } else if (s->leads_ns == 0) {
+        s->leads_ns = now;
+    } else if (now >= s->leads_ns + waiting_lead_ns) {
+        uint32_t at = 0;
+        while (at < voters->count && voters->ids[at].node != m->identity.node_id) {
+            at++;
+        }
+        s->leads_ns = 0;
+        quorum_yield(m, voters->ids[(at + 1) % voters->count].node);
+    }
 }

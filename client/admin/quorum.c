@@ -3,6 +3,8 @@
 /* leat_quorum_get(): DescribeQuorum, of any broker first and then of the leader that it names. */
 #include "admin/quorum.h"
 
+#include "core/silence.h"
+
 #include <stdlib.h>
 
 static const char metadata_topic[] = "__cluster_metadata";
@@ -17,7 +19,9 @@ struct quorum_result {
 
 struct quorum_op {
     struct admin_op admin;
-    int32_t leader; /* as the last answer named it; -1: it named none */
+    int32_t leader;     /* as the last answer named it; -1: it named none */
+    unsigned turn;      /* who is asked next, when one has said that it hears no leader */
+    leat_error without; /* what that one has said */
     struct quorum_result *result;
 };
 
@@ -26,11 +30,34 @@ static struct quorum_op *quorum_op(struct call *c)
     return container_of(admin_of(c), struct quorum_op, admin);
 }
 
+/* One after the other: whoever is cut off hears no leader, and others may. */
+static int32_t next_in_turn(struct call *c, unsigned turn)
+{
+    const struct list *all = &c->core->metadata.brokers;
+    unsigned count = 0;
+    for (const struct list *n = all->next; n != all; n = n->next) {
+        count++;
+    }
+    turn = count ? turn % count : 0;
+    for (const struct list *n = all->next; n != all; n = n->next) {
+        const struct broker *b = container_of(n, struct broker, link);
+        if (turn-- == 0 && !core_silent_since(c->core, b->host, b->port)) {
+            return b->id;
+        }
+    }
+    return CALL_ANY;
+}
+
 /* The leader that was named is asked once: it may have gone, then others know better. */
 static int quorum_route(struct call *c, int32_t *broker)
 {
     struct quorum_op *op = quorum_op(c);
-    *broker = op->leader >= 0 && metadata_broker(c->core, op->leader) ? op->leader : CALL_ANY;
+    *broker = CALL_ANY;
+    if (op->leader >= 0 && metadata_broker(c->core, op->leader)) {
+        *broker = op->leader;
+    } else if (op->without.code) {
+        *broker = next_in_turn(c, op->turn++);
+    }
     op->leader = -1;
     return 0;
 }
@@ -157,9 +184,12 @@ static int quorum_judge(struct call *c, const struct describe_quorum_response *i
     static const char begins[] = "no controller: ";
     bool told = p->error_message.size > (int)sizeof begins &&
                 memcmp(p->error_message.data, begins, sizeof begins - 1) == 0;
-    return error_set(&c->error, ERR_LEADER_NOT_AVAILABLE, "the cluster has %.*s",
-                     told ? p->error_message.size : (int)sizeof unknown - 1,
-                     told ? p->error_message.data : unknown);
+    error = error_set(&c->error, ERR_LEADER_NOT_AVAILABLE, "the cluster has %.*s",
+                      told ? p->error_message.size : (int)sizeof unknown - 1,
+                      told ? p->error_message.data : unknown);
+    op->without = c->error;
+    metadata_refresh(c->core, NULL); /* to know whom else to ask */
+    return error;
 }
 
 static int quorum_decode(struct call *c, struct reader *reader, int version)
@@ -201,6 +231,9 @@ int leat_quorum_get(leat_client *c, leat_quorum **out, leat_error *e)
     int error = admin_run(&op.admin, e);
     if (!error) {
         *out = &op.result->quorum;
+    } else if (op.without.code && error != op.without.code && e) {
+        *e = op.without; /* nobody who answered hears a leader */
+        error = e->code;
     }
     return error;
 }

@@ -311,8 +311,9 @@ static void elect_one(struct cli *cli, struct topic_job *job, const char *topic,
     topic_done(cli, job,
                json_pack("{s:s,s:i,s:b,s:i,s:i}", "topic", topic, "partition", (int)p->id,
                          "elected", elected, "leader_before", (int)before, "leader", (int)leader),
-               elected && before != leader ? "%s-%d: broker %d leads now, %s led before\n"
-               : elected                   ? "%s-%d: broker %d leads now\n"
+               leader < 0 ? "%s-%d: elected, and who leads is not shown yet (leat topic describe)\n"
+               : elected && before != leader ? "%s-%d: broker %d leads now, %s led before\n"
+               : elected                     ? "%s-%d: broker %d leads now\n"
                : job->unclean
                    ? "%s-%d: broker %d leads: there is nothing to elect while somebody does\n"
                    : "%s-%d: broker %d leads already, its preferred replica\n",

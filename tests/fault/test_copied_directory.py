@@ -3,7 +3,7 @@
 # timeout: 180
 """A copy of a node's directory is started beside the node: with the same node.id, on another port. It ends with status 78 and
 says where the other one runs, and that one goes on, in the quorum and as a broker. Found at the address that stands in
-the directory; or, by a copy that says that it is reached where the original is, from the controller, whether the
+the directory, also by a copy whose journal is torn, which would otherwise vote; or, by a copy that says that it is reached where the original is, from the controller, whether the
 original leads the quorum or follows. A node that is killed and started again at once is no copy of itself, nor is one
 that comes back at another address.
 
@@ -19,13 +19,17 @@ def quorum_leader(cluster):
     return found["leader"] if "leader" in found else found["leader_id"]
 
 
-def copy_of(cluster, number, poses=False):
-    """The node is stopped meanwhile, so that the copy is whole. `poses`: it says that it is reached where the original is."""
+def copy_of(cluster, number, poses=False, torn=False):
+    """The node is stopped meanwhile, so that the copy is whole, unless it is `torn`. `poses`: it says that it is reached where the original is."""
     original = cluster.nodes[number]
     original.stop()
     folder = f"{original.data}-copy"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(original.data, folder)
+    for path in Path(folder).glob("journal-*/checkpoint-*") if torn else ():
+        data = bytearray(path.read_bytes())
+        data[0] ^= 1
+        path.write_bytes(data)
     original.start()
     wait_until("all are healthy", cluster.healthy, LIMIT_S)
     copy = Leatd(folder, *original.settings, port=free_ports(1)[0])
@@ -54,6 +58,8 @@ def run():
     cluster.launch()
     number = next(n for n in NODES if n != quorum_leader(cluster))
     ends(cluster, number, copy_of(cluster, number), "the original answers where it should be", "a")
+    number = next(n for n in NODES if n != quorum_leader(cluster))
+    ends(cluster, number, copy_of(cluster, number, torn=True), "it asks where it was reached before it asks for what is torn", "d")
     number = next(n for n in NODES if n != quorum_leader(cluster))
     ends(cluster, number, copy_of(cluster, number, poses=True), "the controller hears the original", "b")
     number = quorum_leader(cluster)

@@ -534,15 +534,16 @@ static void judge_again(const struct history *h, const struct log_of *l, unsigne
     }
 }
 
-/* A tombstone of the key has perhaps stood there and gone, and nobody was told of it. */
+/* A tombstone of the key has perhaps stood there and gone, and nobody knows where. */
 static bool perhaps_deleted(const struct history *h, const struct log_of *l, int32_t key)
 {
     for (unsigned i = 0; i < h->writer_count; i++) {
         const struct source *w = &h->writers[i];
         for (uint32_t n = 0; &h->logs[w->options.log] == l && n < w->count; n++) {
             const struct sent *s = &w->sent[n];
-            bool untold = s->told < 0 && s->seen < 0 && s->state != SENT_REFUSED;
-            if (untold && history_key(h, i, n) == key && history_tombstone(h, i, n)) {
+            bool unknown =
+                s->seen < 0 && s->state != SENT_REFUSED && (s->told < 0 || !is_promised(w));
+            if (unknown && history_key(h, i, n) == key && history_tombstone(h, i, n)) {
                 return true;
             }
         }

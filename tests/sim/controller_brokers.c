@@ -231,7 +231,7 @@ static void beat(struct model *m)
     if (error) {
         return;
     }
-    m->before[id] = m->heard[id];
+    m->before[id] = m->w.now > m->heard[id] ? m->heard[id] : m->before[id];
     m->heard[id] = m->w.now;
     b = broker(m, id);
     require(m, b->fenced == answer.fenced, "the answer says another state");
@@ -394,7 +394,7 @@ static void begin(struct model *m, const struct controller_options *o,
     world_open(&m->w, m->brokers);
     m->lives = 1;
     for (int32_t id = 1; id <= m->brokers; id++) {
-        m->heard[id] = m->before[id] = m->w.now;
+        m->heard[id] = m->w.now;
     }
     int32_t replicas[] = {1, m->brokers, 2};
     int32_t factor = m->brokers > 3 ? 3 : m->brokers > 1 ? 2 : 1;

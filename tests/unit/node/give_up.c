@@ -6,6 +6,13 @@
 
 static struct cluster_world w;
 
+static void damage(const struct member *m)
+{
+    struct disk *disk = sim_node_disk(m->machine);
+    disk_break(disk, disk_find(disk, "data/journal-0/checkpoint-0"), 0);
+    disk_break(disk, disk_find(disk, "data/journal-0/checkpoint-1"), 0);
+}
+
 /* All but one run; the journal of that one cannot be recovered. */
 static struct member *open_damaged(uint64_t seed, uint32_t nodes)
 {
@@ -21,9 +28,7 @@ static struct member *open_damaged(uint64_t seed, uint32_t nodes)
     struct member *leader = world_leader(&w);
     struct member *m = leader == &w.members[0] ? &w.members[1] : &w.members[0];
     sim_node_kill(m->machine);
-    struct disk *disk = sim_node_disk(m->machine);
-    disk_break(disk, disk_find(disk, "data/journal-0/checkpoint-0"), 0);
-    disk_break(disk, disk_find(disk, "data/journal-0/checkpoint-1"), 0);
+    damage(m);
     return m;
 }
 
@@ -95,6 +100,55 @@ Test(give_up, it_is_stopped_at_any_moment)
         world_run(&w, 5000 * CLUSTER_MS);
         cr_assert(m->ended || !member_runs(m), "stopped after %d ms, it goes on", (int)after);
         cr_assert_eq(m->status, NODE_EXIT_OK, "after %d ms: %s", (int)after, m->why);
+        world_close(&w);
+    }
+}
+
+static void cut_off(const struct member *m, enum sim_link how)
+{
+    unsigned at = (unsigned)(m - w.members);
+    for (unsigned i = 0; i < w.count; i++) {
+        if (i != at) {
+            sim_link_set(w.sim, at, i, how);
+            sim_link_set(w.sim, i, at, how);
+        }
+    }
+}
+
+static int32_t newest_epoch(void)
+{
+    int32_t newest = -1;
+    for (uint32_t i = 0; i < w.count; i++) {
+        const struct member *m = &w.members[i];
+        int32_t epoch = member_runs(m) && !m->ended && m->node->meta
+                            ? meta_leadership(m->node->meta).epoch
+                            : -1;
+        newest = epoch > newest ? epoch : newest;
+    }
+    return newest;
+}
+
+/* Two of three are damaged, and the third, which has everything, is cut off while they elect each other: they do not
+ * hand the lead to and fro, and it leads when it is back. */
+Test(give_up, two_that_wait_do_not_keep_the_lead_from_the_third)
+{
+    for (uint64_t seed = 1; seed < 4; seed++) {
+        struct member *m = open_damaged(seed, 3), *third = &w.members[2], *other;
+        other = m == &w.members[0] ? &w.members[1] : &w.members[0];
+        world_run(&w, 3000 * CLUSTER_MS);
+        sim_node_kill(other->machine);
+        damage(other);
+        world_run(&w, 3000 * CLUSTER_MS);
+        cut_off(third, SIM_LINK_CUT);
+        member_start(m);
+        member_start(other);
+        world_run(&w, 4000 * CLUSTER_MS);
+        int32_t before = newest_epoch();
+        cut_off(third, SIM_LINK_UP);
+        world_settle(&w, 20000 * CLUSTER_MS);
+        cr_assert(m->ready && other->ready, "seed %d", (int)seed);
+        cr_assert_lt(newest_epoch(), before + 40, "seed %d: from %d to %d", (int)seed, (int)before,
+                     (int)newest_epoch());
         world_close(&w);
     }
 }
