@@ -33,28 +33,79 @@ static struct totals totals_of(const struct load *load)
     return t;
 }
 
-/* Waits for the end of the schedule; on a terminal, a line says each second how it goes. */
-static void watch(const struct load *load, struct load_cost *cost)
+/* The next whole second of the warm-up or of the window, or the end of either. */
+static uint64_t tick_after(const struct load *load, uint64_t at)
+{
+    bool warming = at < load->window_ns;
+    uint64_t begun = warming ? load->start_ns : load->window_ns;
+    uint64_t end = warming ? load->window_ns : load->end_ns;
+    uint64_t next = at + NS_PER_S - (at - begun) % NS_PER_S;
+    return next < end ? next : end;
+}
+
+/* What had been counted, and when. */
+struct mark {
+    uint64_t at_ns, received;
+    struct totals totals;
+};
+
+static struct mark mark_now(const struct load *load)
+{
+    return (struct mark){clock_ns(), atomic_load(&load->consumer.received), totals_of(load)};
+}
+
+/* The rates of the row that ends at `at`, if one does; `row` is then where the next begins. */
+static void keep_rates(struct load *load, uint64_t at, const struct mark *now, struct mark *row)
+{
+    uint64_t row_ns = load->acked.row_ns;
+    if ((at - load->window_ns) % row_ns != 0 && at != load->end_ns) {
+        return;
+    }
+    uint64_t number = (at - 1 - load->window_ns) / row_ns;
+    double seconds = (double)(now->at_ns - row->at_ns) / NS_PER_S;
+    double planned = (double)(at - load->window_ns - number * row_ns) / NS_PER_S;
+    if (seconds > planned / 2) { /* otherwise this thread came too late to the row before */
+        load->acked.rates[number] = (double)(now->totals.acked - row->totals.acked) / seconds;
+        if (load->options.consume) {
+            load->consumed.rates[number] = (double)(now->received - row->received) / seconds;
+        }
+    }
+    *row = *now;
+}
+
+static void show(const struct load *load, const struct mark *now, const struct mark *before)
+{
+    double seconds = (double)(now->at_ns - before->at_ns) / NS_PER_S;
+    fprintf(stderr, "\r%4.0f s  %s  sent %.0f/s  acknowledged %.0f/s  failed %llu   ",
+            (double)(now->at_ns - load->start_ns) / NS_PER_S,
+            now->at_ns > load->window_ns ? "measuring" : "warming up",
+            (double)(now->totals.sent - before->totals.sent) / seconds,
+            (double)(now->totals.acked - before->totals.acked) / seconds,
+            (unsigned long long)now->totals.failed);
+}
+
+/* Waits for the end of the schedule and counts each second; on a terminal, a line says how it goes. */
+static void watch(struct load *load, struct load_cost *cost)
 {
     bool terminal = isatty(STDERR_FILENO), measuring = false;
-    struct totals before = {0};
-    for (uint64_t next = load->start_ns; next < load->end_ns;) {
-        next += NS_PER_S;
-        if (!measuring && next >= load->window_ns) {
-            clock_wait_until(load->window_ns);
+    struct mark before = {.at_ns = load->start_ns}, row = before;
+    for (uint64_t at = load->start_ns;; at = tick_after(load, at)) {
+        clock_wait_until(at);
+        struct mark now = mark_now(load);
+        if (measuring) {
+            keep_rates(load, at, &now, &row);
+        } else if (at >= load->window_ns) {
             load_cost_begin(cost, load->options.pid);
             measuring = true;
+            row = now;
         }
-        clock_wait_until(next < load->end_ns ? next : load->end_ns);
-        struct totals now = totals_of(load);
-        if (terminal) {
-            fprintf(stderr, "\r%4.0f s  %s  sent %llu/s  acknowledged %llu/s  failed %llu   ",
-                    (double)(clock_ns() - load->start_ns) / NS_PER_S,
-                    measuring ? "measuring" : "warming up",
-                    (unsigned long long)(now.sent - before.sent),
-                    (unsigned long long)(now.acked - before.acked), (unsigned long long)now.failed);
+        if (terminal && at > load->start_ns) {
+            show(load, &now, &before);
         }
         before = now;
+        if (at >= load->end_ns) {
+            break;
+        }
     }
     load_cost_end(cost);
     if (terminal) {
@@ -74,6 +125,46 @@ static void latency_row(struct table *t, const char *name, const struct histogra
         table_number(t, (double)histogram_percentile(h, percents[i]) / NS_PER_MS);
     }
     table_number(t, (double)h->max_ns / NS_PER_MS);
+}
+
+static void time_cells(struct table *t, const struct series *s, unsigned row)
+{
+    struct series_figures f;
+    if (!s->cells) {
+        for (unsigned i = 0; i < 4; i++) {
+            table_none(t);
+        }
+        return;
+    }
+    if (s->rates[row] < 0) {
+        table_none(t);
+    } else {
+        table_number(t, s->rates[row]);
+    }
+    if (series_figures(s, row, &f)) {
+        table_number(t, (double)f.p50_ns / NS_PER_MS);
+        table_number(t, (double)f.p99_ns / NS_PER_MS);
+        table_number(t, (double)f.max_ns / NS_PER_MS);
+    } else { /* no record was meant for it, or none that was timed */
+        for (unsigned i = 0; i < 3; i++) {
+            table_none(t);
+        }
+    }
+}
+
+/* The window by seconds. */
+static void report_time(struct report *report, const struct load *load)
+{
+    static const struct table_column columns[] = {
+        {"second", 0},     {"acked/s", 0}, {"p50", 3},     {"p99", 3},     {"max", 3},
+        {"consumed/s", 0}, {"end p50", 3}, {"end p99", 3}, {"end max", 3}, {NULL, 0}};
+    struct table *t =
+        report_table(report, "time", "time: latencies in ms, by when records were meant", columns);
+    for (unsigned row = 0; row < load->acked.rows; row++) {
+        table_number(t, series_second(&load->acked, row));
+        time_cells(t, &load->acked, row);
+        time_cells(t, &load->consumed, row);
+    }
 }
 
 static void report_conditions(struct report *report, const struct load *load,
@@ -170,6 +261,9 @@ static void report_load(const struct load *load, const struct load_cost *cost)
     if (load->options.consume) {
         latency_row(t, "end to end", &load->consumer.latency);
     }
+    if (load->options.json || load->options.series) {
+        report_time(&report, load);
+    }
     report_print(&report, load->options.json);
     report_deinit(&report);
     free(all);
@@ -201,6 +295,17 @@ static void check_options(struct load_options *o)
     }
 }
 
+static void open_series(struct load *load)
+{
+    uint64_t producers = load->options.producers;
+    unsigned parts = producers < SERIES_PARTS_MAX ? (unsigned)producers : SERIES_PARTS_MAX;
+    if (!series_init(&load->acked, load->window_ns, load->end_ns, parts) ||
+        (load->options.consume &&
+         !series_init(&load->consumed, load->window_ns, load->end_ns, 1))) {
+        load_fail("out of memory");
+    }
+}
+
 static int run(struct load *load)
 {
     const struct load_options *o = &load->options;
@@ -220,6 +325,7 @@ static int run(struct load *load)
     load->start_ns = clock_ns() + LEAD_NS;
     load->window_ns = load->start_ns + clock_seconds(o->warmup);
     load->end_ns = load->window_ns + clock_seconds(o->duration);
+    open_series(load);
     if (o->consume) {
         load_consumer_start(&load->consumer);
     }
@@ -241,6 +347,8 @@ static int run(struct load *load)
                     load->producers[i].failure.why);
         }
     }
+    series_deinit(&load->acked);
+    series_deinit(&load->consumed);
     free(load->producers);
     return totals.failed ? 1 : 0;
 }
@@ -320,6 +428,7 @@ int command_load(int argc, char **argv)
         {"sample", OPTION_COUNT, &o->sample, "time one record of so many"},
         {"consume", OPTION_FLAG, &o->consume, "read it all back, and time it end to end"},
         {"pid", OPTION_COUNT, &o->pid, "the broker's process, for its cost"},
+        {"series", OPTION_FLAG, &o->series, "print each second, too; JSON has it always"},
         {"json", OPTION_FLAG, &o->json, "print JSON"},
         {NULL, OPTION_FLAG, NULL, NULL},
     };

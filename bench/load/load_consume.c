@@ -41,7 +41,9 @@ static void take(void *context, const struct driver_record *record)
     atomic_fetch_add_explicit(&c->received, 1, memory_order_relaxed);
     c->received_in_window += load_in_window(c->load, t->now);
     if (load_in_window(c->load, meant)) {
-        histogram_record(&c->latency, t->now > meant ? t->now - meant : 0);
+        uint64_t latency = t->now > meant ? t->now - meant : 0;
+        histogram_record(&c->latency, latency);
+        series_record(&c->load->consumed, 0, meant, latency);
     }
 }
 

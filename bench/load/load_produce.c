@@ -153,7 +153,9 @@ static void reported(void *context, const struct driver_report *report)
     atomic_fetch_add_explicit(&p->acked, stands_for, memory_order_relaxed);
     p->acked_in_window += load_in_window(load, r->now) ? stands_for : 0;
     if (meant && load_in_window(load, meant)) {
-        histogram_record(&p->latency, r->now > meant ? r->now - meant : 0);
+        uint64_t latency = r->now > meant ? r->now - meant : 0;
+        histogram_record(&p->latency, latency);
+        series_record(&p->load->acked, p->number, meant, latency);
     }
 }
 

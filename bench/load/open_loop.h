@@ -15,6 +15,7 @@
 
 #include "base/histogram.h"
 #include "load/driver.h"
+#include "load/series.h"
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -31,7 +32,7 @@ struct load_options {
     uint64_t keys; /* so many of them; 0: records have none, and partitions take turns */
     double rate;   /* of all producers together, per second; 0: none */
     double duration, warmup;
-    bool consume, json;
+    bool consume, json, series;
     uint64_t rate_count;
 };
 
@@ -67,6 +68,7 @@ struct load {
     uint64_t start_ns, window_ns, end_ns; /* the schedule's start; the window's start and end */
     struct load_producer *producers;
     struct load_consumer consumer;
+    struct series acked, consumed; /* the window by seconds; the latter only with consume */
 };
 
 /* Each opens its handles; the program ends when that fails. */

@@ -43,6 +43,7 @@ CHANGES = {
     # Shorter than a person would measure.
     "--rate 20k --consume --linger 0 --pid PID":
         "--brokers {address} --rate 2k --consume --linger 0 --pid {pid} --duration 0.5s --warmup 0.1s",
+    "--rate 20k --duration 60s --series": "--brokers {address} --rate 2k --duration 1.5s --warmup 0.1s --series",
     "--driver rdkafka": "--driver leat --brokers {address} --duration 0.5s --warmup 0.1s",  # librdkafka need not be there
     '--rounds 5 --peers leat,kafka --only "produce memory,latency"':
         '--dir {scratch} --rounds 1 --warmup 0.1 --duration 0.3 --peers leat --only "produce memory"',
