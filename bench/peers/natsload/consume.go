@@ -53,6 +53,7 @@ func (c *consumer) take(m jetstream.Msg) {
 	}
 	if c.load.inWindow(meant) {
 		c.latency.record(now - min(now, meant))
+		c.load.consumed.record(c.load, meant, now-min(now, meant))
 	}
 	c.received.Add(1)
 	select {

@@ -24,6 +24,7 @@ type load struct {
 	seconds, warmup                 float64
 	consume, fast                   bool
 	run, startNs, windowNs, endNs   uint64 // the schedule's start; the window's start and end
+	acked, consumed                 *series
 }
 
 const leadNs = 20 * uint64(time.Millisecond) // from the start of the goroutines to the first message's time
@@ -120,6 +121,7 @@ func main() {
 	l.startNs = clock() + leadNs
 	l.windowNs = l.startNs + uint64(l.warmup*float64(second))
 	l.endNs = l.windowNs + uint64(l.seconds*float64(second))
+	l.acked, l.consumed = newSeries(l), newSeries(l)
 
 	var running sync.WaitGroup
 	for _, p := range report.publishers {
@@ -127,7 +129,7 @@ func main() {
 	}
 	waitUntil(l.windowNs)
 	report.begun = costNow(l.pid)
-	waitUntil(l.endNs)
+	report.watch()
 	report.ended = costNow(l.pid)
 	running.Wait()
 	if l.consume {

@@ -54,6 +54,7 @@ func (p *publisher) acknowledged(_ jetstream.JetStream, m *nats.Msg, _ *jetstrea
 	}
 	if p.load.inWindow(meant) {
 		p.latency.record(now - min(now, meant))
+		p.load.acked.record(p.load, meant, now-min(now, meant))
 	}
 	select {
 	case p.free <- m:

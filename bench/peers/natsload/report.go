@@ -110,5 +110,6 @@ func (r *report) print() {
 	out.SetIndent("", "  ")
 	check(out.Encode(row{
 		"program": "natsload", "conditions": r.conditions(seconds), "throughput": []row{r.throughput(seconds)}, "latency": latency,
+		"time": r.time(),
 	}))
 }
