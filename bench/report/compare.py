@@ -5,7 +5,8 @@
 Each measurement is a broker alone on the machine, on an empty folder, loaded by one run of leat-bench (NATS, which has a protocol of its
 own, by natsload). Brokers take turns within a round, rounds begin with another one each, and the median of the rounds is told with the least
 and the most. `memory` is compared with `memory`, `fsync` with `fsync`. leat without storing anything ("null") gives what client and loopback
-can do. Run it by bench/compare.sh, which builds what it needs.
+can do. Run it by bench/compare.sh, which builds what it needs. What is written is compare.json in the build folder, and compare.html,
+which shows it (page.py).
 """
 import argparse
 import json
@@ -16,6 +17,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+import host
+import page
+
+try:
+    from machine import machine_limits  # what this machine can do without any broker
+except ImportError:
+    machine_limits = None
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "peers"))
@@ -52,6 +61,21 @@ def options_of(workload):
     return {name.strip(): value.strip() for name, value in pairs}
 
 
+def about(workload):
+    """What the workload's file says of itself."""
+    return " ".join(line.lstrip("# ") for line in workload.read_text().splitlines() if line.startswith("#"))
+
+
+def why_absent(peer, workload, durability):
+    """Why that broker has no such cell; None: it has."""
+    given = options_of(workload)
+    if durability not in peer.meaning:
+        return f"it has no {durability}"
+    if peer.name == "null" and given.get("consume"):
+        return "what is not stored cannot be read back"
+    return "its load has no keys" if peer.protocol != "Kafka" and "keys" in given else None
+
+
 def command_of(peer, workload, options):
     """The load for that broker, and for nobody else's."""
     length = ["--warmup", str(options.warmup)] if options.warmup is not None else []
@@ -60,8 +84,6 @@ def command_of(peer, workload, options):
         return [options.build / "bin" / "leat-bench", "--workload", workload, "--brokers", f"127.0.0.1:{peer.port}", "--driver",
                 options.driver, "--pid", peer.pid, "--json", *length]
     given = options_of(workload)
-    if "keys" in given:
-        return None  # it has no keys
     words = [options.build / "peers" / "natsload", "--url", f"nats://127.0.0.1:{peer.port}", "--pid", peer.pid, "--size",
              {"1KiB": "1024", "64KiB": "65536"}.get(given["size"], given["size"]), "--rate", given["rate"].replace("k", "000"),
              "--publishers", given["producers"]]
@@ -73,15 +95,12 @@ def command_of(peer, workload, options):
 
 
 def measure(peer, workload, durability, options):
-    """What the load has printed; None: this broker has no such thing. Raises where the load fails."""
+    """What the load has printed. Raises where the broker or the load fails."""
     data = Path(options.dir) / f"compare-{peer.name}"
     shutil.rmtree(data, ignore_errors=True)
     peer.start(data, free_port(), durability)
     try:
-        command = command_of(peer, workload, options)
-        if command is None:
-            return None
-        done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+        done = subprocess.run([str(word) for word in command_of(peer, workload, options)], capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{workload.stem} on {peer.name}, {durability}: status {done.returncode}: {done.stderr.strip()[-500:]}")
         return json.loads(done.stdout)
@@ -109,9 +128,11 @@ def figure(report, told):
 class Comparison:
     def __init__(self, options):
         self.options = options
-        self.failed = []
+        self.failed, self.failures = [], []
         names = options.peers.split(",") if options.peers else list(PEERS)
         self.peers = [*available(options.build, names), Null().fetch(options.build)]
+        self.left_out = {n: PEERS[n]().availability(options.build)[1] or "it could not be fetched" for n in names
+                         if n not in [p.name for p in self.peers]}
         self.results = []
 
     def cells(self):
@@ -124,26 +145,31 @@ class Comparison:
     def run(self):
         for name, durability in self.cells():
             workload = WORKLOADS / f"{name}.yaml"
-            runs = {peer.name: [] for peer in self.peers if durability in peer.meaning and
-                    not (peer.name == "null" and options_of(workload).get("consume"))}
+            absent = {p.name: why for p in self.peers if (why := why_absent(p, workload, durability))}
+            runs = {peer.name: [] for peer in self.peers if peer.name not in absent}
+            self.failures = []
             for number in range(self.options.rounds):
                 order = [p for p in self.peers if p.name in runs]
                 for peer in order[number % len(order):] + order[:number % len(order)]:
                     self.one(peer, workload, durability, runs, number)
-            self.results.append({"workload": name, "durability": durability, "driver": self.options.driver, "options": options_of(workload),
-                                 "figures": self.figures(name, runs), "runs": runs})
+            self.results.append({"workload": name, "durability": durability, "driver": self.options.driver, "about": about(workload),
+                                 "options": self.given(workload), "figures": self.figures(name, runs), "runs": runs, "absent": absent,
+                                 "failures": self.failures})
             self.tell(self.results[-1])
+
+    def given(self, workload):
+        """The workload as it was run."""
+        told = {"warmup": self.options.warmup, "duration": self.options.duration}
+        return options_of(workload) | {name: f"{seconds:g}s" for name, seconds in told.items() if seconds is not None}
 
     def one(self, peer, workload, durability, runs, number):
         print(f"{workload.stem}, {durability}: round {number + 1} of {self.options.rounds}, {peer.name}", file=sys.stderr, flush=True)
         try:
-            report = measure(peer, workload, durability, self.options)
+            runs[peer.name].append(measure(peer, workload, durability, self.options))
         except RuntimeError as why:
             self.failed.append(str(why))
+            self.failures.append({"peer": peer.name, "round": number + 1, "why": str(why)})
             print(f"FAILED {why}", file=sys.stderr, flush=True)
-            return
-        if report is not None:
-            runs[peer.name].append(report)
 
     @staticmethod
     def figures(name, runs):
@@ -168,6 +194,15 @@ class Comparison:
         sys.stdout.flush()
 
 
+def limits(options):
+    """What this machine can do without any broker; None: that was not measured, and why stands on stderr."""
+    try:
+        return machine_limits(options.build, options.dir) if machine_limits else None
+    except (OSError, RuntimeError) as why:
+        print(f"left out: the machine's limits: {why}", file=sys.stderr)
+        return None
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=lambda p: Path(p).resolve(), default=Path("build").resolve(), help="the build folder")
@@ -178,16 +213,21 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--warmup", type=float, help="seconds, instead of the workload's")
     parser.add_argument("--duration", type=float, help="seconds, instead of the workload's")
+    parser.add_argument("--write-docs", action="store_true", help="docs/benchmarks.md and its plots, too")
     options = parser.parse_args()
     begun = time.time()
+    machine = limits(options)
     comparison = Comparison(options)
     comparison.run()
     out = options.build / "compare.json"
-    out.write_text(json.dumps({"seconds": round(time.time() - begun), "rounds": options.rounds,
+    out.write_text(json.dumps({"when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(begun)), "seconds": round(time.time() - begun),
+                               "rounds": options.rounds, "commit": host.commit(HERE), "machine": machine,
+                               "host": host.facts(options.dir, any(p.name == "kafka" for p in comparison.peers)),
                                "peers": [{"name": p.name, "version": p.version, "protocol": p.protocol, "meaning": p.meaning,
                                           "configuration": {d: p.configuration(d) for d in p.meaning}} for p in comparison.peers],
-                               "results": comparison.results, "failed": comparison.failed}, indent=1))
-    print(f"\nall of it: {out}")
+                               "left out": comparison.left_out, "results": comparison.results, "failed": comparison.failed}, indent=1))
+    written = [out, *page.write(out, docs=HERE.parents[1] / "docs" if options.write_docs else None)]
+    print(f"\nall of it: {', '.join(map(str, written))}")
     return 1 if comparison.failed else 0
 
 
