@@ -197,7 +197,7 @@ class Comparison:
 def limits(options):
     """What this machine can do without any broker; None: that was not measured, and why stands on stderr."""
     try:
-        return machine_limits(options.build, options.dir) if machine_limits else None
+        return machine_limits(options.build, options.dir) if machine_limits and not options.no_machine else None
     except (OSError, RuntimeError) as why:
         print(f"left out: the machine's limits: {why}", file=sys.stderr)
         return None
@@ -213,6 +213,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--warmup", type=float, help="seconds, instead of the workload's")
     parser.add_argument("--duration", type=float, help="seconds, instead of the workload's")
+    parser.add_argument("--no-machine", action="store_true", help="without the machine's own limits, which take a minute")
     parser.add_argument("--write-docs", action="store_true", help="docs/benchmarks.md and its plots, too")
     options = parser.parse_args()
     begun = time.time()

@@ -46,7 +46,7 @@ CHANGES = {
     "--rate 20k --duration 60s --series": "--brokers {address} --rate 2k --duration 1.5s --warmup 0.1s --series",
     "--driver rdkafka": "--driver leat --brokers {address} --duration 0.5s --warmup 0.1s",  # librdkafka need not be there
     '--rounds 5 --peers leat,kafka --only "produce memory,latency"':
-        '--dir {scratch} --rounds 1 --warmup 0.1 --duration 0.3 --peers leat --only "produce memory"',
+        '--dir {scratch} --no-machine --rounds 1 --warmup 0.1 --duration 0.3 --peers leat --only "produce memory"',
     "raw --durability memory": "raw --brokers {address} --durability memory --duration 0.5s --warmup 0.1s",
     "--data D": "--data {scratch}/cold",
     "micro_journal --dir D": "micro_journal --dir {scratch} --seconds 0.05s --total 4MiB",
