@@ -34,15 +34,16 @@ def head(comparison):
 
 
 def section(cell, comparison, folder):
-    yield from [f"## {cell.title}", "", *([cell.about, ""] if cell.about else []), f"Conditions: {plain(cell.conditions())}.", ""]
-    yield from [f"- **{b.name}**, {cell.durability}: {b.meaning.get(cell.durability, 'it has none')}" for b in comparison.brokers]
+    yield from [f"## {cell.title}", "", *([plain(cell.about), ""] if cell.about else [])]
+    yield from [f"- **{b.name}**, {cell.durability}: {plain(b.meaning.get(cell.durability, 'it has none'))}" for b in comparison.brokers]
     yield ""
+    told = {kind: f"median of {comparison.rounds} rounds, with the least and the most" for kind in ("bars", "percentiles")}
+    told["time"] = "the round whose p99 is the median of the rounds; a second has the records that were meant for it"
     for figure in cell.figures():
         file = folder / f"{cell.slug}-{figure.key}.svg"
         file.write_text(page_svg.draw(figure, cell, standalone=True))
-        note = f"; {figure.note}" if figure.note else ""
-        yield from [f"### {figure.title}: {cell.title}", "", f"In {figure.unit}; {cell.durability}{plain(note)}; median of "
-                    f"{comparison.rounds} rounds, with the least and the most.", "",
+        conditions = "; ".join(words for words in (cell.conditions(), figure.note) if words)
+        yield from [f"### {figure.title}: {cell.title}", "", f"In {figure.unit}; {plain(conditions)}; {told[figure.kind]}.", "",
                     f"![{figure.title}, {figure.unit}: {cell.title}]({PLOTS}/{file.name})", "", *rows_of(*table(figure, cell))]
     yield from [f"- {plain(t)}" for t in cell.troubles()] or ["No round failed, no record was refused, none is missing."]
     yield ""
@@ -57,7 +58,7 @@ def brokers(comparison):
         yield from [f"### {broker.label}", "", f"Protocol: {broker.protocol}.{own} Loaded by "
                     f"{clients.get(broker.name, 'nothing: it was not measured')}.", ""]
         for durability, text in broker.configuration.items():
-            yield from [f"`{durability}`: {broker.meaning.get(durability, '')}", "", "```text", text.rstrip("\n"), "```", ""]
+            yield from [f"`{durability}`: {plain(broker.meaning.get(durability, ''))}", "", "```text", text.rstrip("\n"), "```", ""]
     for name, why in comparison.left_out.items():
         yield from [f"### {name}", "", f"Left out: {plain(why)}", ""]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 PERCENTILES = ("p50", "p90", "p99", "p99.9", "p99.99", "max")
 ACK, END = "acknowledged", "end to end"
+ENOUGH = 0.95  # of the offered rate: below it a broker does not keep up
 FEW = 10000  # records: of fewer, one in ten thousand is the slowest of all
 # Colours that people who see fewer of them can tell apart (Okabe and Ito), legible on white and on black; a mark goes with each.
 STYLES = {"leat": ("#0072B2", "circle"), "kafka": ("#D55E00", "square"), "nats": ("#009E73", "triangle"), "null": ("#808080", "diamond")}
@@ -77,7 +78,7 @@ class Cell:
         self.absent, self.failures = result.get("absent", {}), result.get("failures", [])
         self.title, self.slug = f"{self.workload}, {self.durability}", f"{self.workload}-{self.durability}"
         self.consumes = self.options.get("consume") == "true"
-        self.is_open = self.options.get("rate", "0") not in ("0", 0)
+        self.is_open = self.offered() is not None
 
     # Why there is nothing.
 
@@ -125,10 +126,19 @@ class Cell:
         yield Figure("cpu-m", "Broker CPU for a million records", "s/M", "bars", self.throughput("broker s/M"),
                      "CPU seconds of all its threads")
 
+    def offered(self):
+        """Records per second; None: as many as possible."""
+        rate = str(self.options.get("rate", "0"))
+        count = float(rate.rstrip("kM")) * {"k": 1e3, "M": 1e6}.get(rate[-1:], 1)
+        return count or None
+
     @property
     def latency_from(self):
-        return "from the time that a record was meant to be sent" if self.is_open else \
-            "closed loop: from the call, so the wait in the client's full buffer counts"
+        if not self.is_open:
+            return "closed loop: from the call, so the wait in the client's full buffer counts"
+        behind = [name for name, v in self.throughput("acked/s").items() if v.rounds and v.median < ENOUGH * self.offered()]
+        note = f"; what did not keep up with the rate ({', '.join(behind)}) has the latency of a growing queue" if behind else ""
+        return "from the time that a record was meant to be sent" + note
 
     def percentiles(self, row):
         columns = [self.latency(row, p) for p in PERCENTILES]

@@ -82,6 +82,7 @@ def at_a_glance(comparison):
 def figure_of(figure, cell):
     names, rows = table(figure, cell)
     note = f"; {figure.note}" if figure.note else ""
+    note += "; the round whose p99 is the median; a second has the records that were meant for it" if figure.kind == "time" else ""
     return (f'<figure id="{cell.slug}-{figure.key}"><figcaption><b>{escape(figure.title)}</b>, {escape(figure.unit)}<br>'
             f"{escape(cell.durability + note)}</figcaption>\n{page_svg.draw(figure, cell)}{rows_of(map(escape, names), stacked(rows))}"
             "</figure>")

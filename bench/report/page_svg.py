@@ -135,9 +135,9 @@ class Log:
 
 
 def legend(brokers, missing):
-    """(parts, height): marks and names, in as many rows as they need; who is missing has no mark."""
+    """(parts, height): marks and names, in as many rows as they need; who is missing comes last, without a mark."""
     parts, x, y = [], LEFT, 16
-    for broker in brokers:
+    for broker in sorted(brokers, key=lambda b: b.name in missing):
         words = f"{broker.name}, missing: {missing[broker.name]}" if broker.name in missing else broker.name
         width = 18 + len(words) * CHARACTER + 14
         if x > LEFT and x + width > WIDTH:

@@ -26,7 +26,7 @@ def of_bars(figure, cell):
         value = figure.values[broker]
         also = [ranged(v[broker]) if value.rounds else NONE for v in figure.also.values()]
         rows.append([broker, ranged(value), *also, rated(value, ours), f"{len(value.rounds)} of {cell.planned}"])
-    return ["broker", figure.unit, *figure.also, "in leat's", "rounds"], rows
+    return ["broker", figure.unit, *figure.also, "times leat's", "rounds"], rows
 
 
 def of_percentiles(figure, cell):
