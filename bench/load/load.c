@@ -297,9 +297,7 @@ static void check_options(struct load_options *o)
 
 static void open_series(struct load *load)
 {
-    uint64_t producers = load->options.producers;
-    unsigned parts = producers < SERIES_PARTS_MAX ? (unsigned)producers : SERIES_PARTS_MAX;
-    if (!series_init(&load->acked, load->window_ns, load->end_ns, parts) ||
+    if (!series_init(&load->acked, load->window_ns, load->end_ns, load->options.producers) ||
         (load->options.consume &&
          !series_init(&load->consumed, load->window_ns, load->end_ns, 1))) {
         load_fail("out of memory");

@@ -10,10 +10,10 @@
 
 static const uint64_t HOUR_NS = 3600 * (uint64_t)NS_PER_S; /* more counts as an hour */
 
-bool series_init(struct series *s, uint64_t begin_ns, uint64_t end_ns, unsigned parts)
+bool series_init(struct series *s, uint64_t begin_ns, uint64_t end_ns, uint64_t threads)
 {
     assert(end_ns >= begin_ns);
-    assert(parts > 0 && parts <= SERIES_PARTS_MAX);
+    assert(threads > 0);
     uint64_t seconds = (end_ns - begin_ns + NS_PER_S - 1) / NS_PER_S;
     uint64_t of_row = (seconds + SERIES_ROWS_MAX - 1) / SERIES_ROWS_MAX;
     of_row = of_row ? of_row : 1;
@@ -21,8 +21,9 @@ bool series_init(struct series *s, uint64_t begin_ns, uint64_t end_ns, unsigned 
     s->begin_ns = begin_ns;
     s->row_ns = of_row * NS_PER_S;
     s->rows = seconds ? (unsigned)((seconds + of_row - 1) / of_row) : 1;
-    s->parts = parts;
-    s->cells = calloc((size_t)s->rows * parts, sizeof *s->cells);
+    s->parts = threads < SERIES_PARTS_MAX ? (unsigned)threads : SERIES_PARTS_MAX;
+    s->shared = threads > s->parts;
+    s->cells = calloc((size_t)s->rows * s->parts, sizeof *s->cells);
     s->rates = calloc(s->rows, sizeof *s->rates);
     if (!s->cells || !s->rates) {
         series_deinit(s);
@@ -64,14 +65,21 @@ static uint64_t slot_last(unsigned slot)
     return (((uint64_t)(slot - shift * SERIES_HALF) + 1) << (shift + SERIES_UNIT_BITS)) - 1;
 }
 
-void series_record(struct series *s, unsigned part, uint64_t at_ns, uint64_t ns)
+void series_record(struct series *s, unsigned thread, uint64_t at_ns, uint64_t ns)
 {
     assert(at_ns >= s->begin_ns);
     uint64_t row = (at_ns - s->begin_ns) / s->row_ns;
     assert(row < s->rows);
-    struct series_cell *cell = &s->cells[(uint64_t)(part % s->parts) * s->rows + row];
-    atomic_fetch_add_explicit(&cell->slots[slot_of(ns)], 1, memory_order_relaxed);
+    struct series_cell *cell = &s->cells[(uint64_t)(thread % s->parts) * s->rows + row];
+    _Atomic uint32_t *slot = &cell->slots[slot_of(ns)];
     uint64_t max = atomic_load_explicit(&cell->max_ns, memory_order_relaxed);
+    if (!s->shared) { /* nobody else writes: no instruction needs to lock the cache line */
+        uint32_t count = atomic_load_explicit(slot, memory_order_relaxed);
+        atomic_store_explicit(slot, count + 1, memory_order_relaxed);
+        atomic_store_explicit(&cell->max_ns, ns > max ? ns : max, memory_order_relaxed);
+        return;
+    }
+    atomic_fetch_add_explicit(slot, 1, memory_order_relaxed);
     while (ns > max && !atomic_compare_exchange_weak_explicit(
                            &cell->max_ns, &max, ns, memory_order_relaxed, memory_order_relaxed)) {
     }

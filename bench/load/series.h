@@ -4,9 +4,9 @@
  *
  * A latency belongs to the row of the time that its record was meant for, so that a stall is seen
  * where it began. A row is a small histogram: each doubling is cut into 64 slots, so a figure is
- * exact to a sixty-fourth, and `max` is exact. Threads share rows without a lock: a record costs two
- * relaxed additions. They spread over parts, so that few of them meet. A window of more than
- * SERIES_ROWS_MAX seconds has rows of several whole seconds. */
+ * exact to a sixty-fourth, and `max` is exact. There is no lock: threads have parts of their own, so
+ * that a record costs an increment; more threads than SERIES_PARTS_MAX share parts, and add
+ * atomically. A window of more than SERIES_ROWS_MAX seconds has rows of several whole seconds. */
 #pragma once
 
 #include <stdatomic.h>
@@ -30,6 +30,7 @@ struct series_cell {
 struct series {
     uint64_t begin_ns, row_ns;
     unsigned rows, parts;
+    bool shared;               /* several threads write to a part */
     struct series_cell *cells; /* owned: rows of the first part, then of the second ... */
     double *rates;             /* owned: what somebody counted by other means, by row; -1: nobody */
 };
@@ -38,12 +39,12 @@ struct series_figures {
     uint64_t count, p50_ns, p99_ns, max_ns;
 };
 
-/* False: out of memory. `parts` is 1 to SERIES_PARTS_MAX; memory is taken when a row is used. */
-bool series_init(struct series *s, uint64_t begin_ns, uint64_t end_ns, unsigned parts);
+/* False: out of memory. `threads`: so many record, at least 1. Memory is taken when a row is used. */
+bool series_init(struct series *s, uint64_t begin_ns, uint64_t end_ns, uint64_t threads);
 void series_deinit(struct series *s);
 
-/* `at_ns` lies within the window. From any thread; `part` is any number of the thread's own. */
-void series_record(struct series *s, unsigned part, uint64_t at_ns, uint64_t ns);
+/* `at_ns` lies within the window. `thread`: the caller's number, from 0. */
+void series_record(struct series *s, unsigned thread, uint64_t at_ns, uint64_t ns);
 
 /* When row `row` begins, in seconds of the window. */
 double series_second(const struct series *s, unsigned row);

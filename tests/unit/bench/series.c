@@ -55,10 +55,15 @@ Test(series, exactness)
 Test(series, long_window)
 {
     struct series s;
-    cr_assert(series_init(&s, BEGIN, BEGIN + 86400 * SECOND, 8));
+    cr_assert(series_init(&s, BEGIN, BEGIN + 86400 * SECOND, 400));
+    cr_assert(s.shared && s.parts == SERIES_PARTS_MAX);
     cr_assert_eq(s.rows, 3600);
     cr_assert_eq(series_second(&s, 1), 24);
-    series_record(&s, 7, BEGIN + 86400 * SECOND - 1, 1);
+    series_record(&s, 399, BEGIN + 86400 * SECOND - 1, 9);
+    series_record(&s, 7, BEGIN + 86400 * SECOND - 1, 3);
+    struct series_figures f;
+    cr_assert(series_figures(&s, 3599, &f));
+    cr_assert(f.count == 2 && f.max_ns == 9);
     series_deinit(&s);
     cr_assert(series_init(&s, BEGIN, BEGIN, 1));
     cr_assert_eq(s.rows, 1, "a window without length");
