@@ -20,6 +20,7 @@ from pathlib import Path
 
 import host
 import page
+import states
 
 try:
     from machine import machine_limits  # what this machine can do without any broker
@@ -162,6 +163,15 @@ class Comparison:
         told = {"warmup": self.options.warmup, "duration": self.options.duration}
         return options_of(workload) | {name: f"{seconds:g}s" for name, seconds in told.items() if seconds is not None}
 
+    def beside(self):
+        """What brokers of Kafka's protocol cost beside a steady load; not where cells alone are asked for."""
+        peers = [p for p in self.peers if p.protocol == "Kafka" and p.name != "null"]
+        if not peers or (self.options.only and not self.options.states) or self.options.states == "none":
+            return []
+        results, failed = states.measure_states(peers, self.options)
+        self.failed += failed
+        return results
+
     def one(self, peer, workload, durability, runs, number):
         print(f"{workload.stem}, {durability}: round {number + 1} of {self.options.rounds}, {peer.name}", file=sys.stderr, flush=True)
         try:
@@ -215,18 +225,21 @@ def main():
     parser.add_argument("--duration", type=float, help="seconds, instead of the workload's")
     parser.add_argument("--no-machine", action="store_true", help="without the machine's own limits, which take a minute")
     parser.add_argument("--write-docs", action="store_true", help="docs/benchmarks.md and its plots, too")
+    states.add_options(parser)
     options = parser.parse_args()
     begun = time.time()
     machine = limits(options)
     comparison = Comparison(options)
     comparison.run()
+    beside = comparison.beside()
     out = options.build / "compare.json"
     out.write_text(json.dumps({"when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(begun)), "seconds": round(time.time() - begun),
                                "rounds": options.rounds, "commit": host.commit(HERE), "machine": machine,
                                "host": host.facts(options.dir, any(p.name == "kafka" for p in comparison.peers)),
                                "peers": [{"name": p.name, "version": p.version, "protocol": p.protocol, "meaning": p.meaning,
                                           "configuration": {d: p.configuration(d) for d in p.meaning}} for p in comparison.peers],
-                               "left out": comparison.left_out, "results": comparison.results, "failed": comparison.failed}, indent=1))
+                               "left out": comparison.left_out, "results": comparison.results, "states": beside,
+                               "failed": comparison.failed}, indent=1))
     written = [out, *page.write(out, docs=HERE.parents[1] / "docs" if options.write_docs else None)]
     print(f"\nall of it: {', '.join(map(str, written))}")
     return 1 if comparison.failed else 0

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A comparison as a document: benchmarks.md, and its plots as files beside it."""
 import page_svg
+from page_figures import BESIDE
 from page_tables import glance, table
 
 PLOTS = "benchmarks"
@@ -49,6 +50,14 @@ def section(cell, comparison, folder):
     yield ""
 
 
+def beside(comparison):
+    yield from ["## Beside a load", "", BESIDE, ""]
+    if comparison.states:
+        yield from rows_of(*comparison.beside())
+    else:
+        yield from ["Missing: it was not measured.", ""]
+
+
 def brokers(comparison):
     clients = comparison.clients()
     yield from ["## How each broker was run", ""]
@@ -78,7 +87,7 @@ def write(comparison, docs):
     lines = list(head(comparison))
     for cell in comparison.cells:
         lines += section(cell, comparison, folder)
-    lines += [*brokers(comparison), *failures(comparison)]
+    lines += [*beside(comparison), *brokers(comparison), *failures(comparison)]
     out = docs / "benchmarks.md"
     out.write_text("\n".join(lines).rstrip("\n") + "\n")
     return out

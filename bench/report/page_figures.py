@@ -192,6 +192,17 @@ class Cell:
         return f"{self.durability}; {load}{', read back by one consumer' if self.consumes else ''}; {', '.join(words)}"
 
 
+BESIDE = ("Partitions, connections and readers, the median of the rounds with the least and the most. Topics are durable as each broker ships "
+          "them; every broker is alone, on an empty folder, and loaded by the same client.")
+
+
+def ranges(figure):
+    """Of a median with the least and the most."""
+    if figure is None:
+        return "missing: it was not measured"
+    return f"{number(figure['median'])} ({number(figure['least'])} to {number(figure['most'])})"
+
+
 class Comparison:
     """A compare.json."""
 
@@ -204,12 +215,19 @@ class Comparison:
         self.cells = [Cell(r, self.brokers, self.rounds) for r in told["results"]]
         self.failed = told.get("failed", [])
         self.machine, self.left_out = told.get("machine") or [], told.get("left out", {})
+        self.states = told.get("states") or []
 
     def limits(self):
         """Rows of text of what the machine can do without a broker."""
         for limit in self.machine:
             value = limit.get("value")
             yield [limit.get("what", ""), "missing" if value is None else number(value), limit.get("unit", ""), limit.get("note", "")]
+
+    def beside(self):
+        """(head, rows) of text: what brokers cost beside a steady load."""
+        names = list(dict.fromkeys(name for state in self.states for by in state["figures"].values() for name in by))
+        rows = [[figure, *(ranges(by.get(name)) for name in names)] for state in self.states for figure, by in state["figures"].items()]
+        return ["figure", *names], rows
 
     def clients(self):
         """{broker: the client libraries that loaded it}."""

@@ -3,6 +3,7 @@
 from html import escape
 
 import page_svg
+from page_figures import BESIDE
 from page_tables import glance, table
 
 STYLE = """:root{color-scheme:light dark;--ink:#1b1f24;--soft:#57606a;--edge:#d0d7de;--ground:#fff;--card:#f6f8fa;--link:#0a58ca;
@@ -102,6 +103,15 @@ def section(cell, comparison):
         yield '<p class="soft">No round failed, no record was refused, none is missing.</p>'
 
 
+def beside(comparison):
+    yield f'<h2 id="beside">Beside a load</h2><p class="soft">{escape(BESIDE)}</p>'
+    if comparison.states:
+        names, rows = comparison.beside()
+        yield rows_of(map(escape, names), stacked(rows))
+    else:
+        yield '<p class="soft">Missing: it was not measured.</p>'
+
+
 def brokers(comparison):
     clients = comparison.clients()
     yield '<h2 id="brokers">How each broker was run</h2>'
@@ -129,7 +139,7 @@ def page(comparison):
     parts = [*head(comparison), *at_a_glance(comparison)]
     for cell in comparison.cells:
         parts += section(cell, comparison)
-    parts += [*brokers(comparison), *failures(comparison)]
+    parts += [*beside(comparison), *brokers(comparison), *failures(comparison)]
     body = "\n".join(part for part in parts if part)
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, '
             f'initial-scale=1"><title>leat beside other brokers</title>\n<style>{STYLE}{page_svg.STYLE}\n{NARROW}</style></head>\n'

@@ -210,7 +210,7 @@ def tell(result):
 
 
 def add_options(parser):
-    parser.add_argument("--states", help=f"some of {', '.join(STATES)}")
+    parser.add_argument("--states", help=f"some of {', '.join(STATES)}, what brokers cost beside a load; 'none' without them")
     parser.add_argument("--partitions", type=int, default=10000)
     parser.add_argument("--connections", type=int, default=10000)
     parser.add_argument("--idle-seconds", type=float, default=20)

@@ -102,7 +102,8 @@ def check_page(html, comparison):
             assert text in " ".join(parsed.figures[name]), f"{name} does not say '{text}'"
     for text in ("A Processor 9000", "23.5 GiB", "ext4 on vda", "iperf3 is not installed", "2026-01-02", "libleat 0.1.0 for leat, kafka",
                  "nats.go v1.0 for nats", "nats: 12 records refused", "kafka: 7 records acknowledged but not read back",
-                 "&lt;timed out&gt; &amp; gone", "otherq", "go is not installed", "A protocol of its own"):
+                 "&lt;timed out&gt; &amp; gone", "otherq", "go is not installed", "A protocol of its own", "10000 partitions: made s",
+                 "61.5<br><small>60.2 to 64", "missing: it was not measured"):
         assert text in html, f"the page does not say '{text}'"
     print(f"ok: the page: {len(parsed.figures)} figures of {len(comparison.brokers)} brokers")
 
@@ -141,6 +142,7 @@ def check_plots(document, plots, comparison):
             assert re.search(r"\b(memory|fsync); (open|closed) loop", part) and re.search("median of (3|the) rounds", part), part[:300]
     assert "memory; open loop at 10k records/s, read back by one consumer; partitions 16" in document
     assert "missing: failed in every round" in document
+    assert "| 10000 partitions: made s | 0.800 (0.700 to 0.900) | missing: it was not measured |" in document
     assert "a protocol of its own" in document and "&lt;timed out>" in document and "1 KiB &lt;records>" in document
     print(f"ok: the document: {len(plots)} plots")
 
