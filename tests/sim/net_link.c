@@ -244,7 +244,8 @@ void sim_socket_put(struct io_socket *to, enum sim_segment_kind kind, struct sim
     }
 }
 
-/* Its owner has gone: the peer is told what the kernel of a living machine tells it. */
+/* Its owner has gone: the peer is told what the kernel of a living machine tells it. A side that had given up, or whose
+ * machine is gone, tells nothing. */
 void sim_socket_hang_up(struct io_socket *s)
 {
     struct sim_connection *c = s->connection;
@@ -259,7 +260,7 @@ void sim_socket_hang_up(struct io_socket *s)
     if (!s->silent && !s->error && !peer->closed) {
         sim_socket_put(peer, lost ? SIM_SEGMENT_RESET : SIM_SEGMENT_FIN, NULL);
     }
-    if (s->silent && !peer->closed && !peer->error) {
+    if ((s->silent || s->error) && !peer->closed && !peer->error) {
         sim_event_at(c->sim, &peer->keepalive, c->sim->now_ns + KEEPALIVE_NS);
     }
     connection_collect(c);

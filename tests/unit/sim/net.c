@@ -330,6 +330,20 @@ Test(net, a_power_cut_is_silent_until_the_machine_is_back)
     sim_free(n.sim);
 }
 
+/* The broker's answer does not get through, and it gives up; the client has said its word, and waits. */
+Test(net, a_side_that_gave_up_leaves_the_other_to_its_probes)
+{
+    struct net n = net_begin(9);
+    net_go(&n, 1, SECOND / 20);
+    sim_link_set(n.sim, 0, 1, SIM_LINK_CUT);
+    sim_run(n.sim, sim_now(n.sim) + 20 * SECOND);
+    cr_assert_eq(n.talk.end, 0, "half open: the client waits");
+    sim_link_set(n.sim, 0, 1, SIM_LINK_UP);
+    sim_run(n.sim, sim_now(n.sim) + 12 * SECOND);
+    cr_assert_eq(n.talk.end, -ECONNRESET);
+    sim_free(n.sim);
+}
+
 /* The same for who only listens: the kernel's probes find it. */
 Test(net, a_keepalive_finds_a_half_open_connection)
 {
