@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "fault"))
 from node import *  # noqa: E402, F403
 
-KEPT, GROWS_MOST, TRIES, FEW, MORE = HERE / "instructions.json", 1.05, 3, 200, 1200
+KEPT, GROWS_MOST, TRIES, FEW, MORE = HERE / "instructions.json", 1.05, 12, 200, 1200
 RECORD = b"x" * 1000
 
 
