@@ -5,8 +5,8 @@
 #include "io/deadline.h"
 #include "meta/files.h"
 #include "meta/identity.h"
+#include "meta/listed.h"
 #include "meta/voters_file.h"
-#include "net/peer.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -16,12 +16,10 @@ enum {
     RUN_MAGIC = 0x666e6472,
     ANSWER_BYTES_MAX = 64 << 10,
     ANSWER_ARENA_MAX = 256 << 10,
-    REQUEST_BYTES_MAX = 4096,
 };
 
 static const uint64_t ask_every_ns = UINT64_C(500000000);
 static const uint64_t ask_again_ns = UINT64_C(20000000);
-static const uint64_t answer_timeout_ns = UINT64_C(2000000000);
 
 /* One peer that is being asked. */
 struct ask {
@@ -413,40 +411,16 @@ static void ask_now(struct ask *a)
 {
     assert(a->run->state == RUN_ASKING && !a->waiting);
     a->asked_ns = io_now(a->run->io);
-    a->request = (struct peer_request){
-        .key = WIRE_INTRODUCE,
-        .version_min = 0,
-        .version_max = 0,
-        .fail_fast = true,
-        .timeout_ns = answer_timeout_ns,
-        .encode = encode_question,
-        .done = answered,
-    };
-    peer_submit(a->peer, &a->request);
+    listed_ask(a->peer, &a->request, WIRE_INTRODUCE, encode_question, answered);
 }
 
 static int open_peer(struct founding_run *run, uint32_t i)
 {
-    char host[CONFIG_HOST_SIZE];
-    uint16_t port = 0;
     struct ask *a = &run->asks[i];
-    bool valid = config_split_address(bytes_of_string(run->peers[i].address), host, &port);
-    assert(valid && port > 0);
-    const struct peer_address address = {host, port};
-    const struct peer_options options = {
-        .io = run->io,
-        .name = run->peers[i].address,
-        .node_id = run->options.node_id,
-        .addresses = &address,
-        .address_count = 1,
-        .requests_max = 1,
-        .answer_bytes_max = ANSWER_BYTES_MAX,
-        .output_bytes_max = REQUEST_BYTES_MAX,
-        .connect_timeout_ns = answer_timeout_ns,
-    };
     a->run = run;
     a->next.due = ask_due;
-    return peer_open(&a->peer, &options);
+    return listed_open(&a->peer, run->io, run->peers[i].address, run->options.node_id,
+                       ANSWER_BYTES_MAX);
 }
 
 static void ask_peers(struct founding_run *run)

@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meta/give_up.h"
 
-#include "config/config.h"
 #include "io/deadline.h"
 #include "meta/founding.h"
-#include "net/peer.h"
+#include "meta/listed.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { ANSWER_BYTES_MAX = 4096, REQUEST_BYTES_MAX = 4096, ARENA_MAX = 16 << 10 };
+enum { ANSWER_BYTES_MAX = 4096, ARENA_MAX = 16 << 10 };
 
 static const uint64_t patience_ns = UINT64_C(30000000000);
 static const uint64_t again_ns = UINT64_C(250000000);
 static const uint64_t said_every_ns = UINT64_C(5000000000);
-static const uint64_t answer_timeout_ns = UINT64_C(2000000000);
 
 struct asked {
     struct give_up_run *run;
@@ -99,13 +97,8 @@ static void note(struct give_up_run *run, int error, struct wire_string said)
     struct give_up *g = run->owner;
     uint64_t now = io_now(run->io);
     if (error != ERR_NOT_CONTROLLER) {
-        size_t used = 0;
-        for (int32_t i = 0; i < said.size && used + 1 < sizeof g->why; i++) {
-            char c = said.data[i];
-            g->why[used++] = (char)(c < ' ' || c > '~' ? '?' : c);
-        }
-        g->why[used] = 0;
-        if (used == 0) {
+        wire_string_plain(g->why, sizeof g->why, said);
+        if (!g->why[0]) {
             snprintf(g->why, sizeof g->why, "%s", error_text(error));
         }
     }
@@ -162,40 +155,15 @@ static int encode(struct peer_request *r, struct wire_writer *w, int version)
 
 static void ask(struct asked *a)
 {
-    a->request = (struct peer_request){
-        .key = WIRE_GIVE_UP_REPLICAS,
-        .version_min = 0,
-        .version_max = 0,
-        .fail_fast = true,
-        .timeout_ns = answer_timeout_ns,
-        .encode = encode,
-        .done = answered,
-    };
-    peer_submit(a->peer, &a->request);
+    listed_ask(a->peer, &a->request, WIRE_GIVE_UP_REPLICAS, encode, answered);
 }
 
-static int open_peer(struct give_up_run *run, const char *text)
+static int open_peer(struct give_up_run *run, const char *address)
 {
-    char host[CONFIG_HOST_SIZE];
-    uint16_t port = 0;
     struct asked *a = &run->asked[run->count];
-    bool valid = config_split_address(bytes_of_string(text), host, &port);
-    assert(valid && port > 0);
-    const struct peer_address address = {host, port};
-    const struct peer_options options = {
-        .io = run->io,
-        .name = text,
-        .node_id = run->options.node_id,
-        .addresses = &address,
-        .address_count = 1,
-        .requests_max = 1,
-        .answer_bytes_max = ANSWER_BYTES_MAX,
-        .output_bytes_max = REQUEST_BYTES_MAX,
-        .connect_timeout_ns = answer_timeout_ns,
-    };
     a->run = run;
     a->next.due = ask_due;
-    return peer_open(&a->peer, &options);
+    return listed_open(&a->peer, run->io, address, run->options.node_id, ANSWER_BYTES_MAX);
 }
 
 /* --- public ----------------------------------------------------------------------------------- */

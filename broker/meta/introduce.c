@@ -91,16 +91,6 @@ void introducer_ask(struct introducer *it, struct io *io, struct introduce_op *o
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* Text of others that people will read: what is not plain ASCII becomes '?', the rest is cut off. */
-static void copy_plain(char *out, size_t size, struct wire_string in)
-{
-    size_t used = 0;
-    for (int32_t i = 0; i < in.size && used + 1 < size; i++) {
-        out[used++] = (char)(in.data[i] < ' ' || in.data[i] > '~' ? '?' : in.data[i]);
-    }
-    out[used] = 0;
-}
-
 static bool copy_whole(char *out, size_t size, struct wire_string in)
 {
     if (in.size < 1 || (size_t)in.size >= size || memchr(in.data, 0, (size_t)in.size)) {
@@ -191,7 +181,7 @@ int introduction_read(struct introduction *out, const struct introduce_response 
     why[0] = 0;
     if (in->error_code != 0 && uuid_is_zero(in->directory_id)) {
         int error = error_from_wire(in->error_code);
-        copy_plain(why, FOUNDING_TROUBLE_SIZE, in->error_message);
+        wire_string_plain(why, FOUNDING_TROUBLE_SIZE, in->error_message);
         if (!why[0]) {
             snprintf(why, FOUNDING_TROUBLE_SIZE, "%s", error_text(error));
         }
@@ -204,7 +194,7 @@ int introduction_read(struct introduction *out, const struct introduce_response 
     out->cluster_id = in->cluster_id;
     out->leader_id = in->leader_id;
     out->leader_epoch = in->leader_epoch;
-    copy_plain(out->version, sizeof out->version, in->software_version);
+    wire_string_plain(out->version, sizeof out->version, in->software_version);
     bool valid = in->node_id >= 0 && !uuid_is_zero(in->directory_id) &&
                  !uuid_is_zero(in->incarnation_id) && in->leader_id >= -1 &&
                  in->leader_epoch >= -1 && read_peers(out, in) && read_endpoints(out, in) &&

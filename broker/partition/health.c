@@ -132,8 +132,7 @@ int32_t partition_mends_from(const struct partition *p, uint32_t attempt)
     return count ? others[attempt % count] : -1;
 }
 
-/* In sync and alive, and neither this replica nor `node`; -1: nobody. */
-static int32_t another(const struct partition *p, int32_t node)
+int32_t partition_third(const struct partition *p, int32_t node)
 {
     const struct image_partition *seen = shown(p);
     for (int32_t i = 0; i < seen->isr_count; i++) {
@@ -155,13 +154,8 @@ int32_t partition_compares_with(const struct partition *p)
     if (p->role == ROLE_FOLLOWER) {
         return shown(p)->leader;
     }
-    int32_t node = another(p, -1);
-    return another(p, node) >= 0 ? node : -1;
-}
-
-int32_t partition_third(const struct partition *p, int32_t node)
-{
-    return another(p, node);
+    int32_t node = partition_third(p, -1);
+    return partition_third(p, node) >= 0 ? node : -1;
 }
 
 bool partition_awaits_comparison(const struct partition *p)

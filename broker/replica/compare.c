@@ -139,7 +139,7 @@ static bool connect_to(struct replica *r, int32_t node)
     return replica_peer(r, node, &address, 1 << 16, &c->peer) == 0;
 }
 
-/* --- the alarm ------------------------------------------------------------------------------------ */
+/* --- the alarm -------------------------------------------------------------------------------- */
 
 static void alarm_rings(struct io_op *op, int64_t result)
 {
@@ -446,7 +446,7 @@ static struct partition *next(struct replica *r)
     return NULL;
 }
 
-/* --- beginning one -------------------------------------------------------------------------------- */
+/* --- beginning one ---------------------------------------------------------------------------- */
 
 /* False: not now. */
 static bool begin(struct replica *r, struct partition *p, bool awaited)

@@ -51,6 +51,16 @@ static inline struct wire_string wire_string_of(const char *text)
     return (struct wire_string){text, (int32_t)size};
 }
 
+/* Text of others that people will read: what is not plain ASCII becomes '?', what does not fit is cut off. */
+static inline void wire_string_plain(char *out, size_t size, struct wire_string in)
+{
+    size_t used = 0;
+    for (int32_t i = 0; i < in.size && used + 1 < size; i++) {
+        out[used++] = (char)(in.data[i] < ' ' || in.data[i] > '~' ? '?' : in.data[i]);
+    }
+    out[used] = 0;
+}
+
 static inline bool wire_string_equal(struct wire_string a, struct wire_string b)
 {
     return a.size == b.size && (a.size <= 0 || memcmp(a.data, b.data, (size_t)a.size) == 0);
