@@ -75,6 +75,7 @@ void plain_store_deinit(struct plain_store *s)
         plain_free(s, container_of(node, struct plain_batch, link));
     }
     s->spare_count = 0;
+    codec_kept_free(&s->kept);
 }
 
 void chunk_reader_open(struct chunk_reader *r, struct bytes data, int64_t offset,
@@ -99,7 +100,8 @@ static int reader_decompress(struct chunk_reader *r, struct bytes in, struct byt
     if (!p) {
         return ERR_NO_MEMORY;
     }
-    int error = decompress_append(batch_codec(&r->batch), in, &limits, s->memory, &p->bytes);
+    int error =
+        decompress_append_kept(&s->kept, batch_codec(&r->batch), in, &limits, s->memory, &p->bytes);
     if (error) {
         plain_give(s, p);
         return error;

@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "base/memory.h"
 #include "wire/batch.h"
+#include "wire/compress.h"
 
 struct aborted {
     int64_t producer_id, first_offset;
@@ -33,6 +34,7 @@ struct plain_store {
     size_t bytes;
     struct list spares; /* empty */
     unsigned spare_count;
+    struct codec_kept kept;
 };
 
 void plain_store_init(struct plain_store *s, struct memory *memory);

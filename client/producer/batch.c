@@ -75,13 +75,14 @@ static void header_put(uint8_t *p, size_t size, const struct producer_batch *b, 
 }
 
 /* Compresses the records into b->packed; a codec that does not make them smaller is left out. */
-static int batch_pack(struct producer_batch *b, enum codec codec, int level, struct memory *memory)
+static int batch_pack(struct producer_batch *b, struct batch_packer *packer)
 {
     struct wire_writer out;
     struct bytes records = bytes_of(b->data + BATCH_HEADER_SIZE, b->size - BATCH_HEADER_SIZE);
-    wire_writer_init(&out, memory, b->size + b->size / 8 + 65536);
+    wire_writer_init(&out, packer->memory, b->size + b->size / 8 + 65536);
     (void)wire_writer_room(&out, BATCH_HEADER_SIZE);
-    int error = compress_append(codec, level, records, memory, &out);
+    int error = compress_append_kept(&packer->kept, packer->codec, packer->level, records,
+                                     packer->memory, &out);
     if (error || out.size >= b->size) {
         wire_writer_deinit(&out);
         return error == ERR_TOO_LARGE ? 0 : error;
@@ -91,9 +92,8 @@ static int batch_pack(struct producer_batch *b, enum codec codec, int level, str
     return 0;
 }
 
-int producer_batch_seal(struct producer_batch *b, enum codec codec, int level,
-                        struct memory *memory, int64_t producer_id, int16_t producer_epoch,
-                        int32_t sequence)
+int producer_batch_seal(struct producer_batch *b, struct batch_packer *packer, int64_t producer_id,
+                        int16_t producer_epoch, int32_t sequence)
 {
     assert(b->record_count > 0);
     assert((producer_id < 0) == (sequence < 0));
@@ -105,8 +105,8 @@ int producer_batch_seal(struct producer_batch *b, enum codec codec, int level,
             return 0;
         }
     }
-    if (!b->sealed && codec != CODEC_NONE) {
-        int error = batch_pack(b, codec, level, memory);
+    if (!b->sealed && packer->codec != CODEC_NONE) {
+        int error = batch_pack(b, packer);
         if (error) {
             return error;
         }
@@ -116,6 +116,6 @@ int producer_batch_seal(struct producer_batch *b, enum codec codec, int level,
     b->sequence = sequence;
     b->sealed = true;
     header_put(b->packed ? b->packed : b->data, producer_batch_bytes(b).size, b,
-               b->packed ? codec : CODEC_NONE);
+               b->packed ? packer->codec : CODEC_NONE);
     return 0;
 }

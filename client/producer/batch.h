@@ -18,6 +18,7 @@
 #include "base/memory.h"
 #include "core/error.h"
 #include "wire/batch.h"
+#include "wire/compress.h"
 #include "wire/varint.h"
 
 struct producer_queue;
@@ -80,11 +81,18 @@ static inline size_t record_bound(const leat_record *r)
 /* Writes a record at the end; there is room for record_bound(). */
 void producer_batch_append(struct producer_batch *b, const leat_record *r, int64_t timestamp_ms);
 
-/* Completes the bytes with this id and sequence (-1: none). Compressed ones are allocated from
- * `memory`: 0 or ERR_NO_MEMORY. Sealing again changes id and sequence alone. */
-int producer_batch_seal(struct producer_batch *b, enum codec codec, int level,
-                        struct memory *memory, int64_t producer_id, int16_t producer_epoch,
-                        int32_t sequence) MUST_CHECK;
+/* How batches are compressed, and what that needs again; its `kept` is freed by the owner. */
+struct batch_packer {
+    enum codec codec;
+    int level;
+    struct memory *memory; /* of what is compressed */
+    struct codec_kept kept;
+};
+
+/* Completes the bytes with this id and sequence (-1: none), compressed if that makes them smaller: 0 or ERR_NO_MEMORY.
+ * Sealing again changes id and sequence alone. */
+int producer_batch_seal(struct producer_batch *b, struct batch_packer *packer, int64_t producer_id,
+                        int16_t producer_epoch, int32_t sequence) MUST_CHECK;
 
 /* The offset of a record of a settled batch, -1: not known. The base is what the broker says. */
 static inline int64_t producer_batch_offset(const struct producer_batch *b, int32_t index)

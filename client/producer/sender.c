@@ -375,8 +375,7 @@ static void node_prepare(struct sender *s, struct sender_node *n)
     }
     gate_leave(s->gate);
     for (uint32_t i = 0; i < count; i++) {
-        int error = producer_batch_seal(batches[i], (enum codec)s->options->compression,
-                                        s->options->compression_level, s->core->memory, -1, -1, -1);
+        int error = producer_batch_seal(batches[i], &s->packer, -1, -1, -1);
         assert(error || batches[i]->sealed);
     }
 }
@@ -404,10 +403,9 @@ static void node_serve(struct sender *s, struct sender_node *n, uint64_t *due_ns
         for (uint32_t i = 0; i < count; i++) {
             struct producer_batch *b = batches[i];
             bool numbered = b->sequenced;
-            int error = producer_batch_seal(
-                b, (enum codec)s->options->compression, s->options->compression_level,
-                s->core->memory, numbered ? b->producer_id : -1, numbered ? b->producer_epoch : -1,
-                numbered ? b->sequence : -1);
+            int error =
+                producer_batch_seal(b, &s->packer, numbered ? b->producer_id : -1,
+                                    numbered ? b->producer_epoch : -1, numbered ? b->sequence : -1);
             if (error) {
                 leat_error reason;
                 error_set(&reason, error, "a batch cannot be compressed: %s", error_text(error));
@@ -702,6 +700,7 @@ static void sender_closed(struct sender *s)
         }
     }
     gate_leave(s->gate);
+    codec_kept_free(&s->packer.kept);
     while ((node = list_pop(&s->nodes))) {
         memory_free(s->core->memory, container_of(node, struct sender_node, link));
     }
@@ -733,6 +732,9 @@ void sender_open(struct sender *s, struct core *core, struct accumulator *a, str
 {
     *s = (struct sender){.core = core, .accumulator = a, .gate = gate, .options = options};
     s->lane = core_lane(core);
+    s->packer = (struct batch_packer){.codec = (enum codec)options->compression,
+                                      .level = options->compression_level,
+                                      .memory = core->memory};
     list_init(&s->nodes);
     list_init(&s->homeless);
     s->member.metadata_changed = sender_metadata_changed;

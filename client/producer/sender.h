@@ -36,6 +36,7 @@ struct sender {
     const leat_producer_options *options;
     struct core_member member;
     uint32_t lane;
+    struct batch_packer packer;
     struct list nodes;    /* struct sender_node */
     struct list homeless; /* queues whose leader is not known */
     struct alarm alarm;

@@ -156,10 +156,29 @@ free_context:
     return error;
 }
 
-static int compress_zstd(int level, struct bytes in, struct memory *memory, struct wire_writer *out)
+static ZSTD_CCtx *zstd_context(struct codec_kept *kept, struct memory *memory)
 {
-    ZSTD_customMem custom = {codec_alloc, codec_free, memory};
-    ZSTD_CCtx *context = ZSTD_createCCtx_advanced(custom);
+    if (kept && kept->zstd_compress) {
+        assert(kept->memory == memory);
+        return take_kept(&kept->zstd_compress);
+    }
+    return ZSTD_createCCtx_advanced((ZSTD_customMem){codec_alloc, codec_free, memory});
+}
+
+static void zstd_context_done(struct codec_kept *kept, struct memory *memory, ZSTD_CCtx *context)
+{
+    if (kept && ZSTD_sizeof_CCtx(context) <= CODEC_KEPT_BYTES) {
+        kept->memory = memory;
+        kept->zstd_compress = context;
+    } else {
+        ZSTD_freeCCtx(context);
+    }
+}
+
+static int compress_zstd(struct codec_kept *kept, int level, struct bytes in, struct memory *memory,
+                         struct wire_writer *out)
+{
+    ZSTD_CCtx *context = zstd_context(kept, memory);
     if (!context) {
         return ERR_NO_MEMORY;
     }
@@ -178,12 +197,25 @@ static int compress_zstd(int level, struct bytes in, struct memory *memory, stru
     }
     writer_give_back(out, room, used);
 free_context:
-    ZSTD_freeCCtx(context);
+    zstd_context_done(kept, memory, context);
     return error;
+}
+
+void codec_kept_free(struct codec_kept *kept)
+{
+    ZSTD_freeCCtx(kept->zstd_compress);
+    ZSTD_freeDCtx(kept->zstd_decompress);
+    *kept = (struct codec_kept){0};
 }
 
 int compress_append(enum codec codec, int level, struct bytes in, struct memory *memory,
                     struct wire_writer *out)
+{
+    return compress_append_kept(NULL, codec, level, in, memory, out);
+}
+
+int compress_append_kept(struct codec_kept *kept, enum codec codec, int level, struct bytes in,
+                         struct memory *memory, struct wire_writer *out)
 {
     assert(in.data || in.size == 0);
     if (out->error) {
@@ -206,7 +238,7 @@ int compress_append(enum codec codec, int level, struct bytes in, struct memory 
         error = compress_lz4(level, in, memory, out);
         break;
     case CODEC_ZSTD:
-        error = compress_zstd(level, in, memory, out);
+        error = compress_zstd(kept, level, in, memory, out);
         break;
     case CODEC_COUNT:
         break;

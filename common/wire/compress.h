@@ -39,11 +39,27 @@ enum codec codec_find(const char *name);
 
 enum { CODEC_LEVEL_DEFAULT = -1000 };
 
+/* What of a codec is used again by later calls with the same memory: contexts of zstd up to
+ * CODEC_KEPT_BYTES each. Making one asks the processor what it can (CPUID); a virtual machine leaves
+ * for that, which takes longer than a few records take to be compressed. All zero is empty;
+ * codec_kept_free() before the memory goes. */
+struct codec_kept {
+    struct memory *memory; /* of the contexts */
+    void *zstd_compress, *zstd_decompress;
+};
+
+enum { CODEC_KEPT_BYTES = 1 << 20 };
+
+void codec_kept_free(struct codec_kept *kept);
+
 /* Appends the compressed form of `in` to `out`. `level` is the codec's own or CODEC_LEVEL_DEFAULT;
  * what is outside its range is brought into it. CODEC_NONE copies. ERR_NO_MEMORY, ERR_TOO_LARGE;
  * then `out` is as it was, but for its latched error. */
 int compress_append(enum codec codec, int level, struct bytes in, struct memory *memory,
                     struct wire_writer *out) MUST_CHECK;
+/* The same; `kept` may be NULL. */
+int compress_append_kept(struct codec_kept *kept, enum codec codec, int level, struct bytes in,
+                         struct memory *memory, struct wire_writer *out) MUST_CHECK;
 
 struct decompress_limits {
     size_t output_max;
@@ -62,10 +78,11 @@ static inline struct decompress_limits decompress_limits_of(size_t output_max)
 struct decompressor {
     enum codec codec;
     struct memory *memory;
-    struct bytes in;      /* lent by the caller until close */
-    size_t position;      /* in `in`: consumed so far */
-    size_t produced, max; /* bytes out so far, and D1's bound */
-    int error;            /* latched */
+    struct codec_kept *kept; /* or NULL */
+    struct bytes in;         /* lent by the caller until close */
+    size_t position;         /* in `in`: consumed so far */
+    size_t produced, max;    /* bytes out so far, and D1's bound */
+    int error;               /* latched */
     bool ended;
     union {
         void *state; /* gzip, lz4 */
@@ -97,3 +114,7 @@ void decompress_close(struct decompressor *d);
  * but for its latched error. */
 int decompress_append(enum codec codec, struct bytes in, const struct decompress_limits *limits,
                       struct memory *memory, struct wire_writer *out) MUST_CHECK;
+/* The same; `kept` may be NULL. */
+int decompress_append_kept(struct codec_kept *kept, enum codec codec, struct bytes in,
+                           const struct decompress_limits *limits, struct memory *memory,
+                           struct wire_writer *out) MUST_CHECK;

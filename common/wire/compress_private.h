@@ -26,6 +26,14 @@ static inline void *codec_zalloc(void *memory, unsigned count, unsigned size)
     return memory_alloc_aligned(memory, (size_t)count * size, MEMORY_ALIGN);
 }
 
+/* A context while it is used is nobody else's. */
+static inline void *take_kept(void **context)
+{
+    void *taken = *context;
+    *context = NULL;
+    return taken;
+}
+
 enum {
     SNAPPY_FRAME_HEADER = 16,
     GZIP_HEADER = 16, /* is added to the bits of a window: gzip's header, not zlib's */

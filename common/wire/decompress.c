@@ -253,14 +253,31 @@ static int open_gzip(struct decompressor *d)
 static int open_zstd(struct decompressor *d, int window_log_max)
 {
     assert(window_log_max >= WINDOW_LOG_MIN && window_log_max <= WINDOW_LOG_MAX);
-    ZSTD_customMem custom = {codec_alloc, codec_free, d->memory};
-    d->zstd.state = ZSTD_createDCtx_advanced(custom);
+    if (d->kept && d->kept->zstd_decompress) {
+        assert(d->kept->memory == d->memory);
+        d->zstd.state = take_kept(&d->kept->zstd_decompress);
+    } else {
+        ZSTD_customMem custom = {codec_alloc, codec_free, d->memory};
+        d->zstd.state = ZSTD_createDCtx_advanced(custom);
+    }
     if (!d->zstd.state) {
         return ERR_NO_MEMORY;
     }
     size_t result = ZSTD_DCtx_setParameter(d->zstd.state, ZSTD_d_windowLogMax, window_log_max);
     assert(!ZSTD_isError(result));
     return 0;
+}
+
+static void close_zstd(struct decompressor *d)
+{
+    if (d->kept && ZSTD_sizeof_DCtx(d->zstd.state) <= CODEC_KEPT_BYTES) {
+        size_t result = ZSTD_DCtx_reset(d->zstd.state, ZSTD_reset_session_only);
+        assert(!ZSTD_isError(result));
+        d->kept->memory = d->memory;
+        d->kept->zstd_decompress = d->zstd.state;
+    } else {
+        ZSTD_freeDCtx(d->zstd.state);
+    }
 }
 
 static void open_snappy(struct decompressor *d)
@@ -292,12 +309,12 @@ static int open_codec(struct decompressor *d, int window_log_max)
     }
 }
 
-int decompress_open(struct decompressor *d, enum codec codec, struct bytes in,
-                    const struct decompress_limits *limits, struct memory *memory)
+static int open_kept(struct decompressor *d, struct codec_kept *kept, enum codec codec,
+                     struct bytes in, const struct decompress_limits *limits, struct memory *memory)
 {
     assert(memory);
     assert(in.data || in.size == 0);
-    *d = (struct decompressor){.codec = codec, .memory = memory, .in = in};
+    *d = (struct decompressor){.codec = codec, .memory = memory, .kept = kept, .in = in};
     d->max = limits->output_max;
     if (limits->ratio_max > 0 && in.size < SIZE_MAX / limits->ratio_max) {
         size_t by_ratio = in.size * limits->ratio_max;
@@ -309,6 +326,12 @@ int decompress_open(struct decompressor *d, enum codec codec, struct bytes in,
         *d = (struct decompressor){0};
     }
     return error;
+}
+
+int decompress_open(struct decompressor *d, enum codec codec, struct bytes in,
+                    const struct decompress_limits *limits, struct memory *memory)
+{
+    return open_kept(d, NULL, codec, in, limits, memory);
 }
 
 void decompress_close(struct decompressor *d)
@@ -328,7 +351,7 @@ void decompress_close(struct decompressor *d)
         LZ4F_freeDecompressionContext(d->state);
         break;
     case CODEC_ZSTD:
-        ZSTD_freeDCtx(d->zstd.state);
+        close_zstd(d);
         break;
     default:
         break;
@@ -358,12 +381,19 @@ static int64_t append_piece(struct decompressor *d, size_t piece, struct wire_wr
 int decompress_append(enum codec codec, struct bytes in, const struct decompress_limits *limits,
                       struct memory *memory, struct wire_writer *out)
 {
+    return decompress_append_kept(NULL, codec, in, limits, memory, out);
+}
+
+int decompress_append_kept(struct codec_kept *kept, enum codec codec, struct bytes in,
+                           const struct decompress_limits *limits, struct memory *memory,
+                           struct wire_writer *out)
+{
     enum { PIECE_MIN = 4096, PIECE_MAX = 1 << 20 };
     if (out->error) {
         return out->error;
     }
     struct decompressor d;
-    int error = decompress_open(&d, codec, in, limits, memory);
+    int error = open_kept(&d, kept, codec, in, limits, memory);
     if (error) {
         return error;
     }

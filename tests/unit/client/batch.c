@@ -97,6 +97,7 @@ Test(batch, records_are_read_back_under_every_codec)
     struct sample *samples = calloc(RECORDS, sizeof *samples);
     memory_init(&memory, SIZE_MAX);
     for (enum codec codec = CODEC_NONE; codec < CODEC_COUNT; codec++) {
+        struct batch_packer packer = {codec, CODEC_LEVEL_DEFAULT, &memory, {0}};
         struct producer_batch b = {
             .data = malloc(ROOM), .size = BATCH_HEADER_SIZE, .capacity = ROOM};
         for (int i = 0; i < RECORDS; i++) {
@@ -105,11 +106,11 @@ Test(batch, records_are_read_back_under_every_codec)
             producer_batch_append(&b, &samples[i].record, samples[i].record.timestamp_ms);
             cr_assert_leq(b.size - before, record_bound(&samples[i].record), "the bound is one");
         }
-        cr_assert_eq(producer_batch_seal(&b, codec, CODEC_LEVEL_DEFAULT, &memory, 77, 3, 12), 0);
+        cr_assert_eq(producer_batch_seal(&b, &packer, 77, 3, 12), 0);
         cr_assert_eq(b.packed != NULL, codec != CODEC_NONE, "%s", codec_name(codec));
         expect_records(samples, producer_batch_bytes(&b));
         /* Under another id the records stay and the checksum follows. */
-        cr_assert_eq(producer_batch_seal(&b, codec, CODEC_LEVEL_DEFAULT, &memory, 78, 0, 0), 0);
+        cr_assert_eq(producer_batch_seal(&b, &packer, 78, 0, 0), 0);
         struct batch_header h;
         struct bytes bytes = producer_batch_bytes(&b);
         cr_assert_eq(batch_check(&h, bytes.data, bytes.size, BATCH_FROM_PRODUCER), 0);
@@ -118,6 +119,7 @@ Test(batch, records_are_read_back_under_every_codec)
         expect_records(samples, bytes);
         memory_free(&memory, b.packed);
         free(b.data);
+        codec_kept_free(&packer.kept);
     }
     free(samples);
     memory_drop(&memory);
@@ -131,8 +133,10 @@ Test(batch, what_does_not_shrink_is_left_plain)
     leat_record r = LEAT_RECORD_INIT;
     r.value = (leat_bytes){"x", 1};
     memory_init(&memory, SIZE_MAX);
+    struct batch_packer packer = {CODEC_ZSTD, CODEC_LEVEL_DEFAULT, &memory, {0}};
     producer_batch_append(&b, &r, 5);
-    cr_assert_eq(producer_batch_seal(&b, CODEC_ZSTD, CODEC_LEVEL_DEFAULT, &memory, -1, -1, -1), 0);
+    cr_assert_eq(producer_batch_seal(&b, &packer, -1, -1, -1), 0);
+    codec_kept_free(&packer.kept);
     struct bytes bytes = producer_batch_bytes(&b);
     cr_assert_eq(batch_check(&h, bytes.data, bytes.size, BATCH_FROM_PRODUCER), 0);
     cr_assert_eq(batch_codec(&h), CODEC_NONE);

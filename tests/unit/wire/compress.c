@@ -314,3 +314,50 @@ Test(compress, a_zstd_frame_gives_the_size_that_it_says)
     }
     fixture_deinit(&f);
 }
+
+static int unpack_kept(struct fixture *f, struct codec_kept *kept, struct bytes in, uint8_t window)
+{
+    struct decompress_limits limits = decompress_limits_of(ROOM);
+    limits.ratio_max = 0;
+    limits.window_log_max = window;
+    wire_writer_reset(&f->plain);
+    return decompress_append_kept(kept, CODEC_ZSTD, in, &limits, &f->memory, &f->plain);
+}
+
+/* Sizes, levels and broken input in turn: a context that is used again knows nothing of what was before, keeps to the
+ * window of this call, and is not kept when it has become large. */
+Test(compress, contexts_are_used_again)
+{
+    static const uint8_t wide[] = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 14 << 3, 0x01, 0x00, 0x00};
+    static const size_t sizes[] = {100, 70000, 0, 3 << 20, 16384};
+    struct fixture f;
+    struct codec_kept kept = {0};
+    fixture_init(&f);
+    for (size_t round = 0; round < 3 * array_size(sizes); round++) {
+        size_t size = sizes[round % array_size(sizes)];
+        uint8_t *data = sample(size, round);
+        struct bytes in = {data, size};
+        int level = round % 2 ? 19 : CODEC_LEVEL_DEFAULT;
+        wire_writer_reset(&f.packed);
+        cr_assert_eq(compress_append_kept(&kept, CODEC_ZSTD, level, in, &f.memory, &f.packed), 0);
+        struct bytes packed = {f.packed.data, f.packed.size};
+        cr_assert_eq(unpack_kept(&f, &kept, packed, 23), 0, "round %zu", round);
+        cr_assert(f.plain.size == size && (!size || !memcmp(f.plain.data, data, size)), "round %zu",
+                  round);
+        if (packed.size > 1) {
+            packed.size--;
+            cr_assert_eq(unpack_kept(&f, &kept, packed, 23), ERR_CORRUPT_MESSAGE);
+        }
+        cr_assert_eq(unpack_kept(&f, &kept, bytes_of(wide, sizeof wide), 23), ERR_CORRUPT_MESSAGE);
+        cr_assert_eq(unpack_kept(&f, &kept, bytes_of(wide, sizeof wide), 24), 0);
+        wire_writer_deinit(&f.plain);
+        wire_writer_deinit(&f.packed);
+        wire_writer_init(&f.packed, &f.memory, ROOM);
+        wire_writer_init(&f.plain, &f.memory, ROOM);
+        cr_assert_leq(f.memory.used_bytes, 2u * CODEC_KEPT_BYTES + 4096, "round %zu", round);
+        free(data);
+    }
+    cr_assert(kept.zstd_compress || kept.zstd_decompress);
+    codec_kept_free(&kept);
+    fixture_deinit(&f);
+}
