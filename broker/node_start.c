@@ -522,7 +522,8 @@ static void metadata_damaged(struct node *n, const char *why)
         snprintf(others, sizeof others,
                  "\nIf other nodes have what is here, move %.200s away and start again: it is "
                  "filled from them. "
-                 "Its new directory gets the vote by: leat cluster remove %d, leat cluster add %d",
+                 "If it voted, its new directory gets the vote by: leat cluster remove %d, leat "
+                 "cluster add %d",
                  n->data, id, id);
     }
     node_fail(n, NODE_EXIT_DAMAGE, "%s%s", why, others);

@@ -228,21 +228,25 @@ def main():
     states.add_options(parser)
     options = parser.parse_args()
     begun = time.time()
-    machine = limits(options)
     comparison = Comparison(options)
+    told = {"commit": host.commit(HERE), "host": host.facts(options.dir, any(p.name == "kafka" for p in comparison.peers)),
+            "machine": limits(options)}
     comparison.run()
-    beside = comparison.beside()
     out = options.build / "compare.json"
+    write(out, begun, comparison, told, [])  # hours of measuring are not lost with what follows
+    write(out, begun, comparison, told, comparison.beside())
+    written = [out, *page.write(out, docs=HERE.parents[1] / "docs" if options.write_docs else None)]
+    print(f"\nall of it: {', '.join(map(str, written))}")
+    return 1 if comparison.failed else 0
+
+
+def write(out, begun, comparison, told, beside):
     out.write_text(json.dumps({"when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(begun)), "seconds": round(time.time() - begun),
-                               "rounds": options.rounds, "commit": host.commit(HERE), "machine": machine,
-                               "host": host.facts(options.dir, any(p.name == "kafka" for p in comparison.peers)),
+                               "rounds": comparison.options.rounds, **told,
                                "peers": [{"name": p.name, "version": p.version, "protocol": p.protocol, "meaning": p.meaning,
                                           "configuration": {d: p.configuration(d) for d in p.meaning}} for p in comparison.peers],
                                "left out": comparison.left_out, "results": comparison.results, "states": beside,
                                "failed": comparison.failed}, indent=1))
-    written = [out, *page.write(out, docs=HERE.parents[1] / "docs" if options.write_docs else None)]
-    print(f"\nall of it: {', '.join(map(str, written))}")
-    return 1 if comparison.failed else 0
 
 
 if __name__ == "__main__":

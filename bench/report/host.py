@@ -55,7 +55,7 @@ def file_system(folder):
 def java():
     try:
         said = subprocess.run(["java", "-version"], capture_output=True, text=True, timeout=60).stderr.splitlines()
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return None
     return said[0] if said else None
 
@@ -70,5 +70,8 @@ def facts(folder, with_java=False):
 
 def commit(folder):
     """Of the tree that is measured; None: it is not under git."""
-    done = subprocess.run(["git", "-C", str(folder), "describe", "--always", "--dirty"], capture_output=True, text=True)
+    try:
+        done = subprocess.run(["git", "-C", str(folder), "describe", "--always", "--dirty"], capture_output=True, text=True)
+    except OSError:
+        return None
     return done.stdout.strip() or None if done.returncode == 0 else None

@@ -107,11 +107,12 @@ def connections(peer, durability, options):
         s.leat("topic", "create", "t", "--partitions", 1)
         before, open_ones = peer.rss_bytes(), []
         for _ in range(count):
-            c = socket.create_connection(("127.0.0.1", s.port))
+            c = socket.create_connection(("127.0.0.1", s.port), timeout=30)
             c.sendall(API_VERSIONS)
             open_ones.append(c)
         for c in open_ones:
-            c.recv(4096)
+            if not c.recv(4096):
+                raise RuntimeError(f"of {count} connections the broker closed one that had asked ApiVersions")
         after = peer.rss_bytes()
         for c in open_ones:
             c.close()
@@ -141,10 +142,14 @@ def catch_up(peer, durability, options):
         drop_caches()
         load = subprocess.Popen(s.bench("--pid", peer.pid, *shape, "--rate", half, "--warmup", 1, "--duration", options.beside_seconds),
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        time.sleep(2)
-        drained = finished(subprocess.Popen(s.bench("drain", "--topic", "c", "--partitions", 16, "--records", behind, "--pid", peer.pid),
-                                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))["drain"][0]
-        beside = finished(load)
+        try:
+            time.sleep(2)
+            drained = finished(subprocess.Popen(s.bench("drain", "--topic", "c", "--partitions", 16, "--records", behind, "--pid", peer.pid),
+                                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))["drain"][0]
+            beside = finished(load)
+        finally:
+            load.kill()
+            load.wait()
         return {"catching up: MB/s": drained["MB/s"], "catching up: s": drained["slowest s"],
                 "produce p99 alone, ms": acknowledged(alone, "p99"), "produce p99 beside it, ms": acknowledged(beside, "p99"),
                 "produce p99, times": acknowledged(beside, "p99") / acknowledged(alone, "p99")}
@@ -189,8 +194,8 @@ def measure_states(peers, options):
                 print(f"{name}: round {number + 1} of {options.rounds}, {peer.name}", file=sys.stderr, flush=True)
                 try:
                     found = state(peer, "fsync", options)
-                except (RuntimeError, OSError) as why:
-                    failed.append(f"{name} on {peer.name}: {why}")
+                except Exception as why:  # whatever it is, what was measured before is kept
+                    failed.append(f"{name} on {peer.name}: {why or type(why).__name__}")
                     print(f"FAILED {failed[-1]}", file=sys.stderr, flush=True)
                     continue
                 for figure, value in found.items():

@@ -41,7 +41,7 @@ void handle_give_up_replicas(struct api_request *r)
         return;
     }
     if (in->broker_id == r->api->options.node_id) {
-        respond(r, ERR_DUPLICATE_BROKER_REGISTRATION, "this node has the node.id that asks");
+        respond(r, ERR_INVALID_REQUEST, "this node has the node.id that asks");
         return;
     }
     *g = (struct giving_up){

@@ -21,7 +21,8 @@
  *       this batch is committed. In between every partition is sound, and the broker's record
  *       stands in the last batch when partitions must be seen to first, and else in the first.
  *   C5  What a broker has, it gives up by itself only where another one is in sync, and heard since it
- *       found that it must: all of it, or nothing.
+ *       found that it must: all of it, or nothing. (What takes several batches is judged before each, and the
+ *       rest refused if the other one has gone in between.)
  *
  * Sessions are no records: a new controller gives every broker a whole session (as Kafka). */
 #pragma once
@@ -157,7 +158,7 @@ int cluster_fence(struct cluster *k, int32_t broker, int64_t epoch) MUST_CHECK;
 struct cluster_giving_up {
     int32_t broker;
     struct uuid directory;
-    uint64_t asked_ns; /* for so long it has been asking */
+    uint64_t since_ns; /* it was asking by then; the same when this is decided again */
 };
 
 /* Out of the in-sync and eligible replicas of all its partitions (C5). ERR_BROKER_ID_NOT_REGISTERED;

@@ -77,9 +77,7 @@ int cluster_give_up(struct cluster *k, const struct cluster_giving_up *q)
         return cluster_refuse(k, ERR_DUPLICATE_BROKER_REGISTRATION,
                               "the session of broker %d has not ended yet", (int)q->broker);
     }
-    struct looking l = {.k = k,
-                        .broker = q->broker,
-                        .since_ns = k->now_ns > q->asked_ns ? k->now_ns - q->asked_ns : 0};
+    struct looking l = {.k = k, .broker = q->broker, .since_ns = q->since_ns};
     image_each_topic(k->c->image, q->broker, look, &l);
     if (l.alone) {
         return cluster_refuse(k, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE,

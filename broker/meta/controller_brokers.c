@@ -111,8 +111,12 @@ int controller_unregister_broker(const struct controller *c, struct meta_op *op)
 
 static int decide_giving_up(struct cluster *k, struct meta_op *op)
 {
+    uint64_t arrived = op->priv.arrived_ns;
     const struct cluster_giving_up q = {
-        .broker = op->broker, .directory = op->directory_id, .asked_ns = op->asked_ns};
+        .broker = op->broker,
+        .directory = op->directory_id,
+        .since_ns = arrived > op->asked_ns ? arrived - op->asked_ns : 0,
+    };
     return cluster_give_up(k, &q);
 }
 

@@ -27,6 +27,8 @@ struct give_up_run {
     struct give_up *owner;
     struct give_up_options options;
     uint64_t begun_ns, said_ns;
+    bool begun, stopped; /* who stops it before it has begun waits for that */
+    bool of_controller;  /* `why` is */
     bool ending;
     int error;
     struct deadlines deadlines;
@@ -91,12 +93,15 @@ static void ask_due(struct deadline *d)
     ask(container_of(d, struct asked, next));
 }
 
-/* What the controller says is more than that another node is not it. */
+/* What a controller says counts. That a node is none says nothing, and why another one cannot be asked stands in until
+ * a controller is found. */
 static void note(struct give_up_run *run, int error, struct wire_string said)
 {
     struct give_up *g = run->owner;
     uint64_t now = io_now(run->io);
-    if (error != ERR_NOT_CONTROLLER) {
+    bool refused = error == ERR_INCONSISTENT_CLUSTER_ID || error == ERR_INVALID_REQUEST;
+    if (error != ERR_NOT_CONTROLLER && !(refused && run->of_controller)) {
+        run->of_controller = !refused;
         wire_string_plain(g->why, sizeof g->why, said);
         if (!g->why[0]) {
             snprintf(g->why, sizeof g->why, "%s", error_text(error));
@@ -177,6 +182,14 @@ static void begin(struct io_message *message, struct io *io)
         g->done(g, ERR_NO_MEMORY);
         return;
     }
+    run->begun = true;
+    if (run->stopped) {
+        end(run, ERR_INTERRUPTED);
+        return;
+    }
+    run->over.due = time_is_up;
+    deadline_set(&run->deadlines, &run->over,
+                 io_now(io) + (run->options.patience_ns ? run->options.patience_ns : patience_ns));
     for (uint32_t i = 0; i < run->options.peer_count && !run->ending; i++) {
         if (open_peer(run, run->options.peers[i])) {
             snprintf(g->why, sizeof g->why, "no memory to ask the others");
@@ -188,7 +201,6 @@ static void begin(struct io_message *message, struct io *io)
     for (uint32_t i = 0; i < run->count && !run->ending; i++) {
         ask(&run->asked[i]);
     }
-    (void)io;
 }
 
 void give_up_begin(struct io *io, struct give_up *g, const struct give_up_options *options)
@@ -203,9 +215,6 @@ void give_up_begin(struct io *io, struct give_up *g, const struct give_up_option
         run->options = *options;
         run->begun_ns = run->said_ns = io_now(io);
         deadlines_init(&run->deadlines, io);
-        run->over.due = time_is_up;
-        deadline_set(&run->deadlines, &run->over,
-                     run->begun_ns + (options->patience_ns ? options->patience_ns : patience_ns));
     }
     g->message.deliver = begin;
     io_post(io, 0, &g->message);
@@ -213,7 +222,9 @@ void give_up_begin(struct io *io, struct give_up *g, const struct give_up_option
 
 void give_up_stop(struct give_up *g)
 {
-    if (g->run && !g->run->ending) {
+    if (g->run && !g->run->begun) {
+        g->run->stopped = true;
+    } else if (g->run && !g->run->ending) {
         end(g->run, ERR_INTERRUPTED);
     }
 }

@@ -394,9 +394,9 @@ void start_begin(struct meta *m)
     if (m->vote_lost && meta_has_peers(m)) {
         start_fail(
             m, ERR_DAMAGED,
-            "%s/vote is lost, and other nodes vote as well: whom this one has voted for is not "
-            "known, and voting again could elect two leaders (M3); --accept-loss does not "
-            "help here",
+            "%s/vote is lost, and other nodes vote as well: whom this one has voted for, if it "
+            "votes, is not known, and voting again could elect two leaders (M3); --accept-loss "
+            "does not help here",
             m->options.root);
         return;
     }

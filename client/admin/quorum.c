@@ -177,6 +177,9 @@ static int quorum_judge(struct call *c, const struct describe_quorum_response *i
     if (error == ERR_NOT_LEADER_OR_FOLLOWER) {
         op->leader = p->leader_id;
     }
+    if (p->leader_id >= 0) {
+        (void)error_clear(&op->without); /* there is one, though it may not answer */
+    }
     if (error != ERR_NOT_LEADER_OR_FOLLOWER || p->leader_id >= 0) {
         return error;
     }

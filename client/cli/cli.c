@@ -210,11 +210,13 @@ bool cli_lost(const struct cli *cli, int code, leat_error *why)
 {
     leat_quorum *quorum = NULL;
     const struct itimerval none = {{0, 0}, {0, 0}};
+    struct itimerval left;
     why->code = 0;
     if (cli->client && is_for_want_of_a_controller(code)) {
-        (void)setitimer(ITIMER_REAL, &none, NULL); /* the question has a limit of its own */
+        (void)setitimer(ITIMER_REAL, &none, &left); /* the question has a limit of its own */
         (void)cli_quorum(cli, &quorum, why);
         leat_quorum_free(quorum);
+        (void)setitimer(ITIMER_REAL, &left, NULL);
     }
     return why->code == LEAT_ERR_NO_LEADER;
 }

@@ -49,7 +49,7 @@ void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int cli_quorum(const struct cli *cli, leat_quorum **out, leat_error *e);
 
 /* Whether what has failed with `code` may be so because the cluster has no controller, and it has none: *why says so.
- * The limit of the whole command (cli_limit()) is taken off for that. */
+ * The limit of the whole command (cli_limit()) stands still meanwhile. */
 bool cli_lost(const struct cli *cli, int code, leat_error *why);
 
 /* Prints the error and ends the process with the status that fits its code. What may be so because the cluster has no

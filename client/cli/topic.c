@@ -287,10 +287,9 @@ static int64_t *offsets_unknown(const leat_meta_topic *t)
     return offsets;
 }
 
-static json_t *partitions_json(struct cli *cli, const leat_meta_topic *t)
+static json_t *partitions_json(struct cli *cli, const leat_meta_topic *t, bool told)
 {
     json_t *rows = json_array();
-    bool told = offsets_are_told(cli);
     int64_t *starts = told ? offsets_of(cli, t, LEAT_EARLIEST, false) : offsets_unknown(t);
     int64_t *ends = told ? offsets_of(cli, t, LEAT_LATEST, false) : offsets_unknown(t);
     for (size_t i = 0; i < t->partition_count; i++) {
@@ -365,12 +364,13 @@ static int topic_describe(struct cli *cli, struct topic_job *job)
     if (job->name_count == 0) {
         cli_usage("describe which topic?");
     }
+    bool told = offsets_are_told(cli);
     for (size_t i = 0; i < job->name_count; i++) {
         leat_meta *meta = cli_metadata(cli, job->names[i], false);
         const leat_meta_topic *t = meta->topics[0];
         json_array_append_new(all, json_pack("{s:s,s:s,s:b,s:o,s:o}", "name", t->name, "id", t->id,
                                              "internal", t->internal, "partitions",
-                                             partitions_json(cli, t), "configs",
+                                             partitions_json(cli, t, told), "configs",
                                              cli_configs(cli, LEAT_RESOURCE_TOPIC, t->name)));
         leat_meta_free(meta);
     }

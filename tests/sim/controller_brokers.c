@@ -280,7 +280,7 @@ static void give_up(struct model *m)
         }
     }
     const struct cluster_giving_up q = {
-        .broker = id, .directory = b ? b->directory : id_of(1), .asked_ns = asked};
+        .broker = id, .directory = b ? b->directory : id_of(1), .since_ns = since};
     w_begin(&m->w);
     int error = w_end(&m->w, cluster_give_up(&m->w.k, &q));
     require(m, error || may, "C5: given up, and others do not have it");

@@ -16,8 +16,9 @@ static const int32_t nodes[] = {1, 2, 3};
 static int give_up(struct world *w, int32_t id, uint64_t asked)
 {
     const struct image_broker *b = image_broker_by_id(w->b.image, id);
-    const struct cluster_giving_up q = {
-        .broker = id, .directory = b ? b->directory : id_of(1), .asked_ns = asked};
+    const struct cluster_giving_up q = {.broker = id,
+                                        .directory = b ? b->directory : id_of(1),
+                                        .since_ns = w->now > asked ? w->now - asked : 0};
     w_begin(w);
     return w_end(w, cluster_give_up(&w->k, &q));
 }
@@ -97,5 +98,41 @@ Test(cluster_give_up, a_heartbeat_is_heard_once)
     cr_assert_eq(give_up(&w, 1, 100), ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE);
     cr_assert_eq(w_heartbeat(&w, 2, false, &answer), 0);
     cr_assert_eq(give_up(&w, 1, 100), 0);
+    world_close(&w);
+}
+
+/* Time goes by between the batches, and with it no heartbeat becomes older than the question. */
+Test(cluster_give_up, of_very_many_partitions)
+{
+    struct world w;
+    struct cluster_heartbeat_answer answer;
+    char name[16];
+    world_open(&w, 2);
+    for (int i = 0; i < 3; i++) {
+        snprintf(name, sizeof name, "t%d", i);
+        w_topic(&w, name, 7000, nodes, 2, "2");
+    }
+    do {
+        cr_assert_eq(w_fence(&w, 1), 0);
+    } while (w.k.more);
+    EXPECT(&w, "t2", 6999, "2 12/2/1/");
+    w.now += 100;
+    struct meta_op op = {.kind = META_GIVE_UP_REPLICAS,
+                         .broker = 1,
+                         .directory_id = image_broker_by_id(w.b.image, 1)->directory,
+                         .asked_ns = 50};
+    for (int beats = 0; beats < 2; beats++) {
+        w.now++;
+        cr_assert_eq(w_heartbeat(&w, 2, false, &answer), 0);
+    }
+    op.priv.arrived_ns = w.now + 40;
+    uint32_t rounds = 0;
+    do {
+        w.now += 40;
+        cr_assert_eq(w_decide(&w, &op), 0, "batch %u: %s", rounds, op.why);
+        rounds++;
+    } while (op.more);
+    cr_assert_gt(rounds, 1);
+    EXPECT(&w, "t2", 6999, "2 12/2//1");
     world_close(&w);
 }

@@ -18,15 +18,20 @@ int w_end(struct world *w, int error)
     return error;
 }
 
+int w_decide(struct world *w, struct meta_op *op)
+{
+    bench_begin(&w->b, &w->c);
+    w->c.memory = &w->b.memory;
+    w->c.sessions = &w->sessions;
+    w->c.now_ns = w->now;
+    return bench_end(&w->b, controller_decide(&w->c, op));
+}
+
 int w_run(struct world *w, struct meta_op *op)
 {
     int error;
     do {
-        bench_begin(&w->b, &w->c);
-        w->c.memory = &w->b.memory;
-        w->c.sessions = &w->sessions;
-        w->c.now_ns = w->now;
-        error = bench_end(&w->b, controller_decide(&w->c, op));
+        error = w_decide(w, op);
     } while (!error && op->more);
     return error;
 }

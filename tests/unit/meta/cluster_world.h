@@ -25,7 +25,9 @@ void world_close(struct world *w);
 void w_begin(struct world *w);
 int w_end(struct world *w, int error);
 
-/* An operation of meta.h, decided again until there is no more of it; its error. */
+/* An operation of meta.h, decided once; its error. */
+int w_decide(struct world *w, struct meta_op *op);
+/* Decided again until there is no more of it; its error. */
 int w_run(struct world *w, struct meta_op *op);
 
 /* A registration of the `life`-th process of the broker, by its own directory. */
