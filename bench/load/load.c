@@ -49,9 +49,19 @@ struct mark {
     struct totals totals;
 };
 
+/* By all consumers together. */
+static uint64_t received_by(const struct load *load)
+{
+    uint64_t received = 0;
+    for (uint64_t i = 0; i < load->options.consumers; i++) {
+        received += atomic_load(&load->consumers[i].received);
+    }
+    return received;
+}
+
 static struct mark mark_now(const struct load *load)
 {
-    return (struct mark){clock_ns(), atomic_load(&load->consumer.received), totals_of(load)};
+    return (struct mark){clock_ns(), received_by(load), totals_of(load)};
 }
 
 /* The rates of the row that ends at `at`, if one does; `row` is then where the next begins. */
@@ -66,7 +76,7 @@ static void keep_rates(struct load *load, uint64_t at, const struct mark *now, s
     double planned = (double)(at - load->window_ns - number * row_ns) / NS_PER_S;
     if (seconds > planned / 2) { /* otherwise this thread came too late to the row before */
         load->acked.rates[number] = (double)(now->totals.acked - row->totals.acked) / seconds;
-        if (load->options.consume) {
+        if (load->options.consumers) {
             load->consumed.rates[number] = (double)(now->received - row->received) / seconds;
         }
     }
@@ -207,10 +217,14 @@ static void throughput_row(struct table *t, const struct load *load, const struc
     }
     table_number(t, acked / seconds);
     table_number(t, bytes / seconds / 1e6);
-    if (o->consume) {
-        table_number(t, (double)load->consumer.received_in_window / seconds);
-        table_number(t, (double)(all->sent - all->failed) -
-                            (double)atomic_load(&load->consumer.received));
+    if (o->consumers) {
+        uint64_t in_window = 0;
+        for (uint64_t i = 0; i < o->consumers; i++) {
+            in_window += load->consumers[i].received_in_window;
+        }
+        table_number(t, (double)in_window / seconds);
+        table_number(t, (double)(o->consumers * (all->sent - all->failed)) -
+                            (double)received_by(load));
     } else {
         table_none(t);
         table_none(t);
@@ -258,8 +272,12 @@ static void report_load(const struct load *load, const struct load_cost *cost)
     throughput_row(t, load, cost, acked, &totals);
     t = report_table(&report, "latency", "latency", latency);
     latency_row(t, "acknowledged", all);
-    if (load->options.consume) {
-        latency_row(t, "end to end", &load->consumer.latency);
+    if (load->options.consumers) {
+        histogram_init(all);
+        for (uint64_t i = 0; i < load->options.consumers; i++) {
+            histogram_merge(all, &load->consumers[i].latency);
+        }
+        latency_row(t, "end to end", all);
     }
     if (load->options.json || load->options.series) {
         report_time(&report, load);
@@ -281,6 +299,10 @@ static void check_options(struct load_options *o)
     if (o->producers < 1 || o->producers > PRODUCERS_MAX) {
         options_refuse("producers", "1 to 1000");
     }
+    if (o->consumers > CONSUMERS_MAX) {
+        options_refuse("consumers", "at most 100");
+    }
+    o->consumers = o->consume && o->consumers == 0 ? 1 : o->consumers;
     if (s->partitions < 1 || s->partitions > PARTITIONS_MAX) {
         options_refuse("partitions", "1 to 100000");
     }
@@ -298,8 +320,8 @@ static void check_options(struct load_options *o)
 static void open_series(struct load *load)
 {
     if (!series_init(&load->acked, load->window_ns, load->end_ns, load->options.producers) ||
-        (load->options.consume &&
-         !series_init(&load->consumed, load->window_ns, load->end_ns, 1))) {
+        (load->options.consumers &&
+         !series_init(&load->consumed, load->window_ns, load->end_ns, load->options.consumers))) {
         load_fail("out of memory");
     }
 }
@@ -311,21 +333,22 @@ static int run(struct load *load)
     load->driver->topic_make(&o->settings);
     load->run = clock_ns() ^ (uint64_t)getpid() << 48;
     load->producers = calloc(o->producers, sizeof *load->producers);
-    if (!load->producers) {
+    load->consumers = calloc(o->consumers + 1, sizeof *load->consumers);
+    if (!load->producers || !load->consumers) {
         load_fail("out of memory");
     }
     for (uint64_t i = 0; i < o->producers; i++) {
         load_producer_open(&load->producers[i], load, (unsigned)i);
     }
-    if (o->consume) {
-        load_consumer_open(&load->consumer, load);
+    for (uint64_t i = 0; i < o->consumers; i++) {
+        load_consumer_open(&load->consumers[i], load, (unsigned)i);
     }
     load->start_ns = clock_ns() + LEAD_NS;
     load->window_ns = load->start_ns + clock_seconds(o->warmup);
     load->end_ns = load->window_ns + clock_seconds(o->duration);
     open_series(load);
-    if (o->consume) {
-        load_consumer_start(&load->consumer);
+    for (uint64_t i = 0; i < o->consumers; i++) {
+        load_consumer_start(&load->consumers[i]);
     }
     for (uint64_t i = 0; i < o->producers; i++) {
         load_producer_start(&load->producers[i]);
@@ -335,8 +358,8 @@ static int run(struct load *load)
         load_producer_end(&load->producers[i]);
     }
     struct totals totals = totals_of(load);
-    if (o->consume) {
-        load_consumer_end(&load->consumer, totals.sent - totals.failed);
+    for (uint64_t i = 0; i < o->consumers; i++) {
+        load_consumer_end(&load->consumers[i], totals.sent - totals.failed);
     }
     report_load(load, &cost);
     for (uint64_t i = 0; i < o->producers; i++) {
@@ -348,6 +371,7 @@ static int run(struct load *load)
     series_deinit(&load->acked);
     series_deinit(&load->consumed);
     free(load->producers);
+    free(load->consumers);
     return totals.failed ? 1 : 0;
 }
 
@@ -425,6 +449,7 @@ int command_load(int argc, char **argv)
         {"codec", OPTION_TEXT, &s->codec, "none, gzip, snappy, lz4 or zstd"},
         {"sample", OPTION_COUNT, &o->sample, "time one record of so many"},
         {"consume", OPTION_FLAG, &o->consume, "read it all back, and time it end to end"},
+        {"consumers", OPTION_COUNT, &o->consumers, "so many, each of which reads all of it"},
         {"pid", OPTION_COUNT, &o->pid, "the broker's process, for its cost"},
         {"series", OPTION_FLAG, &o->series, "print each second, too; JSON has it always"},
         {"json", OPTION_FLAG, &o->json, "print JSON"},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* One consumer of all partitions, from where they ended before the run. It stops when it has seen
+/* A consumer of all partitions, from where they ended before the run. It stops when it has seen
  * as many records of this run as were acknowledged, or after some seconds of silence: what is
  * missing then is told. */
 #include "load/open_loop.h"
@@ -12,9 +12,10 @@
 
 enum { POLL_MS = 100, SILENCE_SECONDS = 5 };
 
-void load_consumer_open(struct load_consumer *c, struct load *load)
+void load_consumer_open(struct load_consumer *c, struct load *load, unsigned number)
 {
     c->load = load;
+    c->number = number;
     atomic_store(&c->expected, UINT64_MAX);
     c->consumer = load->driver->consumer_open(&load->options.settings, false);
 }
@@ -43,7 +44,7 @@ static void take(void *context, const struct driver_record *record)
     if (load_in_window(c->load, meant)) {
         uint64_t latency = t->now > meant ? t->now - meant : 0;
         histogram_record(&c->latency, latency);
-        series_record(&c->load->consumed, 0, meant, latency);
+        series_record(&c->load->consumed, c->number, meant, latency);
     }
 }
 

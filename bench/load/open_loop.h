@@ -21,12 +21,13 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 
-enum { STAMP_SIZE = 16, PRODUCERS_MAX = 1000, PARTITIONS_MAX = 100000 };
+enum { STAMP_SIZE = 16, PRODUCERS_MAX = 1000, CONSUMERS_MAX = 100, PARTITIONS_MAX = 100000 };
 
 struct load_options {
     struct driver_settings settings;
     const char *driver, *workload;
     uint64_t producers, sample, pid;
+    uint64_t consumers; /* each of which reads everything */
     uint64_t
         outstanding; /* records of each producer without an answer, at most; 0: as the buffer has it */
     uint64_t keys; /* so many of them; 0: records have none, and partitions take turns */
@@ -53,6 +54,7 @@ struct load_producer {
 
 struct load_consumer {
     struct load *load;
+    unsigned number;
     void *consumer; /* the driver's */
     pthread_t thread;
     _Atomic uint64_t received;
@@ -67,13 +69,13 @@ struct load {
     uint64_t run;                         /* number of this run */
     uint64_t start_ns, window_ns, end_ns; /* the schedule's start; the window's start and end */
     struct load_producer *producers;
-    struct load_consumer consumer;
-    struct series acked, consumed; /* the window by seconds; the latter only with consume */
+    struct load_consumer *consumers; /* options.consumers of them */
+    struct series acked, consumed;   /* the window by seconds; the latter with consumers alone */
 };
 
 /* Each opens its handles; the program ends when that fails. */
 void load_producer_open(struct load_producer *p, struct load *load, unsigned number);
-void load_consumer_open(struct load_consumer *c, struct load *load);
+void load_consumer_open(struct load_consumer *c, struct load *load, unsigned number);
 
 /* Start the threads, once load->start_ns is set. */
 void load_producer_start(struct load_producer *p);

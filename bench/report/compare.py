@@ -43,7 +43,10 @@ TOLD = {
     "keys": [RATE, ("throughput", None, "broker s/M")],
     "small": [RATE, ("latency", ACK, "p99"), ("throughput", None, "broker s/M")],
     "latency": [("latency", END, p) for p in ("p50", "p99", "p99.9", "max")] + [("latency", ACK, "p50"), ("throughput", None, "broker cpu")],
+    "fan": [("latency", END, p) for p in ("p50", "p99", "p99.9")] + [("throughput", None, "broker cpu"), ("throughput", None, "own cpu")],
+    "half": [("latency", ACK, p) for p in ("p50", "p99", "p99.9")] + [("latency", END, p) for p in ("p50", "p99", "p99.9")] + [RATE],
 }
+HALF, FULL = "half", "produce"  # the rate of the first is half of what Kafka reached in the second
 NATS_OPTIONS = {"rate", "size", "producers", "consume", "outstanding"}
 
 
@@ -72,36 +75,39 @@ def why_absent(peer, workload, durability):
     given = options_of(workload)
     if durability not in peer.meaning:
         return f"it has no {durability}"
-    if peer.name == "null" and given.get("consume"):
+    if peer.name == "null" and ("consume" in given or "consumers" in given):
         return "what is not stored cannot be read back"
-    return "its load has no keys" if peer.protocol != "Kafka" and "keys" in given else None
+    lacks = [name for name in ("keys", "consumers") if name in given] if peer.protocol != "Kafka" else []
+    return f"its load has no {lacks[0]}" if lacks else None
 
 
-def command_of(peer, workload, options):
-    """The load for that broker, and for nobody else's."""
-    length = ["--warmup", str(options.warmup)] if options.warmup is not None else []
-    length += ["--duration", str(options.duration)] if options.duration is not None else []
+def command_of(peer, workload, options, more):
+    """The load for that broker, and for nobody else's; `more` options count more than the workload's."""
     if peer.protocol == "Kafka":
         return [options.build / "bin" / "leat-bench", "--workload", workload, "--brokers", f"127.0.0.1:{peer.port}", "--driver",
-                options.driver, "--pid", peer.pid, "--json", *length]
-    given = options_of(workload)
+                options.driver, "--pid", peer.pid, "--json", *(word for name, value in more.items() for word in (f"--{name}", value))]
+    given = options_of(workload) | more
     words = [options.build / "peers" / "natsload", "--url", f"nats://127.0.0.1:{peer.port}", "--pid", peer.pid, "--size",
              {"1KiB": "1024", "64KiB": "65536"}.get(given["size"], given["size"]), "--rate", given["rate"].replace("k", "000"),
              "--publishers", given["producers"]]
     words += ["--consume"] if given.get("consume") == "true" else []
     words += ["--in-flight", given["outstanding"]] if "outstanding" in given else []
-    seconds = {"--warmup": options.warmup if options.warmup is not None else float(given["warmup"].rstrip("s")),
-               "--seconds": options.duration if options.duration is not None else float(given["duration"].rstrip("s"))}
+    seconds = {"--warmup": given["warmup"].rstrip("s"), "--seconds": given["duration"].rstrip("s")}
     return words + [str(word) for pair in seconds.items() for word in pair]
 
 
-def measure(peer, workload, durability, options):
+def pinned(options, processor):
+    return ["taskset", "-c", processor] if options.pin else []
+
+
+def measure(peer, workload, durability, options, more):
     """What the load has printed. Raises where the broker or the load fails."""
     data = Path(options.dir) / f"compare-{peer.name}"
     shutil.rmtree(data, ignore_errors=True)
-    peer.start(data, free_port(), durability)
+    peer.start(data, free_port(), durability, pinned(options, "0"))
     try:
-        done = subprocess.run([str(word) for word in command_of(peer, workload, options)], capture_output=True, text=True)
+        done = subprocess.run([*pinned(options, f"1-{os.cpu_count() - 1}"), *map(str, command_of(peer, workload, options, more))],
+                              capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{workload.stem} on {peer.name}, {durability}: status {done.returncode}: {done.stderr.strip()[-500:]}")
         return json.loads(done.stdout)
@@ -146,22 +152,33 @@ class Comparison:
     def run(self):
         for name, durability in self.cells():
             workload = WORKLOADS / f"{name}.yaml"
+            more = self.more(name, durability)
             absent = {p.name: why for p in self.peers if (why := why_absent(p, workload, durability))}
             runs = {peer.name: [] for peer in self.peers if peer.name not in absent}
             self.failures = []
             for number in range(self.options.rounds):
                 order = [p for p in self.peers if p.name in runs]
                 for peer in order[number % len(order):] + order[:number % len(order)]:
-                    self.one(peer, workload, durability, runs, number)
+                    self.one(peer, workload, durability, runs, number, more)
             self.results.append({"workload": name, "durability": durability, "driver": self.options.driver, "about": about(workload),
-                                 "options": self.given(workload), "figures": self.figures(name, runs), "runs": runs, "absent": absent,
+                                 "options": options_of(workload) | more, "figures": self.figures(name, runs), "runs": runs, "absent": absent,
                                  "failures": self.failures})
             self.tell(self.results[-1])
 
-    def given(self, workload):
-        """The workload as it was run."""
+    def more(self, name, durability):
+        """Options of the cell that its workload does not have."""
         told = {"warmup": self.options.warmup, "duration": self.options.duration}
-        return options_of(workload) | {name: f"{seconds:g}s" for name, seconds in told.items() if seconds is not None}
+        more = {option: f"{seconds:g}s" for option, seconds in told.items() if seconds is not None}
+        kafka = next((p for p in self.peers if p.name == "kafka"), None)
+        if name == HALF and kafka:
+            runs = next((r["runs"].get("kafka") for r in self.results if (r["workload"], r["durability"]) == (FULL, durability)), None)
+            if not runs:
+                full = {kafka.name: []}
+                self.one(kafka, WORKLOADS / f"{FULL}.yaml", durability, full, 0, more)
+                runs = full[kafka.name]
+            rates = [figure(r, RATE) for r in runs]
+            more |= {"rate": str(round(statistics.median(rates) / 2))} if rates else {}
+        return more
 
     def beside(self):
         """What brokers of Kafka's protocol cost beside a steady load; not where cells alone are asked for."""
@@ -172,10 +189,10 @@ class Comparison:
         self.failed += failed
         return results
 
-    def one(self, peer, workload, durability, runs, number):
+    def one(self, peer, workload, durability, runs, number, more):
         print(f"{workload.stem}, {durability}: round {number + 1} of {self.options.rounds}, {peer.name}", file=sys.stderr, flush=True)
         try:
-            runs[peer.name].append(measure(peer, workload, durability, self.options))
+            runs[peer.name].append(measure(peer, workload, durability, self.options, more))
         except RuntimeError as why:
             self.failed.append(str(why))
             self.failures.append({"peer": peer.name, "round": number + 1, "why": str(why)})
@@ -223,10 +240,13 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--warmup", type=float, help="seconds, instead of the workload's")
     parser.add_argument("--duration", type=float, help="seconds, instead of the workload's")
+    parser.add_argument("--pin", action="store_true", help="brokers on the first processor alone, the load on the others")
     parser.add_argument("--no-machine", action="store_true", help="without the machine's own limits, which take a minute")
     parser.add_argument("--write-docs", action="store_true", help="docs/benchmarks.md and its plots, too")
     states.add_options(parser)
     options = parser.parse_args()
+    if options.pin and (os.cpu_count() < 2 or not shutil.which("taskset")):
+        parser.error("--pin needs two processors, and taskset (Debian: util-linux)")
     begun = time.time()
     comparison = Comparison(options)
     told = {"commit": host.commit(HERE), "host": host.facts(options.dir, any(p.name == "kafka" for p in comparison.peers)),
@@ -242,7 +262,7 @@ def main():
 
 def write(out, begun, comparison, told, beside):
     out.write_text(json.dumps({"when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(begun)), "seconds": round(time.time() - begun),
-                               "rounds": comparison.options.rounds, **told,
+                               "rounds": comparison.options.rounds, "pinned": comparison.options.pin, **told,
                                "peers": [{"name": p.name, "version": p.version, "protocol": p.protocol, "meaning": p.meaning,
                                           "configuration": {d: p.configuration(d) for d in p.meaning}} for p in comparison.peers],
                                "left out": comparison.left_out, "results": comparison.results, "states": beside,

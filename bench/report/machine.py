@@ -6,7 +6,12 @@
 """
 import argparse
 import json
+import mmap
+import os
 import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 
@@ -47,6 +52,33 @@ def disk(build, folder):
     ]
 
 
+READ_BYTES, READ_PIECE, READ_FLIGHTS = 2 << 30, 1 << 20, 4
+
+
+def sequential_read(folder):
+    """Past the page cache, in pieces, of which several are in flight."""
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        piece = os.urandom(READ_PIECE)
+        for _ in range(READ_BYTES // READ_PIECE):
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+        direct = os.open(file.name, os.O_RDONLY | os.O_DIRECT)
+        pieces = iter(range(0, READ_BYTES, READ_PIECE))
+
+        def read_some(_):
+            with mmap.mmap(-1, READ_PIECE) as room:
+                for at in pieces:
+                    os.preadv(direct, [room], at)
+
+        begun = time.monotonic()
+        with ThreadPoolExecutor(READ_FLIGHTS) as pool:
+            list(pool.map(read_some, range(READ_FLIGHTS)))
+        seconds = time.monotonic() - begun
+        os.close(direct)
+    return limit("sequential read", READ_BYTES / 1e6 / seconds, "MB/s", f"direct, {READ_PIECE >> 10} KiB at a time, {READ_FLIGHTS} in flight")
+
+
 def memory(build):
     rows = {r["variant"]: r for r in taken(build, "micro_crc")["crc"]}
     return [limit(f"{name}, 64 KiB", rows[name]["64 KiB"], "GB/s", "one core")
@@ -55,7 +87,7 @@ def memory(build):
 
 def machine_limits(build, folder):
     """Of this machine and of the file system of `folder`: a list of {what, value, unit, note}."""
-    return [*loopback(build), *disk(build, folder), *memory(build)]
+    return [*loopback(build), *disk(build, folder), sequential_read(folder), *memory(build)]
 
 
 def main():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A comparison as a document: benchmarks.md, and its plots as files beside it."""
 import page_svg
+import page_targets
 from page_figures import BESIDE
 from page_tables import glance, table
 
@@ -32,6 +33,7 @@ def head(comparison):
         yield from ["Missing: they were not measured.", ""]
     names, rows = glance(comparison)
     yield from ["## At a glance", "", *rows_of(names, [[cell.title, *texts] for cell, *texts in rows])]
+    yield from [f"## {page_targets.TITLE}", "", page_targets.ABOUT, "", *rows_of(*page_targets.rows(comparison))]
 
 
 def section(cell, comparison, folder):

@@ -77,7 +77,7 @@ class Cell:
         self.runs, self.brokers, self.planned = result["runs"], brokers, planned
         self.absent, self.failures = result.get("absent", {}), result.get("failures", [])
         self.title, self.slug = f"{self.workload}, {self.durability}", f"{self.workload}-{self.durability}"
-        self.consumes = self.options.get("consume") == "true"
+        self.consumers = int(self.options.get("consumers", self.options.get("consume") == "true"))
         self.is_open = self.offered() is not None
 
     # Why there is nothing.
@@ -119,7 +119,7 @@ class Cell:
         yield Figure("throughput", "Throughput, acknowledged", shown, "bars", self.throughput(columns[shown]), note,
                      also={also: self.throughput(columns[also])})
         yield Figure("memory", "Resident memory of the broker", "MiB", "bars", self.throughput("rss MiB"), "at the end of the window")
-        for row in (ACK, END) if self.consumes else (ACK,):
+        for row in (ACK, END) if self.consumers else (ACK,):
             yield self.percentiles(row)
             yield self.over_time(row)
         yield Figure("cpu-gb", "Broker CPU for a GB", "s/GB", "bars", self.throughput("broker s/GB"), "CPU seconds of all its threads")
@@ -187,9 +187,10 @@ class Cell:
 
     def conditions(self):
         """The workload as one line."""
-        words = [f"{name} {value}" for name, value in self.options.items() if name not in ("rate", "consume")]
+        words = [f"{name} {value}" for name, value in self.options.items() if name not in ("rate", "consume", "consumers")]
+        read = f", read back by {'one consumer' if self.consumers == 1 else f'{self.consumers} consumers'}" if self.consumers else ""
         load = f"open loop at {self.options['rate']} records/s" if self.is_open else "closed loop"
-        return f"{self.durability}; {load}{', read back by one consumer' if self.consumes else ''}; {', '.join(words)}"
+        return f"{self.durability}; {load}{read}; {', '.join(words)}"
 
 
 BESIDE = ("Partitions, connections and readers, the median of the rounds with the least and the most. Topics are durable as each broker ships "
@@ -264,6 +265,8 @@ class Comparison:
             by_client.setdefault(client, []).append(broker)
         yield "client library", "; ".join(f"{client} for {', '.join(names)}" for client, names in by_client.items()) or "not told"
         yield "rounds", f"{self.rounds}, each with a window of {self.lengths()} after its warm-up"
+        if self.told.get("pinned"):
+            yield "processors", "brokers on the first one alone, the load on the others"
         yield from (self.told.get("host") or {"machine": "not told"}).items()
         yield "stolen by the host", f"at most {max((c.stolen() for c in self.cells), default=0):.2f} of a core in a round"
 

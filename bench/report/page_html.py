@@ -3,6 +3,7 @@
 from html import escape
 
 import page_svg
+import page_targets
 from page_figures import BESIDE
 from page_tables import glance, table
 
@@ -77,6 +78,9 @@ def at_a_glance(comparison):
               for cell, figure, *texts in rows]
     yield '<h2 id="glance">At a glance</h2><p class="soft">Medians of the rounds; ranges and conditions stand with each figure below.</p>'
     yield rows_of(map(escape, [names[0], *names[2:]]), linked)
+    yield f'<h2 id="targets">{escape(page_targets.TITLE)}</h2><p class="soft">{escape(page_targets.ABOUT)}</p>'
+    names, rows = page_targets.rows(comparison)
+    yield rows_of(map(escape, names), escaped(rows), "left")
     yield '<nav class="soft"><p><a href="#brokers">How each broker was run</a><a href="#failed">What failed</a></p></nav>'
 
 

@@ -68,7 +68,7 @@ def glance(comparison):
         latency = figures.get("latency-end-to-end", figures["latency-acknowledged"])
         p99 = {name: values[PERCENTILES.index("p99")] for name, values in latency.values.items()}
         for what, unit, values in (("throughput", throughput.unit, throughput.values),
-                                   (f"p99 {'end to end' if cell.consumes else 'acknowledged'}", "ms", p99)):
+                                   (f"p99 {'end to end' if cell.consumers else 'acknowledged'}", "ms", p99)):
             told = [f"{number(v.median)}" if v.rounds else "missing" for v in (values[b.name] for b in comparison.brokers)]
             rows.append([cell, f"{what}, {unit}", *told])
     return ["workload", "figure (median of the rounds)", *(b.name for b in comparison.brokers)], rows
