@@ -3,6 +3,7 @@
 /* drain: how fast a topic that is there is read, from its first record on, by one consumer or by several that each read
  * all of it. Run beside a load it says what catching up costs both. */
 #include "load/driver.h"
+#include "load/cost.h"
 #include "load/load.h"
 
 #include "report/clock.h"

@@ -4,7 +4,7 @@
 #include "load/driver.h"
 
 #include "leat/leat.h"
-#include "load/load.h"
+#include "load/cost.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
  * decide, as in libleat. */
 #include "load/driver.h"
 
-#include "load/load.h"
+#include "load/cost.h"
 
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>

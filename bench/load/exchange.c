@@ -2,7 +2,7 @@
 
 #include "load/exchange.h"
 
-#include "load/load.h"
+#include "load/cost.h"
 
 #include <errno.h>
 #include <netdb.h>

@@ -3,6 +3,7 @@
 /* The open loop: makes the topic, starts the threads, shows how it goes, and reports. */
 #include "load/open_loop.h"
 
+#include "load/cost.h"
 #include "load/load.h"
 #include "report/clock.h"
 #include "report/options.h"

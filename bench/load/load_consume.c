@@ -5,7 +5,7 @@
  * missing then is told. */
 #include "load/open_loop.h"
 
-#include "load/load.h"
+#include "load/cost.h"
 #include "report/clock.h"
 
 #include <string.h>

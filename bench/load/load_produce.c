@@ -6,7 +6,7 @@
 #include "load/open_loop.h"
 
 #include "base/prng.h"
-#include "load/load.h"
+#include "load/cost.h"
 #include "report/clock.h"
 
 #include <stdio.h>

@@ -4,7 +4,7 @@
 
 #include "base/prng.h"
 #include "load/exchange.h"
-#include "load/load.h"
+#include "load/cost.h"
 
 #include <stdlib.h>
 #include <time.h>

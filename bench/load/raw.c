@@ -8,6 +8,7 @@
  * it says of latency under load is only what N in flight make of it; for that there is the open
  * loop. Latency runs from the first byte sent to the answer received. Answers come in the order of
  * the requests. */
+#include "load/cost.h"
 #include "load/load.h"
 
 #include "base/histogram.h"

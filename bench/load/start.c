@@ -6,6 +6,7 @@
  * is missing, and one record of 1 KiB is published with acks=all. Afterwards the broker is stopped
  * by the signal that --stop names. On a directory that a killed broker left behind, the time until
  * the connection is that of recovery. */
+#include "load/cost.h"
 #include "load/load.h"
 
 #include "load/exchange.h"
