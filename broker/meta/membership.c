@@ -96,9 +96,9 @@ static void fence_silent(struct meta *m)
 {
     struct membership *s = &m->membership;
     uint64_t now = io_now(m->io);
-    bool stood_still =
-        now > s->looked_ns + session_ns(m) / 2; /* this process; nobody else need have */
-    if (stood_still) {
+    /* This process; nobody else need have. */
+    bool stood_still = now > s->looked_ns + session_ns(m) / 2;
+    if (s->looked_ns == 0 || stood_still) {
         cluster_sessions_begin(&s->sessions, m->image, session_ns(m), now);
     }
     s->looked_ns = now;
@@ -591,7 +591,8 @@ static void retired(struct meta *m, int error, const char *why)
 static bool is_lost(const struct meta *m, const struct image_broker *b)
 {
     const struct membership *s = &m->membership;
-    bool knows = m->leading && io_now(m->io) <= s->looked_ns + session_ns(m) / 2;
+    bool knows =
+        m->leading && s->looked_ns > 0 && io_now(m->io) <= s->looked_ns + session_ns(m) / 2;
     return knows && !cluster_session_lives(&s->sessions, b->id, b->epoch, io_now(m->io));
 }
 

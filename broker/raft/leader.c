@@ -398,8 +398,21 @@ static bool continues(const struct raft *r, struct raft_end asked, struct raft_m
     return true;
 }
 
+/* A process fetches under its node alone until the driver knows that it is the registered one. */
+static void forget_unnamed(struct raft *r, struct raft_id known)
+{
+    struct raft_peer *p = peer_of(r, (struct raft_id){.node = known.node});
+    if (p && !uuid_is_zero(known.directory)) {
+        if (p->waiting) {
+            peer_answer(r, p);
+        }
+        *p = r->peers[--r->peer_count];
+    }
+}
+
 static void serve(struct raft *r, const struct raft_message *m)
 {
+    forget_unnamed(r, m->from);
     struct raft_peer *p = peer_of(r, m->from);
     p = p ? p : peer_add(r, m->from);
     p->fetched_ns = r->now_ns;

@@ -16,7 +16,7 @@ struct member *world_leader(struct cluster_world *w)
             continue;
         }
         struct raft_leadership status = meta_leadership(m->node->meta);
-        if (status.epoch > epoch) {
+        if (status.epoch > epoch || (status.epoch == epoch && leader == RAFT_NOBODY)) {
             epoch = status.epoch;
             leader = status.leader;
         }

@@ -252,6 +252,10 @@ static bool all_agree(struct world *w)
                 return false;
             }
         }
+        const struct image_broker *own = image_broker_by_id(m->image, meta_self(m).node);
+        if (!m->membership.registered || own->epoch != m->broker_epoch) {
+            return false; /* that is its former life */
+        }
     }
     for (int i = 1; i < BROKERS; i++) {
         expect_same(meta_of(&w->brokers[i])->image, first->image);
@@ -484,9 +488,15 @@ static int encode_question(struct peer_request *r, struct wire_writer *w, int ve
     return snapshot_request_encode(&q->ask, q->meta->cluster_text, version, w);
 }
 
+static void ask_here(struct io_message *message, struct io *io);
+
 static void question_answered(struct peer_request *r, const struct peer_answer *a)
 {
     struct question *q = container_of(r, struct question, request);
+    if (a->error == ERR_NETWORK_EXCEPTION) { /* a connection that is of the life before */
+        ask_here(&q->begin, q->meta->io);
+        return;
+    }
     assert(!a->error);
     q->error = snapshot_answer_decode(&q->ask, a->version, bytes_of(a->body.data, a->body.size),
                                       q->meta->memory, &q->answer);
