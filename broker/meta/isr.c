@@ -152,10 +152,10 @@ int32_t isr_minimum(const struct isr_rules *r, const struct isr_state *s)
 
 /* --- the steps of conclude() ------------------------------------------------------------------ */
 
-/* Who is fenced or has lost data leaves the ISR, and who shuts down if an active one stays. */
+/* Who is fenced or has lost data leaves the ISR. Who shuts down, or is drained, has everything and stays. */
 static void leave_isr(struct draft *d)
 {
-    struct isr_set *isr = &d->s->isr, kept = {.count = 0}, active = {.count = 0};
+    struct isr_set *isr = &d->s->isr, kept = {.count = 0};
     for (int32_t i = 0; i < isr->count; i++) {
         int32_t id = isr->ids[i];
         bool fenced = !is_alive(d->r, id) && !mutated(d->r, ISR_MUTANT_FENCED_STAYS);
@@ -163,11 +163,8 @@ static void leave_isr(struct draft *d)
             continue;
         }
         set_add(&kept, id);
-        if (is_active(d->r, id)) {
-            set_add(&active, id);
-        }
     }
-    *isr = active.count > 0 ? active : kept;
+    *isr = kept;
 }
 
 /* P28: those that go, go when all that come are in sync, and with them enough. */
@@ -216,15 +213,21 @@ static int32_t first_of(const struct draft *d, const struct isr_set *set,
     return -1;
 }
 
-/* P26: from the ISR; from the ELR when that is empty; uncleanly only when it is allowed. */
+/* The leader stays, unless it shuts down and an active one is in sync. Another is elected (P26) from the ISR; from the
+ * ELR when that is empty; uncleanly only when it is allowed. */
 static void elect(struct draft *d)
 {
     struct isr_state *s = d->s;
     struct isr_set eligible = d->before->elr;
-    if (s->leader >= 0 && isr_has(&s->isr, s->leader)) {
+    bool stays = s->leader >= 0 && isr_has(&s->isr, s->leader);
+    if (stays && is_active(d->r, s->leader)) {
         return;
     }
-    s->leader = first_of(d, &s->isr, is_active);
+    int32_t active = first_of(d, &s->isr, is_active);
+    if (stays && (active < 0 || s->recovering)) {
+        return;
+    }
+    s->leader = active;
     if (s->leader < 0) {
         s->leader = first_of(d, &s->isr, is_alive);
     }
@@ -400,7 +403,7 @@ static int check_members(const struct isr_rules *r, const struct isr_state *s,
         bool joins = !isr_has(&s->isr, q->members[i].id);
         bool current = b && (b->epoch == q->members[i].broker_epoch ||
                              mutated(r, ISR_MUTANT_ANY_BROKER_EPOCH));
-        if (!current || b->fenced || (joins && (b->shutting_down || isr_has(&s->damaged, b->id)))) {
+        if (!current || b->fenced || (joins && isr_has(&s->damaged, b->id))) {
             return ERR_INELIGIBLE_REPLICA;
         }
     }

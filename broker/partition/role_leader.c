@@ -167,8 +167,8 @@ static int image_of(const struct partition *p, const struct image *image,
         replicas[i] = (struct leading_replica){
             .node = seen->replicas[i],
             .broker_epoch = b ? b->epoch : -1,
-            .eligible = b && !b->fenced && !b->shutting_down &&
-                        !image_nodes_have(seen->more->damaged, seen->replicas[i]),
+            .eligible =
+                b && !b->fenced && !image_nodes_have(seen->more->damaged, seen->replicas[i]),
         };
     }
     *out = (struct leading_image){

@@ -384,7 +384,7 @@ Test(cluster, controlled_shutdown)
     cr_assert_eq(w_heartbeat(&w, 1, true, &answer), 0);
     cr_assert(broker(&w, 1)->shutting_down);
     cr_assert_not(answer.should_shut_down, "it hands over");
-    EXPECT(&w, "t", 0, "2 123/23//");
+    EXPECT(&w, "t", 0, "2 123/123//");
     EXPECT(&w, "alone", 0, "1 1/1//");
     cr_assert_eq(w_heartbeat(&w, 1, true, &answer), 0);
     cr_assert_not(answer.should_shut_down, "the others do not know it yet");
@@ -400,6 +400,7 @@ Test(cluster, controlled_shutdown)
     w_begin(&w);
     cr_assert_eq(w_end(&w, cluster_heartbeat(&w.k, &last, &answer)), 0);
     cr_assert(answer.should_shut_down && answer.fenced);
+    EXPECT(&w, "t", 0, "2 123/23//");
     EXPECT(&w, "alone", 0, "- 1//1/");
     struct cluster_registration q = registration_of(&w, 1, 2);
     int64_t epoch;
@@ -419,9 +420,12 @@ Test(cluster, a_shutdown_is_taken_back)
     w_topic(&w, "t", 1, nodes, 2, "1");
     int64_t epoch = broker(&w, 1)->epoch;
     cr_assert_eq(w_heartbeat(&w, 1, true, &answer), 0);
+    EXPECT(&w, "t", 0, "2 12/12//");
+    const int32_t one[] = {2}, both[] = {2, 1};
+    cr_assert_eq(w_alter(&w, "t", 0, one, 1), 0);
     EXPECT(&w, "t", 0, "2 12/2//");
-    const int32_t both[] = {2, 1};
-    cr_assert_eq(w_alter(&w, "t", 0, both, 2), ERR_INELIGIBLE_REPLICA);
+    cr_assert_eq(w_alter(&w, "t", 0, both, 2), 0, "it does not lead, and has everything");
+    EXPECT(&w, "t", 0, "2 12/21//");
     cr_assert_eq(w_heartbeat(&w, 2, false, &answer), 0);
     cr_assert_eq(w_heartbeat(&w, 1, true, &answer), 0);
     cr_assert(answer.should_shut_down);

@@ -102,7 +102,7 @@ Test(operations, an_alteration_that_elects_another)
     struct meta_op op = op_alter(&w, 1, &a, 1);
     cr_assert_eq(w_run(&w, &op), 0);
     cr_assert_eq(a.error, ERR_NEW_LEADER_ELECTED);
-    cr_assert(a.leader_now == 2 && a.epoch_now == 1 && a.isr_now_count == 1);
+    cr_assert(a.leader_now == 2 && a.epoch_now == 1 && a.isr_now_count == 2);
     cr_assert_eq(w_partition(&w, "t", 0)->leader, 2);
     world_close(&w);
 }
