@@ -217,12 +217,12 @@ static void register_and_grow(struct meta *m)
 
 static void begin_fail(struct meta *m, int error, const char *what)
 {
-    if (m->state == META_OPENING) {
+    if (m->state == META_OPENING && !m->pinned) {
         start_fail(m, error, "%s: %s", what, error_text(error));
         return;
     }
     log_warn(io_logger(m->io), "meta", "%s: %s", what, error_text(error));
-    quorum_resign(m);
+    quorum_resign(m); /* also of a node that only votes while it mends its logs (meta_vote()) */
 }
 
 /* Something of the epoch is committed, and the image has everything before it. */
