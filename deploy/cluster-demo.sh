@@ -64,7 +64,21 @@ in_sync() {
     [ "$("$leat" topic describe "$topic" | awk '$1 ~ /^[0-5]$/ && $5 ~ /,.*,/' | wc -l)" = 6 ]
 }
 
-if ! "$leat" --timeout 2s cluster health >/dev/null 2>&1; then
+# Which of the nodes run: nothing of what is there is started or stopped here.
+running=""
+for id in 1 2 3; do
+    pid=$(cat "$data/$id.pid" 2>/dev/null) && tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline" | grep -qxF "$data/$id" &&
+        running="$running $id"
+done
+if [ -n "$running" ] && ! "$leat" --timeout 5s cluster health >"$work/health" 2>&1; then
+    echo "the cluster is not well, and the demonstration needs all three nodes (of them run:$running):" >&2
+    cat "$work/health" >&2
+    for id in 1 2 3; do
+        [[ $running == *$id* ]] || echo "deploy/cluster.sh node $id starts node $id" >&2
+    done
+    exit 1
+fi
+if [ -z "$running" ]; then
     say "starting three nodes (deploy/cluster.sh)"
     "$here/cluster.sh" start >"$work/cluster" 2>&1 &
     started=yes

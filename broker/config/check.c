@@ -50,6 +50,10 @@ bool config_split_address(struct bytes text, char host[static CONFIG_HOST_SIZE],
 }
 
 /* What is wrong with a text that config_split_address() does not take. */
+/* A hint: there is no short form for it. */
+static const char advertise[] = "say where it is reached, as in listeners: [{address: "
+                                "\"0.0.0.0:9092\", advertised: \"HOST:PORT\"}]";
+
 static const char *address_problem(struct bytes text)
 {
     const uint8_t *colon = text.size ? memrchr(text.data, ':', text.size) : NULL;
@@ -182,10 +186,10 @@ static void check_listener(struct loader *l, size_t index)
             listener->host);
     }
     if (host_is_wildcard(listener->advertised_host) && config_item_count(c, CONFIG_PEERS) > 0) {
-        loader_report(l, LEVEL_ERROR, place, "add advertised: HOST:PORT",
-                      "listeners: %s cannot be told to peers", listener->advertised_host);
+        loader_report(l, LEVEL_ERROR, place, advertise, "listeners: %s cannot be told to peers",
+                      listener->advertised_host);
     } else if (host_is_wildcard(listener->advertised_host)) {
-        loader_report(l, LEVEL_WARNING, place, "add advertised: HOST:PORT",
+        loader_report(l, LEVEL_WARNING, place, advertise,
                       "listeners: %s cannot be told to clients; they are told localhost, which "
                       "works on this machine only",
                       listener->advertised_host);
@@ -243,7 +247,8 @@ static void check_peers(struct loader *l)
     if (distant && c->listener_count > 0 && host_is_loopback(c->listeners[0].advertised_host)) {
         loader_report(
             l, LEVEL_ERROR, c->listener_places[0],
-            "listen where the peers reach this node, or add advertised: HOST:PORT",
+            "listen where the peers reach this node, or say where they do, as in listeners: "
+            "[{address: \"0.0.0.0:9092\", advertised: \"HOST:PORT\"}]",
             "listeners: %s cannot be told to peers on other machines: it is each machine's "
             "own",
             c->listeners[0].advertised_host);

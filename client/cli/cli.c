@@ -186,13 +186,12 @@ int cli_quorum(const struct cli *cli, leat_quorum **out, leat_error *e)
     return error;
 }
 
+/* Kafka's, which leat.h does not name. */
+enum { NETWORK_EXCEPTION = -13, NOT_CONTROLLER = -41, OFFSET_NOT_AVAILABLE = -78 };
+
 /* What may be so because the cluster has no controller, who decides nothing then. */
 static bool is_for_want_of_a_controller(int code)
 {
-    enum {
-        NOT_CONTROLLER = -41,
-        OFFSET_NOT_AVAILABLE = -78
-    }; /* Kafka's, which leat.h does not name */
     static const int codes[] = {
         LEAT_ERR_TIMEOUT,     LEAT_ERR_REQUEST_TIMED_OUT,    LEAT_ERR_UNREACHABLE,
         LEAT_ERR_CLOSED,      LEAT_ERR_BROKER_NOT_AVAILABLE, NOT_CONTROLLER,
@@ -231,6 +230,10 @@ void cli_fail(struct cli *cli, const leat_error *e)
     }
     if (lost) {
         cli_say("%s", why.message);
+    } else if (!cli->client && e->code == NETWORK_EXCEPTION) {
+        cli_say(
+            "a node that has not joined its cluster yet closes connections: at first all of its "
+            "peers must run, later most of the voters; its log says for whom it waits");
     }
     exit(cli_exit_of(e->code));
 }

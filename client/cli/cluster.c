@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* leat cluster info|health|brokers|quorum|add|remove|config; the other actions are in drain.c. */
+/* leat cluster info|health|brokers|quorum|add|remove|config; the other actions are in drain.c and forget.c. */
 #include "cli/cluster.h"
 
 #include <stdlib.h>
@@ -31,6 +31,7 @@ enum cluster_action {
     CLUSTER_CONFIG,
     CLUSTER_DRAIN,
     CLUSTER_UNDRAIN,
+    CLUSTER_FORGET,
     CLUSTER_TRANSFER,
 };
 
@@ -46,7 +47,8 @@ static const struct cli_action cluster_actions[] = {
     {"config", CLUSTER_CONFIG, "[BROKER]", "a broker's configuration", NULL},
     {"drain", CLUSTER_DRAIN, "BROKER",
      "others lead what this broker leads, until it is undrained or starts again", NULL},
-    {"undrain", CLUSTER_UNDRAIN, "BROKER", "it may lead again", NULL},
+    {"undrain", CLUSTER_UNDRAIN, "BROKER", "a drained broker may lead again", NULL},
+    {"forget", CLUSTER_FORGET, "BROKER", "a broker that will not come back is one no more", NULL},
     {"transfer-leader", CLUSTER_TRANSFER, "[BROKER]", "another voter leads the metadata quorum",
      NULL},
     {NULL, 0, NULL, NULL, NULL},
@@ -77,15 +79,25 @@ static int brokers_ask(struct cli *cli, leat_brokers **out, leat_error *e)
 }
 
 static json_t *broker_json(int32_t id, const char *host, int32_t port, const char *rack,
-                           bool controller, bool fenced)
+                           bool controller, const char *state)
 {
     return json_pack("{s:i,s:s,s:i,s:s?,s:b,s:s}", "id", (int)id, "host", host, "port", (int)port,
-                     "rack", rack, "controller", controller, "state", fenced ? "fenced" : "active");
+                     "rack", rack, "controller", controller, "state", state);
+}
+
+static const char *state_of(const json_t *draining, int32_t broker, bool fenced)
+{
+    for (size_t i = 0; !fenced && i < json_array_size(draining); i++) {
+        if (json_integer_value(json_array_get(draining, i)) == broker) {
+            return "drained";
+        }
+    }
+    return fenced ? "fenced" : "active";
 }
 
 static json_t *brokers_json(struct cli *cli, const leat_meta *meta)
 {
-    json_t *rows = json_array();
+    json_t *rows = json_array(), *draining = cluster_draining(cli);
     leat_brokers *registered;
     leat_error e;
     if (brokers_ask(cli, &registered, &e)) {
@@ -94,13 +106,16 @@ static json_t *brokers_json(struct cli *cli, const leat_meta *meta)
     for (size_t i = 0; registered && i < registered->count; i++) {
         const leat_broker *b = registered->list[i];
         json_array_append_new(rows, broker_json(b->id, b->host, b->port, b->rack,
-                                                b->id == meta->controller, b->fenced));
+                                                b->id == meta->controller,
+                                                state_of(draining, b->id, b->fenced)));
     }
     for (size_t i = 0; !registered && i < meta->broker_count; i++) {
         const leat_meta_broker *b = meta->brokers[i];
-        json_array_append_new(
-            rows, broker_json(b->id, b->host, b->port, b->rack, b->id == meta->controller, false));
+        json_array_append_new(rows, broker_json(b->id, b->host, b->port, b->rack,
+                                                b->id == meta->controller,
+                                                state_of(draining, b->id, false)));
     }
+    json_decref(draining);
     leat_brokers_free(registered);
     return rows;
 }
@@ -108,6 +123,7 @@ static json_t *brokers_json(struct cli *cli, const leat_meta *meta)
 enum {
     NAMED_MAX = 5,     /* partitions without a leader that are named */
     SILENT_MS = 10000, /* a voter that has not asked for so long */
+    VOTERS_WANTED = 3, /* survive the loss of one */
 };
 
 /* What there is, and what is wrong with it. */
@@ -115,6 +131,7 @@ struct condition {
     size_t partitions, leaderless, lagging; /* lagging: fewer replicas in sync than there are */
     json_t *first;                          /* the names of the first that have no leader */
     json_t *fenced, *draining;              /* numbers of brokers */
+    size_t brokers, voters;                 /* voters 0: not known */
     json_t *
         silent_voters; /* numbers of nodes: a vote that nobody gives is missed at the next failure */
 };
@@ -137,6 +154,7 @@ static void condition_of(struct condition *out, const leat_meta *meta,
             }
         }
     }
+    out->brokers = registered ? registered->count : meta->broker_count;
     for (size_t i = 0; registered && i < registered->count; i++) {
         if (registered->list[i]->fenced) {
             json_array_append_new(out->fenced, json_integer(registered->list[i]->id));
@@ -162,6 +180,7 @@ static void find_silent_voters(const leat_quorum *quorum, struct condition *c)
     }
     for (size_t i = 0; told && i < quorum->replica_count; i++) {
         const leat_quorum_replica *r = quorum->replicas[i];
+        c->voters += r->voter;
         bool heard = r->id == quorum->leader || cli_wall_ms() - r->fetched_ms < SILENT_MS;
         if (r->voter && !heard) {
             json_array_append_new(c->silent_voters, json_integer(r->id));
@@ -289,13 +308,19 @@ static void health_print(const struct condition *c, bool healthy, bool controlle
     if (fenced > 0) {
         printf("not heard of: %s ", fenced == 1 ? "broker" : "brokers");
         names_print(c->fenced, fenced);
-        printf(" (leat cluster brokers)\n");
+        printf(" (leat cluster brokers; one that will not come back: leat cluster forget)\n");
     }
     size_t draining = json_array_size(c->draining);
     if (draining > 0) {
         printf("drained: %s ", draining == 1 ? "broker" : "brokers");
         names_print(c->draining, draining);
         printf(" (leat cluster undrain)\n");
+    }
+    if (c->voters > 0 && c->voters < VOTERS_WANTED && c->brokers >= VOTERS_WANTED) {
+        printf(
+            "%zu of %zu nodes keep the metadata: without %s nothing can be changed (leat cluster "
+            "add)\n",
+            c->voters, c->brokers, c->voters == 1 ? "that one" : "either of them");
     }
     size_t silent = json_array_size(c->silent_voters);
     if (silent > 0) {
@@ -363,12 +388,12 @@ static int cluster_health(struct cli *cli, struct cluster_job *job)
         condition_free(&found);
         usleep(HEALTH_PAUSE_US);
     }
-    json_t *health =
-        json_pack("{s:b,s:b,s:I,s:I,s:O,s:I,s:O,s:O,s:O}", "healthy", healthy, "controller",
-                  controller, "partitions", (json_int_t)found.partitions, "leaderless",
-                  (json_int_t)found.leaderless, "first_leaderless", found.first, "under_replicated",
-                  (json_int_t)found.lagging, "fenced_brokers", found.fenced, "draining_brokers",
-                  found.draining, "silent_voters", found.silent_voters);
+    json_t *health = json_pack(
+        "{s:b,s:b,s:I,s:I,s:O,s:I,s:O,s:O,s:O,s:I}", "healthy", healthy, "controller", controller,
+        "partitions", (json_int_t)found.partitions, "leaderless", (json_int_t)found.leaderless,
+        "first_leaderless", found.first, "under_replicated", (json_int_t)found.lagging,
+        "fenced_brokers", found.fenced, "draining_brokers", found.draining, "silent_voters",
+        found.silent_voters, "voters", (json_int_t)found.voters);
     if (!output_value(cli, health)) {
         health_print(&found, healthy, controller, why.message);
         json_decref(health);
@@ -557,6 +582,8 @@ static int cluster_run(struct cli *cli, struct args *a)
         return cluster_drain(cli, job.word, job.wait_ms);
     case CLUSTER_UNDRAIN:
         return cluster_undrain(cli, job.word);
+    case CLUSTER_FORGET:
+        return cluster_forget(cli, job.word);
     case CLUSTER_TRANSFER:
         return cluster_transfer(cli, job.word, job.wait_ms);
     case CLUSTER_ADD:

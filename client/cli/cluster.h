@@ -5,10 +5,16 @@
 
 #include "cli/output.h"
 
+/* The number that `word` is; else what is expected, as a usage error. */
+int32_t cluster_broker_number(const char *word, const char *action);
+
 /* Until the broker leads nothing that others can lead, or until the time is over; the exit status, which is not
  * EXIT_DONE when it leads something still, for whatever reason. */
 int cluster_drain(struct cli *cli, const char *broker, long long wait_ms);
 int cluster_undrain(struct cli *cli, const char *broker);
+
+/* A broker that does not run, does not vote and has no replicas is one no more. */
+int cluster_forget(struct cli *cli, const char *broker);
 
 /* Until another broker leads the metadata quorum: this one, or any (NULL). */
 int cluster_transfer(struct cli *cli, const char *broker, long long wait_ms);

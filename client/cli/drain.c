@@ -3,26 +3,11 @@
 /* leat cluster drain|undrain|transfer-leader */
 #include "cli/cluster.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { PAUSE_US = 100000 };
-
-static int32_t number_of(const char *word, const char *action)
-{
-    char *end;
-    if (!word) {
-        cli_usage("cluster %s which broker? see leat cluster brokers", action);
-    }
-    errno = 0;
-    long number = strtol(word, &end, 10);
-    if (*end || end == word || errno || number < 0 || number > INT32_MAX) {
-        cli_usage("'%s': a broker is a number, see leat cluster brokers", word);
-    }
-    return (int32_t)number;
-}
 
 json_t *cluster_draining(struct cli *cli)
 {
@@ -231,7 +216,7 @@ static bool quorum_without_leader(struct cli *cli, leat_error *e)
 
 int cluster_drain(struct cli *cli, const char *word, long long wait_ms)
 {
-    int32_t broker = number_of(word, "drain");
+    int32_t broker = cluster_broker_number(word, "drain");
     int64_t until = cli_wall_ms() + wait_ms;
     int32_t told = -1;
     struct kept kept;
@@ -272,7 +257,7 @@ int cluster_drain(struct cli *cli, const char *word, long long wait_ms)
 
 int cluster_undrain(struct cli *cli, const char *word)
 {
-    int32_t broker = number_of(word, "undrain");
+    int32_t broker = cluster_broker_number(word, "undrain");
     leat_error e;
     if (quorum_without_leader(cli, &e)) {
         cli_say("%s", e.message);
@@ -302,7 +287,7 @@ static int32_t quorum_leader(struct cli *cli)
 
 int cluster_transfer(struct cli *cli, const char *word, long long wait_ms)
 {
-    int32_t heir = word ? number_of(word, "transfer-leader to") : -1;
+    int32_t heir = word ? cluster_broker_number(word, "transfer-leader to") : -1;
     int64_t until = cli_wall_ms() + wait_ms;
     leat_error e;
     int32_t before = quorum_leader(cli), now = before;

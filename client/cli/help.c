@@ -80,7 +80,11 @@ static void help_flags(FILE *out, const struct cli_flag *flags, const struct cli
                            f->letter);
         used += f->name ? fprintf(out, "--%s", f->name) : 0;
         used += f->argument ? fprintf(out, " %s", f->argument) : 0;
-        fprintf(out, "%*s%s\n", used < FLAG_COLUMN ? FLAG_COLUMN - used : 1, "", f->help);
+        fprintf(out, "%*s%s", used < FLAG_COLUMN ? FLAG_COLUMN - used : 1, "", f->help);
+        if (!action && f->actions) {
+            fprintf(out, " (%s)", f->actions);
+        }
+        fputc('\n', out);
     }
 }
 

@@ -493,6 +493,23 @@ static void sender_late(const struct sender *s, const struct producer_batch *b, 
               reason);
 }
 
+/* What keeps records from being taken, though the broker answers, is told by leat_problem() until one is taken. */
+static void sender_problem(struct sender *s, const leat_error *reason)
+{
+    gate_enter(s->core->gate);
+    s->core->problem = *reason;
+    gate_leave(s->core->gate);
+}
+
+static void sender_problem_over(struct sender *s, const struct producer_batch *b)
+{
+    if (b->error.code && b->error.code == s->core->problem.code) {
+        gate_enter(s->core->gate);
+        error_clear(&s->core->problem);
+        gate_leave(s->core->gate);
+    }
+}
+
 static void sender_retry(struct sender *s, struct producer_batch *b, const leat_error *reason)
 {
     struct producer_queue *q = b->queue;
@@ -500,6 +517,10 @@ static void sender_retry(struct sender *s, struct producer_batch *b, const leat_
     gate_enter(s->gate); /* who waits for the batch may be reading it */
     b->error = *reason;
     gate_leave(s->gate);
+    if (reason->code == ERR_NOT_ENOUGH_REPLICAS ||
+        reason->code == ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND) {
+        sender_problem(s, reason);
+    }
     if (io_now(core->io) >= b->deliver_by_ns) {
         leat_error e;
         sender_late(s, b, reason->message, &e);
@@ -575,6 +596,7 @@ void sender_outcome(struct sender *s, struct producer_batch *b, int error, int64
         q->recovering = false;
     }
     if (!error || error == ERR_DUPLICATE_SEQUENCE) {
+        sender_problem_over(s, b);
         b->base_offset = error ? -1 : base_offset;
         b->timestamp = timestamp;
         q->established = true;

@@ -617,8 +617,7 @@ typedef struct leat_broker {
     int32_t port;
     const char *host;
     const char *rack; /* or NULL */
-    bool
-        fenced; /* the controller does not hear of it: it leads nothing, and clients are not sent there */
+    bool fenced; /* the controller does not hear of it: it leads nothing, no client goes there */
 } leat_broker;
 
 typedef struct leat_brokers {
@@ -637,8 +636,7 @@ typedef struct leat_quorum_replica {
     int64_t end;        /* of its copy of the metadata log; -1: unknown */
     int64_t fetched_ms; /* when it asked the leader last, in milliseconds since 1970; -1: unknown */
     int64_t caught_up_ms; /* when it had all that the leader had; -1: unknown */
-    /* Which directory of that node it is, and where the node is reached by others; NULL and 0: the cluster does not
-     * say. */
+    /* Which directory of that node it is, and where others reach it; NULL and 0: the cluster does not say. */
     const char *directory;
     const char *listener, *host;
     int32_t port;
@@ -674,10 +672,12 @@ typedef struct leat_leads {
 LEAT_API int leat_leads_get(leat_client *c, leat_leads **out, leat_error *e);
 LEAT_API void leat_leads_free(leat_leads *leads);
 
-/* From now on the broker leads nothing that others can lead, until this is taken back (`drain` false) or
- * it starts again; leat_leads_get() tells how far that is. LEAT_ERR_BROKER_NOT_AVAILABLE, and
- * LEAT_ERR_INVALID_REQUEST when there is no other broker. */
+/* From now on the broker leads nothing that others can lead, until `drain` is false or it starts again;
+ * leat_leads_get() tells how far that is. LEAT_ERR_BROKER_NOT_AVAILABLE; LEAT_ERR_INVALID_REQUEST: it is alone. */
 LEAT_API int leat_broker_drain(leat_client *c, int32_t broker, bool drain, leat_error *e);
+
+/* Of one that will not come back; its replicas stay placed on it (leat_topic_reassign()). LEAT_ERR_NOT_FOUND. */
+LEAT_API int leat_broker_forget(leat_client *c, int32_t broker, leat_error *e);
 
 /* The broker that leads the metadata quorum gives that up in favour of another voter, `heir`, or of any
  * (-1). 0: it has; leat_quorum_get() tells who follows. LEAT_ERR_INVALID_REQUEST: no such voter. */

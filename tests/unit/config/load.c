@@ -443,8 +443,8 @@ Test(load, peers_that_are_wrong)
           "localhost:15,localhost:16,localhost:17"},
          "--set: error: peers: more than 16\n"},
         {{"peers=localhost:1", "listeners=0.0.0.0:9092", "security.open=true"},
-         "--set: error: listeners: 0.0.0.0 cannot be told to peers\nhint: add advertised: "
-         "HOST:PORT\n"},
+         "--set: error: listeners: 0.0.0.0 cannot be told to peers\nhint: say where it is "
+         "reached, as in listeners: [{address: \"0.0.0.0:9092\", advertised: \"HOST:PORT\"}]\n"},
         {{"peers=localhost:1,b1:9092"},
          "error: listeners: 127.0.0.1 cannot be told to peers on other machines"},
     };
