@@ -27,17 +27,17 @@ struct counting {
     row *last; /* partitions of a topic are often led by few */
 };
 
-static bool is_fenced(const struct image *image, int32_t broker)
+static bool may_lead(const struct image *image, int32_t broker)
 {
     const struct image_broker *b = image_broker_by_id(image, broker);
-    return !b || b->fenced;
+    return b && !b->fenced && !b->shutting_down;
 }
 
-/* Nobody else is in sync. */
+/* Nobody else that is in sync may lead. */
 static bool leads_alone(const struct image *image, const struct image_partition *p)
 {
     for (int32_t i = 0; i < p->isr_count; i++) {
-        if (p->isr[i] != p->leader && !is_fenced(image, p->isr[i])) {
+        if (p->isr[i] != p->leader && may_lead(image, p->isr[i])) {
             return false;
         }
     }

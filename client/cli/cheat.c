@@ -47,11 +47,7 @@ static const struct {
      "leat cluster health --exit-when-healthy\n"
      "leat cluster brokers\n"
      "leat cluster quorum                                who votes on the metadata\n"
-     "leat cluster drain 1                               a broker leads nothing, and stays in "
-     "sync\n"
      "leat cluster undrain 1                             a broker leads again after drain\n"
-     "leat cluster remove 3; leat cluster add 4          node 4 votes in place of node 3\n"
-     "leat cluster forget 3                              a broker that will not come back\n"
      "leat cluster transfer-leader 1                     of the metadata quorum, to a voter\n"
      "leat cluster config\n"},
     {"log",

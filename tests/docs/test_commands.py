@@ -77,6 +77,7 @@ NOT_RUN = {
     "deploy/dependencies.sh bench": ("it installs what no test needs", "the tests of bench/peers, where it is installed"),
     "python3 bench/peers/peers.py fetch": ("it fetches 300 MB", "bench_kafka, bench_nats"),
     "python3 bench/peers/peers.py kafka start --data D --port 9092 --durability fsync": ("it does not end", "bench_leat, bench_kafka"),
+    "bench/compare.sh --pin --only half": ("it measures for minutes", "bench/compare.sh above, bench_workloads"),
     "bench/compare.sh --rounds 10 --write-docs": ("it measures for an hour, and writes into docs/", "bench/compare.sh above, docs_benchmarks"),
     "./tests/run.sh": ("it runs this test", "every run of the tests, .ci/run"),
     "tests/run.sh compat": ("it runs tests for minutes", "compat_* of every run of the tests"),

@@ -659,7 +659,7 @@ typedef struct leat_lead {
     int32_t broker;
     bool yields;   /* it is drained, or about to stop: it keeps what nobody else can lead */
     int32_t leads; /* partitions */
-    int32_t alone; /* of these, partitions of which nobody else has a copy in sync */
+    int32_t alone; /* of these, partitions that nobody else in sync may lead */
 } leat_lead;
 
 typedef struct leat_leads {
