@@ -6,7 +6,7 @@ each partition of which has one replica, and "r", made without a word about repl
 
 Each node is killed once (kill -9), the leader of the metadata quorum first: the others have a controller within 10 s,
 say what is missing, serve their own partitions of "t" and all of "r" meanwhile; started again, the node brings its partitions
-back with all their records. A node is drained and leads again, all are, and two are gone at once, and the quorum is led by whom an operator names. Ctrl-C and
+back with all their records. A node is drained and leads again, all are, a fourth one comes and is forgotten, and two are gone at once, and the quorum is led by whom an operator names. Ctrl-C and
 `stop` end all of them, one after the other, and `demo` counts its events.
 
     tests/fault/test_cluster_script.py
@@ -267,8 +267,16 @@ def drained(cluster, leaders):
     status, _, error = cluster.leat("cluster", "drain", "2")
     check(status == 1 and f"broker 2 still leads {alone} partition" in error and f"{alone} without another replica" in error, f"{status}: {error}")
     health = cluster.json("cluster", "health")
-    # It is in sync with nothing any more, so that what has other replicas lacks one.
-    check(health["leaderless"] == 0 and health["draining_brokers"] == [2] and cluster.leaders() == leaders, f"{health}")
+    # It stays in sync: nothing lacks a replica, and what wants all three is taken.
+    check(health["healthy"] and health["under_replicated"] == 0 and health["draining_brokers"] == [2] and cluster.leaders() == leaders, f"{health}")
+    states = {b["id"]: b["state"] for b in cluster.json("cluster", "brokers")}
+    check(states == {1: "active", 2: "drained", 3: "active"}, f"{states}")
+    check(cluster.leat("topic", "create", "all", "-r", "3", "-c", "min.insync.replicas=3")[0] == 0, "topic create all")
+    status, _, error = cluster.leat("produce", "all", text="taken by all three\n")
+    check(status == 0, f"produce beside a drained broker: {status}: {error}")
+    check(cluster.leat("topic", "delete", "all")[0] == 0, "topic delete all")
+    status, _, error = cluster.leat("cluster", "forget", "2")
+    check(status == 1 and "broker 2 runs, and would come back: stop it first" in error, f"forget: {status}: {error}")
     check("drained: broker 2 " in cluster.leat("cluster", "health")[1], "a drained broker is not named")
     eventually("a drained broker does not lead the quorum", ELECTION_S, lambda: (q := cluster.quorum()) and q["leader"] != 2)
     check(cluster.leat("cluster", "undrain", "2")[:2] == (0, "broker 2 may lead again\n"), "undrain")
@@ -285,6 +293,28 @@ def drained(cluster, leaders):
     moved = cluster.json("cluster", "transfer-leader")
     check(moved["transferred"] and moved["before"] == before != moved["leader"], f"{moved}")
     print(f"ok: node 2 was drained, and keeps {alone} partitions of which it has the only copy; the quorum goes where it is told", flush=True)
+
+
+def forgotten(cluster):
+    """A fourth node joins, dies and is forgotten, and all is well without it."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    fourth = subprocess.Popen([f"{BUILD}/bin/leatd", "--data", f"{cluster.data}/4", "--listen", f"127.0.0.1:{port}", "--set", "node.id=4",
+                               "--set", f"peers=[{cluster.brokers}]"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    states = lambda: {b["id"]: b["state"] for b in cluster.json("cluster", "brokers")}
+    try:
+        eventually("node 4 is active", LIMIT_S, lambda: states().get(4) == "active")
+    finally:
+        fourth.kill()
+        fourth.wait()
+    eventually("node 4 is missed", LIMIT_S, lambda: states()[4] == "fenced")
+    status, out, _ = cluster.leat("cluster", "health")
+    check(status == 1 and "not heard of: broker 4 (leat cluster brokers; one that will not come back: leat cluster forget)" in out, out)
+    for number, said in ((4, (0, "broker 4 is forgotten\n")), (4, (4, "")), (1, (1, ""))):
+        check((done := cluster.leat("cluster", "forget", str(number)))[:2] == said, f"forget {number}: {done}")
+    check(sorted(states()) == [1, 2, 3] and cluster.leat("cluster", "health")[0] == 0, f"{states()}")
+    print("ok: a broker that will not come back is forgotten", flush=True)
 
 
 def all_drained(cluster):
@@ -335,6 +365,8 @@ def without_quorum(cluster, missing):
         os.kill(cluster.pid(number), signal.SIGKILL)
     lost = "the cluster has no controller: node 1 hears of voter 1 and not of 2, 3, and 2 of 3 voters are needed"
     eventually("the quorum is lost", LIMIT_S, lambda: lost in cluster.leat("--timeout", "2s", "cluster", "quorum")[2])
+    status, said = cluster.script("demo")
+    check(status == 1 and "of them run: 1)" in said and "deploy/cluster.sh node 2 starts node 2" in said and cluster.pid(1), f"demo: {status}: {said}")
     for words in (("cluster", "drain", "1"), ("topic", "create", "nobody-makes-it"), ("topic", "elect", "r"), ("cluster", "add", "2")):
         status, out, error = cluster.leat("--timeout", "2s", *words)
         check(status in (1, 3) and lost in error and "that is heard of" not in error, f"{words}: {status}: {out}{error}")
@@ -407,6 +439,7 @@ def run():
         check(cluster.script()[0] == 1, "a second start is not refused")
         drained(cluster, leaders)
         all_drained(cluster)
+        forgotten(cluster)
         first = cluster.quorum()["leader"]
         rounds = [0]
         for victim in [first] + [n for n in (1, 2, 3) if n != first]:
