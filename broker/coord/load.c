@@ -16,6 +16,7 @@ enum {
     READ_BYTES = 1 << 20,
     RETRY_MS = 10,
     MENDED_MS = 1000,
+    LOOK_AGAIN_MS = 50,
     KEY_OFFSET_OLD = 0,
     KEY_OFFSET = 1,
     KEY_GROUP = 2
@@ -386,7 +387,8 @@ void load_add(struct load *l, struct coord_partition *p)
 }
 
 /* What was committed in front of this leader's time is there when its epoch is committed (P29); until then the
- * partition waits in the queue for news of its log. */
+ * partition waits in the queue for news of its log. That a lease is granted (H17) is no news of a log: it is looked
+ * again by time. */
 static bool load_ready(struct load *l, struct coord_partition *p, struct partition *found)
 {
     int error = partition_latest(found, &l->end);
@@ -418,6 +420,8 @@ static struct coord_partition *load_choose(struct load *l, struct partition **fo
             list_remove(&p->queue);
             return p;
         }
+        uint64_t again = now + LOOK_AGAIN_MS * ms_ns;
+        due = again < due ? again : due;
     }
     if (due != UINT64_MAX && !l->host->stopping) {
         deadline_set(l->host->deadlines, &l->retry, due);
