@@ -11,7 +11,10 @@ static const uint64_t ms = UINT64_C(1000000);
 static const uint64_t tell_again_ns = UINT64_C(1000000000);
 static const uint64_t here_ns = UINT64_C(300000000);
 
-enum { KRAFT_VERSION = 1 };
+enum {
+    KRAFT_VERSION = 1,
+    WAITING_MAX = 16, /* each is tried again and again; an operator has one */
+};
 
 void voter_changes_init(struct voter_changes *c)
 {
@@ -358,17 +361,25 @@ bool voter_changes_next(struct meta *m)
     struct list here, *node; /* an answer may lead here again */
     assert(m->leading && !m->busy && !m->appending);
     bool begun = false;
+    uint32_t kept = 0;
     m->changes.deciding = true;
     take(m);
     list_init(&here);
     list_splice(&here, &m->changes.waiting);
     while ((node = list_pop(&here))) {
-        bool keep = true;
-        begun = begun || attempt(m, container_of(node, struct meta_op, priv.link), &keep);
-        if (begun) {
+        struct meta_op *op = container_of(node, struct meta_op, priv.link);
+        bool keep = false;
+        if (kept == WAITING_MAX) {
+            meta_answer(m, op,
+                        refuse(op, ERR_REQUEST_TIMED_OUT,
+                               "%d other changes of the voters wait already: try again later",
+                               (int)WAITING_MAX));
+        } else if (attempt(m, op, &keep)) {
+            begun = true;
             break;
         }
         if (keep) {
+            kept++;
             list_append(&m->changes.waiting, node);
         }
     }

@@ -186,7 +186,7 @@ void following_apply(struct following *f, uint64_t now_ns, const struct followin
     f->epoch = image->epoch;
     f->leader = image->leader;
     f->leader_watermark = 0;
-    f->told = -1;
+    f->told = f->told_start = -1;
     f->records.ticket = f->report.ticket = 0;
     f->ticket = replication_tickets(f->epoch);
     f->ask_ns = now_ns;
@@ -218,7 +218,7 @@ static void begin_cut(struct following *f, unsigned how, int64_t offset,
     f->leader_watermark = 0;
     f->state = FOLLOWING_STATE_CUTTING;
     f->records.ticket = f->report.ticket = 0;
-    f->told = -1;
+    f->told = f->told_start = -1;
     out->what |= how;
     out->offset = offset;
 }
@@ -362,9 +362,12 @@ static void batches_choose(const struct following *f, const struct following_ans
     out->count = next - first;
 }
 
+/* What is given up here is gone, and no checksum covers the number: two answers in a row must have said so. */
 static void start_follow(struct following *f, int64_t leader_start, struct following_effect *out)
 {
-    int64_t start = leader_start < f->high_watermark ? leader_start : f->high_watermark;
+    int64_t start = leader_start < f->told_start ? leader_start : f->told_start;
+    start = start < f->high_watermark ? start : f->high_watermark;
+    f->told_start = leader_start;
     if (f->state == FOLLOWING_STATE_FOLLOWING && start > f->log.start) {
         f->log.start = start;
         out->what |= FOLLOWING_START;

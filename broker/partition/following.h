@@ -108,6 +108,7 @@ struct following {
     bool unreadable; /* it could not be cut */
     bool appending;  /* batches are on their way into the log */
     int64_t high_watermark, leader_watermark;
+    int64_t told_start; /* of the leader's log, by the answer before; -1: none in this epoch */
     struct following_ask records, report;
     int64_t told;            /* counted end as last told in this epoch, -1: not yet */
     uint64_t ticket, ask_ns; /* not before */

@@ -517,8 +517,7 @@ static void sender_retry(struct sender *s, struct producer_batch *b, const leat_
     gate_enter(s->gate); /* who waits for the batch may be reading it */
     b->error = *reason;
     gate_leave(s->gate);
-    if (reason->code == ERR_NOT_ENOUGH_REPLICAS ||
-        reason->code == ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND) {
+    if (!core_error_is_stale(reason->code) || reason->code == ERR_KAFKA_STORAGE_ERROR) {
         sender_problem(s, reason);
     }
     if (io_now(core->io) >= b->deliver_by_ns) {

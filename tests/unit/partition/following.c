@@ -162,6 +162,7 @@ Test(following, the_watermark_stops_at_what_counts_here)
     struct replica r;
     replica_open(&r);
     prove(&r);
+    r.following.told_start = 105;
     answer(&r, (struct following_answer){.ticket = ask(&r).ticket,
                                          .high_watermark = 110,
                                          .log_start = 105,
@@ -448,6 +449,26 @@ Test(following, begins_with_the_batch_in_which_the_leaders_log_starts)
     cr_assert((r.effect.what & FOLLOWING_START) && r.effect.start == 50);
 }
 
+/* A number that no checksum covers must come twice before records are given up for it. */
+Test(following, a_start_counts_when_two_answers_say_it)
+{
+    struct replica r;
+    replica_open(&r);
+    prove(&r);
+    static const int64_t told[] = {100, 10, 100, 20, 30};
+    static const int64_t starts[] = {-1, 10, -1, 20, -1};
+    for (size_t i = 0; i < array_size(told); i++) {
+        int64_t before = r.following.log.start;
+        r.now += 1000 * MS;
+        answer(&r, (struct following_answer){
+                       .ticket = ask(&r).ticket, .high_watermark = 100, .log_start = told[i]});
+        bool raises = starts[i] > before;
+        cr_assert_eq((r.effect.what & FOLLOWING_START) != 0, raises, "answer %zu", i);
+        cr_assert(!raises || r.effect.start == starts[i], "answer %zu", i);
+    }
+    cr_assert_eq(r.following.log.start, 20);
+}
+
 /* The leader's log has lost its beginning, up to the end of this one, while bytes that do not fit were on their way. */
 Test(following, an_emptied_log_that_takes_nothing_keeps_its_epoch)
 {
@@ -455,6 +476,7 @@ Test(following, an_emptied_log_that_takes_nothing_keeps_its_epoch)
     struct replica r;
     replica_open(&r);
     prove(&r);
+    r.following.told_start = 100;
     answer(&r, (struct following_answer){.ticket = ask(&r).ticket,
                                          .high_watermark = 100,
                                          .log_start = 100,
