@@ -339,3 +339,36 @@ Test(operations, leadership_goes_back_by_time)
     cr_assert_eq(first_partition(m)->leader, first);
     world_close(&w);
 }
+
+/* What waits is tried before each batch of anybody. */
+Test(operations, few_changes_of_voters_wait)
+{
+    enum { ASKED = 24, WAIT = 16 };
+    static struct asked asks[ASKED];
+    const struct meta_voter nobody = {.id = {9, {{4, 5, 6}}},
+                                      .name = "PLAINTEXT",
+                                      .host = "n9",
+                                      .port = 9092,
+                                      .timeout_ms = 1000};
+    int refused = 0;
+    open_three(72);
+    for (int i = 0; i < ASKED; i++) {
+        ask_node(&asks[i], world_leader(&w),
+                 (struct meta_op){.kind = META_ADD_VOTER, .voter = &nobody});
+    }
+    world_run(&w, 200 * CLUSTER_MS);
+    for (int i = 0; i < ASKED; i++) {
+        refused += asks[i].done;
+        if (asks[i].done) {
+            cr_expect_eq(asks[i].op.error, ERR_REQUEST_TIMED_OUT);
+            cr_expect(strstr(asks[i].op.why, "16 other changes of the voters wait already"), "%s",
+                      asks[i].op.why);
+        }
+    }
+    cr_expect_eq(refused, ASKED - WAIT);
+    for (int i = 0; i < ASKED; i++) {
+        wait_for(&asks[i], 3000 * CLUSTER_MS);
+        cr_expect_eq(asks[i].op.error, ERR_REQUEST_TIMED_OUT, "%s", asks[i].op.why);
+    }
+    world_close(&w);
+}
