@@ -10,6 +10,9 @@
  *     it is alone --five seconds--> asks its peers for five more, and says what it hears
  *                  '--again after a minute, as long as some of them are in another cluster
  *
+ * Who of its cluster is found at an address of `peers` is reached there from then on (meta_found_at()): nodes that have all
+ * moved find each other again.
+ *
  * Where it was reached stands in its own log: nobody else is asked, for any peer could say that it has this
  * directory. A copy at the same address, or one that does not reach the original, is told from it by the
  * controller (is_displaced(), is_copy()), or, where that is the original, by its peers.
@@ -26,9 +29,24 @@ static bool is_alone(const struct node *n)
     return n->state == NODE_SERVING && n->image && image_broker_count(n->image) == 1;
 }
 
+/* Nodes that have moved together know nothing of each other but what `peers` says. */
+static void heard(void *context, const char *address, const struct introduction *said)
+{
+    struct node *n = context;
+    char host[CONFIG_HOST_SIZE];
+    uint16_t port;
+    if (n->meta && uuid_equal(said->cluster_id, n->founding.cluster_id) &&
+        said->node_id != n->meta_options.node_id &&
+        config_split_address(bytes_of_string(address), host, &port)) {
+        meta_found_at(n->meta, said->node_id, bytes_of_string(host), port);
+    }
+}
+
 static bool inquire(struct node *n, uint32_t peers, enum founding_question question)
 {
     struct founding_options options = n->founding_options;
+    options.heard = question == FOUNDING_DOUBT ? heard : NULL;
+    options.heard_context = n;
     const struct founding_member self = {
         .cluster_id = n->founding.cluster_id,
         .directory_id = n->founding.directory_id,

@@ -376,6 +376,9 @@ static void take_answer(struct ask *a, const struct peer_answer *answer)
         founding_unheard(p, why);
     } else {
         founding_heard(p, &run->heard, a->asked_ns, io_now(run->io));
+        if (run->options.heard) {
+            run->options.heard(run->options.heard_context, p->address, &run->heard);
+        }
     }
 }
 

@@ -39,6 +39,9 @@ struct founding_options {
     const char *version;      /* of this program */
     struct introducer *introducer;
     uint64_t ask_every_ns; /* 0: 500 ms */
+    /* NULL, or told what each peer says of itself, and where it was asked; `said` is lent for the call. */
+    void (*heard)(void *context, const char *address, const struct introduction *said);
+    void *heard_context;
 };
 
 struct founding_open {

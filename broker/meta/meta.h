@@ -346,6 +346,10 @@ const char *meta_cluster_id(const struct meta *meta); /* 22 characters */
 /* Whether this broker may take for granted that nobody leads in its place (H17). Any shard, `io` is its own. */
 bool meta_leased(const struct meta *meta, struct io *io);
 
+/* `peers` has led to this node there: if it is a voter, and with the directory that is known of it, it is reached there
+ * from now on. Shard 0. */
+void meta_found_at(struct meta *meta, int32_t node, struct bytes host, uint16_t port);
+
 /* The quorum as this node sees it. Shard 0. */
 struct meta_quorum {
     const struct voters *voters; /* lent until the next turn */

@@ -124,6 +124,8 @@ static int encode(struct peer_request *r, struct wire_writer *w, int version)
                                  m->membership.incarnation, version, w);
 }
 
+static void try_told_first(struct quorum_link *l);
+
 static void answered(struct peer_request *r, const struct peer_answer *a)
 {
     struct link_request *q = container_of(r, struct link_request, request);
@@ -131,6 +133,10 @@ static void answered(struct peer_request *r, const struct peer_answer *a)
     bool end = q->message.kind == RAFT_END;
     if (a->error == ERR_REFUSED || a->error == ERR_NETWORK_EXCEPTION) {
         q->link->heard_ns = 0;
+    }
+    bool away = a->error && a->error != ERR_CLOSED && !a->maybe_received;
+    if (away && q->link->told.proven && !m->links.closed) {
+        try_told_first(q->link);
     }
     if (!a->error && m->state != META_CLOSING) {
         take_answer(q, a);
@@ -261,6 +267,15 @@ static struct quorum_link *link_to(struct meta *m, int32_t node)
 
 /* --- where a leader says that it is ----------------------------------------------------------- */
 
+/* The node has answered there: whoever is where the log says that it was is somebody else. */
+static void try_told_only(struct quorum_link *l)
+{
+    const struct peer_address address = {l->told.host, l->told.port};
+    peer_addresses(l->fetches.peer, &address, 1);
+    peer_addresses(l->others.peer, &address, 1);
+}
+
+/* It is there no more, and may be back where it was. */
 static void try_told_first(struct quorum_link *l)
 {
     const struct peer_address addresses[] = {{l->told.host, l->told.port}, {l->host, l->port}};
@@ -329,8 +344,8 @@ static void doubt(struct quorum_link *l)
     if (!l->doubted_ns || now >= l->doubted_ns + complaint_ns) {
         l->doubted_ns = now;
         log_warn(io_logger(io), "meta",
-                 "node=%d is said to lead the quorum at %s:%u, and is not asked there: %s",
-                 (int)l->node, l->told.host, l->told.port, l->told.why);
+                 "node=%d is said to be at %s:%u, and is not asked there: %s", (int)l->node,
+                 l->told.host, l->told.port, l->told.why);
     }
 }
 
@@ -343,7 +358,7 @@ static void introduced(struct peer_request *r, const struct peer_answer *a)
     }
     l->told.proven = take_introduction(l, a);
     if (l->told.proven) {
-        try_told_first(l);
+        try_told_only(l);
         quorum_lost(m, l->node, false); /* who follows it asks at once */
     } else {
         doubt(l);
@@ -397,6 +412,13 @@ void links_learn(struct meta *m, int32_t node, struct bytes host, uint16_t port)
         .done = introduced,
     };
     peer_submit(l->told.ask.peer, &l->told.question);
+}
+
+void meta_found_at(struct meta *m, int32_t node, struct bytes host, uint16_t port)
+{
+    if (m->state != META_CLOSING && voters_known(m, node)) {
+        links_learn(m, node, host, port);
+    }
 }
 
 void links_heard(struct meta *m, int32_t node)

@@ -245,6 +245,34 @@ Test(voters, one_that_moves_tells_the_leader)
     world_close(&w);
 }
 
+/* All have moved while none ran: where they were is nobody, or another of them, and `peers` says where they are. */
+Test(voters, all_that_moved_find_each_other)
+{
+    for (int swapped = 0; swapped < 2; swapped++) {
+        open_cluster(62, 3);
+        for (uint32_t i = 0; i < w.count; i++) {
+            sim_node_kill(w.members[i].machine);
+        }
+        snprintf(w.peers, sizeof w.peers, "n1:9101,n2:9102,n3:%d", swapped ? 9092 : 9103);
+        for (uint32_t i = 0; i < (swapped ? 2u : 3u); i++) {
+            member_listen(&w.members[i], (uint16_t)(9101 + i));
+        }
+        if (swapped) {
+            member_listen(&w.members[2], 9092);
+        }
+        for (uint32_t i = 0; i < w.count; i++) {
+            member_start(&w.members[i]);
+        }
+        world_run(&w, 20000 * CLUSTER_MS);
+        cr_assert_not_null(world_leader(&w));
+        for (uint32_t i = 0; i < w.count; i++) {
+            cr_assert(w.members[i].ready, "%d: node %u", swapped, i + 1);
+            cr_assert_eq(told_of(&w.members[i])->port, swapped && i == 2 ? 9092 : 9101 + i);
+        }
+        world_close(&w);
+    }
+}
+
 /* Who was away meanwhile, and knows the old address alone, is told the new one by the leader himself. */
 Test(voters, one_that_moved_leads_who_was_away)
 {
