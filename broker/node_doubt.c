@@ -10,8 +10,8 @@
  *     it is alone --five seconds--> asks its peers for five more, and says what it hears
  *                  '--again after a minute, as long as some of them are in another cluster
  *
- * Who of its cluster is found at an address of `peers` is reached there from then on (meta_found_at()): nodes that have all
- * moved find each other again.
+ * Who of its cluster is found at an address of `peers` is reached there from then on (meta_found_at()): nodes that
+ * have all moved find each other again.
  *
  * Where it was reached stands in its own log: nobody else is asked, for any peer could say that it has this
  * directory. A copy at the same address, or one that does not reach the original, is told from it by the
