@@ -30,8 +30,9 @@ bool links_call(struct meta *m, int32_t node, struct peer_request *request) MUST
 bool links_load(struct meta *m, int32_t node, struct peer_request *request) MUST_CHECK;
 
 /* Who leads says where it is reached (BeginQuorumEpoch), or `peers` has led to it. That is used when the node has said
- * there that it is that node, of this cluster and with the directory that is known of it here: one forged request leads nobody to a stranger.
- * It is no proof against one who knows all that, and lies. What the log says is tried too: this is not committed. */
+ * there that it is that node, of this cluster and with the directory that is known of it here: one forged request leads
+ * nobody to a stranger. It is no proof against one who knows all that, and lies. When it is there no more, what the log
+ * says is tried too. */
 void links_learn(struct meta *m, int32_t node, struct bytes host, uint16_t port);
 
 /* What was learned of it led to one that it cannot be. */
