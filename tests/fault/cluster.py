@@ -56,6 +56,13 @@ def in_files(folder):
     return sum(older) + last // 4096 * 4096
 
 
+def last_batch(folder):
+    """As `leat log dump` shows it, wherever it lies: in a file, or, the last block, in a checkpoint."""
+    done = subprocess.run([f"{BUILD}/bin/leat", "log", "dump", newest(folder)[-1]], capture_output=True, text=True)
+    check(done.returncode == 0, f"leat log dump: {done.stderr}")
+    return re.findall(r"^batch .*?( size=.*? sequence=-?\d+)", done.stdout, re.M)[-1]
+
+
 # --- damage to a segment, of which the node knows nothing -----------------------------------------
 
 
@@ -157,11 +164,15 @@ class Cluster:
         for node in self.nodes.values():
             node.stop()
 
-    def same(self, topic, partitions):
-        """Every replica, byte by byte, offsets and epochs included; the cluster is stopped."""
+    def differ(self, topic, partitions):
+        """In what replicas differ, byte by byte, offsets and epochs included; None: in nothing. The cluster is stopped."""
         for partition in range(partitions):
             folders = [f"{node.data}/topics/{topic}-{partition}" for node in self.nodes.values()]
-            logs, size = [stored(folder) for folder in folders], min(map(in_files, folders))
+            logs, size, ends = [stored(folder) for folder in folders], min(map(in_files, folders)), list(map(last_batch, folders))
             check(logs[0], f"nothing is in {topic}-{partition}")
-            check(len(set(map(len, logs))) == 1 and len({log[:size] for log in logs}) == 1,
-                  f"the replicas of {topic}-{partition} differ: {[len(log) for log in logs]} bytes")
+            if len({log[:size] for log in logs}) > 1 or len(set(ends)) > 1:
+                return f"the replicas of {topic}-{partition} differ: {[len(log) for log in logs]} bytes in their files, the last batches are {ends}"
+        return None
+
+    def same(self, topic, partitions):
+        check(not (differing := self.differ(topic, partitions)), differing)
