@@ -58,9 +58,12 @@ def in_files(folder):
 
 def last_batch(folder):
     """As `leat log dump` shows it, wherever it lies: in a file, or, the last block, in a checkpoint."""
-    done = subprocess.run([f"{BUILD}/bin/leat", "log", "dump", newest(folder)[-1]], capture_output=True, text=True)
-    check(done.returncode == 0, f"leat log dump: {done.stderr}")
-    return re.findall(r"^batch .*?( size=.*? sequence=-?\d+)", done.stdout, re.M)[-1]
+    for path in reversed(newest(folder)):  # nothing may have come yet behind a roll
+        done = subprocess.run([f"{BUILD}/bin/leat", "log", "dump", path], capture_output=True, text=True)
+        check(done.returncode == 0, f"leat log dump: {done.stderr}")
+        if found := re.findall(r"^batch .*?( size=\d+ offset=\d+ last_offset=\d+ records=\d+ leader_epoch=\d+)", done.stdout, re.M):
+            return found[-1]
+    return None
 
 
 # --- damage to a segment, of which the node knows nothing -----------------------------------------
