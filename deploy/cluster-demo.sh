@@ -11,6 +11,8 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 build=$1 data=$2
+shift 2
+running=$* # numbers of nodes
 leat=$build/bin/leat
 events=${LEAT_DEMO_EVENTS:-6000}
 topic=demo-$$
@@ -64,14 +66,9 @@ in_sync() {
     [ "$("$leat" topic describe "$topic" | awk '$1 ~ /^[0-5]$/ && $5 ~ /,.*,/' | wc -l)" = 6 ]
 }
 
-# Which of the nodes run: nothing of what is there is started or stopped here.
-running=""
-for id in 1 2 3; do
-    pid=$(cat "$data/$id.pid" 2>/dev/null) && tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline" | grep -qxF "$data/$id" &&
-        running="$running $id"
-done
+# Of nodes that run nothing is started or stopped here.
 if [ -n "$running" ] && ! "$leat" --timeout 5s cluster health >"$work/health" 2>&1; then
-    echo "the cluster is not well, and the demonstration needs all three nodes (of them run:$running):" >&2
+    echo "the cluster is not well, and the demonstration needs all three nodes (of them run: $running):" >&2
     cat "$work/health" >&2
     for id in 1 2 3; do
         [[ $running == *$id* ]] || echo "deploy/cluster.sh node $id starts node $id" >&2

@@ -189,7 +189,11 @@ stop) stop_all ;;
 demo)
     prepare
     export LEAT_CLUSTER_DATA=$data LEAT_CLUSTER_PORT=$port LEAT_BUILD=$build
-    "$root/deploy/cluster-demo.sh" "$build" "$data"
+    running=()
+    for id in "${nodes[@]}"; do
+        [ -z "$(pid_of "$id")" ] || running+=("$id")
+    done
+    "$root/deploy/cluster-demo.sh" "$build" "$data" "${running[@]}"
     ;;
 -h | --help) usage 0 ;;
 *) usage 2 >&2 ;;

@@ -49,11 +49,12 @@ bool config_split_address(struct bytes text, char host[static CONFIG_HOST_SIZE],
     return true;
 }
 
-/* What is wrong with a text that config_split_address() does not take. */
-/* A hint: there is no short form for it. */
-static const char advertise[] = "say where it is reached, as in listeners: [{address: "
-                                "\"0.0.0.0:9092\", advertised: \"HOST:PORT\"}]";
+/* The end of hints: there is no short form for it. */
+#define ADVERTISED "as in listeners: [{address: \"0.0.0.0:9092\", advertised: \"HOST:PORT\"}]"
 
+static const char advertise[] = "say where it is reached, " ADVERTISED;
+
+/* What is wrong with a text that config_split_address() does not take. */
 static const char *address_problem(struct bytes text)
 {
     const uint8_t *colon = text.size ? memrchr(text.data, ':', text.size) : NULL;
@@ -247,8 +248,7 @@ static void check_peers(struct loader *l)
     if (distant && c->listener_count > 0 && host_is_loopback(c->listeners[0].advertised_host)) {
         loader_report(
             l, LEVEL_ERROR, c->listener_places[0],
-            "listen where the peers reach this node, or say where they do, as in listeners: "
-            "[{address: \"0.0.0.0:9092\", advertised: \"HOST:PORT\"}]",
+            "listen where the peers reach this node, or say where they do, " ADVERTISED,
             "listeners: %s cannot be told to peers on other machines: it is each machine's "
             "own",
             c->listeners[0].advertised_host);

@@ -3,6 +3,7 @@
 /* leat cluster info|health|brokers|quorum|add|remove|config; the other actions are in drain.c and forget.c. */
 #include "cli/cluster.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,6 +70,20 @@ static const struct column broker_columns[] = {{"id", "ID", true},
                                                {"controller", "CONTROLLER", false},
                                                {"state", "STATE", false},
                                                {NULL, NULL, false}};
+
+int32_t cluster_broker_number(const char *word, const char *action)
+{
+    char *end;
+    if (!word) {
+        cli_usage("cluster %s which broker? see leat cluster brokers", action);
+    }
+    errno = 0;
+    long number = strtol(word, &end, 10);
+    if (*end || end == word || errno || number < 0 || number > INT32_MAX) {
+        cli_usage("'%s': a broker is a number, see leat cluster brokers", word);
+    }
+    return (int32_t)number;
+}
 
 /* The brokers with those that are fenced; *out NULL: this cluster does not tell of them. */
 static int brokers_ask(struct cli *cli, leat_brokers **out, leat_error *e)

@@ -3,22 +3,7 @@
 /* leat cluster forget */
 #include "cli/cluster.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
-int32_t cluster_broker_number(const char *word, const char *action)
-{
-    char *end;
-    if (!word) {
-        cli_usage("cluster %s which broker? see leat cluster brokers", action);
-    }
-    errno = 0;
-    long number = strtol(word, &end, 10);
-    if (*end || end == word || errno || number < 0 || number > INT32_MAX) {
-        cli_usage("'%s': a broker is a number, see leat cluster brokers", word);
-    }
-    return (int32_t)number;
-}
+#include <stdio.h>
 
 /* How many partitions have a replica on the broker; the first of them. */
 static size_t placed_on(const leat_meta *meta, int32_t broker, char first[static 300])

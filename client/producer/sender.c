@@ -499,15 +499,17 @@ static void sender_problem(struct sender *s, const leat_error *reason)
     gate_enter(s->core->gate);
     s->core->problem = *reason;
     gate_leave(s->core->gate);
+    s->problem = reason->code;
 }
 
-static void sender_problem_over(struct sender *s, const struct producer_batch *b)
+static void sender_problem_over(struct sender *s)
 {
-    if (b->error.code && b->error.code == s->core->problem.code) {
+    if (s->problem && s->problem == s->core->problem.code) {
         gate_enter(s->core->gate);
         error_clear(&s->core->problem);
         gate_leave(s->core->gate);
     }
+    s->problem = 0;
 }
 
 static void sender_retry(struct sender *s, struct producer_batch *b, const leat_error *reason)
@@ -595,7 +597,7 @@ void sender_outcome(struct sender *s, struct producer_batch *b, int error, int64
         q->recovering = false;
     }
     if (!error || error == ERR_DUPLICATE_SEQUENCE) {
-        sender_problem_over(s, b);
+        sender_problem_over(s);
         b->base_offset = error ? -1 : base_offset;
         b->timestamp = timestamp;
         q->established = true;

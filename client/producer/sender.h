@@ -37,6 +37,7 @@ struct sender {
     struct core_member member;
     uint32_t lane;
     struct batch_packer packer;
+    int problem;          /* the code of what it has said with leat_problem(); 0: nothing */
     struct list nodes;    /* struct sender_node */
     struct list homeless; /* queues whose leader is not known */
     struct alarm alarm;
