@@ -223,6 +223,10 @@ static void request_start(void *context, struct net_request *net)
         api_close(r, "malformed header");
         return;
     }
+    if (!net_admit(&r->net, api_from_broker(r))) {
+        close_saying(r, LOGGER_WARN, "limits.connections is reached");
+        return;
+    }
     r->kind = wire_api_find(r->header.key);
     void (*handle)(struct api_request *) = handler_find(r->header.key);
     if (!r->kind || !handle) {

@@ -79,7 +79,8 @@
       1, INT32_MAX, NULL, KEY_KAFKA,                                                               \
       "How often the controller looks for partitions whose leader is not their first replica.")    \
     X(LIMITS_CONNECTIONS, "limits.connections", INTEGER, "10000", 1, 1000000, NULL, 0,             \
-      "Connections that may be open; more are closed at once.")                                    \
+      "Connections of clients; one more ends with its first request. Other brokers have places "   \
+      "beside these.")                                                                             \
     X(LIMITS_REQUESTS, "limits.requests.per.connection", INTEGER, "64", 1, 10000, NULL, 0,         \
       "Requests of one connection in progress; further ones are not read until one is answered.")  \
     X(CONNECTIONS_MAX_IDLE_MS, "connections.max.idle.ms", DURATION, "10m", 1000, NO_MOST, NULL,    \

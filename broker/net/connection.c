@@ -28,16 +28,10 @@ static void receive_done(struct io_op *op, int64_t result);
 
 void connection_open(struct net *net, unsigned listener, struct io_socket *socket)
 {
-    struct net_connection *c = NULL;
-    if (net->connection_count < net->options.connections_max && !net->stopping) {
-        c = pool_take(&net->connection_pool);
-    }
+    assert(!net->stopping);
+    struct net_connection *c = pool_take(&net->connection_pool);
     if (!c) {
-        net->status.refused++;
-        if (!net->stopping && net_may_log(net)) {
-            log_warn(io_logger(net->io), "net", "connection refused: connections=%u limit=%u",
-                     net->connection_count, net->options.connections_max);
-        }
+        places_refused(net);
         io_socket_close(net->io, socket);
         return;
     }
@@ -54,6 +48,7 @@ void connection_open(struct net *net, unsigned listener, struct io_socket *socke
     list_init(&c->sending);
     list_init(&c->requests);
     list_init(&c->link);
+    place_take(c);
     list_append(&net->connections, &c->link);
     net->connection_count++;
     net->status.accepted++;
@@ -291,6 +286,7 @@ void connection_close(struct net_connection *c)
         return;
     }
     c->closing = true;
+    place_leave(c);
     connection_unqueue(c);
     list_remove(&c->sending);
     io_socket_close(c->net->io, c->socket);

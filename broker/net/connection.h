@@ -16,6 +16,7 @@ enum {
     NET_IOVECS = 128,         /* of a borrowed set */
     NET_HARD_FACTOR = 4,      /* times lent_bytes_max, response_bytes_max: what is not waited for */
     NET_LENT_LITTLE = 16384,  /* slices in a connection that cannot be what uses the memory up */
+    CONNECTIONS_ENDING = 256, /* closed ones whose operations have not ended yet */
     NET_FRAME_MIN = 8,        /* key, version, correlation id */
     NET_WRITER_LIMIT = 32 << 20, /* raw bytes of one answer */
     NET_WRITER_KEPT = 4096,      /* of a writer's memory that is worth keeping */
@@ -30,6 +31,9 @@ enum net_request_state {
     REQUEST_CLOSE,   /* the connection ends when its turn has come */
     REQUEST_OVER,    /* answered; only holds keep it */
 };
+
+/* What a connection is counted as (N8). */
+enum net_place { PLACE_CLIENT, PLACE_UNKNOWN, PLACE_BROKER, PLACES };
 
 /* Frames by size class, kept for reuse. `reserved` counts what is out, `cached` what waits here. Small frames and large
  * ones leave each other a part of the limit (N6). */
@@ -71,12 +75,14 @@ struct net_connection {
     struct list link;         /* in net->connections */
     struct list credit;       /* in net->waiting: for request memory */
     struct list sending;      /* in net->sending: by age of the oldest answer */
+    struct list unknown;      /* in net->unknown: nothing has been asked on it yet */
     struct list requests;     /* in the order of their answers, until these have left */
     uint8_t *buffer;          /* `small`, or a block */
     uint32_t start, end;      /* bytes of `buffer` not yet taken */
     struct net_request *body; /* the request whose body is coming in, the last of `requests` */
     uint32_t body_received;
     uint8_t listener; /* which one it came to */
+    uint8_t place;    /* enum net_place */
     uint8_t wanted_s; /* sweeps that found others waiting for what `body` holds */
     bool closing;     /* the socket is closed; gone when both operations are idle */
     bool deaf;        /* nothing more is read */
@@ -115,7 +121,9 @@ struct net {
     struct list connections;
     /* Connections that wait for credit, first come first served, by the size of their next frame. */
     struct list waiting_small, waiting_large;
-    struct list sending; /* connections with answers, the oldest first */
+    struct list sending;           /* connections with answers, the oldest first */
+    struct list unknown;           /* PLACE_UNKNOWN, the oldest first */
+    uint32_t place_counts[PLACES]; /* of connections that are not closed */
     struct pool connection_pool, block_pool, iovecs_pool, request_pool;
     struct list free_requests;
     uint32_t free_request_count;
@@ -141,6 +149,13 @@ void connection_parse(struct net_connection *c); /* takes frames, then reads on 
 void connection_shrink(struct net_connection *c);
 void connection_unqueue(struct net_connection *c); /* it waits for credit no more */
 bool connection_paused(const struct net_connection *c);
+
+/* places.c */
+uint32_t places_default(uint32_t connections_max);
+uint32_t places_of_all(const struct net_options *o);
+void place_take(struct net_connection *c); /* may close another one */
+void place_leave(struct net_connection *c);
+void places_refused(struct net *net); /* counted and told */
 
 /* net.c: little of the memory is left */
 bool net_tight(const struct net *net);

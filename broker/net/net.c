@@ -23,6 +23,7 @@ static void options_complete(struct net_options *o)
 {
 #define DEFAULT(field, value) o->field = o->field ? o->field : (value)
     DEFAULT(connections_max, 10000);
+    DEFAULT(brokers_max, places_default(o->connections_max));
     DEFAULT(request_pool_bytes, 64 << 20);
     DEFAULT(request_bytes_max, 100 << 20);
     DEFAULT(requests_max, 64);
@@ -56,13 +57,14 @@ struct net *net_new(struct io *io, const struct net_options *options)
     net->turn.turn_end = net_turn;
     net->lines_left = LINES_PER_SECOND;
     list_init(&net->connections);
+    list_init(&net->unknown);
     list_init(&net->waiting_small);
     list_init(&net->waiting_large);
     list_init(&net->sending);
     list_init(&net->free_requests);
     bodies_init(&net->bodies, io_memory(io), net->options.request_pool_bytes);
     pool_init(&net->connection_pool, memory, sizeof(struct net_connection), 16,
-              net->options.connections_max);
+              places_of_all(&net->options) + CONNECTIONS_ENDING);
     pool_init(&net->block_pool, memory, CONNECTION_BLOCK, 4, 256);
     pool_init(&net->iovecs_pool, memory, sizeof(struct net_iovecs), 8, 4096);
     pool_init(&net->request_pool, memory, options->request_size, 16,

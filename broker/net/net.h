@@ -35,6 +35,9 @@
  *       others waited, a tenth of the body for each further one, else its connection ends; so does one of
  *       which nothing comes for a second. No more slow ones end in one sweep than the largest frame needs.
  *       While nobody waits, only rate_min counts. A small body holds nothing that large ones wait for.
+ *   N8  connections_max is for clients. Beside them brokers_max connections may be those of other brokers, and as
+ *       many wait for their first request, which tells what they are (net_admit()): the oldest of these goes
+ *       when one more comes.
  *
  * A struct net belongs to one shard. Shards listen on the same port side by side. */
 #pragma once
@@ -65,6 +68,7 @@ struct net_request {
 /* Zero means the default beside it. */
 struct net_options {
     uint32_t connections_max;    /* of this shard: 10000 */
+    uint32_t brokers_max;        /* beside these, of other brokers: a 16th of it, 8 to 256 */
     uint32_t request_bytes_max;  /* of a frame: 100 MiB; never more than a quarter of the pool */
     uint64_t request_pool_bytes; /* 64 MiB; an eighth is only for small frames (N6) */
     uint32_t requests_max;       /* of one connection in progress: 64; further ones are not read */
@@ -99,6 +103,9 @@ enum { NET_LISTENERS_MAX = 16 };
 /* Begins to accept on one more address, NET_LISTENERS_MAX at most; port 0: any, *port_out is what it
  * got. `host` is lent for the call. 0 or a negative errno. */
 int net_listen(struct net *net, const char *host, uint16_t port, uint16_t *port_out) MUST_CHECK;
+
+/* Who asks: another broker or a client. Whether its connection may stay (N8); if not, net_close() follows. */
+bool net_admit(struct net_request *r, bool broker) MUST_CHECK;
 
 /* The answer stands whole (wire_frame_end() was called) in r->response. A latched error in the
  * writer closes the connection. */

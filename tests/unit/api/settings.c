@@ -202,8 +202,14 @@ Test(settings, limits_connections_is_exact_for_one_shard)
     int one = client_open(b), two = client_open(b);
     expect_address(one, "127.0.0.1", broker_port(b));
     expect_address(two, "127.0.0.1", broker_port(b));
-    int three = client_open(b);
-    cr_assert(client_closed(three));
+    struct api_versions_request q;
+    api_versions_request_init(&q);
+    int three = client_open(b), broker = client_open(b);
+    client_send(three, 18, 0, 1, &q);
+    cr_assert(client_closed(three), "only brokers have a place left");
+    client_send_as(broker, wire_string_of("leatd"), 18, 0, 1, &q);
+    cr_assert_not_null(client_receive(broker, 18, 0, 1));
+    client_close(broker);
     client_close(three);
     client_close(two);
     client_close(one);

@@ -595,8 +595,10 @@ Test(net, refuses_connections_above_the_limit)
     struct caller *p[5];
     for (unsigned i = 0; i < 5; i++) {
         p[i] = caller_open(&w);
+        caller_send_frame(p[i], i, 30);
         world_run(&w, SECOND_NS / 10);
         cr_assert_eq(p[i]->closed, i >= 3);
+        cr_assert_eq(caller_frames(p[i]), i < 3);
     }
     caller_close(p[0]);
     world_run(&w, SECOND_NS / 10);
@@ -662,6 +664,73 @@ Test(net, frames_that_come_too_slowly_end_their_connection)
     cr_assert(!good->closed);
     cr_assert_eq(net_status(w.net).closed_slow, 2);
     w.released -= 1;
+    world_close(&w);
+}
+
+/* One client keeps all places taken, and tries for more without pause. */
+Test(net, brokers_find_a_place_beside_clients_that_take_all)
+{
+    enum { CLIENTS = 3, BROKERS = 2 };
+    struct world w;
+    struct net_options options = {.connections_max = CLIENTS, .brokers_max = BROKERS};
+    world_open(&w, &options);
+    struct caller *clients[CLIENTS], *more[8], *brokers[BROKERS + 1];
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        clients[i] = caller_open(&w);
+        world_run(&w, SECOND_NS / 100);
+    }
+    for (unsigned i = 0; i < array_size(more); i++) {
+        more[i] = caller_open(&w);
+        world_run(&w, SECOND_NS / 100);
+        cr_assert(!more[i]->closed, "what it is shows its first request");
+        cr_assert(i < BROKERS || more[i - BROKERS]->closed, "the oldest makes room");
+    }
+    for (unsigned i = 0; i < BROKERS; i++) {
+        brokers[i] = caller_open(&w);
+        caller_send_frame(brokers[i], MARK_BROKER + i, 20);
+        world_run(&w, SECOND_NS / 100);
+        cr_assert_eq(caller_frame(brokers[i], 0), MARK_BROKER + i);
+    }
+    brokers[BROKERS] = caller_open(&w);
+    caller_send_frame(brokers[BROKERS], MARK_BROKER, 20);
+    world_run(&w, SECOND_NS / 100);
+    cr_assert(brokers[BROKERS]->closed, "not more than there are places for");
+    cr_assert_eq(net_status(w.net).refused, array_size(more),
+                 "all but the last of them, and a broker");
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        caller_send_frame(clients[i], i, 20);
+        caller_send_frame(brokers[0], MARK_BROKER + 9, 20);
+        world_run(&w, SECOND_NS / 100);
+        cr_assert_eq(caller_frame(clients[i], 0), i, "nobody is sent away who was there");
+        cr_assert_eq(caller_frame(brokers[0], i + 1), MARK_BROKER + 9);
+    }
+    world_close(&w);
+}
+
+Test(net, a_client_too_many_is_served_when_another_has_left)
+{
+    struct world w;
+    struct net_options options = {.connections_max = 1, .brokers_max = 1};
+    world_open(&w, &options);
+    struct caller *first = caller_open(&w);
+    world_run(&w, SECOND_NS / 100);
+    struct caller *second = caller_open(&w);
+    world_run(&w, SECOND_NS / 100);
+    caller_send_frame(second, 1, 20);
+    world_run(&w, SECOND_NS / 100);
+    cr_assert(second->closed);
+    cr_assert_eq(caller_frames(second), 0);
+    struct caller *third = caller_open(&w);
+    world_run(&w, SECOND_NS / 100);
+    caller_close(first);
+    world_run(&w, SECOND_NS / 100);
+    caller_send_frame(third, 3, 20);
+    world_run(&w, SECOND_NS / 100);
+    cr_assert_eq(caller_frame(third, 0), 3);
+    struct caller *fourth = caller_open(&w);
+    caller_send_frame(fourth, 4, 20);
+    world_run(&w, SECOND_NS / 100);
+    cr_assert(fourth->closed, "the third has taken the place of the first");
     world_close(&w);
 }
 

@@ -48,6 +48,11 @@ static void on_request(void *context, struct net_request *net)
     r->number = w->request_count++;
     cr_assert_lt(r->number, WORLD_REQUESTS_MAX);
     w->requests[r->number] = r;
+    if (!net_admit(net, get_be32(net->frame) >= MARK_BROKER)) {
+        w->requests[r->number] = NULL;
+        net_close(net);
+        return;
+    }
     if (w->pause) {
         net_pause(net);
     }

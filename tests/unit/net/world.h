@@ -9,6 +9,7 @@
 
 enum { WORLD_REQUESTS_MAX = 4096, WORLD_CALLERS_MAX = 64 };
 
+#define MARK_BROKER UINT32_C(0x80000000) /* marks from here on are of another broker */
 #define SECOND_NS UINT64_C(1000000000)
 
 struct server_request {
