@@ -264,10 +264,8 @@ static uint32_t connections_max(const struct node_shard *s)
 {
     const struct node *n = s->node;
     uint64_t wanted = (uint64_t)config_integer(n->config, CONFIG_LIMITS_CONNECTIONS), most = wanted;
-    /* an eighth of the half is for other brokers, which have places of their own */
-    uint64_t files = n->options.files_max / 16 * 7;
-    if (files && wanted > files) {
-        most = files;
+    if (n->options.files_max && wanted > n->options.files_max / 2) {
+        most = n->options.files_max / 2;
         if (io_shard(s->io) == 0) {
             log_warn(io_logger(s->io), "node",
                      "limits.connections is %" PRIu64 ", but %" PRIu64

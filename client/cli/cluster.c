@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* leat cluster info|health|brokers|quorum|add|remove|config; the other actions are in drain.c and forget.c. */
+/* leat cluster info|health|brokers|quorum|add|remove|config; the others are in drain.c, decommission.c, forget.c. */
 #include "cli/cluster.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@ static const struct cli_flag cluster_flags[] = {
     {FLAG_HEALTHY, 0, "exit-when-healthy", NULL, "wait until it is", "health"},
     {FLAG_LOCAL, 0, "local", NULL,
      "whether this broker answers and knows a controller, whatever ails others", "health"},
-    {FLAG_WAIT, 0, "wait", "60s", "how long at most", "drain transfer-leader"},
+    {FLAG_WAIT, 0, "wait", "60s", "how long at most", "drain decommission transfer-leader"},
     {0},
 };
 
@@ -32,6 +32,7 @@ enum cluster_action {
     CLUSTER_CONFIG,
     CLUSTER_DRAIN,
     CLUSTER_UNDRAIN,
+    CLUSTER_DECOMMISSION,
     CLUSTER_FORGET,
     CLUSTER_TRANSFER,
 };
@@ -49,6 +50,8 @@ static const struct cli_action cluster_actions[] = {
     {"drain", CLUSTER_DRAIN, "BROKER",
      "others lead what this broker leads, until it is undrained or starts again", NULL},
     {"undrain", CLUSTER_UNDRAIN, "BROKER", "a drained broker may lead again", NULL},
+    {"decommission", CLUSTER_DECOMMISSION, "BROKER",
+     "every replica that a broker has goes to others, so that it can be forgotten", NULL},
     {"forget", CLUSTER_FORGET, "BROKER", "a broker that will not come back is one no more", NULL},
     {"transfer-leader", CLUSTER_TRANSFER, "[BROKER]", "another voter leads the metadata quorum",
      NULL},
@@ -60,7 +63,7 @@ struct cluster_job {
     leat_config *changes;
     size_t change_count;
     bool wait, local;
-    long long wait_ms; /* of drain and transfer-leader */
+    long long wait_ms; /* of drain, decommission and transfer-leader; below 0: not given */
 };
 
 static const struct column broker_columns[] = {{"id", "ID", true},
@@ -564,7 +567,7 @@ static void cluster_change(struct cluster_job *job, const char *text, bool unset
 
 static int cluster_run(struct cli *cli, struct args *a)
 {
-    struct cluster_job job = {.wait_ms = WAIT_MS};
+    struct cluster_job job = {.wait_ms = -1};
     int id;
     while ((id = args_next(a, cli)) != ARG_END) {
         if (id == ARG_WORD) {
@@ -583,6 +586,7 @@ static int cluster_run(struct cli *cli, struct args *a)
     if (job.word && !worded) {
         cli_usage("cluster %s takes no '%s'", a->action->name, job.word);
     }
+    long long wait_ms = job.wait_ms < 0 ? WAIT_MS : job.wait_ms;
     cli_connect(cli);
     switch (action) {
     case CLUSTER_INFO:
@@ -594,13 +598,15 @@ static int cluster_run(struct cli *cli, struct args *a)
     case CLUSTER_QUORUM:
         return cluster_quorum(cli);
     case CLUSTER_DRAIN:
-        return cluster_drain(cli, job.word, job.wait_ms);
+        return cluster_drain(cli, job.word, wait_ms);
     case CLUSTER_UNDRAIN:
         return cluster_undrain(cli, job.word);
+    case CLUSTER_DECOMMISSION:
+        return cluster_decommission(cli, job.word, job.wait_ms);
     case CLUSTER_FORGET:
         return cluster_forget(cli, job.word);
     case CLUSTER_TRANSFER:
-        return cluster_transfer(cli, job.word, job.wait_ms);
+        return cluster_transfer(cli, job.word, wait_ms);
     case CLUSTER_ADD:
     case CLUSTER_REMOVE:
         return cluster_voter(cli, &job, action == CLUSTER_ADD);

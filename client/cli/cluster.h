@@ -13,6 +13,10 @@ int32_t cluster_broker_number(const char *word, const char *action);
 int cluster_drain(struct cli *cli, const char *broker, long long wait_ms);
 int cluster_undrain(struct cli *cli, const char *broker);
 
+/* Until no replica is placed on the broker, or none of those that are can go anywhere, or the time is over (below 0:
+ * none); the exit status. What is on its way then goes on. */
+int cluster_decommission(struct cli *cli, const char *broker, long long wait_ms);
+
 /* A broker that does not run, does not vote and has no replicas is one no more. */
 int cluster_forget(struct cli *cli, const char *broker);
 

@@ -53,8 +53,10 @@ static bool may_be_forgotten(struct cli *cli, int32_t broker)
         cli_say("node %d votes in the metadata quorum: leat cluster remove %d takes that from it",
                 (int)broker, (int)broker);
     } else if (placed > 0) {
-        cli_say("%s placed on broker %d, %s is one: leat topic reassign moves them",
-                cli_counted(placed, "partition is", "partitions are", room), (int)broker, first);
+        cli_say("%s placed on broker %d, %s is one: leat cluster decommission %d "
+                "moves them",
+                cli_counted(placed, "partition is", "partitions are", room), (int)broker, first,
+                (int)broker);
     }
     return !runs && !votes && placed == 0;
 }

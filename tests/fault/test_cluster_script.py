@@ -295,8 +295,40 @@ def drained(cluster, leaders):
     print(f"ok: node 2 was drained, and keeps {alone} partitions of which it has the only copy; the quorum goes where it is told", flush=True)
 
 
+def on_broker(cluster, broker):
+    return [f"{t['name']}-{p['partition']}" for t in cluster.json("topic", "list", "--internal") for p in
+            cluster.json("topic", "describe", t["name"])[0]["partitions"] if broker in p["replicas"]]
+
+
+def decommissioned(cluster, fourth):
+    """What is placed on a broker goes to others, with its records, whether it runs or not; where it cannot go is said."""
+    check(cluster.leat("topic", "create", "all", "-p", "2", "-r", "4")[0] == 0, "topic create all")
+    status, out, error = cluster.leat("cluster", "decommission", "4")
+    check(status == 1 and "no other broker is left for 2 of them, all-0 is one: add a broker" in error, f"decommission: {status}: {out}{error}")
+    check(cluster.leat("topic", "delete", "all")[0] == 0, "topic delete all")
+    for name, runs in (("moved", True), ("left", False)):
+        check(cluster.leat("topic", "create", name, "-p", "6", "-r", "2")[0] == 0, f"topic create {name}")
+        status, _, error = cluster.leat("produce", name, text="".join(f"{n}\n" for n in range(RECORDS)))
+        check(status == 0 and (placed := on_broker(cluster, 4)), f"produce {name}: {status}: {error}; {placed}")
+        if not runs:
+            fourth.kill()
+            fourth.wait()
+            eventually("node 4 is missed", LIMIT_S, lambda: cluster.json("cluster", "health")["fenced_brokers"] == [4])
+            status, _, error = cluster.leat("cluster", "forget", "4")
+            check(status == 1 and "leat cluster decommission 4 moves them" in error, f"forget: {status}: {error}")
+        done = cluster.json("cluster", "decommission", "4")
+        check(done == {"broker": 4, "decommissioned": True, "moved": len(placed), "left": 0, "moving": 0, "stuck": 0}, f"{done}, {placed}")
+        check(not on_broker(cluster, 4), f"on broker 4: {on_broker(cluster, 4)}")
+        status, out, error = cluster.leat("consume", name, "-e", "-f", "%v\\n")
+        check(status == 0 and sorted(map(int, out.split())) == list(range(RECORDS)), f"consume {name}: {status}: {len(out.split())} records {error}")
+        check(cluster.leat("topic", "delete", name)[0] == 0, f"topic delete {name}")
+    status, _, error = cluster.leat("cluster", "decommission", "9")
+    check(status == 4 and "there is no broker 9" in error, f"decommission 9: {status}: {error}")
+    print("ok: a broker is emptied while it runs, and when it does not", flush=True)
+
+
 def forgotten(cluster):
-    """A fourth node joins, dies and is forgotten, and all is well without it."""
+    """A fourth node joins, is emptied, dies and is forgotten, and all is well without it."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -305,6 +337,7 @@ def forgotten(cluster):
     states = lambda: {b["id"]: b["state"] for b in cluster.json("cluster", "brokers")}
     try:
         eventually("node 4 is active", LIMIT_S, lambda: states().get(4) == "active")
+        decommissioned(cluster, fourth)
     finally:
         fourth.kill()
         fourth.wait()
