@@ -3,7 +3,7 @@
 /* libleat, by its public functions alone. */
 #include "load/driver.h"
 
-#include "leat/leat.h"
+#include "leat/admin.h"
 #include "load/cost.h"
 
 #include <stdarg.h>

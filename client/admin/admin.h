@@ -5,6 +5,8 @@
  * caller reads what decode() has left. */
 #pragma once
 
+#include "leat/admin.h"
+
 #include "core/call.h"
 #include "core/client.h"
 

@@ -7,7 +7,7 @@
  * 130 ended by Ctrl-C. */
 #pragma once
 
-#include "leat/leat.h"
+#include "leat/admin.h"
 
 #include <signal.h>
 #include <stdio.h>

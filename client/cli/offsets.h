@@ -8,7 +8,7 @@
  *     @TIME  @T1:T2  @T1:end                  s@MS  e@MS  kcat's start and stop, one by one */
 #pragma once
 
-#include "leat/leat.h"
+#include "leat/admin.h"
 
 enum offset_kind {
     OFFSET_NONE,

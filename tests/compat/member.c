@@ -16,7 +16,7 @@
  *
  * With enable.auto.commit=false each poll is followed by a commit. group.instance.id gets the
  * member's number at its end. */
-#include <leat/leat.h>
+#include <leat/admin.h>
 
 #include <poll.h>
 #include <pthread.h>

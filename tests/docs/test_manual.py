@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The man pages tell of everything that there is, and of nothing else.
 
-Functions, error codes and fields come from leat.h, names of options from the tables of client/core/options.c, flags and
+Functions, error codes and fields come from the public headers, names of options from the tables of client/core/options.c, flags and
 commands from the tables of client/cli and from --help, keys from docs/reference/configuration.md. Each finding is one line
 that says which page lacks what, and how it is written there. The pages themselves must please mandoc.
 """
@@ -61,9 +61,9 @@ def prototypes(text, mark):
 
 
 def check_functions():
-    header = read("client/include/leat/leat.h")
+    header = "".join(read(f"client/include/leat/{name}.h") for name in ("leat", "admin"))
     declared = prototypes(header, "LEAT_API ")
-    assert len(declared) == len(re.findall(r"^LEAT_API ", header, re.M)), "a declaration of leat.h is not understood"
+    assert len(declared) == len(re.findall(r"^LEAT_API ", header, re.M)), "a declaration of the headers is not understood"
     where = {}
     for path in sorted(PAGES.glob("*.3.scd")):
         name, text = path.name[:-4], path.read_text()
@@ -75,13 +75,13 @@ def check_functions():
         for function in set(shown) - set(listed):
             finding(name, f"{function} stands in SYNOPSIS, but not in NAME")
     for function in sorted(set(declared) - set(where)):
-        finding("leat_PAGE.3", f"no page has {function}: choose the page of its group; add the name to NAME, the prototype from leat.h "
+        finding("leat_PAGE.3", f"no page has {function}: choose the page of its group; add the name to NAME, the prototype from the header "
                 f"to SYNOPSIS, and a paragraph that begins with *{function}*() to DESCRIPTION")
 
 
 def check_function(name, text, function, declared, shown):
     if declared is None:
-        finding(name, f"{function} is not in leat.h: take it out")
+        finding(name, f"{function} is in no header: take it out")
     elif shown is None or flat(shown) != flat(declared):
         finding(name, f"SYNOPSIS should have: {' '.join(declared.split())}")
     if f"*{function}*()" not in section(text, "DESCRIPTION"):

@@ -11,7 +11,7 @@
  * broker answers in between is libleat's to deal with; what it does not get over ends the program. */
 #include "recorder.h"
 
-#include <leat/leat.h>
+#include <leat/admin.h>
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -35,7 +35,7 @@ endforeach()
 """
 
 # Every initialiser and a call, as C++ sees them.
-CPLUSPLUS = """#include <leat/leat.h>
+CPLUSPLUS = """#include <leat/admin.h>
 int main()
 {
     leat_options o = LEAT_OPTIONS_INIT;
@@ -65,14 +65,14 @@ def install():
 
 
 def check_files(prefix, lib):
-    for path in ["bin/leat", "bin/leatd", "include/leat/leat.h"]:
+    for path in ["bin/leat", "bin/leatd", "include/leat/leat.h", "include/leat/admin.h"]:
         assert (prefix / path).is_file(), f"{path} is not installed"
     for path in ["libleat.so", "libleat.so.1", "libleat.a", "pkgconfig/leat.pc", "cmake/leat/leat-config.cmake"]:
         assert (lib / path).is_file(), f"{path} is not installed beside libleat.a"
     said = run("objdump", "-p", lib / "libleat.so")
     assert re.search(r"SONAME +libleat\.so\.1$", said, re.M) and "LEAT_1" in said, said
     assert "liburing" not in said, "the client library must not need liburing"
-    for path in ["include/leat/leat.h", lib / "pkgconfig/leat.pc", lib / "cmake/leat/leat-config.cmake"]:
+    for path in ["include/leat/leat.h", "include/leat/admin.h", lib / "pkgconfig/leat.pc", lib / "cmake/leat/leat-config.cmake"]:
         text = (prefix / path).read_text()
         assert str(ROOT) not in text and "made-here" not in text, f"{path} names the place that it was made in"
     for path in ["bash-completion/completions/leat", "zsh/site-functions/_leat", "fish/vendor_completions.d/leat.fish"]:

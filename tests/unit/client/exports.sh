@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# The functions that a header marks LEAT_API and those that a library exports are the same.
+# The functions that headers mark LEAT_API and those that a library exports are the same.
 set -eu
-header=$1
-library=$2
-declared=$(tr '\n' ' ' < "$header" | grep -o 'LEAT_API [^;]*(' |
+library=$1
+shift
+declared=$(cat "$@" | tr '\n' ' ' | grep -o 'LEAT_API [^;]*(' |
     grep -o 'leat_[a-z_]*(' | tr -d '(' | sort -u)
 exported=$(nm -D --defined-only "$library" | awk '$3 !~ /^LEAT_/ { sub(/@.*/, "", $3); print $3 }' |
     sort -u)

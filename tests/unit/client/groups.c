@@ -3,7 +3,7 @@
 /* Administration of groups against the broker of these tests. */
 #include "fake_broker.h"
 
-#include "leat/leat.h"
+#include "leat/admin.h"
 
 #include <stdio.h>
 #include <string.h>

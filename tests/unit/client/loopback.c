@@ -4,7 +4,7 @@
  * nothing twice, everything in order, whatever the broker does. */
 #include "fake_broker.h"
 
-#include "leat/leat.h"
+#include "leat/admin.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 /* Replicas and leaders of partitions, asked for through the public header (fake_moves.c answers). */
 #include "fake_broker.h"
 
-#include "leat/leat.h"
+#include "leat/admin.h"
 
 #include <stdio.h>
 #include <string.h>

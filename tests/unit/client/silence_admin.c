@@ -4,7 +4,7 @@
  * cluster goes on without it, and no longer. */
 #include "fake_private.h"
 
-#include "leat/leat.h"
+#include "leat/admin.h"
 
 #include <stdio.h>
 
