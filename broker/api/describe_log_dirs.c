@@ -28,6 +28,13 @@ static void sizes_start(struct share *s)
     share_done(s);
 }
 
+/* Below its reserve the disk is full: nothing is appended. */
+static int64_t usable(const struct api *api, uint64_t free_bytes)
+{
+    uint64_t reserve = (uint64_t)config_integer(api->options.config, CONFIG_DISK_RESERVE_BYTES);
+    return free_bytes > reserve ? (int64_t)(free_bytes - reserve) : 0;
+}
+
 static void sizes_done(struct spread *s)
 {
     struct log_dirs *d = container_of(s, struct log_dirs, spread);
@@ -42,7 +49,7 @@ static void sizes_done(struct spread *s)
     result.topics_count = d->topic_count;
     if (api_version(r) >= 4 && io_disk(r->api->io, r->api->options.data_dir, &disk) == 0) {
         result.total_bytes = (int64_t)disk.total_bytes;
-        result.usable_bytes = (int64_t)disk.free_bytes;
+        result.usable_bytes = usable(r->api, disk.free_bytes);
     }
     response.results = &result;
     response.results_count = 1;

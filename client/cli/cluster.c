@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* leat cluster info|health|brokers|quorum|add|remove|config; the others are in drain.c, decommission.c, forget.c. */
+/* leat cluster info|brokers|quorum|add|remove|config; the others have files of their own. */
 #include "cli/cluster.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { HEALTH_PAUSE_US = 500000, WAIT_MS = 60000 };
+enum { WAIT_MS = 60000 };
 
 enum cluster_flag { FLAG_SET = 1, FLAG_UNSET, FLAG_HEALTHY, FLAG_LOCAL, FLAG_WAIT };
 
@@ -88,14 +88,6 @@ int32_t cluster_broker_number(const char *word, const char *action)
     return (int32_t)number;
 }
 
-/* The brokers with those that are fenced; *out NULL: this cluster does not tell of them. */
-static int brokers_ask(struct cli *cli, leat_brokers **out, leat_error *e)
-{
-    *out = NULL;
-    int error = leat_brokers_get(cli->client, out, e);
-    return error == LEAT_ERR_UNSUPPORTED_VERSION ? 0 : error;
-}
-
 static json_t *broker_json(int32_t id, const char *host, int32_t port, const char *rack,
                            bool controller, const char *state)
 {
@@ -118,7 +110,7 @@ static json_t *brokers_json(struct cli *cli, const leat_meta *meta)
     json_t *rows = json_array(), *draining = cluster_draining(cli);
     leat_brokers *registered;
     leat_error e;
-    if (brokers_ask(cli, &registered, &e)) {
+    if (cluster_brokers_ask(cli, &registered, &e)) {
         cli_fail(cli, &e);
     }
     for (size_t i = 0; registered && i < registered->count; i++) {
@@ -138,74 +130,6 @@ static json_t *brokers_json(struct cli *cli, const leat_meta *meta)
     return rows;
 }
 
-enum {
-    NAMED_MAX = 5,     /* partitions without a leader that are named */
-    SILENT_MS = 10000, /* a voter that has not asked for so long */
-    VOTERS_WANTED = 3, /* survive the loss of one */
-};
-
-/* What there is, and what is wrong with it. */
-struct condition {
-    size_t partitions, leaderless, lagging; /* lagging: fewer replicas in sync than there are */
-    json_t *first;                          /* the names of the first that have no leader */
-    json_t *fenced, *draining;              /* numbers of brokers */
-    size_t brokers, voters;                 /* voters 0: not known */
-    json_t *
-        silent_voters; /* numbers of nodes: a vote that nobody gives is missed at the next failure */
-};
-
-static void condition_of(struct condition *out, const leat_meta *meta,
-                         const leat_brokers *registered)
-{
-    *out = (struct condition){.first = json_array(),
-                              .fenced = json_array(),
-                              .draining = json_array(),
-                              .silent_voters = json_array()};
-    for (size_t i = 0; i < meta->topic_count; i++) {
-        const leat_meta_topic *t = meta->topics[i];
-        for (size_t j = 0; j < t->partition_count; j++) {
-            const leat_meta_partition *p = t->partitions[j];
-            out->partitions++;
-            out->lagging += p->in_sync_count < p->replica_count;
-            if (p->leader < 0 && out->leaderless++ < NAMED_MAX) {
-                json_array_append_new(out->first, json_sprintf("%s-%d", t->name, (int)p->id));
-            }
-        }
-    }
-    out->brokers = registered ? registered->count : meta->broker_count;
-    for (size_t i = 0; registered && i < registered->count; i++) {
-        if (registered->list[i]->fenced) {
-            json_array_append_new(out->fenced, json_integer(registered->list[i]->id));
-        }
-    }
-}
-
-static void condition_free(struct condition *c)
-{
-    json_decref(c->first);
-    json_decref(c->fenced);
-    json_decref(c->draining);
-    json_decref(c->silent_voters);
-}
-
-/* Those that have not fetched the metadata log for a while, as the leader tells. */
-static void find_silent_voters(const leat_quorum *quorum, struct condition *c)
-{
-    bool told = false; /* some brokers do not say when they were asked */
-    for (size_t i = 0; i < quorum->replica_count; i++) {
-        const leat_quorum_replica *r = quorum->replicas[i];
-        told = told || (r->id != quorum->leader && r->fetched_ms >= 0);
-    }
-    for (size_t i = 0; told && i < quorum->replica_count; i++) {
-        const leat_quorum_replica *r = quorum->replicas[i];
-        c->voters += r->voter;
-        bool heard = r->id == quorum->leader || cli_wall_ms() - r->fetched_ms < SILENT_MS;
-        if (r->voter && !heard) {
-            json_array_append_new(c->silent_voters, json_integer(r->id));
-        }
-    }
-}
-
 /* What the brokers tell of themselves is what was so when there was a controller last: that is said, and that none of
  * them is one. */
 static void warn_without_controller(struct cli *cli, leat_meta *meta)
@@ -220,34 +144,14 @@ static void warn_without_controller(struct cli *cli, leat_meta *meta)
     leat_quorum_free(quorum);
 }
 
-/* Of a broker that is not heard of it is of no interest that it has let go before it went. */
-static json_t *draining_of(struct cli *cli, const struct condition *c)
-{
-    json_t *all = cluster_draining(cli), *heard = json_array(), *number, *other;
-    size_t i, k;
-    json_array_foreach(all, i, number)
-    {
-        bool fenced = false;
-        json_array_foreach(c->fenced, k, other)
-        {
-            fenced = fenced || json_equal(number, other);
-        }
-        if (!fenced) {
-            json_array_append(heard, number);
-        }
-    }
-    json_decref(all);
-    return heard;
-}
-
 static int cluster_info(struct cli *cli, struct cluster_job *job)
 {
-    struct condition found;
     leat_meta *meta = cli_metadata(cli, NULL, true);
+    size_t partitions = 0;
     warn_without_controller(cli, meta);
-    condition_of(&found, meta, NULL);
-    size_t partitions = found.partitions;
-    condition_free(&found);
+    for (size_t i = 0; i < meta->topic_count; i++) {
+        partitions += meta->topics[i]->partition_count;
+    }
     json_t *info =
         json_pack("{s:s,s:i,s:I,s:I,s:o}", "cluster_id", meta->cluster_id, "controller",
                   (int)meta->controller, "topics", (json_int_t)meta->topic_count, "partitions",
@@ -271,153 +175,6 @@ static int cluster_brokers(struct cli *cli, struct cluster_job *job)
     output_rows(cli, brokers_json(cli, meta), broker_columns);
     leat_meta_free(meta);
     return EXIT_DONE;
-}
-
-/* Who waits until all is well waits for a broker, too: it is told once why none answers. NULL: the end
- * came first. */
-static leat_meta *health_metadata(struct cli *cli, const struct cluster_job *job)
-{
-    leat_meta *meta;
-    leat_error e;
-    for (bool told = false; job->wait; told = true) {
-        if (leat_metadata(cli->client, NULL, &meta, &e) == 0) {
-            return meta;
-        }
-        if (!told && !cli->quiet && !cli_interrupted) {
-            cli_say("%s (trying again)", e.message);
-        }
-        if (cli_interrupted) {
-            return NULL;
-        }
-        usleep(HEALTH_PAUSE_US);
-    }
-    return cli_metadata(cli, NULL, true);
-}
-
-/* The first parts of a list and how many more there are: "t-0, t-1 and 3 more". */
-static void names_print(const json_t *names, size_t count)
-{
-    size_t index;
-    json_t *name;
-    json_array_foreach(names, index, name)
-    {
-        fputs(index ? ", " : "", stdout);
-        if (json_is_string(name)) {
-            printf("%s", json_string_value(name));
-        } else {
-            printf("%lld", (long long)json_integer_value(name));
-        }
-    }
-    if (count > json_array_size(names)) {
-        printf(" and %zu more", count - json_array_size(names));
-    }
-}
-
-static void health_print(const struct condition *c, bool healthy, bool controller, const char *why)
-{
-    char room[64];
-    printf("%s: %s, %zu without a leader, %zu under-replicated\n",
-           healthy ? "healthy" : "not healthy",
-           cli_counted(c->partitions, "partition", "partitions", room), c->leaderless, c->lagging);
-    if (!controller) {
-        printf("%s\n", why);
-    }
-    size_t fenced = json_array_size(c->fenced);
-    if (fenced > 0) {
-        printf("not heard of: %s ", fenced == 1 ? "broker" : "brokers");
-        names_print(c->fenced, fenced);
-        printf(" (leat cluster brokers; one that will not come back: leat cluster forget)\n");
-    }
-    size_t draining = json_array_size(c->draining);
-    if (draining > 0) {
-        printf("drained: %s ", draining == 1 ? "broker" : "brokers");
-        names_print(c->draining, draining);
-        printf(" (leat cluster undrain)\n");
-    }
-    if (c->voters > 0 && c->voters < VOTERS_WANTED && c->brokers >= VOTERS_WANTED) {
-        printf(
-            "%zu of %zu nodes keep the metadata: without %s nothing can be changed (leat cluster "
-            "add)\n",
-            c->voters, c->brokers, c->voters == 1 ? "that one" : "either of them");
-    }
-    size_t silent = json_array_size(c->silent_voters);
-    if (silent > 0) {
-        printf("not heard of as %s: ", silent == 1 ? "a voter" : "voters");
-        names_print(c->silent_voters, silent);
-        printf(" (leat cluster quorum; a node whose directory was replaced: leat cluster remove, "
-               "then add)\n");
-    }
-    if (c->leaderless > 0) {
-        printf("without a leader: ");
-        names_print(c->first, c->leaderless);
-        putchar('\n');
-    }
-}
-
-/* What is wrong, once. Brokers are not asked for what only a controller knows when there is none: nobody answers. */
-static bool health_look(struct cli *cli, const struct cluster_job *job, const leat_meta *meta,
-                        struct condition *found, bool *controller, leat_error *why)
-{
-    leat_quorum *quorum;
-    leat_brokers *registered = NULL;
-    leat_error e;
-    int asked = cli_quorum(cli, &quorum, why);
-    *controller = meta->controller >= 0 && asked != LEAT_ERR_NO_LEADER;
-    if (asked != LEAT_ERR_NO_LEADER) {
-        snprintf(why->message, sizeof why->message, "%s",
-                 "no controller: most of the voters must run and reach each other (leat cluster "
-                 "quorum)");
-    }
-    int error = job->local || !*controller ? 0 : brokers_ask(cli, &registered, &e);
-    if (error && !job->wait) {
-        cli_fail(cli, &e);
-    }
-    condition_of(found, meta, registered);
-    if (registered) {
-        json_decref(found->draining);
-        found->draining = draining_of(cli, found);
-    }
-    if (quorum && !job->local) {
-        find_silent_voters(quorum, found);
-    }
-    leat_quorum_free(quorum);
-    leat_brokers_free(registered);
-    bool whole = !error && found->leaderless == 0 && found->lagging == 0 &&
-                 json_array_size(found->fenced) == 0 && json_array_size(found->silent_voters) == 0;
-    return *controller && (job->local || whole);
-}
-
-static int cluster_health(struct cli *cli, struct cluster_job *job)
-{
-    struct condition found;
-    bool healthy, controller;
-    leat_error why;
-    cli_catch_signals();
-    for (;;) {
-        leat_meta *meta = health_metadata(cli, job);
-        if (!meta) {
-            return cli_interrupt_status();
-        }
-        healthy = health_look(cli, job, meta, &found, &controller, &why);
-        leat_meta_free(meta);
-        if (healthy || !job->wait || cli_interrupted) {
-            break;
-        }
-        condition_free(&found);
-        usleep(HEALTH_PAUSE_US);
-    }
-    json_t *health = json_pack(
-        "{s:b,s:b,s:I,s:I,s:O,s:I,s:O,s:O,s:O,s:I}", "healthy", healthy, "controller", controller,
-        "partitions", (json_int_t)found.partitions, "leaderless", (json_int_t)found.leaderless,
-        "first_leaderless", found.first, "under_replicated", (json_int_t)found.lagging,
-        "fenced_brokers", found.fenced, "draining_brokers", found.draining, "silent_voters",
-        found.silent_voters, "voters", (json_int_t)found.voters);
-    if (!output_value(cli, health)) {
-        health_print(&found, healthy, controller, why.message);
-        json_decref(health);
-    }
-    condition_free(&found);
-    return cli_interrupted ? cli_interrupt_status() : healthy ? EXIT_DONE : EXIT_FAILED;
 }
 
 /* How long ago, as people read it; null: it never was, or the cluster does not say. */
@@ -592,7 +349,7 @@ static int cluster_run(struct cli *cli, struct args *a)
     case CLUSTER_INFO:
         return cluster_info(cli, &job);
     case CLUSTER_HEALTH:
-        return cluster_health(cli, &job);
+        return cluster_health(cli, job.wait, job.local);
     case CLUSTER_BROKERS:
         return cluster_brokers(cli, &job);
     case CLUSTER_QUORUM:

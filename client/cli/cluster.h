@@ -8,6 +8,12 @@
 /* The number that `word` is; else what is expected, as a usage error. */
 int32_t cluster_broker_number(const char *word, const char *action);
 
+/* The brokers with those that are fenced; *out NULL: this cluster does not tell of them. */
+int cluster_brokers_ask(struct cli *cli, leat_brokers **out, leat_error *e);
+
+/* Whether all is well, at once or when it is (`wait`); `local`: with this broker. */
+int cluster_health(struct cli *cli, bool wait, bool local);
+
 /* Until the broker leads nothing that others can lead, or until the time is over; the exit status, which is not
  * EXIT_DONE when it leads something still, for whatever reason. */
 int cluster_drain(struct cli *cli, const char *broker, long long wait_ms);

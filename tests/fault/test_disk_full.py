@@ -73,6 +73,7 @@ class Case:
         self.restart(signal.SIGTERM)  # the journal of memory topics is there, and counted
         self.fill(PLACES + [("victim", 0)])
         self.compare(PLACES + [("victim", 0)])
+        check("room: broker 1 can store" in (said := self.health()[1]) or "disk full" in said, f"health of a full disk: {said}")
         self.client.create("made-when-full", 1)
         for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
             self.restart(number)
@@ -96,6 +97,11 @@ class Case:
         print(f"ok: {self.mount.kind}, {self.leatd.backend}: {self.compared} acknowledged records "
               "compared", flush=True)
 
+    def health(self):
+        done = subprocess.run([f"{BUILD}/bin/leat", "-b", f"{self.leatd.host}:{self.leatd.port}", "cluster", "health"], capture_output=True,
+                              text=True, timeout=60)
+        return done.returncode, done.stdout
+
     def nothing_left(self):
         """Somebody else fills the disk to the last byte, over the reserve."""
         ballast = f"{self.mount.path}/ballast"
@@ -111,6 +117,8 @@ class Case:
         for place in places:
             error = self.bulk.send(self.client, *place)
             check(error in (NO_ERROR, STORAGE_ERROR), f"no byte left: error {error}")
+        status, said = self.health()
+        check(status == 1 and "disk full: broker 1 can store 0 MiB more" in said, f"health without a byte left: {status}: {said}")
         self.compare(places)
         self.leatd.kill()
         self.leatd.launch()

@@ -205,6 +205,26 @@ typedef struct leat_leads {
     size_t count;
 } leat_leads;
 
+/* A directory that a broker stores in. */
+typedef struct leat_disk {
+    int32_t broker;
+    int32_t code;        /* 0, or why nothing is known of it */
+    const char *path;    /* on the broker's machine; "" when it has not answered */
+    int64_t total_bytes; /* of its file system; -1: not known (Kafka before 3.3) */
+    int64_t
+        usable_bytes; /* that the broker may still fill; leatd leaves disk.reserve.bytes free; -1: not known */
+} leat_disk;
+
+typedef struct leat_disks {
+    const leat_disk *const *list;
+    size_t count;
+} leat_disks;
+
+/* Asks every broker that there is now; one that does not answer within the client's timeout_ms stands in the
+ * list with its code. *out is freed by the caller. */
+LEAT_API int leat_disks_get(leat_client *c, leat_disks **out, leat_error *e);
+LEAT_API void leat_disks_free(leat_disks *disks);
+
 /* What each broker leads, as the one that is asked knows it. Of leatd alone (LEAT_ERR_UNSUPPORTED_VERSION),
  * as the next two. *out is freed by the caller. */
 LEAT_API int leat_leads_get(leat_client *c, leat_leads **out, leat_error *e);
