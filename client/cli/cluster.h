@@ -5,6 +5,16 @@
 
 #include "cli/output.h"
 
+static inline bool cluster_holds(const int32_t *brokers, size_t count, int32_t broker)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (brokers[i] == broker) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The number that `word` is; else what is expected, as a usage error. */
 int32_t cluster_broker_number(const char *word, const char *action);
 

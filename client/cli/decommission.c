@@ -29,16 +29,6 @@ struct found {
     char first_stuck[300];
 };
 
-static bool holds(const int32_t *list, size_t count, int32_t broker)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (list[i] == broker) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void view_take(struct cli *cli, struct view *v)
 {
     leat_error e;
@@ -55,7 +45,8 @@ static void view_take(struct cli *cli, struct view *v)
             const leat_meta_topic *t = v->meta->topics[i];
             for (size_t j = 0; j < t->partition_count; j++) {
                 const leat_meta_partition *p = t->partitions[j];
-                v->placed[b] += holds(p->replicas, p->replica_count, v->brokers->list[b]->id);
+                v->placed[b] +=
+                    cluster_holds(p->replicas, p->replica_count, v->brokers->list[b]->id);
             }
         }
     }
@@ -100,7 +91,7 @@ static bool rack_taken(const struct view *v, const leat_meta_partition *p, int32
 {
     for (size_t i = 0; rack && i < v->brokers->count; i++) {
         const leat_broker *b = v->brokers->list[i];
-        if (b->id != without && holds(p->replicas, p->replica_count, b->id) && b->rack &&
+        if (b->id != without && cluster_holds(p->replicas, p->replica_count, b->id) && b->rack &&
             strcmp(b->rack, rack) == 0) {
             return true;
         }
@@ -117,7 +108,7 @@ static size_t heir_of(const struct view *v, const leat_meta_partition *p, int32_
     for (size_t i = 0; i < count; i++) {
         const leat_broker *b = v->brokers->list[i];
         if (b->fenced || b->id == broker || is_drained(v, b->id) ||
-            holds(p->replicas, p->replica_count, b->id)) {
+            cluster_holds(p->replicas, p->replica_count, b->id)) {
             continue;
         }
         bool shares = rack_taken(v, p, broker, b->rack);
@@ -166,7 +157,7 @@ static struct found round_of(struct cli *cli, int32_t broker)
             const leat_meta_topic *t = v.meta->topics[i];
             for (size_t j = 0; j < t->partition_count; j++) {
                 const leat_meta_partition *p = t->partitions[j];
-                if (!holds(p->replicas, p->replica_count, broker)) {
+                if (!cluster_holds(p->replicas, p->replica_count, broker)) {
                     continue;
                 }
                 bool moving = is_moving(&v, t->name, p->id);

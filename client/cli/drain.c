@@ -87,23 +87,13 @@ static const leat_lead *lead_find(const leat_leads *leads, int32_t broker)
     return NULL;
 }
 
-static bool holds(const int32_t *list, size_t count, int32_t broker)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (list[i] == broker) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void keep(struct kept *k, const leat_meta_partition *p, const leat_leads *leads)
 {
     size_t running = 0, drained = 0;
     for (size_t i = 0; i < p->replica_count; i++) {
         int32_t other = p->replicas[i];
         const leat_lead *l = lead_find(leads, other);
-        bool away = !l || holds(p->offline, p->offline_count, other);
+        bool away = !l || cluster_holds(p->offline, p->offline_count, other);
         if (other == p->leader) {
             continue;
         }
@@ -121,7 +111,7 @@ static void keep(struct kept *k, const leat_meta_partition *p, const leat_leads 
         int32_t other = p->replicas[i];
         const leat_lead *l = lead_find(leads, other);
         if (other != p->leader) {
-            bool away = !l || holds(p->offline, p->offline_count, other);
+            bool away = !l || cluster_holds(p->offline, p->offline_count, other);
             numbers_add(away ? &k->away_brokers : &k->drained_brokers, other);
         }
     }

@@ -13,11 +13,7 @@ static size_t placed_on(const leat_meta *meta, int32_t broker, char first[static
         const leat_meta_topic *t = meta->topics[i];
         for (size_t j = 0; j < t->partition_count; j++) {
             const leat_meta_partition *p = t->partitions[j];
-            bool here = false;
-            for (size_t k = 0; k < p->replica_count; k++) {
-                here = here || p->replicas[k] == broker;
-            }
-            if (here && count++ == 0) {
+            if (cluster_holds(p->replicas, p->replica_count, broker) && count++ == 0) {
                 snprintf(first, 300, "%s-%d", t->name, (int)p->id);
             }
         }

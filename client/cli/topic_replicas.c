@@ -227,16 +227,6 @@ static int32_t leader_after(struct cli *cli, const char *topic, int32_t partitio
     return -1;
 }
 
-static bool is_among(const int32_t *list, size_t count, int32_t broker)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (list[i] == broker) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Why the first replica cannot lead, and what to do. */
 static void preferred_why(struct cli *cli, const char *topic, const leat_meta_partition *p,
                           char *out, size_t size)
@@ -250,7 +240,7 @@ static void preferred_why(struct cli *cli, const char *topic, const leat_meta_pa
         drained = drained || json_integer_value(number) == first;
     }
     json_decref(all);
-    if (is_among(p->offline, p->offline_count, first)) {
+    if (cluster_holds(p->offline, p->offline_count, first)) {
         snprintf(out, size,
                  "is not heard of: start it, or choose other replicas (leat topic reassign)");
     } else if (drained) {
