@@ -44,7 +44,10 @@ static int refusal(const struct hashing *x, struct api *home, struct partition *
     if (in->from_offset < log_status(partition_log(*out)).start_offset) {
         return ERR_OFFSET_OUT_OF_RANGE;
     }
-    return in->to_offset > partition_high_watermark(*out) ? ERR_OFFSET_NOT_AVAILABLE : 0;
+    /* In a leader's epoch what his followers hold is the beginning of what he holds, committed or not. */
+    int64_t end = partition_leads(*out) ? log_status(partition_log(*out)).end_offset
+                                        : partition_high_watermark(*out);
+    return in->to_offset > end ? ERR_OFFSET_NOT_AVAILABLE : 0;
 }
 
 static void hashed(struct log_range_hash *h, int error)

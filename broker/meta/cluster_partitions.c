@@ -10,6 +10,7 @@
 #include "config/config.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* --- rules of a topic ------------------------------------------------------------------------- */
 
@@ -42,6 +43,8 @@ void cluster_rules_of(struct cluster *k, const struct image_topic *topic)
     k->rules.min_isr = image_topic_min_isr(newest(k->c), topic);
     k->rules.unclean =
         in_force(k->c, topic, CONFIG_UNCLEAN_LEADER_ELECTION_ENABLE, l->unclean_elections) != 0;
+    const char *durability = image_topic_config(topic, topic_key_info(TOPIC_DURABILITY)->name);
+    k->rules.memory = durability && strcmp(durability, "memory") == 0;
     k->rules.mutant = k->c->mutant;
 }
 
@@ -187,6 +190,33 @@ int cluster_alter(struct cluster *k, struct uuid topic, int32_t partition,
     return error ? error : cluster_put(k, topic, partition, &before, after);
 }
 
+static int32_t active_of(const struct cluster *k, const struct isr_set *set)
+{
+    int32_t count = 0;
+    for (int32_t i = 0; i < set->count; i++) {
+        const struct isr_broker *b = isr_find_broker(&k->rules, set->ids[i]);
+        count += b && !b->fenced && !b->shutting_down;
+    }
+    return count < ENDS_REPLICAS_MAX ? count : ENDS_REPLICAS_MAX;
+}
+
+static int32_t told_by(const struct cluster *k, const struct isr_state *s, const struct ending *e)
+{
+    int32_t told = 0;
+    for (int32_t i = 0; i < e->count; i++) {
+        told += isr_end_counts(&k->rules, s, &e->ends[i]);
+    }
+    return told;
+}
+
+static int elect_unclean(struct cluster *k, struct uuid topic, int32_t partition,
+                         struct isr_state *s)
+{
+    const struct ending *e = ends_find(k->c->ends, topic, partition, s->leader_epoch);
+    bool all = e && told_by(k, s, e) >= active_of(k, &s->replicas);
+    return isr_elect_unclean(&k->rules, s, all ? e->ends : NULL, all ? e->count : 0);
+}
+
 int cluster_elect(struct cluster *k, const char *topic, int32_t partition, bool unclean)
 {
     struct isr_state before, after;
@@ -197,7 +227,8 @@ int cluster_elect(struct cluster *k, const char *topic, int32_t partition, bool 
     }
     struct uuid id = t->id;
     after = before;
-    error = unclean ? isr_elect_unclean(&k->rules, &after) : isr_elect_preferred(&k->rules, &after);
+    error =
+        unclean ? elect_unclean(k, id, partition, &after) : isr_elect_preferred(&k->rules, &after);
     switch (error) {
     case 0:
         return cluster_put(k, id, partition, &before, &after);
@@ -209,7 +240,7 @@ int cluster_elect(struct cluster *k, const char *topic, int32_t partition, bool 
                               "available.",
                               (int)before.replicas.ids[0]);
     case ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE:
-        return cluster_refuse(k, error, "None of the %d replicas is alive and undamaged.",
+        return cluster_refuse(k, error, "None of the %d replicas is alive.",
                               (int)before.replicas.count);
     default:
         return error;
@@ -325,16 +356,6 @@ int cluster_report(struct cluster *k, int32_t broker, struct uuid topic, int32_t
     return error ? error : cluster_put(k, topic, partition, &before, &after);
 }
 
-static int32_t active_of(const struct cluster *k, const struct isr_set *set)
-{
-    int32_t count = 0;
-    for (int32_t i = 0; i < set->count; i++) {
-        const struct isr_broker *b = isr_find_broker(&k->rules, set->ids[i]);
-        count += b && !b->fenced && !b->shutting_down;
-    }
-    return count < ENDS_REPLICAS_MAX ? count : ENDS_REPLICAS_MAX;
-}
-
 int cluster_report_end(struct cluster *k, struct uuid topic, int32_t partition, struct isr_end end)
 {
     struct isr_state before, after;
@@ -355,11 +376,7 @@ int cluster_report_end(struct cluster *k, struct uuid topic, int32_t partition, 
     }
     after = before;
     bool waited = ends_waited(known, k->now_ns);
-    int32_t told = 0;
-    for (int32_t i = 0; i < known->count; i++) {
-        told += isr_end_counts(&k->rules, &before, &known->ends[i]);
-    }
-    if (!waited && told < active_of(k, &before.replicas)) {
+    if (!waited && told_by(k, &before, known) < active_of(k, &before.replicas)) {
         return 0;
     }
     error = isr_recover(&k->rules, &after, known->ends, known->count, waited);

@@ -14,6 +14,13 @@ static struct ending *find(const struct ends *e, struct uuid topic_id, int32_t p
     return NULL;
 }
 
+const struct ending *ends_find(const struct ends *e, struct uuid topic_id, int32_t partition,
+                               int32_t leader_epoch)
+{
+    const struct ending *x = e->list ? find(e, topic_id, partition) : NULL;
+    return x && x->leader_epoch == leader_epoch ? x : NULL;
+}
+
 static struct ending *oldest(const struct ends *e)
 {
     struct ending *old = &e->list[0];

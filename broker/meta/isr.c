@@ -198,6 +198,19 @@ static void complete_reassignment(struct draft *d)
     s->adding.count = s->removing.count = 0;
 }
 
+/* What the operator is left with when all that are there are damaged: what of the first can be read. */
+static int32_t first_damaged(struct isr_state *s, const struct isr_rules *r)
+{
+    for (int32_t i = 0; i < s->replicas.count; i++) {
+        int32_t id = s->replicas.ids[i];
+        if (isr_has(&s->damaged, id) && is_active(r, id)) {
+            set_remove(&s->damaged, id);
+            return id;
+        }
+    }
+    return -1;
+}
+
 /* The first replica in the order of preference that is in `set` and passes. -1: none. */
 static int32_t first_of(const struct draft *d, const struct isr_set *set,
                         bool (*passes)(const struct isr_rules *r, int32_t id))
@@ -246,6 +259,9 @@ static void elect(struct draft *d)
         if (s->leader < 0) {
             s->leader = first_of(d, &s->replicas, is_active);
         }
+        if (s->leader < 0 && d->elect_unclean) {
+            s->leader = first_damaged(s, d->r);
+        }
         s->unclean = s->leader >= 0;
     }
     if (s->leader >= 0) {
@@ -279,9 +295,10 @@ static void follow_elr(struct draft *d)
         if (isr_has(&s->isr, id)) {
             continue;
         }
+        bool emptied = d->new_incarnation && isr_has(&d->gone, id);
         if (is) {
             set_add(&s->elr, id);
-        } else if (was || isr_has(&last, id)) {
+        } else if ((was || isr_has(&last, id)) && !emptied) {
             set_add(&s->last_known, id);
         }
     }
@@ -461,21 +478,6 @@ int isr_elect_preferred(const struct isr_rules *r, struct isr_state *s)
     return error;
 }
 
-int isr_elect_unclean(const struct isr_rules *r, struct isr_state *s)
-{
-    const struct isr_state before = *s;
-    if (s->leader >= 0) {
-        return ERR_ELECTION_NOT_NEEDED;
-    }
-    struct draft d = {.r = r, .before = &before, .s = s, .elect_unclean = true};
-    int error = conclude(&d);
-    if (!error && s->leader < 0) {
-        *s = before;
-        error = ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE;
-    }
-    return error;
-}
-
 bool isr_end_counts(const struct isr_rules *r, const struct isr_state *s, const struct isr_end *e)
 {
     const struct isr_broker *b = isr_find_broker(r, e->broker);
@@ -488,34 +490,70 @@ static bool end_is_longer(const struct isr_end *a, const struct isr_end *b)
     return !b || a->epoch > b->epoch || (a->epoch == b->epoch && a->offset > b->offset);
 }
 
-int isr_recover(const struct isr_rules *r, struct isr_state *s, const struct isr_end *ends,
-                int32_t count, bool patient)
+/* The longest of those that count, a sound one before a damaged one of the same length. NULL: none. */
+static const struct isr_end *best_of(const struct isr_rules *r, const struct isr_state *s,
+                                     const struct isr_end *ends, int32_t count)
 {
-    const struct isr_state before = *s;
     const struct isr_end *sound = NULL, *any = NULL;
-    int32_t inspected = 0;
-    if (s->leader >= 0) {
-        return ERR_ELECTION_NOT_NEEDED;
-    }
     for (int32_t i = 0; i < count; i++) {
         const struct isr_end *e = &ends[i];
         if (!isr_end_counts(r, s, e)) {
             continue;
         }
-        inspected += isr_has(&s->last_known, e->broker);
         if (!isr_has(&s->damaged, e->broker)) {
             sound = end_is_longer(e, sound) ? e : sound;
         }
         any = end_is_longer(e, any) ? e : any;
     }
-    bool enough = patient || inspected >= isr_minimum(r, s) || inspected == s->last_known.count;
-    if (inspected == 0 || !enough || s->elr.count > 0) {
-        return ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE;
-    }
-    const struct isr_end *best = sound && !end_is_longer(any, sound) ? sound : any;
-    /* It is what the election finds first when nobody else was eligible. */
+    return sound && !end_is_longer(any, sound) ? sound : any;
+}
+
+/* It is what an unclean election finds first. */
+static void choose(struct isr_state *s, const struct isr_end *best)
+{
     set_only(&s->last_known, best->broker);
     set_remove(&s->damaged, best->broker);
+}
+
+int isr_elect_unclean(const struct isr_rules *r, struct isr_state *s, const struct isr_end *ends,
+                      int32_t count)
+{
+    const struct isr_state before = *s;
+    if (s->leader >= 0) {
+        return ERR_ELECTION_NOT_NEEDED;
+    }
+    const struct isr_end *best = s->elr.count == 0 ? best_of(r, s, ends, count) : NULL;
+    if (best) {
+        choose(s, best);
+    }
+    struct draft d = {.r = r, .before = &before, .s = s, .elect_unclean = true};
+    int error = conclude(&d);
+    if (!error && s->leader < 0) {
+        *s = before;
+        error = ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE;
+    }
+    return error;
+}
+
+int isr_recover(const struct isr_rules *r, struct isr_state *s, const struct isr_end *ends,
+                int32_t count, bool patient)
+{
+    const struct isr_state before = *s;
+    const struct isr_end *best = best_of(r, s, ends, count);
+    int32_t inspected = 0;
+    if (s->leader >= 0) {
+        return ERR_ELECTION_NOT_NEEDED;
+    }
+    for (int32_t i = 0; i < count; i++) {
+        inspected += isr_end_counts(r, s, &ends[i]) && isr_has(&s->last_known, ends[i].broker);
+    }
+    bool all = inspected == s->last_known.count;
+    bool over = patient && r->memory && (inspected > 0 || all);
+    bool enough = inspected > 0 && (all || inspected >= isr_minimum(r, s));
+    if (!best || (!enough && !over) || s->elr.count > 0) {
+        return ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE;
+    }
+    choose(s, best);
     struct draft d = {.r = r, .before = &before, .s = s, .elect_unclean = true};
     return conclude(&d);
 }

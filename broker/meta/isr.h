@@ -11,7 +11,8 @@
  *              nothing more is acknowledged, so they hold everything too (P22)
  *     last     were eligible and then told that they have lost something: never elected by
  *     known    themselves, only by the operator, by unclean.leader.election.enable, or by
- *              isr_recover() after their ends were compared (H11)
+ *              isr_recover() after their ends were compared (H11); who has come with an empty
+ *              directory is none of them: where its log ends says nothing of what was acknowledged
  *
  *     a member is fenced ------> out of the ISR, into the ELR if the ISR is now below the minimum
  *     the leader is gone ------> first in-sync replica; ISR empty: first eligible one, alone in
@@ -68,6 +69,7 @@ struct isr_rules {
     uint32_t broker_count;
     int32_t min_isr; /* min.insync.replicas of the topic */
     bool unclean;    /* unclean.leader.election.enable of the topic */
+    bool memory; /* durability=memory: what machines take with them is no reason to wait for ever */
     unsigned mutant;
 };
 
@@ -135,13 +137,15 @@ int isr_alter(const struct isr_rules *r, struct isr_state *s,
 
 /* ElectLeaders: ERR_ELECTION_NOT_NEEDED, ERR_PREFERRED_LEADER_NOT_AVAILABLE. */
 int isr_elect_preferred(const struct isr_rules *r, struct isr_state *s) MUST_CHECK;
-/* ERR_ELECTION_NOT_NEEDED, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE. Clean if that is possible. */
-int isr_elect_unclean(const struct isr_rules *r, struct isr_state *s) MUST_CHECK;
+/* ERR_ELECTION_NOT_NEEDED, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE. Clean if that is possible. `ends`: of all that are
+ * there, or none (`count` 0): the longest leads, else one that was eligible last, or any other, a damaged one last. */
+int isr_elect_unclean(const struct isr_rules *r, struct isr_state *s, const struct isr_end *ends,
+                      int32_t count) MUST_CHECK;
 
 /* Nobody is eligible, and ends of those that were, and of other replicas, are known: the longest leads, a sound one
  * before a damaged one of the same length. A damaged one does not count as such any more: what of it can be read is all
- * there is. `patient`: the time to wait for more that were eligible is over; else as many as the minimum must be there,
- * or all. ERR_ELECTION_NOT_NEEDED, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE. */
+ * there is. As many of those that were eligible last as the minimum says must be there, or all; of a `memory` topic any
+ * when the time to wait for them is over (`patient`). ERR_ELECTION_NOT_NEEDED, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE. */
 int isr_recover(const struct isr_rules *r, struct isr_state *s, const struct isr_end *ends,
                 int32_t count, bool patient) MUST_CHECK;
 

@@ -62,11 +62,10 @@ bool partition_is_replicated(const struct partition *p)
     return shown(p)->replica_count > 1;
 }
 
-/* H11: nobody may lead, and some of those that could have lost something. */
+/* H11: nobody may lead, for those that could have lost something. */
 static bool is_asked_for_its_end(const struct partition *p)
 {
-    const struct image_more *more = shown(p)->more;
-    return p->leader < 0 && more->elr.count == 0 && more->last_known_elr.count > 0;
+    return p->leader < 0 && shown(p)->more->elr.count == 0;
 }
 
 bool partition_ails(const struct partition *p)
@@ -80,10 +79,10 @@ static bool is_verified(const struct partition *p)
     return log_status(p->log).verified;
 }
 
-/* Somebody else leads, and what he has is to be the same. */
+/* Its leader, who may be away, is another one, and what he has is to be the same. */
 static bool is_comparable(const struct partition *p)
 {
-    return p->leader >= 0 && p->leader != p->table->options.node_id && !log_compacts(p->log);
+    return p->leader != p->table->options.node_id && !log_compacts(p->log);
 }
 
 static int report_of(struct partition *p)

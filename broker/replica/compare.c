@@ -9,7 +9,8 @@
  *               two of three are the same: the odd one is wrong, and if that is this one,
  *                 it is said in the log, log_distrust(); mends and reports follow (repair.c)
  *               there is no third one, or it differs from both: the leader is right
- *     at any time: a replica that the controller takes for damaged, before it says that it is repaired
+ *     at any time: a replica that the controller takes for damaged, before it says that it is repaired: all that it
+ *       holds, for what is committed may be known late, and its leader has the rest as well
  *
  * The scrub finds what does not check; this finds what checks and is not what was replicated: a sound batch in the
  * wrong place, a truncation that went wrong. Each finds that of itself alone. What cannot be compared now, because
@@ -36,7 +37,7 @@ struct comparison {
     int32_t third;       /* who is asked, for the two differ; -1: not now */
     uint32_t hash;       /* what `node` has then */
     int64_t hash_bytes;
-    int64_t end; /* committed when it began */
+    int64_t end; /* of what is compared */
     struct log_range_hash own;
     bool hashing, asking;
     bool waits, over;         /* waits: for the next stretch, or */
@@ -262,10 +263,11 @@ static int encode(struct peer_request *request, struct wire_writer *w, int versi
     return range_hash_request_encode(&q, w, version);
 }
 
-/* It begins later, or was compacted. */
+/* It begins later, was compacted, or does not know yet that it is committed. */
 static bool cannot_say(int16_t error)
 {
     return error == error_to_wire(ERR_UNSUPPORTED) ||
+           error == error_to_wire(ERR_OFFSET_NOT_AVAILABLE) ||
            error == error_to_wire(ERR_OFFSET_OUT_OF_RANGE);
 }
 
@@ -399,10 +401,15 @@ static void resume(struct comparison *x)
 
 /* --- which partition is next ------------------------------------------------------------------ */
 
-static bool can_compare(struct partition *p)
+static int64_t end_of(struct partition *p, bool awaited)
+{
+    return awaited ? log_status(partition_log(p)).end_offset : partition_high_watermark(p);
+}
+
+static bool can_compare(struct partition *p, bool awaited)
 {
     return partition_compares_with(p) >= 0 &&
-           log_status(partition_log(p)).start_offset < partition_high_watermark(p);
+           log_status(partition_log(p)).start_offset < end_of(p, awaited);
 }
 
 static void round_begin(struct replica *r)
@@ -436,7 +443,7 @@ static struct partition *next(struct replica *r)
         const struct image_topic *t = image_topic_at(r->image, c->topic % count);
         while (c->partition < t->partition_count) {
             struct partition *p = partition_find(r->options.partitions, t->id, c->partition++);
-            if (p && can_compare(p)) {
+            if (p && can_compare(p, false)) {
                 return p;
             }
         }
@@ -462,7 +469,7 @@ static bool begin(struct replica *r, struct partition *p, bool awaited)
         .partition = partition_index(p),
         .node = node,
         .epoch = partition_epoch(p),
-        .end = partition_high_watermark(p),
+        .end = end_of(p, awaited),
         .awaited = awaited,
         .begun_ns = io_now(r->io),
         .own.from_offset = log_status(partition_log(p)).start_offset,
@@ -508,7 +515,7 @@ static struct partition *awaited(struct replica *r)
         if (!partition_awaits_comparison(p)) {
             continue;
         }
-        if (r->options.compare_interval_ms > 0 && can_compare(p)) {
+        if (r->options.compare_interval_ms > 0 && can_compare(p, true)) {
             return p;
         }
         partition_compared(p);

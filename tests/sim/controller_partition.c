@@ -405,7 +405,7 @@ static void elect(struct model *m)
     }
     m->may_be_unclean = true;
     if (dice % 3 == 0) {
-        (void)!isr_elect_unclean(&m->rules, &m->s);
+        (void)!isr_elect_unclean(&m->rules, &m->s, NULL, 0);
         return;
     }
     struct isr_end ends[BROKERS];

@@ -122,10 +122,10 @@ int w_alter(struct world *w, const char *topic, int32_t partition, const int32_t
     return w_end(w, cluster_alter(&w->k, t->id, partition, &q, &after));
 }
 
-void w_topic(struct world *w, const char *name, int32_t partitions, const int32_t *replicas,
-             int32_t count, const char *min)
+static void make_topic(struct world *w, const char *name, int32_t partitions,
+                       const int32_t *replicas, int32_t count,
+                       const struct meta_config_change *changes, uint32_t change_count)
 {
-    const struct meta_config_change change = {"min.insync.replicas", min, META_CONFIG_SET};
     const int32_t **assignments = calloc((size_t)partitions, sizeof *assignments);
     int32_t *counts = calloc((size_t)partitions, sizeof *counts);
     for (int32_t i = 0; i < partitions; i++) {
@@ -136,12 +136,27 @@ void w_topic(struct world *w, const char *name, int32_t partitions, const int32_
     op.assignments = assignments;
     op.assignment_counts = counts;
     op.assignment_count = partitions;
-    op.changes = &change;
-    op.change_count = min ? 1 : 0;
+    op.changes = changes;
+    op.change_count = change_count;
     op.internal = name[0] == '_';
     assert(bench_run(&w->b, &op) == 0);
     free(assignments);
     free(counts);
+}
+
+void w_topic(struct world *w, const char *name, int32_t partitions, const int32_t *replicas,
+             int32_t count, const char *min)
+{
+    const struct meta_config_change change = {"min.insync.replicas", min, META_CONFIG_SET};
+    make_topic(w, name, partitions, replicas, count, &change, min ? 1 : 0);
+}
+
+void w_memory_topic(struct world *w, const char *name, const int32_t *replicas, int32_t count,
+                    const char *min)
+{
+    const struct meta_config_change changes[] = {{"min.insync.replicas", min, META_CONFIG_SET},
+                                                 {"durability", "memory", META_CONFIG_SET}};
+    make_topic(w, name, 1, replicas, count, changes, 2);
 }
 
 const struct image_partition *w_partition(const struct world *w, const char *topic,

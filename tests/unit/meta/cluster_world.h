@@ -47,9 +47,18 @@ int w_alter(struct world *w, const char *topic, int32_t partition, const int32_t
 /* A topic whose partitions all are on these brokers; `min` in sync. */
 void w_topic(struct world *w, const char *name, int32_t partitions, const int32_t *replicas,
              int32_t count, const char *min);
+/* One partition that lives in memory. */
+void w_memory_topic(struct world *w, const char *name, const int32_t *replicas, int32_t count,
+                    const char *min);
 
 const struct image_partition *w_partition(const struct world *w, const char *topic,
                                           int32_t partition);
 /* "leader replicas/ISR/ELR/last known" and then +adding -removing !damaged, if there are any. */
 const char *w_text(const struct world *w, const char *topic, int32_t partition,
                    char out[static 96]);
+
+#define EXPECT(w, topic, partition, text)                                                          \
+    do {                                                                                           \
+        char said[96];                                                                             \
+        cr_expect_str_eq(w_text(w, topic, partition, said), text, "%s", said);                     \
+    } while (0)

@@ -90,8 +90,10 @@ static const struct row rows[] = {
     {"unclean, but it can be clean", "l- r123 e3 k2", "f1", 1, UNCLEAN, "", 0, "l3 r123 i3 *"},
     {"unclean: none is alive", "l- r12 e1", "f1 f2", 1, UNCLEAN, "",
      ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE, NULL},
-    {"unclean: damaged ones never", "l- r12 k12 d12", "", 1, UNCLEAN, "",
-     ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE, NULL},
+    {"unclean: damaged ones last", "l- r12 k12 d1", "", 1, UNCLEAN, "", 0, "l2 r12 i2 d1 u *"},
+    {"unclean: nothing else is there", "l- r12 k12 d12", "f1", 1, UNCLEAN, "", 0,
+     "l2 r12 i2 d1 u *"},
+    {"damaged ones never by themselves", "l- r12 k12 d12", "", 1, SETTLE, "", 0, NULL},
     /* P23 */
     {"a follower lost data", "l1 r123 i123", "", 2, SHORT, "2", 0, "l1 r123 i13"},
     {"one of a small ISR", "l1 r123 i12", "", 2, SHORT, "2", 0, "l1 r123 i1 k2"},
@@ -242,7 +244,7 @@ static int happen(const struct isr_rules *r, struct isr_state *s, enum event eve
     case PREFERRED:
         return isr_elect_preferred(r, s);
     case UNCLEAN:
-        return isr_elect_unclean(r, s);
+        return isr_elect_unclean(r, s, NULL, 0);
     case SHORT:
     case DAMAGED:
         return isr_lost(r, s, nodes.ids[0], event == DAMAGED);
@@ -357,35 +359,45 @@ Test(isr, recovery_by_inspected_logs)
     static const struct {
         const char *name, *before, *brokers;
         int32_t count;
-        bool patient;
+        bool patient, fsync;
         int error;
         int32_t leader;
     } cases[] = {
-        {"epoch before offset", "l- r123 k123", "", 3, false, 0, 3},
-        {"not yet enough", "l- r123 k123", "", 1, false, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE, -1},
-        {"enough for the minimum", "l- r123 k123", "f3", 2, false, 0, 2},
-        {"no more will come", "l- r123 k123", "f2 f3", 1, true, 0, 1},
-        {"none has come", "l- r123 k123", "f1 f2 f3", 3, true, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE,
+        {"epoch before offset", "l- r123 k123", "", 3, false, false, 0, 3},
+        {"not yet enough", "l- r123 k123", "", 1, false, false, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE,
          -1},
-        {"an eligible one may still come", "l- r1234 e4 k123", "f4", 3, true,
+        {"enough for the minimum", "l- r123 k123", "f3", 2, false, false, 0, 2},
+        {"no more will come", "l- r123 k123", "f2 f3", 1, true, false, 0, 1},
+        {"none has come", "l- r123 k123", "f1 f2 f3", 3, true, false,
          ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE, -1},
-        {"one that was not eligible has it too", "l- r1234 k12", "", 4, false, 0, 3},
-        {"but is not enough by itself", "l- r123 k12", "f1 f2", 3, true,
+        {"an eligible one may still come", "l- r1234 e4 k123", "f4", 3, true, false,
          ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE, -1},
-        {"no replica", "l- r12 k12", "", 4, false, 0, 2},
-        {"a sound one that reaches as far", "l- r1234 k4 d4", "", 4, false, 0, 3},
-        {"a damaged one has more than who lost it", "l- r123 k12 d3", "", 3, false, 0, 3},
-        {"of the same length the sound one", "l- r146 k14 d4", "", 6, false, 0, 6},
-        {"all are damaged", "l- r12 k12 d12", "", 2, false, 0, 2},
-        {"the only replica", "l- r1 k1", "", 1, false, 0, 1},
-        {"told in another life", "l- r15 k15", "", 5, false, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE,
-         -1},
-        {"there is a leader", "l1 r12 i1", "", 2, true, ERR_ELECTION_NOT_NEEDED, 1},
+        {"one that was not eligible has it too", "l- r1234 k12", "", 4, false, false, 0, 3},
+        {"but is not enough by itself", "l- r123 k12", "f1 f2", 3, true, false,
+         ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE, -1},
+        {"no replica", "l- r12 k12", "", 4, false, false, 0, 2},
+        {"a sound one that reaches as far", "l- r1234 k4 d4", "", 4, false, false, 0, 3},
+        {"a damaged one has more than who lost it", "l- r123 k12 d3", "", 3, false, false, 0, 3},
+        {"of the same length the sound one", "l- r146 k14 d4", "", 6, false, false, 0, 6},
+        {"all are damaged", "l- r12 k12 d12", "", 2, false, false, 0, 2},
+        {"the only replica", "l- r1 k1", "", 1, false, false, 0, 1},
+        {"told in another life", "l- r15 k15", "", 5, false, false,
+         ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE, -1},
+        {"durable: those that were eligible are waited for", "l- r123 k123", "f2 f3", 1, true, true,
+         ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE, -1},
+        {"durable: enough for the minimum", "l- r123 k123", "f3", 2, true, true, 0, 2},
+        {"durable: all that were eligible came with empty directories", "l- r123", "", 3, true,
+         true, ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE, -1},
+        {"the same in memory", "l- r123", "", 3, true, false, 0, 3},
+        {"the same in memory, at once", "l- r123", "", 3, false, false,
+         ERR_ELIGIBLE_LEADERS_NOT_AVAILABLE, -1},
+        {"there is a leader", "l1 r12 i1", "", 2, true, false, ERR_ELECTION_NOT_NEEDED, 1},
     };
     for (size_t i = 0; i < array_size(cases); i++) {
         struct isr_broker brokers[BROKERS];
         struct isr_rules r = rules_of(cases[i].brokers, 2, brokers);
         struct isr_state s = state_of(cases[i].before);
+        r.memory = !cases[i].fsync;
         int error = isr_recover(&r, &s, ends, cases[i].count, cases[i].patient);
         cr_expect_eq(error, cases[i].error, "%s: %s", cases[i].name, error_name(error));
         cr_expect_eq(s.leader, cases[i].leader, "%s", cases[i].name);
