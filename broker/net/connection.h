@@ -71,14 +71,14 @@ struct net_connection {
     struct net *net;
     struct io_socket *socket;
     struct io_op receive, send;
-    struct io_turn turn;      /* send what is ready, read on, or go */
-    struct list link;         /* in net->connections */
-    struct list credit;       /* in net->waiting: for request memory */
-    struct list sending;      /* in net->sending: by age of the oldest answer */
-    struct list unknown;      /* in net->unknown: nothing has been asked on it yet */
-    struct list requests;     /* in the order of their answers, until these have left */
-    uint8_t *buffer;          /* `small`, or a block */
-    uint32_t start, end;      /* bytes of `buffer` not yet taken */
+    struct io_turn turn;  /* send what is ready, read on, or go */
+    struct list link;     /* in net->connections */
+    struct list credit;   /* in net->waiting: for request memory */
+    struct list sending;  /* in net->sending: by age of the oldest answer */
+    struct list peers;    /* in net->unknown (nothing has been asked on it yet) or net->brokers */
+    struct list requests; /* in the order of their answers, until these have left */
+    uint8_t *buffer;      /* `small`, or a block */
+    uint32_t start, end;  /* bytes of `buffer` not yet taken */
     struct net_request *body; /* the request whose body is coming in, the last of `requests` */
     uint32_t body_received;
     uint8_t listener; /* which one it came to */
@@ -122,7 +122,7 @@ struct net {
     /* Connections that wait for credit, first come first served, by the size of their next frame. */
     struct list waiting_small, waiting_large;
     struct list sending;           /* connections with answers, the oldest first */
-    struct list unknown;           /* PLACE_UNKNOWN, the oldest first */
+    struct list unknown, brokers;  /* PLACE_UNKNOWN, PLACE_BROKER, the oldest first */
     uint32_t place_counts[PLACES]; /* of connections that are not closed */
     struct pool connection_pool, block_pool, iovecs_pool, request_pool;
     struct list free_requests;

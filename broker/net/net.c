@@ -58,6 +58,7 @@ struct net *net_new(struct io *io, const struct net_options *options)
     net->lines_left = LINES_PER_SECOND;
     list_init(&net->connections);
     list_init(&net->unknown);
+    list_init(&net->brokers);
     list_init(&net->waiting_small);
     list_init(&net->waiting_large);
     list_init(&net->sending);

@@ -37,7 +37,7 @@
  *       While nobody waits, only rate_min counts. A small body holds nothing that large ones wait for.
  *   N8  connections_max is for clients. Beside them brokers_max connections may be those of other brokers, and as
  *       many wait for their first request, which tells what they are (net_admit()): the oldest of these goes
- *       when one more comes.
+ *       when one more comes, and of the brokers one that has been silent for a second.
  *
  * A struct net belongs to one shard. Shards listen on the same port side by side. */
 #pragma once

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* leat cluster decommission: every replica that is placed on a broker goes to another one. */
+/* leat cluster decommission: every replica that is placed on a broker goes to another one. It is drained first: nothing
+ * new is placed on it then, also not by who empties another broker at the same time. */
 #include "cli/cluster.h"
 
 #include <stdlib.h>
@@ -32,12 +33,13 @@ struct found {
 static void view_take(struct cli *cli, struct view *v)
 {
     leat_error e;
+    v->meta = cli_metadata(cli, NULL, true);
+    /* Then: what begins to move between the two is seen moving. */
     if (leat_brokers_get(cli->client, &v->brokers, &e) ||
         leat_moves_get(cli->client, NULL, &v->moves, &e)) {
         cli_fail(cli, &e);
     }
     v->draining = cluster_draining(cli);
-    v->meta = cli_metadata(cli, NULL, true);
     v->placed = cli_alloc((v->brokers->count + 1) * sizeof *v->placed);
     for (size_t b = 0; b < v->brokers->count; b++) {
         v->placed[b] = 0;
@@ -61,24 +63,48 @@ static void view_free(struct view *v)
     free(v->placed);
 }
 
-static bool is_moving(const struct view *v, const char *topic, int32_t partition)
+/* NULL: it does not move. */
+static const leat_move *move_of(const struct view *v, const char *topic, int32_t partition)
 {
     for (size_t i = 0; i < v->moves->count; i++) {
         const leat_move *m = v->moves->list[i];
         if (m->partition == partition && strcmp(m->topic, topic) == 0) {
-            return true;
+            return m;
         }
     }
-    return false;
+    return NULL;
 }
 
-static bool is_drained(const struct view *v, int32_t broker)
+static bool is_away(const struct view *v, int32_t broker)
 {
-    size_t index;
-    json_t *number;
-    json_array_foreach(v->draining, index, number)
-    {
-        if (json_integer_value(number) == broker) {
+    for (size_t i = 0; i < v->brokers->count; i++) {
+        if (v->brokers->list[i]->id == broker) {
+            return v->brokers->list[i]->fenced;
+        }
+    }
+    return true;
+}
+
+/* It goes to a broker that has gone meanwhile, and would wait for that one. */
+static bool is_lost(const struct view *v, const leat_move *m, int32_t replica)
+{
+    return cluster_holds(m->adding, m->adding_count, replica) && is_away(v, replica);
+}
+
+static bool is_under_way(const struct view *v, const leat_move *m)
+{
+    for (size_t i = 0; m && i < m->adding_count; i++) {
+        if (is_away(v, m->adding[i])) {
+            return false;
+        }
+    }
+    return m != NULL;
+}
+
+static bool is_among(const json_t *numbers, int32_t broker)
+{
+    for (size_t i = 0; i < json_array_size(numbers); i++) {
+        if (json_integer_value(json_array_get(numbers, i)) == broker) {
             return true;
         }
     }
@@ -107,7 +133,7 @@ static size_t heir_of(const struct view *v, const leat_meta_partition *p, int32_
     bool best_shares = false;
     for (size_t i = 0; i < count; i++) {
         const leat_broker *b = v->brokers->list[i];
-        if (b->fenced || b->id == broker || is_drained(v, b->id) ||
+        if (b->fenced || b->id == broker || is_among(v->draining, b->id) ||
             cluster_holds(p->replicas, p->replica_count, b->id)) {
             continue;
         }
@@ -121,22 +147,42 @@ static size_t heir_of(const struct view *v, const leat_meta_partition *p, int32_
     return best;
 }
 
+/* The replicas with the heir in the place of the broker, or of who was to replace it and has gone. 0: too many. */
+static size_t target_of(const struct view *v, const leat_meta_partition *p, const leat_move *m,
+                        int32_t broker, int32_t heir, int32_t out[static REPLICAS_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < p->replica_count; i++) {
+        int32_t id = p->replicas[i];
+        bool replaced = m ? is_lost(v, m, id) : id == broker;
+        if (m && !replaced && cluster_holds(m->removing, m->removing_count, id)) {
+            continue;
+        }
+        if (count == REPLICAS_MAX) {
+            return 0;
+        }
+        out[count++] = replaced ? heir : id;
+    }
+    return count;
+}
+
 static void move_one(struct cli *cli, struct view *v, const char *topic,
                      const leat_meta_partition *p, int32_t broker, struct found *f)
 {
     int32_t replicas[REPLICAS_MAX];
     leat_error e;
     size_t heir = heir_of(v, p, broker);
-    if (heir == v->brokers->count || p->replica_count > REPLICAS_MAX) {
+    const leat_move *m = move_of(v, topic, p->id);
+    size_t count = heir < v->brokers->count
+                       ? target_of(v, p, m, broker, v->brokers->list[heir]->id, replicas)
+                       : 0;
+    if (count == 0) {
         if (f->stuck++ == 0) {
             snprintf(f->first_stuck, sizeof f->first_stuck, "%s-%d", topic, (int)p->id);
         }
         return;
     }
-    for (size_t i = 0; i < p->replica_count; i++) {
-        replicas[i] = p->replicas[i] == broker ? v->brokers->list[heir]->id : p->replicas[i];
-    }
-    int error = leat_topic_reassign(cli->client, topic, p->id, replicas, p->replica_count, &e);
+    int error = leat_topic_reassign(cli->client, topic, p->id, replicas, count, &e);
     if (error == LEAT_ERR_UNKNOWN_TOPIC) {
         return; /* deleted meanwhile: the next round does not find it */
     }
@@ -160,7 +206,7 @@ static struct found round_of(struct cli *cli, int32_t broker)
                 if (!cluster_holds(p->replicas, p->replica_count, broker)) {
                     continue;
                 }
-                bool moving = is_moving(&v, t->name, p->id);
+                bool moving = is_under_way(&v, move_of(&v, t->name, p->id));
                 f.left += moves == 0;
                 f.moving += moves == 0 && moving;
                 if (moves == 1 && !moving && f.moving < MOVES_MAX) {
@@ -171,6 +217,11 @@ static struct found round_of(struct cli *cli, int32_t broker)
     }
     view_free(&v);
     return f;
+}
+
+static bool is_stuck(const struct found *f)
+{
+    return f->stuck > 0 && f->moving == 0;
 }
 
 static void found_print(struct cli *cli, int32_t broker, const struct found *f)
@@ -184,7 +235,7 @@ static void found_print(struct cli *cli, int32_t broker, const struct found *f)
                 "cluster forget %d takes it from the list\n",
                 (int)broker, (int)broker);
         }
-    } else if (f->stuck > 0 && f->moving == 0) {
+    } else if (is_stuck(f)) {
         cli_say(
             "broker %d has %s still, and no other broker is left for %zu of them, %s is one: add "
             "a broker, undrain one, or give the topic fewer replicas (leat topic reassign)",
@@ -215,6 +266,29 @@ static void broker_known(struct cli *cli, int32_t broker)
     }
 }
 
+/* Whether it was, or could not be: one that does not run, one that is alone, another kind of broker. Waits until all
+ * know it. */
+static bool drain(struct cli *cli, int32_t broker)
+{
+    enum { LOOKS = 50, LOOK_US = 100000 };
+    bool known = false, before = true;
+    for (int i = 0; i < LOOKS && !known && !cli_interrupted; i++) {
+        json_t *all = cluster_draining(cli);
+        known = is_among(all, broker);
+        json_decref(all);
+        if (i == 0) {
+            before = known;
+        }
+        if (i == 0 && !known && leat_broker_drain(cli->client, broker, true, NULL)) {
+            return true;
+        }
+        if (!known) {
+            usleep(LOOK_US);
+        }
+    }
+    return before;
+}
+
 int cluster_decommission(struct cli *cli, const char *word, long long wait_ms)
 {
     int32_t broker = cluster_broker_number(word, "decommission");
@@ -222,9 +296,10 @@ int cluster_decommission(struct cli *cli, const char *word, long long wait_ms)
     char room[64];
     broker_known(cli, broker);
     cli_catch_signals();
+    bool drained = drain(cli, broker);
     struct found f = round_of(cli, broker);
     size_t first = f.left, told = 0;
-    while (f.left > 0 && f.moving > 0 && cli_wall_ms() < until && !cli_interrupted) {
+    while (f.left > 0 && !is_stuck(&f) && cli_wall_ms() < until && !cli_interrupted) {
         if (f.left != told && cli_wall_ms() >= said_ms + SAY_MS && !cli->quiet &&
             cli->output == OUTPUT_TABLE) {
             cli_say("broker %d has %s, %zu on their way", (int)broker,
@@ -235,6 +310,9 @@ int cluster_decommission(struct cli *cli, const char *word, long long wait_ms)
         usleep(PAUSE_US);
         f = round_of(cli, broker);
     }
+    if (is_stuck(&f) && !drained) { /* it goes on as before */
+        (void)!leat_broker_drain(cli->client, broker, false, NULL);
+    }
     json_t *value =
         json_pack("{s:i,s:b,s:I,s:I,s:I,s:I}", "broker", (int)broker, "decommissioned", f.left == 0,
                   "moved", (json_int_t)(first > f.left ? first - f.left : 0), "left",
@@ -242,8 +320,8 @@ int cluster_decommission(struct cli *cli, const char *word, long long wait_ms)
     if (!output_done(cli, value)) {
         found_print(cli, broker, &f);
     }
-    return cli_interrupted                ? cli_interrupt_status()
-           : f.left == 0                  ? EXIT_DONE
-           : f.stuck > 0 && f.moving == 0 ? EXIT_FAILED
-                                          : EXIT_TIMEOUT;
+    return cli_interrupted ? cli_interrupt_status()
+           : f.left == 0   ? EXIT_DONE
+           : is_stuck(&f)  ? EXIT_FAILED
+                           : EXIT_TIMEOUT;
 }

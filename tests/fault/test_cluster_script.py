@@ -300,11 +300,16 @@ def on_broker(cluster, broker):
             cluster.json("topic", "describe", t["name"])[0]["partitions"] if broker in p["replicas"]]
 
 
+def state_of(cluster, broker):
+    return {b["id"]: b["state"] for b in cluster.json("cluster", "brokers")}[broker]
+
+
 def decommissioned(cluster, fourth):
     """What is placed on a broker goes to others, with its records, whether it runs or not; where it cannot go is said."""
     check(cluster.leat("topic", "create", "all", "-p", "2", "-r", "4")[0] == 0, "topic create all")
     status, out, error = cluster.leat("cluster", "decommission", "4")
     check(status == 1 and "no other broker is left for 2 of them, all-0 is one: add a broker" in error, f"decommission: {status}: {out}{error}")
+    eventually("what cannot be emptied goes on as before", LIMIT_S, lambda: state_of(cluster, 4) == "active")
     check(cluster.leat("topic", "delete", "all")[0] == 0, "topic delete all")
     for name, runs in (("moved", True), ("left", False)):
         check(cluster.leat("topic", "create", name, "-p", "6", "-r", "2")[0] == 0, f"topic create {name}")
@@ -319,6 +324,10 @@ def decommissioned(cluster, fourth):
         done = cluster.json("cluster", "decommission", "4")
         check(done == {"broker": 4, "decommissioned": True, "moved": len(placed), "left": 0, "moving": 0, "stuck": 0}, f"{done}, {placed}")
         check(not on_broker(cluster, 4), f"on broker 4: {on_broker(cluster, 4)}")
+        if runs:
+            check(state_of(cluster, 4) == "drained", "what was emptied is not drained")
+            check(cluster.leat("cluster", "undrain", "4")[0] == 0, "undrain 4")
+            eventually("node 4 is active", LIMIT_S, lambda: state_of(cluster, 4) == "active")
         status, out, error = cluster.leat("consume", name, "-e", "-f", "%v\\n")
         check(status == 0 and sorted(map(int, out.split())) == list(range(RECORDS)), f"consume {name}: {status}: {len(out.split())} records {error}")
         check(cluster.leat("topic", "delete", name)[0] == 0, f"topic delete {name}")

@@ -105,8 +105,8 @@ Test(ends, a_durable_topic_waits_for_who_was_eligible)
     world_close(&w);
 }
 
-/* Its disk was not mounted: an empty log has nothing to say of what was acknowledged, and the other replica, which has a
- * part of it, is not elected either, but by the operator, who has the longer one. */
+/* Its disk was not mounted: an empty log has nothing to say of what was acknowledged, and the other replica, which
+ * has a part of it, is not elected either, but by the operator, who has the longer one. */
 Test(ends, an_empty_directory_elects_nobody)
 {
     for (int memory = 0; memory < 2; memory++) {

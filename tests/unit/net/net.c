@@ -697,12 +697,21 @@ Test(net, brokers_find_a_place_beside_clients_that_take_all)
     cr_assert(brokers[BROKERS]->closed, "not more than there are places for");
     cr_assert_eq(net_status(w.net).refused, array_size(more),
                  "all but the last of them, and a broker");
+    for (unsigned i = 0; i < 3; i++) { /* the first goes on asking, the second is silent */
+        caller_send_frame(brokers[0], MARK_BROKER + 7, 20);
+        world_run(&w, SECOND_NS / 2);
+    }
+    struct caller *late = caller_open(&w);
+    caller_send_frame(late, MARK_BROKER + 8, 20);
+    world_run(&w, SECOND_NS / 100);
+    cr_assert_eq(caller_frame(late, 0), MARK_BROKER + 8);
+    cr_assert(brokers[1]->closed && !brokers[0]->closed, "who was silent makes room");
     for (unsigned i = 0; i < CLIENTS; i++) {
         caller_send_frame(clients[i], i, 20);
         caller_send_frame(brokers[0], MARK_BROKER + 9, 20);
         world_run(&w, SECOND_NS / 100);
         cr_assert_eq(caller_frame(clients[i], 0), i, "nobody is sent away who was there");
-        cr_assert_eq(caller_frame(brokers[0], i + 1), MARK_BROKER + 9);
+        cr_assert_eq(caller_frame(brokers[0], i + 4), MARK_BROKER + 9);
     }
     world_close(&w);
 }
