@@ -150,15 +150,18 @@ class Cluster:
         return self.leat("cluster", "health")[0] == 0
 
     def partitions(self, topic, node=None):
+        return self.partitions_of([topic], node)
+
+    def partitions_of(self, topics, node=None):
         where = ("-b", f"{node.host}:{node.wanted}") if node else ()
-        status, out, _ = self.leat(*where, "topic", "describe", topic, "--output", "json")
-        return json.loads(out)[0]["partitions"] if status == 0 else []
+        status, out, _ = self.leat(*where, "topic", "describe", *topics, "--output", "json")
+        return [p for t in json.loads(out) for p in t["partitions"]] if status == 0 else []
 
     def in_sync(self, *topics):
         """As each node knows it: one that was frozen may still tell, and serve, what was so before."""
         views = []
         for node in self.nodes.values():
-            found = [p for topic in topics for p in self.partitions(topic, node)]
+            found = self.partitions_of(topics, node)
             views.append([(p["leader"], p["epoch"], p["in_sync"]) for p in found])
         return len(views[0]) >= len(topics) and all(v == views[0] for v in views) and \
             all(len(isr) == len(NODES) for _, _, isr in views[0])
