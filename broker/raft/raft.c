@@ -158,6 +158,11 @@ int raft_init(struct raft *memory, const struct raft_options *options,
     r->durable = r->log.end;
     become_unattached(r);
     epoch_of_log(r);
+    /* Who has just started has heard of nobody, and a promise that is asked for disturbs nobody: those who hear a
+     * leader refuse, and name him. */
+    if (r->deadline_ns != UINT64_MAX && r->deadline_ns > now_ns) {
+        r->deadline_ns = raft_soon(r, r->options.election_ns / REFUSED_PART);
+    }
     return 0;
 }
 

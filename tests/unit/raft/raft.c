@@ -108,6 +108,25 @@ Test(raft, a_promise_is_refused_while_a_leader_is_heard)
     replica_close(&r);
 }
 
+/* Where a leader is heard, who has just started follows it long before that has to begin its epoch anew. */
+Test(raft, who_has_just_started_asks_at_once_who_leads)
+{
+    struct replica r = replica_open(3, NULL);
+    uint64_t began = r.now;
+    tick_until(&r);
+    cr_assert_leq(r.now, began + 80 * MS);
+    cr_assert(message(&r, RAFT_VOTE, 1)->pre && message(&r, RAFT_VOTE, 2)->pre);
+    cr_assert_null(effect(&r, RAFT_SAVE_VOTE), "it disturbs nobody");
+    struct raft_message refusal = from(2, RAFT_VOTE_ANSWER, 3, 1);
+    refusal.pre = true;
+    refusal.ticket = message(&r, RAFT_VOTE, 2)->ticket;
+    receive(&r, refusal);
+    vote_durable(&r);
+    cr_assert_eq(raft_status(r.raft).role, RAFT_FOLLOWER);
+    cr_assert_not_null(message(&r, RAFT_FETCH, 1));
+    replica_close(&r);
+}
+
 /* Its process has died: nobody waits for its silence to be long. */
 Test(raft, a_leader_whose_machine_refuses_is_lost)
 {
