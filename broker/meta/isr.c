@@ -11,9 +11,7 @@
  *
  * It repairs whatever it meets, so the checks behind it hold for any sound partition of an image,
  * also one that another controller has left in the middle. */
-#include "meta/isr.h"
-
-#include "wire/wire.h"
+#include "meta/isr_set.h"
 
 struct draft {
     const struct isr_rules *r;
@@ -36,8 +34,6 @@ static bool mutated(const struct isr_rules *r, enum isr_mutant mutant)
 #endif
 }
 
-/* --- sets ------------------------------------------------------------------------------------- */
-
 bool isr_has(const struct isr_set *s, int32_t id)
 {
     for (int32_t i = 0; i < s->count; i++) {
@@ -46,73 +42,6 @@ bool isr_has(const struct isr_set *s, int32_t id)
         }
     }
     return false;
-}
-
-static void set_add(struct isr_set *s, int32_t id)
-{
-    if (!isr_has(s, id)) {
-        assert(s->count < ISR_REPLICAS_MAX);
-        s->ids[s->count++] = id;
-    }
-}
-
-static void set_copy(struct isr_set *s, const int32_t *ids, int32_t count)
-{
-    assert(count >= 0 && count <= ISR_REPLICAS_MAX);
-    s->count = count;
-    if (count) {
-        memcpy(s->ids, ids, (size_t)count * sizeof *ids);
-    }
-}
-
-static void set_only(struct isr_set *s, int32_t id)
-{
-    s->count = 1;
-    s->ids[0] = id;
-}
-
-static void set_remove(struct isr_set *s, int32_t id)
-{
-    int32_t kept = 0;
-    for (int32_t i = 0; i < s->count; i++) {
-        if (s->ids[i] != id) {
-            s->ids[kept++] = s->ids[i];
-        }
-    }
-    s->count = kept;
-}
-
-static void set_subtract(struct isr_set *s, const struct isr_set *other)
-{
-    for (int32_t i = 0; i < other->count; i++) {
-        set_remove(s, other->ids[i]);
-    }
-}
-
-static bool set_within(const struct isr_set *part, const struct isr_set *whole)
-{
-    for (int32_t i = 0; i < part->count; i++) {
-        if (!isr_has(whole, part->ids[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool set_same_order(const struct isr_set *a, const struct isr_set *b)
-{
-    return a->count == b->count &&
-           (a->count == 0 || memcmp(a->ids, b->ids, (size_t)a->count * sizeof a->ids[0]) == 0);
-}
-
-static bool set_apart(const struct isr_set *a, const struct isr_set *b)
-{
-    for (int32_t i = 0; i < a->count; i++) {
-        if (isr_has(b, a->ids[i])) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /* --- brokers ---------------------------------------------------------------------------------- */
@@ -129,12 +58,6 @@ const struct isr_broker *isr_find_broker(const struct isr_rules *r, int32_t id)
         }
     }
     return low < r->broker_count && r->brokers[low].id == id ? &r->brokers[low] : NULL;
-}
-
-static bool is_alive(const struct isr_rules *r, int32_t id)
-{
-    const struct isr_broker *b = isr_find_broker(r, id);
-    return b && !b->fenced;
 }
 
 static bool is_active(const struct isr_rules *r, int32_t id)
@@ -302,22 +225,6 @@ static void follow_elr(struct draft *d)
             set_add(&s->last_known, id);
         }
     }
-}
-
-static bool differ(const struct isr_state *a, const struct isr_state *b)
-{
-    return a->leader != b->leader || a->recovering != b->recovering || a->placed != b->placed ||
-           !set_same_order(&a->replicas, &b->replicas) || !set_same_order(&a->isr, &b->isr) ||
-           !set_same_order(&a->elr, &b->elr) || !set_same_order(&a->last_known, &b->last_known) ||
-           !set_same_order(&a->adding, &b->adding) || !set_same_order(&a->removing, &b->removing) ||
-           !set_same_order(&a->damaged, &b->damaged) ||
-           (a->placed && memcmp(a->directories, b->directories,
-                                (size_t)a->replicas.count * sizeof a->directories[0]) != 0);
-}
-
-static bool other_replicas(const struct isr_state *a, const struct isr_state *b)
-{
-    return !set_within(&a->replicas, &b->replicas) || !set_within(&b->replicas, &a->replicas);
 }
 
 static int conclude(struct draft *d)
@@ -699,12 +606,6 @@ int isr_reassign(const struct isr_rules *r, struct isr_state *s, const int32_t *
     return conclude(&d);
 }
 
-/* How many replicas hold everything. */
-static int32_t complete_count(const struct isr_state *s)
-{
-    return s->isr.count + s->elr.count;
-}
-
 int isr_cancel(const struct isr_rules *r, struct isr_state *s)
 {
     const struct isr_state before = *s;
@@ -728,90 +629,4 @@ int isr_cancel(const struct isr_rules *r, struct isr_state *s)
     }
     struct draft d = {.r = r, .before = &before, .s = s};
     return conclude(&d);
-}
-
-/* --- afterwards ------------------------------------------------------------------------------- */
-
-static void put_set(const struct isr_set *before, const struct isr_set *after, int32_t **ids,
-                    int32_t *count)
-{
-    if (!set_same_order(before, after)) {
-        *ids = (int32_t *)after->ids;
-        *count = after->count;
-    }
-}
-
-bool isr_change(const struct isr_state *before, const struct isr_state *after,
-                struct partition_change_record *out)
-{
-    if (before->partition_epoch == after->partition_epoch) {
-        assert(!differ(before, after));
-        return false;
-    }
-    assert(after->partition_epoch == before->partition_epoch + 1);
-    put_set(&before->isr, &after->isr, &out->isr, &out->isr_count);
-    put_set(&before->replicas, &after->replicas, &out->replicas, &out->replicas_count);
-    put_set(&before->removing, &after->removing, &out->removing_replicas,
-            &out->removing_replicas_count);
-    put_set(&before->adding, &after->adding, &out->adding_replicas, &out->adding_replicas_count);
-    put_set(&before->elr, &after->elr, &out->eligible_leader_replicas,
-            &out->eligible_leader_replicas_count);
-    put_set(&before->last_known, &after->last_known, &out->last_known_elr,
-            &out->last_known_elr_count);
-    put_set(&before->damaged, &after->damaged, &out->damaged_replicas,
-            &out->damaged_replicas_count);
-    if (after->leader_epoch != before->leader_epoch) {
-        out->leader = after->leader; /* naming it, even the same, begins its next epoch */
-    }
-    out->unclean_election = after->unclean_epoch != before->unclean_epoch;
-    if (after->recovering != before->recovering) {
-        out->leader_recovery_state = after->recovering;
-    }
-    if (after->placed && (!set_same_order(&before->replicas, &after->replicas) || !before->placed ||
-                          memcmp(before->directories, after->directories,
-                                 (size_t)after->replicas.count * sizeof(struct uuid)) != 0)) {
-        out->directories = (struct uuid *)after->directories;
-        out->directories_count = after->replicas.count;
-    }
-    return true;
-}
-
-void isr_check(const struct isr_rules *r, const struct isr_state *before,
-               const struct isr_state *after, bool lost)
-{
-    if (r->mutant) {
-        return;
-    }
-    for (int32_t i = 0; i < after->isr.count; i++) {
-        assert(is_alive(r, after->isr.ids[i])); /* K1 */
-    }
-    assert(set_within(&after->isr, &after->replicas));
-    assert(set_within(&after->elr, &after->replicas));
-    assert(set_within(&after->last_known, &after->replicas));
-    assert(set_within(&after->adding, &after->replicas));
-    assert(set_within(&after->removing, &after->replicas));
-    assert(set_within(&after->damaged, &after->replicas));
-    assert(set_apart(&after->isr, &after->elr));
-    assert(set_apart(&after->isr, &after->last_known));
-    assert(set_apart(&after->elr, &after->last_known));
-    assert(set_apart(&after->damaged, &after->isr));
-    assert(set_apart(&after->damaged, &after->elr));
-    assert(set_apart(&after->adding, &after->removing));
-    int32_t least = isr_minimum(r, after);
-    if (after->isr.count >= least) {
-        assert(after->elr.count == 0);
-        assert(after->last_known.count == 0);
-    }
-    assert(after->isr.count > 0 ? isr_has(&after->isr, after->leader)
-                                : after->leader == -1); /* K2 */
-    if (!lost && complete_count(after) < least) {
-        assert(complete_count(after) >= complete_count(before)); /* K3 */
-    }
-    assert(after->partition_epoch == before->partition_epoch + 1); /* K4 */
-    assert(after->leader_epoch >= before->leader_epoch);
-    if (after->leader != before->leader || other_replicas(before, after) || after->unclean) {
-        assert(after->leader_epoch == before->leader_epoch + 1);
-    }
-    assert(after->unclean_epoch == (after->unclean ? after->leader_epoch : before->unclean_epoch));
-    assert(!after->recovering || after->isr.count <= 1); /* K5 */
 }
