@@ -71,7 +71,8 @@ static void make(struct mapped *m)
     if (!there && !log_disk_take(m->set, m->taken, m->set->options.disk_reserve_bytes)) {
         io_file_close(m->io, m->file);
         m->file = NULL;
-        m->failed = m->set->disk_full = true;
+        m->failed = true;
+        log_disk_full(m->set, m->taken);
         return;
     }
     m->set->in_flight++;

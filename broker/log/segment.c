@@ -553,7 +553,7 @@ static int space_start(struct log *log, struct segment *s, uint64_t end)
         if (comes_free(set)) {
             return 0;
         }
-        set->disk_full = true;
+        log_disk_full(set, target - s->allocated);
         return ERR_DISK_FULL;
     }
     log->space.segment = s;

@@ -5,11 +5,42 @@
 #include "base/errors.h"
 #include "log/log_private.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #define TICK_NS 1000000000ull
 
 static void pump_turn_end(struct io_turn *t);
+void log_disk_full(struct log_set *set, uint64_t bytes)
+{
+    set->disk_wanted = bytes > set->disk_wanted ? bytes : set->disk_wanted;
+    if (!set->disk_full) {
+        log_warn(io_logger(set->io), "log",
+                 "the disk of %s is full: free_bytes=%" PRIu64 " disk.reserve.bytes=%" PRIu64
+                 " wanted_bytes=%" PRIu64 ": nothing is appended until it has room",
+                 set->options.root, set->disk_free, set->options.disk_reserve_bytes, bytes);
+    }
+    set->disk_full = true;
+}
+
+static void disk_look(struct log_set *set)
+{
+    struct io_disk disk;
+    if (io_disk(set->io, set->options.root, &disk) != 0) {
+        return;
+    }
+    set->disk_free = disk.free_bytes;
+    if (disk.free_bytes < set->options.disk_reserve_bytes) {
+        log_disk_full(set, 0);
+    } else if (set->disk_full &&
+               disk.free_bytes - set->options.disk_reserve_bytes >= set->disk_wanted) {
+        log_info(io_logger(set->io), "log", "the disk of %s has room again: appends go on",
+                 set->options.root);
+        set->disk_full = false;
+        set->disk_wanted = 0;
+    }
+}
+
 static void tick(struct io_op *op, int64_t result);
 
 void log_options_defaults(struct log_options *o)
@@ -555,16 +586,7 @@ static void tick(struct io_op *op, int64_t result)
         log_set_progress(set);
         return;
     }
-    struct io_disk disk;
-    if (io_disk(set->io, set->options.root, &disk) == 0) {
-        set->disk_free = disk.free_bytes;
-        bool full = disk.free_bytes < set->options.disk_reserve_bytes;
-        if (set->disk_full && !full) {
-            log_info(io_logger(set->io), "log", "the disk of %s has room again: appends go on",
-                     set->options.root);
-        }
-        set->disk_full = full;
-    }
+    disk_look(set);
     set->mapped.failed = false;
     cleaner_look(set);
     scrub_look(set);

@@ -146,7 +146,7 @@ static bool meets_self(struct deciding *d, uint32_t i)
     if (!same_directory(&p->said, d->self)) {
         say(d->out,
             "node.id %d is in use: %s answers as node %d with directory %s, and this node has "
-            "directory %s; give every node a node.id of its own",
+            "directory %s; give every node a node.id of its own, and this one an empty data.dir",
             (int)d->self->node_id, p->address, (int)d->self->node_id, text, own);
         return refuse(d, ERR_DUPLICATE_BROKER_REGISTRATION, p, NULL);
     }

@@ -208,7 +208,7 @@ static void take_heartbeat(struct meta *m)
 static void displaced(struct meta *m)
 {
     const struct image_broker *b = image_broker_by_id(meta_newest_image(m), m->identity.node_id);
-    char why[400], place[FOUNDING_ADDRESS_SIZE] = "another address";
+    char why[800], place[FOUNDING_ADDRESS_SIZE] = "another address";
     bool copy = b && uuid_equal(b->directory, m->identity.directory_id);
     if (b && b->endpoint_count > 0) {
         founding_address(place, b->endpoints[0].host, b->endpoints[0].port);

@@ -18,7 +18,9 @@ static const struct cli_flag cluster_flags[] = {
     {FLAG_HEALTHY, 0, "exit-when-healthy", NULL, "wait until it is", "health"},
     {FLAG_LOCAL, 0, "local", NULL,
      "whether this broker answers and knows a controller, whatever ails others", "health"},
-    {FLAG_WAIT, 0, "wait", "60s", "how long at most", "drain decommission transfer-leader"},
+    {FLAG_WAIT, 0, "wait", "60s",
+     "how long at most; without it decommission goes on until it is done",
+     "drain decommission transfer-leader"},
     {0},
 };
 
@@ -95,8 +97,13 @@ static json_t *broker_json(int32_t id, const char *host, int32_t port, const cha
                      "rack", rack, "controller", controller, "state", state);
 }
 
-static const char *state_of(const json_t *draining, int32_t broker, bool fenced)
+/* Without a controller nobody knows: what the brokers tell was so when there was one. */
+static const char *state_of(const leat_meta *meta, const json_t *draining, int32_t broker,
+                            bool fenced)
 {
+    if (meta->controller < 0) {
+        return "unknown";
+    }
     for (size_t i = 0; !fenced && i < json_array_size(draining); i++) {
         if (json_integer_value(json_array_get(draining, i)) == broker) {
             return "drained";
@@ -117,13 +124,13 @@ static json_t *brokers_json(struct cli *cli, const leat_meta *meta)
         const leat_broker *b = registered->list[i];
         json_array_append_new(rows, broker_json(b->id, b->host, b->port, b->rack,
                                                 b->id == meta->controller,
-                                                state_of(draining, b->id, b->fenced)));
+                                                state_of(meta, draining, b->id, b->fenced)));
     }
     for (size_t i = 0; !registered && i < meta->broker_count; i++) {
         const leat_meta_broker *b = meta->brokers[i];
         json_array_append_new(rows, broker_json(b->id, b->host, b->port, b->rack,
                                                 b->id == meta->controller,
-                                                state_of(draining, b->id, false)));
+                                                state_of(meta, draining, b->id, false)));
     }
     json_decref(draining);
     leat_brokers_free(registered);

@@ -21,6 +21,9 @@ int32_t cluster_broker_number(const char *word, const char *action);
 /* The brokers with those that are fenced; *out NULL: this cluster does not tell of them. */
 int cluster_brokers_ask(struct cli *cli, leat_brokers **out, leat_error *e);
 
+/* Whether little is left of a disk of this broker; not known: no. `disks` may be NULL. */
+bool cluster_low_disk(const leat_disks *disks, int32_t broker);
+
 /* Whether all is well, at once or when it is (`wait`); `local`: with this broker. */
 int cluster_health(struct cli *cli, bool wait, bool local);
 

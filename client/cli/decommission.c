@@ -10,6 +10,7 @@
 
 enum {
     PAUSE_US = 300000,
+    HEADLESS_MS = 5000, /* an election takes less */
     SAY_MS = 1000,
     MOVES_MAX = 100, /* on their way at a time: what is called off then is little */
     REPLICAS_MAX = 64,
@@ -21,13 +22,15 @@ struct view {
     leat_brokers *brokers;
     leat_moves *moves;
     json_t *draining;
-    size_t *placed; /* replicas of each of `brokers` */
+    const leat_disks *disks; /* as they were at first; NULL: not known */
+    size_t *placed;          /* replicas of each of `brokers` */
 };
 
 struct found {
     size_t left, moving; /* replicas on the broker; of these on their way to another */
     size_t stuck;        /* for which no other broker is left */
-    char first_stuck[300];
+    size_t headless;     /* that nobody leads: nothing can be copied */
+    char first_stuck[300], first_headless[300];
 };
 
 static void view_take(struct cli *cli, struct view *v)
@@ -134,6 +137,7 @@ static size_t heir_of(const struct view *v, const leat_meta_partition *p, int32_
     for (size_t i = 0; i < count; i++) {
         const leat_broker *b = v->brokers->list[i];
         if (b->fenced || b->id == broker || is_among(v->draining, b->id) ||
+            cluster_low_disk(v->disks, b->id) ||
             cluster_holds(p->replicas, p->replica_count, b->id)) {
             continue;
         }
@@ -193,10 +197,10 @@ static void move_one(struct cli *cli, struct view *v, const char *topic,
     f->moving++;
 }
 
-static struct found round_of(struct cli *cli, int32_t broker)
+static struct found round_of(struct cli *cli, int32_t broker, const leat_disks *disks)
 {
     struct found f = {.left = 0};
-    struct view v;
+    struct view v = {.disks = disks};
     view_take(cli, &v);
     for (int moves = 0; moves < 2; moves++) { /* what moves already is counted first */
         for (size_t i = 0; i < v.meta->topic_count; i++) {
@@ -208,7 +212,11 @@ static struct found round_of(struct cli *cli, int32_t broker)
                 }
                 bool moving = is_under_way(&v, move_of(&v, t->name, p->id));
                 f.left += moves == 0;
-                f.moving += moves == 0 && moving;
+                f.moving += moves == 0 && moving && p->leader >= 0;
+                if (moves == 0 && p->leader < 0 && f.headless++ == 0) {
+                    snprintf(f.first_headless, sizeof f.first_headless, "%s -p %d", t->name,
+                             (int)p->id);
+                }
                 if (moves == 1 && !moving && f.moving < MOVES_MAX) {
                     move_one(cli, &v, t->name, p, broker, &f);
                 }
@@ -217,6 +225,11 @@ static struct found round_of(struct cli *cli, int32_t broker)
     }
     view_free(&v);
     return f;
+}
+
+static bool is_headless(const struct found *f)
+{
+    return f->headless > 0 && f->headless == f->left - f->stuck && f->moving == 0;
 }
 
 static bool is_stuck(const struct found *f)
@@ -235,6 +248,11 @@ static void found_print(struct cli *cli, int32_t broker, const struct found *f)
                 "cluster forget %d takes it from the list\n",
                 (int)broker, (int)broker);
         }
+    } else if (is_headless(f)) {
+        cli_say(
+            "broker %d has %s still, and nobody leads %zu of them, topic %s is one: nothing can be "
+            "copied until a broker is back that has it, or leat topic elect %s --unclean",
+            (int)broker, left, f->headless, f->first_headless, f->first_headless);
     } else if (is_stuck(f)) {
         cli_say(
             "broker %d has %s still, and no other broker is left for %zu of them, %s is one: add "
@@ -297,9 +315,17 @@ int cluster_decommission(struct cli *cli, const char *word, long long wait_ms)
     broker_known(cli, broker);
     cli_catch_signals();
     bool drained = drain(cli, broker);
-    struct found f = round_of(cli, broker);
+    leat_disks *disks = NULL;
+    (void)!leat_disks_get(cli->client, &disks, NULL);
+    struct found f = round_of(cli, broker, disks);
     size_t first = f.left, told = 0;
+    int64_t headless_ms = cli_wall_ms();
     while (f.left > 0 && !is_stuck(&f) && cli_wall_ms() < until && !cli_interrupted) {
+        if (!is_headless(&f)) {
+            headless_ms = cli_wall_ms();
+        } else if (cli_wall_ms() >= headless_ms + HEADLESS_MS) {
+            break;
+        }
         if (f.left != told && cli_wall_ms() >= said_ms + SAY_MS && !cli->quiet &&
             cli->output == OUTPUT_TABLE) {
             cli_say("broker %d has %s, %zu on their way", (int)broker,
@@ -308,20 +334,22 @@ int cluster_decommission(struct cli *cli, const char *word, long long wait_ms)
             said_ms = cli_wall_ms();
         }
         usleep(PAUSE_US);
-        f = round_of(cli, broker);
+        f = round_of(cli, broker, disks);
     }
+    leat_disks_free(disks);
     if (is_stuck(&f) && !drained) { /* it goes on as before */
         (void)!leat_broker_drain(cli->client, broker, false, NULL);
     }
     json_t *value =
-        json_pack("{s:i,s:b,s:I,s:I,s:I,s:I}", "broker", (int)broker, "decommissioned", f.left == 0,
-                  "moved", (json_int_t)(first > f.left ? first - f.left : 0), "left",
-                  (json_int_t)f.left, "moving", (json_int_t)f.moving, "stuck", (json_int_t)f.stuck);
+        json_pack("{s:i,s:b,s:I,s:I,s:I,s:I,s:I}", "broker", (int)broker, "decommissioned",
+                  f.left == 0, "moved", (json_int_t)(first > f.left ? first - f.left : 0), "left",
+                  (json_int_t)f.left, "moving", (json_int_t)f.moving, "stuck", (json_int_t)f.stuck,
+                  "without_leader", (json_int_t)f.headless);
     if (!output_done(cli, value)) {
         found_print(cli, broker, &f);
     }
-    return cli_interrupted ? cli_interrupt_status()
-           : f.left == 0   ? EXIT_DONE
-           : is_stuck(&f)  ? EXIT_FAILED
-                           : EXIT_TIMEOUT;
+    return cli_interrupted                   ? cli_interrupt_status()
+           : f.left == 0                     ? EXIT_DONE
+           : is_stuck(&f) || is_headless(&f) ? EXIT_FAILED
+                                             : EXIT_TIMEOUT;
 }

@@ -71,6 +71,22 @@ static void condition_free(struct condition *c)
     json_decref(c->disks);
 }
 
+static bool is_low(const leat_disk *d)
+{
+    return !d->code && d->total_bytes > 0 && d->usable_bytes >= 0 &&
+           d->usable_bytes < d->total_bytes / ROOM_PART;
+}
+
+bool cluster_low_disk(const leat_disks *disks, int32_t broker)
+{
+    for (size_t i = 0; disks && i < disks->count; i++) {
+        if (disks->list[i]->broker == broker && is_low(disks->list[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What no broker tells is no fault: some do not know, and who does not answer is missed elsewhere. */
 static void find_full_disks(struct cli *cli, struct condition *c)
 {
@@ -80,7 +96,7 @@ static void find_full_disks(struct cli *cli, struct condition *c)
     }
     for (size_t i = 0; i < disks->count; i++) {
         const leat_disk *d = disks->list[i];
-        if (d->code || d->total_bytes < 0 || d->usable_bytes >= d->total_bytes / ROOM_PART) {
+        if (!is_low(d)) {
             continue;
         }
         c->full += d->usable_bytes < d->total_bytes / FULL_PART;
@@ -110,6 +126,18 @@ static void disks_print(const json_t *disks)
     }
 }
 
+/* It follows with another directory, and was heard last with that: the one that has the vote is lost. */
+static bool votes_no_more(const leat_quorum *quorum, const leat_quorum_replica *voter)
+{
+    for (size_t i = 0; i < quorum->replica_count; i++) {
+        const leat_quorum_replica *r = quorum->replicas[i];
+        if (r->id == voter->id && !r->voter && r->fetched_ms > voter->fetched_ms) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Those that have not fetched the metadata log for a while, as the leader tells. */
 static void find_silent_voters(const leat_quorum *quorum, struct condition *c)
 {
@@ -122,7 +150,7 @@ static void find_silent_voters(const leat_quorum *quorum, struct condition *c)
         const leat_quorum_replica *r = quorum->replicas[i];
         c->voters += r->voter;
         bool heard = r->id == quorum->leader || cli_wall_ms() - r->fetched_ms < SILENT_MS;
-        if (r->voter && !heard) {
+        if (r->voter && (!heard || votes_no_more(quorum, r))) {
             json_array_append_new(c->silent_voters, json_integer(r->id));
         }
     }
@@ -285,13 +313,13 @@ int cluster_health(struct cli *cli, bool wait, bool local)
         condition_free(&found);
         usleep(HEALTH_PAUSE_US);
     }
-    json_t *health =
-        json_pack("{s:b,s:b,s:I,s:I,s:O,s:I,s:O,s:O,s:O,s:I,s:O}", "healthy", healthy, "controller",
-                  controller, "partitions", (json_int_t)found.partitions, "leaderless",
-                  (json_int_t)found.leaderless, "first_leaderless", found.first, "under_replicated",
-                  (json_int_t)found.lagging, "fenced_brokers", found.fenced, "draining_brokers",
-                  found.draining, "silent_voters", found.silent_voters, "voters",
-                  (json_int_t)found.voters, "full_disks", found.disks);
+    json_t *health = json_pack(
+        "{s:b,s:b,s:I,s:I,s:O,s:I,s:O,s:O,s:O,s:I,s:O,s:s?}", "healthy", healthy, "controller",
+        controller, "partitions", (json_int_t)found.partitions, "leaderless",
+        (json_int_t)found.leaderless, "first_leaderless", found.first, "under_replicated",
+        (json_int_t)found.lagging, "fenced_brokers", found.fenced, "draining_brokers",
+        found.draining, "silent_voters", found.silent_voters, "voters", (json_int_t)found.voters,
+        "low_disks", found.disks, "problem", controller ? NULL : why.message);
     if (!output_value(cli, health)) {
         health_print(&found, healthy, controller, why.message);
         json_decref(health);

@@ -243,6 +243,11 @@ static void preferred_why(struct cli *cli, const char *topic, const leat_meta_pa
     if (cluster_holds(p->offline, p->offline_count, first)) {
         snprintf(out, size,
                  "is not heard of: start it, or choose other replicas (leat topic reassign)");
+    } else if (p->leader < 0) {
+        snprintf(out, size,
+                 "may lack what was acknowledged: start the brokers of its other replicas, or give "
+                 "that up (leat topic elect %.200s -p %d --unclean)",
+                 topic, (int)p->id);
     } else if (drained) {
         snprintf(out, size, "is drained (leat cluster undrain %d)", (int)first);
     } else {
@@ -255,7 +260,7 @@ static void preferred_why(struct cli *cli, const char *topic, const leat_meta_pa
 static void elect_refused(struct cli *cli, struct topic_job *job, const char *topic,
                           const leat_meta_partition *p, const leat_error *e)
 {
-    char why[320] = "";
+    char why[512] = "";
     if (e->code == LEAT_ERR_PREFERRED_LEADER && p->replica_count > 0) {
         preferred_why(cli, topic, p, why, sizeof why);
         char leads[48] = "has no leader";

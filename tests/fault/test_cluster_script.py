@@ -316,13 +316,19 @@ def decommissioned(cluster, fourth):
         status, _, error = cluster.leat("produce", name, text="".join(f"{n}\n" for n in range(RECORDS)))
         check(status == 0 and (placed := on_broker(cluster, 4)), f"produce {name}: {status}: {error}; {placed}")
         if not runs:
+            check(cluster.leat("topic", "create", "only", "-p", "4", "-r", "1")[0] == 0, "topic create only")
             fourth.kill()
             fourth.wait()
             eventually("node 4 is missed", LIMIT_S, lambda: cluster.json("cluster", "health")["fenced_brokers"] == [4])
             status, _, error = cluster.leat("cluster", "forget", "4")
             check(status == 1 and "leat cluster decommission 4 moves them" in error, f"forget: {status}: {error}")
+            status, _, error = cluster.leat("cluster", "decommission", "4")
+            check(status == 1 and "nobody leads 1 of them, topic only -p " in error, f"what has one replica, which is gone: {status}: {error}")
+            check(cluster.leat("topic", "delete", "only")[0] == 0, "topic delete only")
+            placed = on_broker(cluster, 4)
         done = cluster.json("cluster", "decommission", "4")
-        check(done == {"broker": 4, "decommissioned": True, "moved": len(placed), "left": 0, "moving": 0, "stuck": 0}, f"{done}, {placed}")
+        check(done == {"broker": 4, "decommissioned": True, "moved": len(placed), "left": 0, "moving": 0, "stuck": 0, "without_leader": 0},
+              f"{done}, {placed}")
         check(not on_broker(cluster, 4), f"on broker 4: {on_broker(cluster, 4)}")
         if runs:
             check(state_of(cluster, 4) == "drained", "what was emptied is not drained")
