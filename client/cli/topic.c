@@ -102,6 +102,9 @@ _Noreturn void topic_fail(struct cli *cli, struct topic_job *job, const leat_err
     if (job->done && cli->output != OUTPUT_TABLE) {
         output_value(cli, job->done);
     }
+    if (e->code == LEAT_ERR_TIMEOUT || e->code == LEAT_ERR_REQUEST_TIMED_OUT) {
+        cli_say("nobody has answered in time: what was asked may still be done (leat topic list)");
+    }
     cli_fail(cli, e);
 }
 
