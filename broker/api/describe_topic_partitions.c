@@ -46,8 +46,11 @@ static int partition_fill(struct page *p, const struct image_topic *topic, int32
     out->replica_nodes_count = m.replica_nodes_count;
     out->isr_nodes = m.isr_nodes;
     out->isr_nodes_count = m.isr_nodes_count;
-    out->eligible_leader_replicas_count = 0;
-    out->last_known_elr_count = 0;
+    /* Lent by the image, which the request holds. */
+    out->eligible_leader_replicas = (int32_t *)in->more->elr.ids;
+    out->eligible_leader_replicas_count = in->more->elr.count;
+    out->last_known_elr = (int32_t *)in->more->last_known_elr.ids;
+    out->last_known_elr_count = in->more->last_known_elr.count;
     out->offline_replicas = m.offline_replicas;
     out->offline_replicas_count = m.offline_replicas_count;
     return 0;

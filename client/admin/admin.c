@@ -113,3 +113,13 @@ int admin_error(struct call *c, int16_t wire_code, struct wire_string message, c
     int size = message.size > 0 ? message.size : (int)strlen(text);
     return error_set(&c->error, error, "cannot %s %.80s: %.*s", c->kind->name, what, size, text);
 }
+
+const int32_t *admin_ids(struct memory *heap, const int32_t *ids, int32_t count, size_t *out)
+{
+    *out = count > 0 ? (size_t)count : 0;
+    int32_t *copy = memory_alloc(heap, (*out + 1) * sizeof *copy);
+    if (copy && *out) {
+        memcpy(copy, ids, *out * sizeof *copy);
+    }
+    return copy;
+}

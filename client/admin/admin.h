@@ -50,6 +50,9 @@ int admin_route_controller(struct call *c, int32_t *broker);
  * any. 0 for 0. */
 int admin_error(struct call *c, int16_t wire_code, struct wire_string message, const char *what);
 
+/* A copy of these numbers on the heap of a result; `count` below 0: none. NULL: no memory. */
+const int32_t *admin_ids(struct memory *heap, const int32_t *ids, int32_t count, size_t *out);
+
 /* How many milliseconds the broker may take. */
 static inline int32_t admin_timeout_ms(const struct call *c)
 {

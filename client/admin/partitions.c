@@ -199,16 +199,6 @@ static int moves_encode(struct call *c, struct wire_writer *w, int version)
     return list_partition_reassignments_request_encode(&body, w, version);
 }
 
-static const int32_t *ids_of(struct memory *heap, const int32_t *ids, int32_t count, size_t *out)
-{
-    *out = count > 0 ? (size_t)count : 0;
-    int32_t *copy = memory_alloc(heap, (*out + 1) * sizeof *copy);
-    if (copy && *out) {
-        memcpy(copy, ids, *out * sizeof *copy);
-    }
-    return copy;
-}
-
 static leat_move *move_of(struct memory *heap, const char *topic,
                           const struct list_partition_reassignments_response_partitions *in)
 {
@@ -216,10 +206,11 @@ static leat_move *move_of(struct memory *heap, const char *topic,
     if (m) {
         m->topic = topic;
         m->partition = in->partition_index;
-        m->replicas = ids_of(heap, in->replicas, in->replicas_count, &m->replica_count);
-        m->adding = ids_of(heap, in->adding_replicas, in->adding_replicas_count, &m->adding_count);
+        m->replicas = admin_ids(heap, in->replicas, in->replicas_count, &m->replica_count);
+        m->adding =
+            admin_ids(heap, in->adding_replicas, in->adding_replicas_count, &m->adding_count);
         m->removing =
-            ids_of(heap, in->removing_replicas, in->removing_replicas_count, &m->removing_count);
+            admin_ids(heap, in->removing_replicas, in->removing_replicas_count, &m->removing_count);
     }
     return m && m->replicas && m->adding && m->removing ? m : NULL;
 }

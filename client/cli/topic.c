@@ -290,20 +290,39 @@ static int64_t *offsets_unknown(const leat_meta_topic *t)
     return offsets;
 }
 
+/* What a broker that does not tell says of it is nothing. */
+static const leat_eligible *eligible_of(const leat_eligibles *all, int32_t partition)
+{
+    for (size_t i = 0; all && i < all->count; i++) {
+        if (all->list[i]->partition == partition) {
+            return all->list[i];
+        }
+    }
+    return NULL;
+}
+
 static json_t *partitions_json(struct cli *cli, const leat_meta_topic *t, bool told)
 {
+    leat_eligibles *eligibles = NULL;
+    (void)!leat_eligible_get(cli->client, t->name, &eligibles, NULL);
     json_t *rows = json_array();
     int64_t *starts = told ? offsets_of(cli, t, LEAT_EARLIEST, false) : offsets_unknown(t);
     int64_t *ends = told ? offsets_of(cli, t, LEAT_LATEST, false) : offsets_unknown(t);
     for (size_t i = 0; i < t->partition_count; i++) {
         const leat_meta_partition *p = t->partitions[i];
+        const leat_eligible *x = eligible_of(eligibles, p->id);
         json_array_append_new(
-            rows, json_pack("{s:i,s:i,s:i,s:o,s:o,s:I,s:I}", "partition", (int)p->id, "leader",
-                            (int)p->leader, "epoch", (int)p->leader_epoch, "replicas",
-                            numbers_json(p->replicas, p->replica_count), "in_sync",
-                            numbers_json(p->in_sync, p->in_sync_count), "start",
-                            (json_int_t)starts[i], "end", (json_int_t)ends[i]));
+            rows,
+            json_pack("{s:i,s:i,s:i,s:o,s:o,s:o,s:o,s:o,s:I,s:I}", "partition", (int)p->id,
+                      "leader", (int)p->leader, "epoch", (int)p->leader_epoch, "replicas",
+                      numbers_json(p->replicas, p->replica_count), "in_sync",
+                      numbers_json(p->in_sync, p->in_sync_count), "eligible",
+                      x ? numbers_json(x->eligible, x->eligible_count) : json_null(), "last_known",
+                      x ? numbers_json(x->last_known, x->last_known_count) : json_null(), "offline",
+                      numbers_json(p->offline, p->offline_count), "start", (json_int_t)starts[i],
+                      "end", (json_int_t)ends[i]));
     }
+    leat_eligible_free(eligibles);
     free(starts);
     free(ends);
     return rows;
@@ -347,8 +366,11 @@ static void leaderless_show(json_t *partitions)
             json_object_set_new(row, "start", json_null());
             json_object_set_new(row, "end", json_null());
         }
-        if (json_array_size(json_object_get(row, "in_sync")) == 0) {
-            json_object_set_new(row, "in_sync", json_null());
+        static const char *const lists[] = {"in_sync", "eligible", "offline"};
+        for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+            if (json_array_size(json_object_get(row, lists[i])) == 0) {
+                json_object_set_new(row, lists[i], json_null());
+            }
         }
     }
 }
@@ -360,6 +382,8 @@ static int topic_describe(struct cli *cli, struct topic_job *job)
                                             {"epoch", "EPOCH", true},
                                             {"replicas", "REPLICAS", false},
                                             {"in_sync", "IN-SYNC", false},
+                                            {"eligible", "ELIGIBLE", false},
+                                            {"offline", "OFFLINE", false},
                                             {"start", "START", true},
                                             {"end", "END", true},
                                             {NULL, NULL, false}};

@@ -82,6 +82,8 @@ def not_mounted(cluster):
     swap(a, away, None)
     b.launch()  # two of three make a quorum
     wait_until("nobody leads", lambda: leader(cluster, "m") < 0, BACK_S)
+    told = cluster.partitions("m")[0]
+    check((told["eligible"], told["last_known"]) == ([number(cluster, a)], []) and number(cluster, a) in told["offline"], f"{told}")
     a.launch()
     wait_until("all brokers are heard", lambda: json.loads(cluster.leat("cluster", "health", "--output", "json")[1])["fenced_brokers"] == [],
                BACK_S)
@@ -89,6 +91,8 @@ def not_mounted(cluster):
     while time.monotonic() < until:
         check(leader(cluster, "m") < 0, "a replica leads that lacks what was acknowledged")
         select.select([], [], [], 0.1)
+    told = cluster.partitions("m")[0]
+    check((told["eligible"], told["offline"], told["last_known"]) == ([], [], []), f"{told}")
     swap(a, empty, away)
     a.launch()
     wait_until("the node is back", lambda: "ready:" in a.said(), BACK_S)

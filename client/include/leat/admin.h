@@ -77,6 +77,26 @@ typedef struct leat_moves {
 LEAT_API int leat_moves_get(leat_client *c, const char *topic, leat_moves **out, leat_error *e);
 LEAT_API void leat_moves_free(leat_moves *moves);
 
+/* Replicas of a partition outside of its in-sync set (KIP-966). */
+typedef struct leat_eligible {
+    int32_t partition;
+    const int32_t
+        *eligible; /* may lead when nobody is in sync: they have all that was acknowledged */
+    const int32_t *last_known; /* were eligible, and may have lost something since */
+    size_t eligible_count, last_known_count;
+} leat_eligible;
+
+typedef struct leat_eligibles {
+    const leat_eligible *const *list; /* by number */
+    size_t count;
+} leat_eligibles;
+
+/* Of every partition of a topic. *out is freed by the caller. LEAT_ERR_UNKNOWN_TOPIC;
+ * LEAT_ERR_UNSUPPORTED_VERSION: Kafka before 3.7. */
+LEAT_API int leat_eligible_get(leat_client *c, const char *topic, leat_eligibles **out,
+                               leat_error *e);
+LEAT_API void leat_eligible_free(leat_eligibles *eligibles);
+
 enum leat_config_source {
     LEAT_SOURCE_UNKNOWN = 0,
     LEAT_SOURCE_TOPIC = 1,
