@@ -26,7 +26,8 @@ static void hashing_end(struct hashing *x, int error)
             : whole                       ? 0
             : x->hash.bytes >= BYTES_MOST ? ERR_INVALID_REQUEST
                                           : 0; /* a batch lies across: it differs */
-    x->out.error_code = error_to_wire(error == ERR_BUSY ? ERR_OFFSET_NOT_AVAILABLE : error);
+    /* Another one than of what is not committed here yet: who asks decides without this replica then. */
+    x->out.error_code = error_to_wire(error == ERR_BUSY ? ERR_REQUEST_TIMED_OUT : error);
     x->out.hash = (int32_t)x->hash.hash;
     x->out.bytes = (int64_t)x->hash.bytes;
     part_done(&x->part);
