@@ -151,7 +151,8 @@ static size_t heir_of(const struct view *v, const leat_meta_partition *p, int32_
     return best;
 }
 
-/* The replicas with the heir in the place of the broker, or of who was to replace it and has gone. 0: too many. */
+/* The replicas with the heir in the place of the broker, or of who was to replace it and has gone. 0: too many, or two
+ * have gone. */
 static size_t target_of(const struct view *v, const leat_meta_partition *p, const leat_move *m,
                         int32_t broker, int32_t heir, int32_t out[static REPLICAS_MAX])
 {
@@ -162,7 +163,7 @@ static size_t target_of(const struct view *v, const leat_meta_partition *p, cons
         if (m && !replaced && cluster_holds(m->removing, m->removing_count, id)) {
             continue;
         }
-        if (count == REPLICAS_MAX) {
+        if (count == REPLICAS_MAX || (replaced && cluster_holds(out, count, heir))) {
             return 0;
         }
         out[count++] = replaced ? heir : id;

@@ -16,7 +16,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-ROOT, BUILT_OF = Path(__file__).resolve().parents[2], ("CMakeLists.txt", "broker", "client", "common", "tests/sim")
+ROOT, BUILT_OF = Path(__file__).resolve().parents[2], (
+    "CMakeLists.txt", "broker", "client/CMakeLists.txt", *(f"client/{room}" for room in ("admin", "consumer", "core", "include", "producer")),
+    "common", "tests/sim")
 SEEDS, MINUTES, FIRST = int(os.environ.get("SEEDS", 50)), 6, 1_000_000
 ENOUGH_HOURS = 10  # from here on each kind of fault must have happened
 
