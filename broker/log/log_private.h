@@ -293,7 +293,8 @@ struct log_set {
     bool verifying;              /* a log may be */
     uint64_t scrub_next_ns, scrub_rate;
     bool disk_full;
-    uint64_t disk_wanted; /* by what found no room beside the reserve, since it is full */
+    bool disk_told;       /* that it is full, and not yet that it has room again */
+    uint64_t disk_wanted; /* by what found no room beside the reserve, since that was told */
     bool topics_dirty;    /* a name in topics/ has changed since the last sync */
     struct io_file *topics_directory;
     struct io_turn pump_turn;
@@ -336,7 +337,7 @@ void log_finish_later(struct log_set *set, struct log_waiter *w);
  * that the allocation has ended, well or not. */
 bool log_disk_take(struct log_set *set, uint64_t bytes, uint64_t reserve) MUST_CHECK;
 void log_disk_taken(struct log_set *set, uint64_t bytes);
-/* So many found no room: it is full until they would. */
+/* So many found no room. */
 void log_disk_full(struct log_set *set, uint64_t bytes);
 struct log *log_find(const struct log_set *set, struct uuid topic_id, int32_t partition);
 struct log *log_new(struct log_set *set, struct uuid topic_id, int32_t partition, const char *topic,

@@ -13,16 +13,19 @@
 static void pump_turn_end(struct io_turn *t);
 void log_disk_full(struct log_set *set, uint64_t bytes)
 {
+    set->disk_full = true;
     set->disk_wanted = bytes > set->disk_wanted ? bytes : set->disk_wanted;
-    if (!set->disk_full) {
+    if (!set->disk_told) {
         log_warn(io_logger(set->io), "log",
                  "the disk of %s is full: free_bytes=%" PRIu64 " disk.reserve.bytes=%" PRIu64
-                 " wanted_bytes=%" PRIu64 ": nothing is appended until it has room",
+                 " wanted_bytes=%" PRIu64
+                 ": what finds no room is not appended until there is some",
                  set->options.root, set->disk_free, set->options.disk_reserve_bytes, bytes);
     }
-    set->disk_full = true;
+    set->disk_told = true;
 }
 
+/* What is smaller than what found no room is tried again each time; it is said when that would find some, too. */
 static void disk_look(struct log_set *set)
 {
     struct io_disk disk;
@@ -30,13 +33,14 @@ static void disk_look(struct log_set *set)
         return;
     }
     set->disk_free = disk.free_bytes;
+    set->disk_full = false;
     if (disk.free_bytes < set->options.disk_reserve_bytes) {
         log_disk_full(set, 0);
-    } else if (set->disk_full &&
+    } else if (set->disk_told &&
                disk.free_bytes - set->options.disk_reserve_bytes >= set->disk_wanted) {
         log_info(io_logger(set->io), "log", "the disk of %s has room again: appends go on",
                  set->options.root);
-        set->disk_full = false;
+        set->disk_told = false;
         set->disk_wanted = 0;
     }
 }
