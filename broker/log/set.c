@@ -11,40 +11,6 @@
 #define TICK_NS 1000000000ull
 
 static void pump_turn_end(struct io_turn *t);
-void log_disk_full(struct log_set *set, uint64_t bytes)
-{
-    set->disk_full = true;
-    set->disk_wanted = bytes > set->disk_wanted ? bytes : set->disk_wanted;
-    if (!set->disk_told) {
-        log_warn(io_logger(set->io), "log",
-                 "the disk of %s is full: free_bytes=%" PRIu64 " disk.reserve.bytes=%" PRIu64
-                 " wanted_bytes=%" PRIu64
-                 ": what finds no room is not appended until there is some",
-                 set->options.root, set->disk_free, set->options.disk_reserve_bytes, bytes);
-    }
-    set->disk_told = true;
-}
-
-/* What is smaller than what found no room is tried again each time; it is said when that would find some, too. */
-static void disk_look(struct log_set *set)
-{
-    struct io_disk disk;
-    if (io_disk(set->io, set->options.root, &disk) != 0) {
-        return;
-    }
-    set->disk_free = disk.free_bytes;
-    set->disk_full = false;
-    if (disk.free_bytes < set->options.disk_reserve_bytes) {
-        log_disk_full(set, 0);
-    } else if (set->disk_told &&
-               disk.free_bytes - set->options.disk_reserve_bytes >= set->disk_wanted) {
-        log_info(io_logger(set->io), "log", "the disk of %s has room again: appends go on",
-                 set->options.root);
-        set->disk_told = false;
-        set->disk_wanted = 0;
-    }
-}
-
 static void tick(struct io_op *op, int64_t result);
 
 void log_options_defaults(struct log_options *o)
@@ -581,6 +547,40 @@ void log_disk_taken(struct log_set *set, uint64_t bytes)
 {
     assert(set->disk_taken >= bytes);
     set->disk_taken -= bytes;
+}
+
+void log_disk_full(struct log_set *set, uint64_t bytes)
+{
+    set->disk_full = true;
+    set->disk_wanted = bytes > set->disk_wanted ? bytes : set->disk_wanted;
+    if (!set->disk_told) {
+        log_warn(io_logger(set->io), "log",
+                 "the disk of %s is full: free_bytes=%" PRIu64 " disk.reserve.bytes=%" PRIu64
+                 " wanted_bytes=%" PRIu64
+                 ": what finds no room is not appended until there is some",
+                 set->options.root, set->disk_free, set->options.disk_reserve_bytes, bytes);
+    }
+    set->disk_told = true;
+}
+
+/* What is smaller than what found no room is tried again each time; it is said when that would find some, too. */
+static void disk_look(struct log_set *set)
+{
+    struct io_disk disk;
+    if (io_disk(set->io, set->options.root, &disk) != 0) {
+        return;
+    }
+    set->disk_free = disk.free_bytes;
+    set->disk_full = false;
+    if (disk.free_bytes < set->options.disk_reserve_bytes) {
+        log_disk_full(set, 0);
+    } else if (set->disk_told &&
+               disk.free_bytes - set->options.disk_reserve_bytes >= set->disk_wanted) {
+        log_info(io_logger(set->io), "log", "the disk of %s has room again: appends go on",
+                 set->options.root);
+        set->disk_told = false;
+        set->disk_wanted = 0;
+    }
 }
 
 static void tick(struct io_op *op, int64_t result)
