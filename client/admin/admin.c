@@ -123,3 +123,19 @@ const int32_t *admin_ids(struct memory *heap, const int32_t *ids, int32_t count,
     }
     return copy;
 }
+
+int admin_append(struct memory *heap, struct admin_list *l, size_t most, void *item)
+{
+    if (l->count == l->capacity) {
+        size_t capacity = l->capacity ? l->capacity * 2 : 64;
+        void *grown =
+            capacity <= most ? memory_resize(heap, l->items, capacity * sizeof *l->items) : NULL;
+        if (!grown) {
+            return ERR_NO_MEMORY;
+        }
+        l->items = grown;
+        l->capacity = capacity;
+    }
+    l->items[l->count++] = item;
+    return 0;
+}

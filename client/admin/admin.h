@@ -53,6 +53,15 @@ int admin_error(struct call *c, int16_t wire_code, struct wire_string message, c
 /* A copy of these numbers on the heap of a result; `count` below 0: none. NULL: no memory. */
 const int32_t *admin_ids(struct memory *heap, const int32_t *ids, int32_t count, size_t *out);
 
+/* Pointers on the heap of a result, as many as come. */
+struct admin_list {
+    void **items;
+    size_t count, capacity;
+};
+
+/* ERR_NO_MEMORY: none, or room for more than `most` would be needed. */
+int admin_append(struct memory *heap, struct admin_list *l, size_t most, void *item) MUST_CHECK;
+
 /* How many milliseconds the broker may take. */
 static inline int32_t admin_timeout_ms(const struct call *c)
 {

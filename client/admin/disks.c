@@ -8,8 +8,7 @@ enum { DISKS_MAX = 100000 }; /* of all brokers: far above what there are */
 struct disks_result {
     struct memory heap;
     leat_disks disks;
-    leat_disk **list;
-    size_t count, capacity;
+    struct admin_list list;
 };
 
 struct disks_op {
@@ -39,25 +38,13 @@ static int disks_encode(struct call *c, struct wire_writer *w, int version)
 
 static int disk_add(struct disks_result *r, leat_disk disk, struct wire_string path)
 {
-    if (r->count == r->capacity) {
-        size_t capacity = r->capacity ? r->capacity * 2 : 16;
-        void *grown = capacity > DISKS_MAX
-                          ? NULL
-                          : memory_resize(&r->heap, r->list, capacity * sizeof *r->list);
-        if (!grown) {
-            return ERR_NO_MEMORY;
-        }
-        r->list = grown;
-        r->capacity = capacity;
-    }
     leat_disk *one = memory_alloc(&r->heap, sizeof *one);
     if (!one) {
         return ERR_NO_MEMORY;
     }
     *one = disk;
     one->path = memory_string(&r->heap, path.data, path.size > 0 ? (size_t)path.size : 0);
-    r->list[r->count++] = one;
-    return one->path ? 0 : ERR_NO_MEMORY;
+    return one->path ? admin_append(&r->heap, &r->list, DISKS_MAX, one) : ERR_NO_MEMORY;
 }
 
 static int disks_decode(struct call *c, struct reader *reader, int version)
@@ -95,13 +82,13 @@ static int disks_ask(leat_client *c, int32_t broker, struct disks_result *result
     };
     struct disks_op op = {
         .admin = {.client = c, .kind = &kind}, .broker = broker, .result = result};
-    size_t before = result->count;
+    size_t before = result->list.count;
     leat_error e;
     int error = admin_run(&op.admin, &e);
     if (!error) {
         return 0;
     }
-    result->count = before;
+    result->list.count = before;
     return disk_add(
         result, (leat_disk){.broker = broker, .code = error, .total_bytes = -1, .usable_bytes = -1},
         wire_string_of(""));
@@ -127,7 +114,7 @@ int leat_disks_get(leat_client *c, leat_disks **out, leat_error *e)
         heap_close(result);
         return error_set(e, error, "no memory for what the brokers tell of their disks");
     }
-    result->disks = (leat_disks){(const leat_disk *const *)result->list, result->count};
+    result->disks = (leat_disks){(const leat_disk *const *)result->list.items, result->list.count};
     *out = &result->disks;
     return error_clear(e);
 }

@@ -10,8 +10,7 @@ enum { PARTITIONS_MAX = 1000000 };
 struct eligible_result {
     struct memory heap;
     leat_eligibles eligibles;
-    leat_eligible **list;
-    size_t count, capacity;
+    struct admin_list list;
 };
 
 struct eligible_op {
@@ -43,17 +42,6 @@ static int eligible_encode(struct call *c, struct wire_writer *w, int version)
 static int partition_add(struct eligible_result *r,
                          const struct describe_topic_partitions_response_partitions *in)
 {
-    if (r->count == r->capacity) {
-        size_t capacity = r->capacity ? r->capacity * 2 : 64;
-        void *grown = capacity > PARTITIONS_MAX
-                          ? NULL
-                          : memory_resize(&r->heap, r->list, capacity * sizeof *r->list);
-        if (!grown) {
-            return ERR_NO_MEMORY;
-        }
-        r->list = grown;
-        r->capacity = capacity;
-    }
     leat_eligible *one = memory_alloc(&r->heap, sizeof *one);
     if (!one) {
         return ERR_NO_MEMORY;
@@ -63,8 +51,8 @@ static int partition_add(struct eligible_result *r,
                               in->eligible_leader_replicas_count, &one->eligible_count);
     one->last_known =
         admin_ids(&r->heap, in->last_known_elr, in->last_known_elr_count, &one->last_known_count);
-    r->list[r->count++] = one;
-    return one->eligible && one->last_known ? 0 : ERR_NO_MEMORY;
+    return one->eligible && one->last_known ? admin_append(&r->heap, &r->list, PARTITIONS_MAX, one)
+                                            : ERR_NO_MEMORY;
 }
 
 static int eligible_decode(struct call *c, struct reader *reader, int version)
@@ -73,7 +61,7 @@ static int eligible_decode(struct call *c, struct reader *reader, int version)
     struct describe_topic_partitions_response body;
     struct arena arena;
     arena_init(&arena, c->core->memory, ADMIN_ARENA_MAX);
-    op->result->count = op->before; /* it may be the second answer to this page */
+    op->result->list.count = op->before; /* it may be the second answer to this page */
     int error = describe_topic_partitions_response_decode(&body, reader, version, &arena);
     if (!error && body.topics_count != 1) {
         error = ERR_MALFORMED;
@@ -111,7 +99,7 @@ int leat_eligible_get(leat_client *c, const char *topic, leat_eligibles **out, l
                                  .topic = topic,
                                  .from = from,
                                  .result = result,
-                                 .before = result->count};
+                                 .before = result->list.count};
         error = admin_run(&op.admin, e);
         from = op.next;
     }
@@ -119,7 +107,8 @@ int leat_eligible_get(leat_client *c, const char *topic, leat_eligibles **out, l
         heap_close(result);
         return error;
     }
-    result->eligibles = (leat_eligibles){(const leat_eligible *const *)result->list, result->count};
+    result->eligibles =
+        (leat_eligibles){(const leat_eligible *const *)result->list.items, result->list.count};
     *out = &result->eligibles;
     return error_clear(e);
 }

@@ -8,8 +8,7 @@
 struct list_result {
     struct memory heap;
     leat_groups groups;
-    leat_group_listing **listings;
-    size_t count, capacity;
+    struct admin_list list;
 };
 
 struct list_op {
@@ -38,15 +37,6 @@ static int list_encode(struct call *c, struct wire_writer *w, int version)
 static int list_add(struct list_result *r, const struct list_groups_response_groups *in,
                     int32_t broker)
 {
-    if (r->count == r->capacity) {
-        size_t capacity = r->capacity ? r->capacity * 2 : 64;
-        void *grown = memory_resize(&r->heap, r->listings, capacity * sizeof(void *));
-        if (!grown) {
-            return ERR_NO_MEMORY;
-        }
-        r->listings = grown;
-        r->capacity = capacity;
-    }
     leat_group_listing *one = memory_alloc(&r->heap, sizeof *one);
     struct wire_string state = in->group_state.size < 0 ? wire_string_of("") : in->group_state;
     if (!one) {
@@ -59,8 +49,9 @@ static int list_add(struct list_result *r, const struct list_groups_response_gro
             memory_string(&r->heap, in->protocol_type.data, (size_t)in->protocol_type.size),
         .coordinator = broker,
     };
-    r->listings[r->count++] = one;
-    return one->name && one->state && one->protocol_type ? 0 : ERR_NO_MEMORY;
+    return one->name && one->state && one->protocol_type
+               ? admin_append(&r->heap, &r->list, SIZE_MAX, one) /* the heap bounds it */
+               : ERR_NO_MEMORY;
 }
 
 static int list_decode(struct call *c, struct reader *reader, int version)
@@ -134,11 +125,11 @@ int leat_group_list(leat_client *c, leat_groups **out, leat_error *e)
     if (error) {
         return error;
     }
-    if (result->count) {
-        qsort(result->listings, result->count, sizeof *result->listings, listing_compare);
+    struct admin_list *l = &result->list;
+    if (l->count) {
+        qsort(l->items, l->count, sizeof *l->items, listing_compare);
     }
-    result->groups =
-        (leat_groups){(const leat_group_listing *const *)result->listings, result->count};
+    result->groups = (leat_groups){(const leat_group_listing *const *)l->items, l->count};
     *out = &result->groups;
     return error_clear(e);
 }
