@@ -133,7 +133,7 @@ static void take_over(struct member *m, struct coord_call *c)
     struct group *g = m->group;
     const struct join_group_request *q = c->request;
     struct wire_string former = call_string(c, m->id);
-    bool same = g->state == GROUP_STABLE && member_reads_same(m, q);
+    bool same = g->state == GROUP_STABLE && member_reads_same(m, q) && !member_lets_go(m);
     char *id = member_id_make(g, c);
     int error = id && !call_failed(c) ? member_rename(m, wire_string_of(id)) : ERR_NO_MEMORY;
     memory_free(g->host->memory, id);

@@ -5,6 +5,8 @@
 
 #include "coord/protocols.h"
 
+#include <stdlib.h>
+
 enum { SUBSCRIBED_MAX = 1 << 24 };
 
 /* What a member says of itself under a protocol of consumers; a newer version is read as the newest
@@ -47,6 +49,88 @@ bool member_reads_same(const struct member *m, const struct join_group_request *
     }
     arena_deinit(&arena);
     return same;
+}
+
+static int assignment_read(const struct member *m, struct consumer_protocol_assignment *out,
+                           struct arena *arena)
+{
+    struct reader r = reader_of(m->assignment, (size_t)m->assignment_size);
+    int version = (int16_t)reader_be16(&r);
+    int most = consumer_protocol_assignment_message.versions.max;
+    if (r.failed || version < 0) {
+        return ERR_MALFORMED;
+    }
+    return consumer_protocol_assignment_decode(out, &r, version < most ? version : most, arena);
+}
+
+struct owned {
+    struct wire_string topic;
+    int32_t partition;
+};
+
+static int compare_owned(const void *a, const void *b)
+{
+    const struct owned *x = a, *y = b;
+    if (x->topic.size != y->topic.size) {
+        return x->topic.size < y->topic.size ? -1 : 1;
+    }
+    int names = x->topic.size > 0 ? memcmp(x->topic.data, y->topic.data, (size_t)x->topic.size) : 0;
+    return names ? names : (x->partition > y->partition) - (x->partition < y->partition);
+}
+
+/* All that is assigned, sorted: assignments may be long. NULL: out of memory. */
+static struct owned *list_assigned(const struct consumer_protocol_assignment *in,
+                                   struct arena *arena, size_t *count)
+{
+    size_t all = 0;
+    for (int32_t i = 0; i < in->assigned_partitions_count; i++) {
+        all += (size_t)in->assigned_partitions[i].partitions_count;
+    }
+    struct owned *list = arena_array(arena, all + 1, sizeof *list);
+    *count = 0;
+    for (int32_t i = 0; list && i < in->assigned_partitions_count; i++) {
+        const struct consumer_protocol_assignment_assigned_partitions *t =
+            &in->assigned_partitions[i];
+        for (int32_t k = 0; k < t->partitions_count; k++) {
+            list[(*count)++] = (struct owned){t->topic, t->partitions[k]};
+        }
+    }
+    if (list) {
+        qsort(list, *count, sizeof *list, compare_owned);
+    }
+    return list;
+}
+
+/* Whether something of `s` is not assigned. */
+static bool owns_more(const struct consumer_protocol_subscription *s,
+                      const struct consumer_protocol_assignment *a, struct arena *arena)
+{
+    size_t count;
+    const struct owned *list = list_assigned(a, arena, &count);
+    for (int32_t i = 0; list && i < s->owned_partitions_count; i++) {
+        const struct consumer_protocol_subscription_owned_partitions *t = &s->owned_partitions[i];
+        for (int32_t k = 0; k < t->partitions_count; k++) {
+            struct owned o = {t->topic, t->partitions[k]};
+            if (!bsearch(&o, list, count, sizeof *list, compare_owned)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool member_lets_go(const struct member *m)
+{
+    const struct group *g = m->group;
+    const struct member_protocol *own = member_protocol(m, wire_string_of(g->protocol));
+    struct arena arena;
+    arena_init(&arena, g->host->memory, 4 << 20);
+    struct consumer_protocol_subscription s;
+    struct consumer_protocol_assignment a;
+    bool more = own && subscription_read(own->metadata, &s, &arena) == 0 &&
+                assignment_read(m, &a, &arena) == 0 && owns_more(&s, &a, &arena);
+    arena_deinit(&arena);
+    return more;
 }
 
 /* Adds what one member reads; false: that cannot be told. */

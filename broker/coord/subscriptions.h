@@ -9,6 +9,10 @@
  * no difference. */
 bool member_reads_same(const struct member *m, const struct join_group_request *q);
 
+/* Whether the member said that it owns a partition which its assignment has no more. It was to let
+ * go of that and to join again (KIP-429), for only then another member is given it. */
+bool member_lets_go(const struct member *m);
+
 /* What the members of a group subscribe to, found when it is asked for the first time. All zero at
  * first; while it is in use no member comes or goes. */
 struct subscriptions {

@@ -528,6 +528,76 @@ Test(instance, with_other_topics_makes_the_group_rebalance)
     world_close(&w);
 }
 
+/* Of topic "x"; a version and `count` partitions from 0 on. */
+static struct wire_bytes says_owned(struct world *w, struct wire_writer *out, int32_t count)
+{
+    static int32_t partitions[] = {0, 1};
+    struct wire_string topic = wire_string_of("x");
+    struct consumer_protocol_subscription_owned_partitions owned = {topic, partitions, count};
+    struct consumer_protocol_subscription s;
+    consumer_protocol_subscription_init(&s);
+    s.topics = &topic;
+    s.topics_count = 1;
+    s.owned_partitions = &owned;
+    s.owned_partitions_count = 1;
+    wire_writer_init(out, &w->memory, 1024);
+    wire_put_be16(out, 1);
+    cr_assert_eq(consumer_protocol_subscription_encode(&s, out, 1), 0);
+    return (struct wire_bytes){out->data, (int32_t)out->size};
+}
+
+static struct wire_bytes gives_assigned(struct world *w, struct wire_writer *out, int32_t count)
+{
+    static int32_t partitions[] = {0, 1};
+    struct consumer_protocol_assignment_assigned_partitions all = {wire_string_of("x"), partitions,
+                                                                   count};
+    struct consumer_protocol_assignment a;
+    consumer_protocol_assignment_init(&a);
+    a.assigned_partitions = &all;
+    a.assigned_partitions_count = 1;
+    wire_writer_init(out, &w->memory, 1024);
+    wire_put_be16(out, 1);
+    cr_assert_eq(consumer_protocol_assignment_encode(&a, out, 1), 0);
+    return (struct wire_bytes){out->data, (int32_t)out->size};
+}
+
+/* Of what an instance owned its generation assigns `kept` of 2; then another process comes for it. */
+static void comes_back_owning(struct world *w, int32_t kept, struct client *again)
+{
+    struct wire_writer owned, none, assigned;
+    struct client one = {.instance = "one",
+                         .says = says_owned(w, &owned, 2),
+                         .gives = gives_assigned(w, &assigned, kept)};
+    client_enter(w, &one, range);
+    world_run(w, 7 * SECOND_NS);
+    cr_assert(one.answered && one.error == 0);
+    client_sync(w, &one);
+    world_run(w, SECOND_NS / 10);
+    cr_assert(one.answered && one.error == 0);
+    *again = (struct client){.instance = "one", .says = says_owned(w, &none, 0)};
+    client_join(w, again, 5, range);
+    world_run(w, SECOND_NS / 10);
+    cr_assert_eq(again->error, 0);
+    wire_writer_deinit(&owned);
+    wire_writer_deinit(&none);
+    wire_writer_deinit(&assigned);
+}
+
+/* It was to let go of a partition and to join again: only then somebody is given that. */
+Test(instance, that_has_let_go_of_a_partition_makes_the_group_rebalance)
+{
+    static struct client again;
+    struct world w;
+    world_open(&w, 21, NULL);
+    comes_back_owning(&w, 1, &again);
+    cr_assert(again.answered && again.generation == 2, "%d", again.generation);
+    world_close(&w);
+    world_open(&w, 22, NULL);
+    comes_back_owning(&w, 2, &again);
+    cr_assert(again.answered && again.generation == 1, "%d", again.generation);
+    world_close(&w);
+}
+
 /* Only the end of its session takes an instance out. */
 Test(instance, is_waited_for_until_its_session_ends)
 {

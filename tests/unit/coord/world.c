@@ -200,6 +200,9 @@ void client_join(struct world *w, struct client *c, int version, const char *con
             .metadata = {(const uint8_t *)colon + 1, (int32_t)size}};
         q->protocols_count++;
     }
+    if (c->says.size > 0) {
+        c->protocols[0].metadata = c->says;
+    }
     ask(w, c, COORD_JOIN, version, group_join);
 }
 
@@ -221,7 +224,8 @@ void client_sync(struct world *w, struct client *c)
     q->assignments = c->assignments;
     for (int32_t i = 0; client_leads(c) && i < c->member_count; i++) {
         c->assignments[q->assignments_count++] = (struct sync_group_request_assignments){
-            wire_string_of(c->members[i]), {(const uint8_t *)numbers + i, 1}};
+            wire_string_of(c->members[i]),
+            c->gives.size > 0 ? c->gives : (struct wire_bytes){(const uint8_t *)numbers + i, 1}};
     }
     ask(w, c, COORD_SYNC, 5, group_sync);
 }

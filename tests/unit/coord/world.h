@@ -34,6 +34,8 @@ struct client {
     int32_t member_count, generation;
     bool skip;
     const char *instance; /* NULL: dynamic */
+    /* When set: what it says under its first protocol, and gives each member as leader. */
+    struct wire_bytes says, gives;
 };
 
 struct world {
