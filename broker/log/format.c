@@ -145,16 +145,31 @@ int replace_body_decode(struct replace_body *out, const struct entry *e)
     return 0;
 }
 
-void journal_header_encode(uint8_t out[static JOURNAL_HEADER_SIZE], struct uuid storage_id,
-                           uint64_t life, uint32_t shard, uint32_t number)
+void journal_header_encode(const struct journal_header *h, uint8_t out[static JOURNAL_HEADER_SIZE])
 {
     memset(out, 0, JOURNAL_HEADER_SIZE);
     put_be32(out, JOURNAL_MAGIC);
-    put_be64(out + 8, life);
-    memcpy(out + 16, storage_id.bytes, sizeof storage_id.bytes);
-    put_be32(out + 32, shard);
-    put_be32(out + 36, number);
+    put_be64(out + 8, h->life);
+    memcpy(out + 16, h->storage_id.bytes, sizeof h->storage_id.bytes);
+    put_be32(out + 32, h->shard);
+    put_be32(out + 36, h->number);
+    put_be64(out + 40, h->settled);
     put_be32(out + 4, crc32c(0, out + 8, JOURNAL_HEADER_SIZE - 8));
+}
+
+bool journal_header_decode(struct journal_header *out,
+                           const uint8_t data[static JOURNAL_HEADER_SIZE])
+{
+    struct journal_header h = {
+        .life = get_be64(data + 8),
+        .shard = get_be32(data + 32),
+        .number = get_be32(data + 36),
+        .settled = get_be64(data + 40),
+    };
+    memcpy(h.storage_id.bytes, data + 16, sizeof h.storage_id.bytes);
+    *out = h;
+    return get_be32(data) == JOURNAL_MAGIC && h.settled <= NUMBER_MAX &&
+           get_be32(data + 4) == crc32c(0, data + 8, JOURNAL_HEADER_SIZE - 8);
 }
 
 void checkpoint_header_encode(const struct checkpoint_header *h, uint8_t *data)

@@ -128,10 +128,28 @@ int replace_body_decode(struct replace_body *out, const struct entry *e) MUST_CH
 /* The next entry of a group whose sum holds. ERR_MALFORMED: kind or size is not possible. */
 int entry_decode(struct entry *out, struct reader *r) MUST_CHECK;
 
-/* The first block of a journal file: magic, CRC of the rest, life, storage id, shard, number. It
- * tells a person what the file is; what counts is the checkpoint's life. */
-void journal_header_encode(uint8_t out[static JOURNAL_HEADER_SIZE], struct uuid storage_id,
-                           uint64_t life, uint32_t shard, uint32_t number);
+/* The first block of a journal file: what it is, and a settled mark of this life, apart from the
+ * groups (apart.h). What a life is called the checkpoint says.
+ *
+ *     OFFSET   SIZE  MEANING
+ *          0      4  magic "LJN1"
+ *          4      4  CRC-32C of bytes 8 .. 4096
+ *          8      8  life
+ *         16     16  storage id
+ *         32      4  shard
+ *         36      4  number of the file
+ *         40      8  settled: a sequence known durable when it was written; 0: none */
+struct journal_header {
+    uint64_t life;
+    struct uuid storage_id;
+    uint32_t shard, number;
+    uint64_t settled;
+};
+
+void journal_header_encode(const struct journal_header *h, uint8_t out[static JOURNAL_HEADER_SIZE]);
+/* False: it is none, or its sum does not hold. */
+bool journal_header_decode(struct journal_header *out,
+                           const uint8_t data[static JOURNAL_HEADER_SIZE]);
 
 /* Checkpoint: header, then one record for each log, the whole padded to a block with zeros.
  *

@@ -9,13 +9,10 @@
 
 #include <stdio.h>
 
-#define IDLE_MARK_NS 1000000000ull
-
 enum { PIECES_KEPT = 16 };
 
 static void group_written(struct io_op *op, int64_t result);
 static void journal_turn_end(struct io_turn *t);
-static void journal_idle_mark(struct io_op *op, int64_t result);
 
 void journal_directory(char out[static IO_PATH_MAX], const char *root, unsigned shard)
 {
@@ -52,7 +49,6 @@ int journal_open(struct journal *j, struct log_set *set, struct io *io,
     j->position = JOURNAL_HEADER_SIZE;
     list_init(&j->flying);
     j->turn.turn_end = journal_turn_end;
-    j->idle_timer.done = journal_idle_mark;
     for (unsigned i = 0; i < array_size(j->groups); i++) {
         j->groups[i].journal = j;
         j->groups[i].write.done = group_written;
@@ -60,6 +56,10 @@ int journal_open(struct journal *j, struct log_set *set, struct io *io,
         list_init(&j->groups[i].waiters);
     }
     journal_directory(j->directory, options->root, io_shard(io));
+    int memory = apart_open(j);
+    if (memory) {
+        return memory;
+    }
     for (unsigned i = 0; i < JOURNAL_FILES_MAX; i++) {
         char path[IO_PATH_MAX];
         journal_file_path(path, j->directory, i);
@@ -72,6 +72,7 @@ int journal_open(struct journal *j, struct log_set *set, struct io *io,
             io_file_close(io, j->files[i].file);
             break;
         }
+        j->files[i].number = i;
         j->file_count++;
     }
     assert(j->file_count >= 2);
@@ -94,6 +95,7 @@ void journal_close(struct journal *j)
     }
     memory_free(m, j->last_block);
     j->last_block = NULL;
+    apart_close(j);
     j->file_count = 0;
 }
 
@@ -303,12 +305,12 @@ static bool may_fly(const struct journal *j, const struct journal_group *g)
 static void write_sharing_block(struct journal *j, struct journal_group *g, struct journal_file *f,
                                 unsigned count)
 {
-    struct iovec pieces[JOURNAL_PIECES_MAX + 1];
     bool shared = j->last_block && j->position > JOURNAL_HEADER_SIZE;
     if (!j->last_block) {
-        j->last_block = memory_alloc_aligned(io_memory(j->io), 2 * IO_BLOCK_SIZE, IO_BLOCK_SIZE);
+        j->last_block = memory_alloc_aligned(io_memory(j->io), 3 * IO_BLOCK_SIZE, IO_BLOCK_SIZE);
     }
     assert(j->last_block);
+    struct iovec *pieces = (struct iovec *)(void *)(j->last_block + 2 * IO_BLOCK_SIZE);
     memcpy(j->last_block + IO_BLOCK_SIZE, j->last_block, IO_BLOCK_SIZE);
     const struct iovec *last = &g->pieces[count - 1];
     memcpy(j->last_block, (uint8_t *)last->iov_base + last->iov_len - IO_BLOCK_SIZE, IO_BLOCK_SIZE);
@@ -401,10 +403,8 @@ static void group_settle(struct journal *j, struct journal_group *g)
     }
 }
 
-static void group_written(struct io_op *op, int64_t result)
+void journal_check_write(const struct journal *j, int64_t result)
 {
-    struct journal_group *g = container_of(op, struct journal_group, write);
-    struct journal *j = g->journal;
     if (result < 0 && !log_mutant(j->set, LOG_MUTANT_IGNORE_FAILED)) {
         io_fatal(
             j->io,
@@ -412,6 +412,13 @@ static void group_written(struct io_op *op, int64_t result)
             "disk, then start again",
             j->directory, error_text(error_from_errno(result)));
     }
+}
+
+static void group_written(struct io_op *op, int64_t result)
+{
+    struct journal_group *g = container_of(op, struct journal_group, write);
+    struct journal *j = g->journal;
+    journal_check_write(j, result);
     g->written = true;
     if (log_mutant(j->set, LOG_MUTANT_ACK_UNORDERED)) {
         struct list *node;
@@ -428,19 +435,7 @@ static void group_written(struct io_op *op, int64_t result)
     j->flying_small = j->flying_small || j->flying_count == 0;
     log_set_settled(j->set);
     io_turn_end(j->io, &j->turn);
-    if (journal_idle(j) && j->marked < j->settled && !j->closing) {
-        if (io_op_idle(&j->idle_timer)) {
-            io_timer(j->io, &j->idle_timer, io_now(j->io) + IDLE_MARK_NS);
-        }
-    }
-}
-
-static void journal_idle_mark(struct io_op *op, int64_t result)
-{
-    struct journal *j = container_of(op, struct journal, idle_timer);
-    if (result == 0 && !j->closing) {
-        journal_mark(j);
-    }
+    apart_settled(j);
 }
 
 void journal_mark(struct journal *j)
@@ -489,7 +484,7 @@ static void grow_end(struct journal *j, bool keep)
         /* The ring's order is that of the indexes: a new file goes in behind the current one. */
         unsigned at = j->file_current + 1;
         memmove(&j->files[at + 1], &j->files[at], (j->file_count - at) * sizeof *j->files);
-        j->files[at] = (struct journal_file){.file = j->grow.file};
+        j->files[at] = (struct journal_file){.file = j->grow.file, .number = j->file_count};
         j->file_count++;
     } else {
         io_file_close(j->io, j->grow.file);

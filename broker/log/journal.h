@@ -20,14 +20,16 @@
  *
  *   J1  A waiter is called only after the durable write of its group, and of all groups before it.
  *   J2  Space is reused only after both copies of a covering checkpoint are durable.
- *   J3  An acknowledged entry is at or below the next group's mark; one empty group after an idle
- * second carries the mark of the last. J4  Of each log the entries are in order, without gaps.
+ *   J3  An acknowledged entry is at or below the next group's mark, and soon below one in another
+ *       file (apart.h).
+ *   J4  Of each log the entries are in order, without gaps.
  *
  * Failures: a failed commit ends the node (io_fatal), no waiter is ever told success again. A full
  * journal makes appends wait (journal_room) and hastens the checkpoint; control entries have a
  * reserve. */
 #pragma once
 
+#include "log/apart.h"
 #include "log/format.h"
 #include "log/log.h"
 
@@ -42,6 +44,7 @@ enum {
 
 struct journal_file {
     struct io_file *file;
+    uint32_t number;        /* in its name */
     uint64_t last_sequence; /* the highest that it holds; 0: nothing of this life */
 };
 
@@ -91,7 +94,7 @@ struct journal {
     unsigned pieces_free_count;
 
     struct io_turn turn;
-    struct io_op idle_timer;
+    struct apart apart;
     bool full;           /* a commit waits for the checkpoint */
     uint8_t *last_block; /* LOG_MUTANT_SHARE_BLOCK */
     bool closing;
@@ -132,6 +135,9 @@ void journal_release(struct journal *j, uint64_t live, uint64_t mark);
 
 /* Bytes of files that hold something live; and whether a checkpoint is needed to go on. */
 uint64_t journal_live_bytes(const struct journal *j);
+
+/* A write into one of the files has ended so; who fails ends the node (L11). */
+void journal_check_write(const struct journal *j, int64_t result);
 
 /* Nothing gathers and nothing flies. */
 bool journal_idle(const struct journal *j);

@@ -337,7 +337,13 @@ static void file_next(struct recovery *r)
             return;
         }
         memset(r->buffer, 0, JOURNAL_PIECE_SIZE);
-        journal_header_encode(r->buffer, r->storage_id, r->life + 1, r->at_shard, r->at_file);
+        struct journal_header h = {
+            .life = r->life + 1,
+            .storage_id = r->storage_id,
+            .shard = r->at_shard,
+            .number = r->at_file,
+        };
+        journal_header_encode(&h, r->buffer);
     } else {
         memset(r->buffer, 0, JOURNAL_HEADER_SIZE);
     }

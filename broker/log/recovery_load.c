@@ -374,7 +374,8 @@ static void scan_end(struct recovery *r)
         if (!s->used) {
             continue;
         }
-        int error = scan_chain(&s->scan, s->header.live, s->header.settled);
+        uint64_t mark = s->header.settled > s->mark_apart ? s->header.settled : s->mark_apart;
+        int error = scan_chain(&s->scan, s->header.live, mark);
         error = error ? error : scan_mapped(r, s);
         if (error) {
             recovery_end(r, error);
@@ -419,12 +420,24 @@ static bool read_nothing(struct recovery *r, struct recovery_source *s)
     return r->options.accept_loss;
 }
 
+/* The mark in the file's first block, if it is of this life. */
+static void note_mark(struct recovery *r, struct recovery_source *s, uint64_t size)
+{
+    struct journal_header h;
+    if (size >= JOURNAL_HEADER_SIZE && journal_header_decode(&h, r->buffer) && h.life == r->life &&
+        uuid_equal(h.storage_id, r->storage_id) && h.shard == s->shard &&
+        h.settled > s->mark_apart) {
+        s->mark_apart = h.settled;
+    }
+}
+
 static void scanned(struct recovery *r)
 {
     struct recovery_source *s = &r->sources[r->at_source];
     if (r->result < 0 && !read_nothing(r, s)) {
         return;
     }
+    note_mark(r, s, (uint64_t)r->result);
     int error = scan_bytes(&s->scan, r->at_file, r->buffer, 0, (uint64_t)r->result);
     if (error) {
         recovery_end(r, error);

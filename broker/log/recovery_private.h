@@ -24,6 +24,7 @@ struct recovery_source {
     uint64_t file_sizes[JOURNAL_FILES_MAX];
     bool unreadable[JOURNAL_FILES_MAX];
     unsigned file_count;
+    uint64_t mark_apart; /* the highest that a file's first block carries */
     struct scan scan;
     struct io_file *mapped_file;
     uint64_t mapped_size;

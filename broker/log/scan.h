@@ -5,8 +5,8 @@
  *
  * A group is valid if its sum holds when continued from this storage id and life, and its sequence
  * follows its predecessor's. After the chain's end, later groups of this life are looked for: if
- * one of them, or the checkpoint, carries a mark at or above the first missing sequence, durable
- * entries are missing: damage. Otherwise the rest is a torn tail and is dropped (L5). */
+ * one of them, the checkpoint, or a file's first block carries a mark at or above the first missing
+ * sequence, durable entries are missing: damage. Otherwise the rest is a torn tail and is dropped (L5). */
 #pragma once
 
 #include "log/format.h"
@@ -47,5 +47,5 @@ void scan_deinit(struct scan *s);
 int scan_bytes(struct scan *s, uint32_t file, const uint8_t *data, uint64_t position,
                uint64_t size) MUST_CHECK;
 
-/* Builds the chain from sequence `live`; `mark` is the checkpoint's. */
+/* Builds the chain from sequence `live`; `mark` is the highest that is known beside the groups. */
 int scan_chain(struct scan *s, uint64_t live, uint64_t mark) MUST_CHECK;

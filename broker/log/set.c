@@ -616,7 +616,7 @@ void log_set_close(struct log_set *set, struct log_set_close *c)
     scrub_close(set);
     trash_abandon(set);
     io_cancel(set->io, &set->tick);
-    io_cancel(set->io, &set->journal.idle_timer);
+    apart_cancel(&set->journal);
     set->close_checkpoint = true;
     log_set_progress(set);
 }
@@ -648,7 +648,7 @@ void log_set_close_step(struct log_set *set)
     }
     if (set->close_checkpoint || !checkpoint_idle(set) || set->in_flight ||
         set->journal.grow.stage != GROW_NOT || !io_op_idle(&set->tick) ||
-        !io_op_idle(&set->journal.idle_timer) || set->readers || cold_status(set->cold).in_flight ||
+        !io_op_idle(&set->journal.apart.op) || set->readers || cold_status(set->cold).in_flight ||
         (!list_empty(&set->releases) && !set->checkpoint.deferred)) {
         return;
     }

@@ -106,14 +106,19 @@ int dump_journal(struct dumping *d, struct bytes data, bool mapped)
     struct checkpoint_header h = {0};
     struct scan scan;
     bool found = newest_checkpoint(d, &h);
-    if (!found && !mapped && data.size >= JOURNAL_HEADER_SIZE) {
-        /* No checkpoint is at hand: the life that the file's own first block names. */
-        h.life = get_be64(data.data + 8);
-        memcpy(h.storage_id.bytes, data.data + 16, sizeof h.storage_id.bytes);
+    struct journal_header own = {0};
+    bool whole =
+        !mapped && data.size >= JOURNAL_HEADER_SIZE && journal_header_decode(&own, data.data);
+    if (!found && whole) { /* no checkpoint is at hand */
+        h.life = own.life;
+        h.storage_id = own.storage_id;
     }
     dump_number(d, "life", (int64_t)h.life);
     dump_id(d, "storage_id", h.storage_id);
     dump_text(d, "life_from", found ? "checkpoint" : "the file itself");
+    if (whole && own.life == h.life) {
+        dump_number(d, "settled", (int64_t)own.settled);
+    }
     dump_item(d, "journal");
     struct uuid boot = mapped ? h.boot_id : (struct uuid){{0}};
     scan_init(&scan, d->o.memory, group_seed(h.storage_id, h.life, boot),

@@ -2,7 +2,8 @@
 
 /* Blocks that rot or cannot be read any more, on one machine alone, whose disk goes bad: what it held stands on
  * others (the atlas). Of segments those that were committed, for of others there may be no other copy; and whatever
- * else a node has beside its part of the quorum: journals, checkpoints, indexes, sums, names. */
+ * else a node has beside its part of the quorum: journals, checkpoints, indexes, sums, names. Of journals when a mark
+ * of all that is settled lies apart from it (log/apart.h): an end that has none cannot be told from a torn one. */
 #include "cluster_world.h"
 
 #include "disk_private.h"
@@ -137,13 +138,24 @@ static bool draw_block(struct cluster_world *w, const struct disk_inode *inode, 
     return false;
 }
 
+static bool marks_apart(const struct member *m)
+{
+    for (unsigned i = 0; i < m->shards; i++) {
+        const struct log_set *logs = m->node->shards[i].logs;
+        if (!logs || logs->journal.apart.told < logs->journal.settled) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void rot_beside(struct cluster_world *w, struct member *m)
 {
     struct drawn_file d = {.w = w, .journals = prng_chance(&w->random, 2, 3)};
     struct disk *disk = sim_node_disk(m->machine);
     uint32_t block;
     disk_each(disk, draw_file, &d);
-    if (!d.inode || !draw_block(w, d.inode, &block)) {
+    if (!d.inode || (d.journals && !marks_apart(m)) || !draw_block(w, d.inode, &block)) {
         return;
     }
     uint32_t end = block + 1 + (uint32_t)prng_below(&w->random, 32);

@@ -86,8 +86,8 @@ void world_change_voters(struct cluster_world *w)
     struct member *at = &w->members[prng_below(&w->random, w->count)];
     struct member *who = &w->members[prng_below(&w->random, w->count)];
     if (sim_now(w->sim) < w->voters_from_ns || !leader || !member_runs(leader) || leader->ended ||
-        !leader->node->meta) {
-        return;
+        !leader->node->meta || !meta_quorum(leader->node->meta).status.voters) {
+        return; /* or it has just been started: others say that it leads */
     }
     struct raft_voters voters = member_voters(leader);
     uint32_t index = 0;

@@ -240,7 +240,8 @@ static void finish_write(struct sim_op *o)
     if (sim_point(o->shard)) {
         return;
     }
-    if (iovecs_checksum(o->iovecs, o->count) != o->checksum) { /* contract 3 */
+    if (!sim_op_pieces_stand(o) ||
+        iovecs_checksum(o->iovecs, o->count) != o->checksum) { /* contract 3 */
         sim_broken(n, "memory that was lent to a write has changed");
         return;
     }

@@ -35,6 +35,7 @@ struct found {
     struct checkpoint_header checkpoints[FILES_MAX]; /* by file */
     struct found_group groups[GROUPS_MAX];
     unsigned group_count;
+    uint64_t apart[FILES_MAX]; /* the mark in a journal's first block */
     uint64_t life;
 };
 
@@ -128,6 +129,10 @@ static void read_journal(struct found *f, unsigned index)
     }
     uint32_t seed = group_seed(h->storage_id, h->life, (struct uuid){{0}});
     uint8_t *data = whole_file(f, file);
+    struct journal_header header;
+    if (journal_header_decode(&header, data) && header.life == h->life) {
+        f->apart[index] = header.settled;
+    }
     for (uint32_t block = 1; block < file->blocks; block++) {
         struct group_header g;
         const uint8_t *at = data + (size_t)block * DISK_BLOCK_SIZE;
@@ -166,6 +171,9 @@ static void judge_journal_block(const struct found *f, unsigned index, uint32_t 
     }
     out->needed = true;
     out->marked = h->settled >= hit->sequence;
+    for (unsigned i = 0; i < f->file_count; i++) {
+        out->marked |= f->files[i].shard == file->shard && f->apart[i] >= hit->sequence;
+    }
     for (unsigned i = 0; i < f->group_count; i++) {
         const struct found_group *g = &f->groups[i];
         out->marked |=

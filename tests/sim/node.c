@@ -67,10 +67,16 @@ void sim_op_pieces(struct sim_op *o, const struct iovec *iovecs, unsigned count)
 {
     o->iovecs = count <= array_size(o->few) ? o->few : sim_memory(count * sizeof *o->iovecs);
     o->count = count;
+    o->lent = iovecs;
     for (unsigned i = 0; i < count; i++) {
         o->iovecs[i] = iovecs[i];
         o->size += iovecs[i].iov_len;
     }
+}
+
+bool sim_op_pieces_stand(const struct sim_op *o)
+{
+    return memcmp(o->lent, o->iovecs, o->count * sizeof *o->iovecs) == 0;
 }
 
 void sim_op_after(struct sim_op *o, const struct sim_latency *l, enum sim_stream stream)

@@ -77,8 +77,9 @@ struct sim_op {
     struct sim_file *file;
     struct disk_op *disk_op;
     uint64_t position, size;
-    bool has_result, looked; /* looked: a read whose answer was decided at its submission */
-    struct iovec *iovecs;    /* a copy, in `few` if there is room */
+    bool has_result, looked;  /* looked: a read whose answer was decided at its submission */
+    struct iovec *iovecs;     /* a copy, in `few` if there is room */
+    const struct iovec *lent; /* what it was copied from */
     unsigned count;
     uint64_t checksum;
     /* memory of the node */
@@ -202,6 +203,8 @@ struct sim_op *sim_op_new(struct sim_shard *s, enum sim_op_kind kind, struct io_
 void sim_op_free(struct sim_op *o);
 void sim_ops_free(struct sim *sim); /* those that are kept for the next ones */
 void sim_op_pieces(struct sim_op *o, const struct iovec *iovecs, unsigned count);
+/* The list itself is lent until done(), too (contract 3). */
+bool sim_op_pieces_stand(const struct sim_op *o);
 void sim_op_after(struct sim_op *o, const struct sim_latency *l, enum sim_stream stream);
 void sim_op_ready(struct sim_op *o, int64_t result);
 void sim_shard_wake(struct sim_shard *s);

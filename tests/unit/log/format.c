@@ -216,13 +216,24 @@ Test(format, impossible_entries_are_refused)
 Test(format, journal_header_golden_bytes)
 {
     uint8_t data[JOURNAL_HEADER_SIZE];
-    journal_header_encode(data, id_from(0x20), 7, 2, 3);
-    expect("journal header", data, 40,
-           "4c4a4e31 956817d5 0000000000000007" /* magic, sum, life */
+    struct journal_header back,
+        h = {.life = 7, .storage_id = id_from(0x20), .shard = 2, .number = 3, .settled = 77};
+    journal_header_encode(&h, data);
+    expect("journal header", data, 48,
+           "4c4a4e31 6b85c151 0000000000000007" /* magic, sum, life */
            "202122232425262728292a2b2c2d2e2f"   /* storage id */
-           "00000002 00000003" /* shard, number */);
-    cr_assert(all_zero(data + 40, sizeof data - 40));
+           "00000002 00000003"                  /* shard, number */
+           "000000000000004d" /* settled */);
+    cr_assert(all_zero(data + 48, sizeof data - 48));
     cr_assert_eq(get_be32(data + 4), crc32c(0, data + 8, sizeof data - 8));
+    cr_assert(journal_header_decode(&back, data));
+    cr_assert(back.life == 7 && uuid_equal(back.storage_id, h.storage_id) && back.shard == 2 &&
+              back.number == 3 && back.settled == 77);
+    for (size_t i = 0; i < sizeof data; i += 7) {
+        data[i] ^= 1;
+        cr_assert(!journal_header_decode(&back, data), "byte %zu", i);
+        data[i] ^= 1;
+    }
 }
 
 Test(format, replace_body_golden_and_back)
