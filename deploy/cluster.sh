@@ -73,10 +73,15 @@ await_end() {
 # One after the other, so that each finds somebody to take leave of.
 stop_all() {
     local id pid
+    stopped=0
     for id in "${nodes[@]}"; do
         pid=$(pid_of "$id")
-        [ -z "$pid" ] || kill -TERM "$pid" 2>/dev/null || true
-        await_end "$id"
+        if [ -n "$pid" ]; then
+            kill -TERM "$pid" 2>/dev/null || true
+            await_end "$id"
+            echo "node $id has stopped"
+            stopped=$((stopped + 1))
+        fi
         rm -f "$data/$id.pid"
     done
 }
@@ -185,7 +190,10 @@ node)
     become "$2"
     ;;
 status) status ;;
-stop) stop_all ;;
+stop)
+    stop_all
+    [ "$stopped" -gt 0 ] || echo "no node runs"
+    ;;
 demo)
     prepare
     export LEAT_CLUSTER_DATA=$data LEAT_CLUSTER_PORT=$port LEAT_BUILD=$build

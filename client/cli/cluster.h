@@ -24,6 +24,10 @@ int cluster_brokers_ask(struct cli *cli, leat_brokers **out, leat_error *e);
 /* Whether little is left of a disk of this broker; not known: no. `disks` may be NULL. */
 bool cluster_low_disk(const leat_disks *disks, int32_t broker);
 
+/* How many partitions have a leader that takes no record with acks=all; the names of the first go to
+ * `first`. Of the first 1,000 topics with a replica that is not in sync: each of them is asked about. */
+size_t cluster_unwritable(struct cli *cli, const leat_meta *meta, json_t *first, size_t named);
+
 /* Whether all is well, at once or when it is (`wait`); `local`: with this broker. */
 int cluster_health(struct cli *cli, bool wait, bool local);
 

@@ -16,7 +16,7 @@ int cluster_brokers_ask(struct cli *cli, leat_brokers **out, leat_error *e)
 }
 
 enum {
-    NAMED_MAX = 5,     /* partitions without a leader that are named */
+    NAMED_MAX = 5,     /* partitions of a kind that are named */
     SILENT_MS = 10000, /* a voter that has not asked for so long */
     VOTERS_WANTED = 3, /* survive the loss of one */
     ROOM_PART = 20,    /* of a disk: less than that is little, */
@@ -27,8 +27,10 @@ enum {
 struct condition {
     size_t partitions, leaderless, lagging; /* lagging: fewer replicas in sync than there are */
     json_t *first;                          /* the names of the first that have no leader */
-    json_t *fenced, *draining;              /* numbers of brokers */
-    size_t brokers, voters;                 /* voters 0: not known */
+    size_t unwritable;                      /* a leader, but too few in sync for acks=all */
+    json_t *first_unwritable;
+    json_t *fenced, *draining; /* numbers of brokers */
+    size_t brokers, voters;    /* voters 0: not known */
     json_t *
         silent_voters; /* numbers of nodes: a vote that nobody gives is missed at the next failure */
     json_t *disks;     /* those with little room or none */
@@ -39,6 +41,7 @@ static void condition_of(struct condition *out, const leat_meta *meta,
                          const leat_brokers *registered)
 {
     *out = (struct condition){.first = json_array(),
+                              .first_unwritable = json_array(),
                               .fenced = json_array(),
                               .draining = json_array(),
                               .silent_voters = json_array(),
@@ -65,6 +68,7 @@ static void condition_of(struct condition *out, const leat_meta *meta,
 static void condition_free(struct condition *c)
 {
     json_decref(c->first);
+    json_decref(c->first_unwritable);
     json_decref(c->fenced);
     json_decref(c->draining);
     json_decref(c->silent_voters);
@@ -256,6 +260,11 @@ static void health_print(const struct condition *c, bool healthy, bool controlle
         names_print(c->first, c->leaderless);
         putchar('\n');
     }
+    if (c->unwritable > 0) {
+        printf("no acks=all, fewer in sync than min.insync.replicas: ");
+        names_print(c->first_unwritable, c->unwritable);
+        putchar('\n');
+    }
 }
 
 /* What is wrong, once. Brokers are not asked for what only a controller knows when there is none: nobody answers. */
@@ -283,6 +292,7 @@ static bool health_look(struct cli *cli, bool wait, bool local, const leat_meta 
     }
     if (!local && *controller) {
         find_full_disks(cli, found);
+        found->unwritable = cluster_unwritable(cli, meta, found->first_unwritable, NAMED_MAX);
     }
     if (quorum && !local) {
         find_silent_voters(quorum, found);
@@ -313,13 +323,15 @@ int cluster_health(struct cli *cli, bool wait, bool local)
         condition_free(&found);
         usleep(HEALTH_PAUSE_US);
     }
-    json_t *health = json_pack(
-        "{s:b,s:b,s:I,s:I,s:O,s:I,s:O,s:O,s:O,s:I,s:O,s:s?}", "healthy", healthy, "controller",
-        controller, "partitions", (json_int_t)found.partitions, "leaderless",
-        (json_int_t)found.leaderless, "first_leaderless", found.first, "under_replicated",
-        (json_int_t)found.lagging, "fenced_brokers", found.fenced, "draining_brokers",
-        found.draining, "silent_voters", found.silent_voters, "voters", (json_int_t)found.voters,
-        "low_disks", found.disks, "problem", controller ? NULL : why.message);
+    json_t *health =
+        json_pack("{s:b,s:b,s:I,s:I,s:O,s:I,s:O,s:I,s:O,s:O,s:O,s:I,s:O,s:s?}", "healthy", healthy,
+                  "controller", controller, "partitions", (json_int_t)found.partitions,
+                  "leaderless", (json_int_t)found.leaderless, "first_leaderless", found.first,
+                  "unwritable", (json_int_t)found.unwritable, "first_unwritable",
+                  found.first_unwritable, "under_replicated", (json_int_t)found.lagging,
+                  "fenced_brokers", found.fenced, "draining_brokers", found.draining,
+                  "silent_voters", found.silent_voters, "voters", (json_int_t)found.voters,
+                  "low_disks", found.disks, "problem", controller ? NULL : why.message);
     if (!output_value(cli, health)) {
         health_print(&found, healthy, controller, why.message);
         json_decref(health);

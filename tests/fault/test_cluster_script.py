@@ -231,6 +231,11 @@ def without(cluster, victim, leaders, rounds):
     check(not health["healthy"] and health["controller"] and health["first_leaderless"] == [f"t-{p}" for p in lost], f"{health}")
     status, out, _ = cluster.leat("cluster", "health")
     check(status == 1 and f"not heard of: broker {victim} " in out and f"without a leader: t-{lost[0]}" in out, f"{status}: {out}")
+    check(cluster.leat("topic", "alter", "r", "--set", "min.insync.replicas=3")[0] == 0, "topic alter r")
+    health = eventually("what takes no acks=all is told", ELECTION_S, lambda: (h := cluster.json("cluster", "health")) and h["unwritable"] and h)
+    check(health["unwritable"] == PARTITIONS and "r-0" in health["first_unwritable"], f"{health}")
+    check("no acks=all, fewer in sync than min.insync.replicas: r-0, " in cluster.leat("cluster", "health")[1], "it is not told to people")
+    check(cluster.leat("topic", "alter", "r", "--unset", "min.insync.replicas")[0] == 0, "topic alter r back")
     status, out, _ = cluster.script("status")[0], *cluster.leat("topic", "describe", "t")[1:]
     check(status == 1, "status is content though a node is gone")
     table = out.partition("CONFIG")[0]
@@ -503,7 +508,9 @@ def run():
             read(cluster, p, rounds)
         status, said = cluster.script("demo")
         check(status == 0 and re.search(r"6000 events read: 0 lost, 0 more than once\n", said), f"demo: {status}: {said}")
-        check(cluster.script("stop")[0] == 0, "stop failed")
+        status, said = cluster.script("stop")
+        check(status == 0 and said == "".join(f"node {n} has stopped\n" for n in (1, 2, 3)), f"stop: {status}: {said}")
+        check(cluster.script("stop")[1] == "no node runs\n", "a stop of nothing is silent")
         ended(process, 0)
         check(farewells(cluster) == [True, True, False], f"they did not stop one after the other: {farewells(cluster)}")
         print("ok: Ctrl-C and stop end all three, and the next start has everything", flush=True)
