@@ -249,7 +249,7 @@ unsigned leading_apply(struct leading *l, uint64_t now_ns, const struct leading_
     if (image->epoch > l->epoch) {
         effects = LEADING_EPOCH | LEADING_WAKE;
         epoch_begin(l, image);
-    } else if (!older || replication_mutated(l, REPLICATION_MUTANT_OLDER_IMAGE)) {
+    } else if (!older) {
         if (image->partition_epoch != l->partition_epoch || !same_places(l, image)) {
             replicas_place(l, image);
             isr_commit(l, isr_of(l, image->isr, image->isr_count) | l->self,

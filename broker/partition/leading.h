@@ -10,7 +10,7 @@
  *           \--leading_apply: the same leader, a newer epoch--> SERVING, nothing counted
  *
  *     in sync: committed ISR --decide--> proposed, one AlterPartition in flight
- *        ^                                  | success, or an image: the partition epoch has moved
+ *        ^                                  | an image: the partition epoch has moved
  *        '----------------------------------'  silence: the same again; rejection: see P19
  *
  * Invariants (RELIABILITY 3.1; asserted here, checked over whole partitions by tests/sim/replica_*.c)
@@ -161,16 +161,9 @@ struct leading_proposal {
 };
 void leading_proposal(const struct leading *l, struct leading_proposal *out);
 
-/* Its answer: 0 with the state that is in force now, or the controller's error, or that of a request that
- * did not reach it. */
-struct leading_altered {
-    uint64_t ticket;
-    int error;
-    int32_t epoch, partition_epoch;
-    const int32_t *isr;
-    uint32_t isr_count;
-};
-unsigned leading_altered(struct leading *l, uint64_t now_ns, const struct leading_altered *a);
+/* Its answer: 0 when it is in force, or the controller's error, or that of a request that did not reach it. What is
+ * in force an image tells. */
+unsigned leading_altered(struct leading *l, uint64_t now_ns, uint64_t ticket, int error);
 
 unsigned leading_resign(struct leading *l); /* hands over: the controller elects another */
 

@@ -13,7 +13,8 @@
  * time without one: a follower at the edge changes the metadata a few times and then stays out.
  *
  * Proposals (P19, KIP-497). A request that was sent may be applied until the partition epoch has
- * moved, whatever is heard of it: who it names is waited for until then. An answer that says what
+ * moved, whatever is heard of it: who it names is waited for until then. It moves with an image, also when
+ * it was applied: the set counts together with all that the controller had decided before it. An answer that says what
  * the controller has not applied says it of one copy. With a single copy sent that is the end of
  * the proposal; with more than one another set is proposed under the same partition epoch, and
  * whichever is applied first makes the others void. */
@@ -30,8 +31,7 @@ static const uint64_t never = UINT64_MAX;
 void isr_commit(struct leading *l, uint32_t isr, int32_t partition_epoch)
 {
     assert(isr & l->self);
-    assert(partition_epoch >= l->partition_epoch ||
-           replication_mutated(l, REPLICATION_MUTANT_OLDER_IMAGE));
+    assert(partition_epoch >= l->partition_epoch);
     l->isr = l->maximal = isr;
     l->partition_epoch = partition_epoch;
     l->altering = false;
@@ -208,24 +208,6 @@ void leading_proposal(const struct leading *l, struct leading_proposal *out)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-static unsigned accepted(struct leading *l, const struct leading_altered *a)
-{
-    uint32_t set = 0;
-    for (uint32_t i = 0; i < a->isr_count; i++) {
-        const struct leading_follower *f = leading_follower_of(l, a->isr[i]);
-        if (!f) {
-            return 0; /* of a set of replicas that is not known here yet */
-        }
-        set |= 1u << (f - l->followers);
-    }
-    if (a->epoch != l->epoch || a->partition_epoch <= l->partition_epoch || !(set & l->self)) {
-        return 0; /* nothing has moved: what was proposed stays waited for */
-    }
-    isr_commit(l, set, a->partition_epoch);
-    l->recovering = false;
-    return leading_settle(l);
-}
-
 /* The controller has compared the partition epoch and refused one of those who were named. */
 static unsigned refused(struct leading *l)
 {
@@ -240,23 +222,20 @@ static unsigned refused(struct leading *l)
     return leading_settle(l);
 }
 
-unsigned leading_altered(struct leading *l, uint64_t now_ns, const struct leading_altered *a)
+unsigned leading_altered(struct leading *l, uint64_t now_ns, uint64_t ticket, int error)
 {
     leading_enter(l, now_ns);
-    if (!l->serving || !l->altering || a->ticket != l->ticket) {
+    if (!l->serving || !l->altering || ticket != l->ticket) {
         return 0;
     }
     unsigned effects = 0;
-    switch (a->error) {
-    case 0:
-        l->altering = false;
-        effects = accepted(l, a);
-        break;
+    switch (error) {
     case ERR_INELIGIBLE_REPLICA:
     case ERR_OPERATION_NOT_ATTEMPTED:
         l->altering = false;
         effects = refused(l);
         break;
+    case 0: /* it came before an image that may have another min.insync.replicas */
     case ERR_FENCED_LEADER_EPOCH:
     case ERR_INVALID_UPDATE_VERSION:
     case ERR_INVALID_REQUEST:
@@ -265,12 +244,14 @@ unsigned leading_altered(struct leading *l, uint64_t now_ns, const struct leadin
     case ERR_UNKNOWN_TOPIC_ID:
     case ERR_UNKNOWN_TOPIC_OR_PARTITION:
         l->altering = false; /* an image is on its way */
+        if (!error && replication_mutated(l, REPLICATION_MUTANT_ANSWER_FIRST)) {
+            isr_commit(l, l->proposed, l->partition_epoch);
+            effects = leading_settle(l);
+        }
         break;
     default: /* it may not have arrived, or another controller may have it: the same again */
         return 0;
     }
-    if (a->error || l->maximal != l->isr || l->recovering) {
-        l->alter_after_ns = now_ns + l->options.alter_ns;
-    }
+    l->alter_after_ns = now_ns + l->options.alter_ns;
     return effects | isr_decide(l);
 }

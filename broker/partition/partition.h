@@ -133,7 +133,7 @@ void partition_review(const struct partition *p, const struct leading_fetch *fet
 
 /* Of a leader: the in-sync set that it asks for; false: none now. */
 bool partition_proposal(const struct partition *p, struct leading_proposal *out) MUST_CHECK;
-void partition_altered(struct partition *p, const struct leading_altered *altered);
+void partition_altered(struct partition *p, uint64_t ticket, int error);
 
 /* Of a follower that is not queued: whom it asks, -1: nobody; whether it would ask now, and what for;
  * and the request, false: none now. */

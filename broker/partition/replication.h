@@ -40,7 +40,7 @@ enum replication_mutant {
     REPLICATION_MUTANT_ROLL_BACK,         /* P19: silence is taken for a rejection (H6) */
     REPLICATION_MUTANT_BELIEVE_REJECTION, /* P19: of one copy, while another may be accepted */
     REPLICATION_MUTANT_TWO_IN_FLIGHT,     /* P19: the next change forgets the one before */
-    REPLICATION_MUTANT_OLDER_IMAGE,       /* P2: an image of an older partition epoch is applied */
+    REPLICATION_MUTANT_ANSWER_FIRST,      /* P27: a set counts before the image that has it */
     REPLICATION_MUTANT_BELOW_MIN,         /* P7: the watermark rises for whoever is there (H2) */
     REPLICATION_MUTANT_ACK_COUNTED,       /* P8: the leader's own disk is enough */
     REPLICATION_MUTANT_ADMIT_SHORT,       /* P8: appended although too few are in sync */

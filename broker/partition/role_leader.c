@@ -329,10 +329,10 @@ bool partition_proposal(const struct partition *p, struct leading_proposal *out)
     return altering;
 }
 
-void partition_altered(struct partition *p, const struct leading_altered *altered)
+void partition_altered(struct partition *p, uint64_t ticket, int error)
 {
     if (p->role == ROLE_LEADER) {
-        carry(p, leading_altered(p->leading, role_now(p), altered));
+        carry(p, leading_altered(p->leading, role_now(p), ticket, error));
     }
 }
 

@@ -17,16 +17,9 @@ void alter_ask(void *context, struct partition *p)
 static void tell(struct replica *r, const struct meta_alteration *a, uint64_t ticket, int error)
 {
     struct partition *p = partition_find(r->options.partitions, a->topic_id, a->partition);
-    if (!p) {
-        return;
+    if (p) {
+        partition_altered(p, ticket, error ? error : a->error);
     }
-    struct leading_altered altered = {.ticket = ticket,
-                                      .error = error ? error : a->error,
-                                      .epoch = a->epoch_now,
-                                      .partition_epoch = a->partition_epoch_now,
-                                      .isr = a->isr_now,
-                                      .isr_count = (uint32_t)a->isr_now_count};
-    partition_altered(p, &altered);
 }
 
 static void altered(struct meta_op *op)

@@ -173,7 +173,6 @@ static void alter(struct world *w, const struct packet *p)
         answer->life = p->life;
         answer->altered.ticket = p->alter.ticket;
         answer->altered.error = error;
-        answer->altered.image = w->now;
         world_send(w, answer);
     }
 }
@@ -286,9 +285,10 @@ void controller_expire(struct world *w, unsigned machine)
 /* P27: the sets are right for the new value at once. */
 void controller_set_min(struct world *w, uint32_t min_isr)
 {
+    uint32_t elr = w->now.elr;
     w->now.min_isr = min_isr;
     settle_elr(&w->now);
-    w->now.partition_epoch++;
+    w->now.partition_epoch += elr != w->now.elr; /* of the partition nothing else has changed */
     w->stats->min_changes++;
     publish(w);
 }

@@ -541,18 +541,9 @@ static void receive_altered(struct world *w, struct machine *m, const struct pac
     if (m->role != ROLE_LEADER || p->life != m->life) {
         return;
     }
-    int32_t isr[WORLD_MACHINES_MAX];
-    struct leading_altered a = {.ticket = p->altered.ticket,
-                                .error = p->altered.error,
-                                .epoch = p->altered.image.epoch,
-                                .partition_epoch = p->altered.image.partition_epoch,
-                                .isr = isr};
-    for (unsigned k = 0; k < w->machine_count; k++) {
-        if (p->altered.image.isr & bit(k)) {
-            isr[a.isr_count++] = (int32_t)k + 1;
-        }
-    }
-    leading_carry(w, m, leading_altered(m->leading, machine_clock(w, m), &a));
+    leading_carry(
+        w, m,
+        leading_altered(m->leading, machine_clock(w, m), p->altered.ticket, p->altered.error));
 }
 
 void machine_receive(struct world *w, struct machine *m, const struct packet *p)

@@ -92,7 +92,6 @@ struct packet {
         struct {
             uint64_t ticket;
             int error;
-            struct world_image image;
         } altered;
         struct world_image image;
         int64_t broker_epoch; /* BEAT, REGISTERED */

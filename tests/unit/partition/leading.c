@@ -137,11 +137,18 @@ static struct leading_proposal proposal(const struct partition *p)
     return out;
 }
 
-static void altered(struct partition *p, uint64_t ticket, int error, int32_t partition_epoch,
-                    uint32_t isr_count)
+static void answered(struct partition *p, uint64_t ticket, int error)
 {
-    struct leading_altered a = {ticket, error, 5, partition_epoch, p->isr, isr_count};
-    p->effects = leading_altered(p->leading, p->now, &a);
+    p->effects = leading_altered(p->leading, p->now, ticket, error);
+}
+
+/* The proposal is in force: so the answer says, and then an image. */
+static void accepted(struct partition *p, int32_t partition_epoch, uint32_t isr_count)
+{
+    answered(p, proposal(p).ticket, 0);
+    p->image.partition_epoch = partition_epoch;
+    p->image.isr_count = isr_count;
+    apply(p);
 }
 
 Test(leading, a_single_replica_needs_nobody)
@@ -452,7 +459,7 @@ Test(leading, joining_does_not_wait_for_what_waits_for_it)
     fetch(&p, fetch_of(2, 100, 100));
     cr_assert(p.effects & LEADING_ALTER);
     cr_assert_eq(watermark(&p), 90, "a proposal is not enough for it to rise");
-    altered(&p, proposal(&p).ticket, 0, 21, 2);
+    accepted(&p, 21, 2);
     cr_assert_eq(watermark(&p), 100);
     partition_close(&p);
 }
@@ -477,7 +484,7 @@ Test(leading, who_is_proposed_is_waited_for)
     cr_assert(p.effects & LEADING_ALTER);
     cr_assert_eq(proposal(&p).ticket, first.ticket, "silence: the same again");
     cr_assert_eq(proposal(&p).partition_epoch, 20);
-    altered(&p, first.ticket, 0, 21, 3);
+    accepted(&p, 21, 3);
     cr_assert_eq(leading_status(p.leading).isr_count, 3);
     cr_assert(!leading_status(p.leading).altering);
     fetch(&p, fetch_of(3, 110, 110));
@@ -498,7 +505,7 @@ Test(leading, a_proposal_sent_again_names_the_same_lives)
     cr_assert(p.effects & LEADING_ALTER);
     cr_assert_eq(proposal(&p).isr_count, 3);
     cr_assert_eq(proposal(&p).broker_epochs[2], 12);
-    altered(&p, proposal(&p).ticket, ERR_INELIGIBLE_REPLICA, 0, 0);
+    answered(&p, proposal(&p).ticket, ERR_INELIGIBLE_REPLICA);
     pass(&p, 1 * SECOND);
     cr_assert_eq(proposal(&p).isr_count, 2, "its new life has told nothing yet");
     partition_close(&p);
@@ -516,7 +523,7 @@ Test(leading, a_rejection_ends_a_proposal_that_was_sent_once)
         }
         append(&p, 110, 110);
         fetch(&p, fetch_of(2, 110, 110));
-        altered(&p, proposal(&p).ticket, ERR_INELIGIBLE_REPLICA, 0, 0);
+        answered(&p, proposal(&p).ticket, ERR_INELIGIBLE_REPLICA);
         cr_assert_eq(leading_waits_for(p.leading, 3), copies == 2);
         cr_assert_eq(watermark(&p), copies == 1 ? 110 : 100);
         if (copies == 2) { /* what is in force moves the partition epoch, and so voids the copies */
@@ -526,7 +533,7 @@ Test(leading, a_rejection_ends_a_proposal_that_was_sent_once)
             cr_assert(p.effects & LEADING_ALTER);
             cr_assert_eq(proposal(&p).isr_count, 2);
             cr_assert_eq(proposal(&p).partition_epoch, 20);
-            altered(&p, proposal(&p).ticket, 0, 21, 2);
+            accepted(&p, 21, 2);
             cr_assert_eq(watermark(&p), 110);
         }
         partition_close(&p);
@@ -539,7 +546,7 @@ Test(leading, an_image_settles_what_is_in_flight)
     partition_open(&p, 3, 2, 1);
     fetch(&p, fetch_of(3, 100, 100));
     struct leading_proposal first = proposal(&p);
-    altered(&p, first.ticket, ERR_INVALID_UPDATE_VERSION, 0, 0);
+    answered(&p, first.ticket, ERR_INVALID_UPDATE_VERSION);
     cr_assert(leading_waits_for(p.leading, 3), "an earlier copy may have been applied");
     cr_assert_eq(p.effects & LEADING_ALTER, 0);
     p.image.partition_epoch = 19;
@@ -550,8 +557,30 @@ Test(leading, an_image_settles_what_is_in_flight)
     p.image.isr_count = 3;
     apply(&p);
     cr_assert_eq(leading_status(p.leading).isr_count, 3);
-    altered(&p, first.ticket, 0, 22, 2);
+    answered(&p, first.ticket, 0);
     cr_assert_eq(leading_status(p.leading).isr_count, 3, "an answer that comes late");
+    partition_close(&p);
+}
+
+/* The answer overtakes the image that raises min.insync.replicas, which the controller had applied before it: with the
+ * smaller set and the older minimum it would acknowledge alone, and the replica that it dropped may be elected. */
+Test(leading, a_smaller_set_counts_when_the_image_shows_it)
+{
+    struct partition p;
+    partition_open(&p, 2, 2, 1);
+    pass(&p, LAG_S * SECOND + LAG_S * SECOND / 2);
+    cr_assert_eq(proposal(&p).isr_count, 1);
+    append(&p, 110, 110);
+    answered(&p, proposal(&p).ticket, 0);
+    cr_assert_lt(watermark(&p), 110, "node 2 is waited for");
+    cr_assert_eq(p.effects & LEADING_ALTER, 0);
+    p.image.min_isr = 2;
+    p.image.partition_epoch = 21;
+    p.image.isr_count = 1;
+    apply(&p);
+    cr_assert_eq(leading_status(p.leading).isr_count, 1);
+    cr_assert_lt(watermark(&p), 110, "too few are in sync");
+    cr_assert_eq(leading_admit(p.leading, -1), ERR_NOT_ENOUGH_REPLICAS);
     partition_close(&p);
 }
 
@@ -568,8 +597,9 @@ Test(leading, an_unclean_leader_says_that_it_is_done)
     cr_assert(p.effects & LEADING_ALTER);
     cr_assert_eq(proposal(&p).isr_count, 1);
     cr_assert_neq(leading_deadline(p.leading), UINT64_MAX);
-    struct leading_altered a = {proposal(&p).ticket, 0, 6, 22, p.isr, 1};
-    cr_assert_eq(leading_altered(p.leading, p.now, &a) & LEADING_ALTER, 0);
+    p.image.recovering = false;
+    accepted(&p, 22, 1);
+    cr_assert_eq(p.effects & LEADING_ALTER, 0);
     cr_assert_eq(leading_deadline(p.leading), UINT64_MAX);
     partition_close(&p);
 }
@@ -634,7 +664,7 @@ Test(leading, who_was_ejected_comes_back_under_load)
     struct partition p;
     partition_open(&p, 2, 2, 1);
     pass(&p, LAG_S * SECOND + LAG_S * SECOND / 2);
-    altered(&p, proposal(&p).ticket, 0, 21, 1);
+    accepted(&p, 21, 1);
     int64_t end = 100;
     for (uint64_t i = 0; i < LAG_S * 10; i++) {
         pass(&p, 100 * MS);
@@ -659,7 +689,7 @@ Test(leading, does_not_flap)
         pass(&p, LAG_S * SECOND + LAG_S * SECOND / 2);
         struct leading_proposal out = proposal(&p);
         cr_assert_eq(out.isr_count, 1);
-        altered(&p, out.ticket, 0, 21 + 2 * round, 1);
+        accepted(&p, 21 + 2 * round, 1);
         uint64_t begun = p.now;
         fetch(&p, fetch_of(2, 100, 100));
         while (!(p.effects & LEADING_ALTER)) {
@@ -671,7 +701,7 @@ Test(leading, does_not_flap)
         }
         cr_assert_gt(p.now - begun, before, "round %d", round);
         before = p.now - begun;
-        altered(&p, proposal(&p).ticket, 0, 22 + 2 * round, 2);
+        accepted(&p, 22 + 2 * round, 2);
     }
     partition_close(&p);
 }
