@@ -105,10 +105,17 @@ static void report_go(struct replica *r)
     struct meta_replica_report *reports =
         memory_alloc(io_memory(r->io), META_ELECTIONS_MAX * sizeof *reports);
     uint32_t count = 0;
+    struct list told; /* they go behind the others, for some are told again and again */
+    list_init(&told);
     list_each (node, &r->ailing) {
-        struct partition *p = partition_that_ails(node);
-        count += reports && count < META_ELECTIONS_MAX && partition_report(p, &reports[count]);
+        if (reports && count < META_ELECTIONS_MAX &&
+            partition_report(partition_that_ails(node), &reports[count])) {
+            count++;
+            list_remove(node);
+            list_append(&told, node);
+        }
     }
+    list_splice(&r->ailing, &told);
     if (count == 0) {
         memory_free(io_memory(r->io), reports);
         return;
@@ -338,7 +345,12 @@ static void mends_go(struct replica *r)
         if (running >= MENDS_MAX) {
             return;
         }
-        running += damaged && from >= 0 && !is_mended(r, p) && mend_begin(r, p, from);
+        if (damaged && from >= 0 && !is_mended(r, p) && mend_begin(r, p, from)) {
+            running++;
+            list_remove(
+                node); /* behind the others: what cannot be had must not keep them waiting */
+            list_append(&r->ailing, node);
+        }
     }
 }
 
