@@ -211,19 +211,24 @@ static void choose_logs(struct program *p)
     }
 }
 
-static void open_client(struct load *l)
+/* One of `clients`. */
+static void open_client(struct load *l, unsigned clients)
 {
+    enum { RECORDS_MOST = 400 }; /* a second, of all: more take time and memory, and find nothing else */
     static const struct {
         int32_t acks;
         bool idempotent;
     } kinds[] = {{-1, true}, {-1, true}, {-1, true}, {-1, false}, {1, false}, {0, false}};
     struct prng *r = &l->random;
     uint64_t kind = prng_below(r, array_size(kinds));
+    unsigned burst = 1 + (unsigned)prng_below(r, prng_below(r, 4) ? 4 : 30);
+    uint64_t tick_ms = 2 + prng_below(r, prng_below(r, 5) ? 400 : 30);
+    uint64_t least_ms = UINT64_C(1000) * clients * (burst + 1) / 2 / RECORDS_MOST;
     char name[16];
     snprintf(name, sizeof name, "c%u", l->count + 1);
     struct client_options o = {
         .name = name,
-        .tick_ns = (2 + prng_below(r, prng_below(r, 5) ? 400 : 30)) * CLUSTER_MS,
+        .tick_ns = (tick_ms < least_ms ? least_ms : tick_ms) * CLUSTER_MS,
         .consumes = l->count % 3 == 1,
         .produces = l->count % 3 != 1,
         .acks = kinds[kind].acks,
@@ -233,7 +238,7 @@ static void open_client(struct load *l)
         .delivery_timeout_ms = prng_below(r, 4) ? 30000 : 5000,
     };
     struct program *p = load_program(l, &o);
-    p->burst = 1 + (unsigned)prng_below(r, prng_below(r, 4) ? 4 : 30);
+    p->burst = burst;
     p->large = prng_below(r, 4) == 0;
     choose_logs(p);
     if (p->log_count == 0) {
@@ -357,7 +362,7 @@ void load_open(struct load *l, struct cluster_world *w, unsigned clients)
     unsigned chosen = prng_below(&l->random, 8) ? few : (unsigned)prng_below(&l->random, 40) + 1;
     clients = clients ? clients : chosen;
     for (unsigned i = 0; i < clients && i < LOAD_CLIENTS_MAX; i++) {
-        open_client(l);
+        open_client(l, clients);
     }
     members_open(l);
     for (unsigned i = 0; i < l->count; i++) {

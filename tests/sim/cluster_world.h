@@ -37,7 +37,7 @@ enum {
 };
 
 #define CLUSTER_MS UINT64_C(1000000)
-#define CLUSTER_DISK_BYTES (UINT64_C(1) << 30)
+#define CLUSTER_DISK_BYTES (UINT64_C(4) << 30)
 
 struct cluster_world;
 struct wire_string;
