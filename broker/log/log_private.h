@@ -511,6 +511,8 @@ bool clean_pass_yield(struct log_set *set);
 /* --- mend.c ----------------------------------------------------------------------------------- */
 /* A read or a walk has found it. */
 void segment_is_damaged(struct segment *s, uint32_t position);
+/* Likewise, and it is said, once for each position: every reader meets it again until it is mended. */
+void segment_damage_found(struct segment *s, uint32_t position, const char *what);
 bool log_damaged(const struct log *log);
 
 /* --- scrub.c ---------------------------------------------------------------------------------- */

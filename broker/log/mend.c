@@ -57,6 +57,18 @@ void segment_is_damaged(struct segment *s, uint32_t position)
     }
 }
 
+void segment_damage_found(struct segment *s, uint32_t position, const char *what)
+{
+    char path[IO_PATH_MAX];
+    if (s->said_position != position) {
+        segment_path(s, path, ".log");
+        log_error(io_logger(s->log->set->io), "log", "%s at position %u: %s; it is not served",
+                  path, position, what);
+    }
+    s->said_position = position;
+    segment_is_damaged(s, position);
+}
+
 static struct segment *first_damaged(const struct log *log)
 {
     for (const struct list *n = log->segments.next; log->damaged && n != &log->segments;

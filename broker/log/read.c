@@ -41,19 +41,6 @@ static bool batch_header_in_tail(const struct segment *s, uint32_t position, str
     return true;
 }
 
-/* Once: it is met again by every reader until it is mended. */
-static void say_damage(struct segment *s, uint32_t position, const char *what)
-{
-    char path[IO_PATH_MAX];
-    if (s->said_position != position) {
-        segment_path(s, path, ".log");
-        log_error(io_logger(s->log->set->io), "log", "%s at position %u: %s; it is not served",
-                  path, position, what);
-    }
-    s->said_position = position;
-    segment_is_damaged(s, position);
-}
-
 static bool batch_sum_holds(const struct segment *s, uint32_t position, uint32_t size)
 {
     uint8_t stored[4], piece[4096];
@@ -95,7 +82,7 @@ static int read_tail(struct log_read *r, struct segment *s, uint32_t position, i
         if (f.length < LOG_BATCH_HEADER - 12 || size > s->size - end || f.last_offset_delta < 0 ||
             f.base_offset < s->base_offset || f.base_offset >= s->log->end_offset) {
             if (end == from) {
-                say_damage(s, end, "no batch is there");
+                segment_damage_found(s, end, "no batch is there");
                 return ERR_DAMAGED;
             }
             break; /* the next read meets it */
@@ -105,7 +92,7 @@ static int read_tail(struct log_read *r, struct segment *s, uint32_t position, i
         if (!checked && (!batch_follows(s, &f, expected) ||
                          (last >= r->offset && !batch_sum_holds(s, end, size)))) {
             if (end == from) {
-                say_damage(s, end, "the batch fails its checks");
+                segment_damage_found(s, end, "the batch fails its checks");
                 return ERR_DAMAGED;
             }
             break;
@@ -174,7 +161,8 @@ static void blocks_read(struct io_op *op, int64_t result)
     struct chunk *c = st->chunk;
     if (was_cut(st) || result < (int64_t)c->buffer.size) {
         if (!was_cut(st)) {
-            say_damage(s, st->batch_position, result < 0 ? "it cannot be read" : "the file ends");
+            segment_damage_found(s, st->batch_position,
+                                 result < 0 ? "it cannot be read" : "the file ends");
         }
         read_end(st, was_cut(st) ? ERR_BUSY : result < 0 ? ERR_DISK_FAILED : ERR_DAMAGED);
         return;
@@ -204,7 +192,7 @@ static int read_blocks_back(struct read_state *st, uint32_t position)
         return ERR_BUSY; /* the tail has moved meanwhile: the client asks again */
     }
     if (to - from > s->log->set->options.journal_file_bytes) {
-        say_damage(s, position, "no batch is so large");
+        segment_damage_found(s, position, "no batch is so large");
         return ERR_DAMAGED;
     }
     st->chunk = tail_chunk_before(s, from, to - from);
@@ -232,8 +220,8 @@ static int cold_result(struct read_state *st, int error)
     }
     if (error == ERR_DAMAGED || error == ERR_DISK_FAILED) {
         const char *damage = q->source.damage ? q->source.damage : "the batch fails its checks";
-        say_damage(st->segment, q->source.damage_position,
-                   error == ERR_DISK_FAILED ? "it cannot be read" : damage);
+        segment_damage_found(st->segment, q->source.damage_position,
+                             error == ERR_DISK_FAILED ? "it cannot be read" : damage);
     }
     if (error) {
         return error;
@@ -287,7 +275,7 @@ static int read_disk(struct read_state *st)
     }
     int error = segment_open(s);
     if (error == ERR_NOT_FOUND) {
-        say_damage(s, start.position, "the file is missing");
+        segment_damage_found(s, start.position, "the file is missing");
         return ERR_DAMAGED;
     }
     if (error) {

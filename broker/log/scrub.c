@@ -157,7 +157,7 @@ static int scrub_begin(struct segment *s, bool verify)
     uint32_t limit = sealed ? s->size : s->written;
     int error = limit > 0 ? segment_open(s) : 0;
     if (error == ERR_NOT_FOUND) {
-        segment_is_damaged(s, 0);
+        segment_damage_found(s, 0, "the file is missing");
     }
     if (limit == 0 || error == ERR_NOT_FOUND) {
         s->scrub_round = set->scrub_round;

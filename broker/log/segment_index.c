@@ -37,6 +37,7 @@ struct index_job {
     uint32_t *sums;     /* the same */
     uint32_t cuts;      /* of the segment when it began */
     bool damaged;
+    uint32_t damage_position; /* of the first batch whose checksum does not hold */
 };
 
 static void job_start(struct index_job *job);
@@ -239,7 +240,10 @@ static int scan_batch(struct cold_scan *scan, const struct cold_batch *b)
 {
     struct index_job *job = container_of(scan, struct index_job, scan);
     struct log *log = job->segment->log;
-    job->damaged = job->damaged || !b->crc_ok;
+    if (!job->damaged && !b->crc_ok) {
+        job->damaged = true;
+        job->damage_position = b->position;
+    }
     return index_add(&job->index, log->set->memory, b->fields.base_offset, b->position, b->size,
                      b->fields.max_timestamp, log->config.index_interval_bytes);
 }
@@ -284,8 +288,10 @@ static void scan_done(struct cold_scan *scan, int error)
         job_void(job);
         return;
     }
-    if (error == ERR_DAMAGED || job->damaged) {
-        segment_is_damaged(s, 0);
+    if (job->damaged) {
+        segment_damage_found(s, job->damage_position, "the checksum of the batch does not hold");
+    } else if (error == ERR_DAMAGED) {
+        segment_damage_found(s, scan->source.damage_position, scan->source.damage);
     }
     error = error ? error : join_indexes(job);
     if (error) {

@@ -22,6 +22,7 @@ void meta_show(struct meta *m, struct image *next)
 {
     const struct image *before = m->image;
     image_seal(next);
+    said_brokers(m, before, next);
     m->image = next;
     if (!before || !bytes_equal(image_voters(before), image_voters(next))) {
         voters_show(m);

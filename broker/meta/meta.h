@@ -60,6 +60,8 @@ struct meta_options {
     void *publish_context; /* of all three */
 };
 
+enum { META_WHY_SIZE = 400 }; /* a sentence for people */
+
 /* Recovers or founds, takes part in the quorum, registers this node, begins a new leader epoch for every
  * partition that it leads. done(0): publish() was called. Errors are said in the log. */
 struct meta_open {
@@ -73,7 +75,7 @@ struct meta_open {
     struct uuid directory_id;
     int64_t broker_epoch;      /* of this life of the broker */
     uint64_t replayed_bytes;   /* of the metadata log's journal */
-    char why[400];             /* on failure; with ERR_DAMAGED: file, position, what to do */
+    char why[META_WHY_SIZE];   /* on failure; with ERR_DAMAGED: file, position, what to do */
     struct io_message message; /* meta's */
 };
 void meta_open(struct io *io, struct meta_open *o, const struct meta_options *options);

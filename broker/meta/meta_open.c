@@ -564,6 +564,7 @@ void meta_open(struct io *io, struct meta_open *o, const struct meta_options *op
     list_init(&m->follow_waiting);
     list_init(&m->serving);
     list_init(&m->forwards.seen);
+    said_init(&m->said);
     reads_init(&m->reads);
     voter_changes_init(&m->changes);
     m->append_end = -1;

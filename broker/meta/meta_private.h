@@ -15,6 +15,7 @@
 #include "meta/quorum_links.h"
 #include "meta/reads.h"
 #include "meta/records.h"
+#include "meta/said.h"
 #include "meta/snapshot.h"
 #include "meta/snapshot_wire.h"
 #include "meta/voter_changes.h"
@@ -103,6 +104,7 @@ struct meta {
     struct quorum quorum;
     struct quorum_links links;
     struct membership membership;
+    struct said said;
     struct lease lease;
     struct watches watches;
     struct forwards forwards;

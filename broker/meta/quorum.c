@@ -336,6 +336,7 @@ static void quorum_run(struct meta *m)
     }
     q->running = false;
     if (quorum_live(m)) {
+        said_leader(m);
         timer_set(m);
     }
     if (deposed && m->state == META_CLOSING) {

@@ -16,6 +16,7 @@
 #include "raft/raft.h"
 
 #include "meta/identity.h"
+#include "meta/meta.h"
 #include "meta/voters.h"
 
 struct meta;
@@ -61,6 +62,9 @@ struct quorum {
 int quorum_history_add(struct meta *m, struct quorum_history *h, const void *batch,
                        size_t size) MUST_CHECK;
 void quorum_history_free(struct meta *m, struct quorum_history *h);
+
+/* While nobody leads: which voters are heard, which are not, and how many are needed. */
+void quorum_why_nobody(const struct meta *m, char why[static META_WHY_SIZE]);
 
 /* Begins with m->vote, which is durable, and the log up to its end; `voters` are those of the snapshot, or
  * that the cluster is founded with. 0, ERR_NO_MEMORY, ERR_DAMAGED. */

@@ -95,7 +95,7 @@ static int32_t next_voter(const struct voters *v, int32_t behind)
 }
 
 /* An election takes one to two seconds, and all who take part in it hear of each other. */
-static void say_why(const struct meta *m, struct meta_describe *d)
+void quorum_why_nobody(const struct meta *m, char why[static META_WHY_SIZE])
 {
     const struct voters *v = &m->voters;
     struct listing heard = {.used = 0}, silent = {.used = 0};
@@ -107,16 +107,16 @@ static void say_why(const struct meta *m, struct meta_describe *d)
     }
     uint32_t needed = v->count / 2 + 1;
     if (v->count == 0) {
-        snprintf(d->why, sizeof d->why, "no controller: node %d does not know the voters yet",
+        snprintf(why, META_WHY_SIZE, "no controller: node %d does not know the voters yet",
                  (int)m->identity.node_id);
     } else if (heard.count >= needed) {
-        snprintf(d->why, sizeof d->why,
+        snprintf(why, META_WHY_SIZE,
                  "no controller at the moment: node %d hears of voters %s%s%s, %u are needed: they "
                  "are electing one, try again",
                  (int)m->identity.node_id, heard.text, silent.count ? " and not of " : "",
                  silent.text, (unsigned)needed);
     } else {
-        snprintf(d->why, sizeof d->why,
+        snprintf(why, META_WHY_SIZE,
                  "no controller: node %d hears of %s%s and not of %s, and %u of %u voters are "
                  "needed: start those that do not run, and see that they reach each other",
                  (int)m->identity.node_id, heard.count ? "voter " : "no voter", heard.text,
@@ -136,7 +136,7 @@ static void arrived(struct io_message *post, struct io *io)
         bool leads = d->confirmed && d->status.role == RAFT_LEADER;
         d->error = leads ? 0 : ERR_NOT_LEADER_OR_FOLLOWER;
         if (!leads && d->status.leader == RAFT_NOBODY) {
-            say_why(m, d);
+            quorum_why_nobody(m, d->why);
         }
         take_replicas(m, d);
         take_endpoints(m, d);

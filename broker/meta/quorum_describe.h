@@ -26,7 +26,7 @@ struct meta_describe {
 
     int error; /* out: ERR_CLOSED; ERR_NOT_LEADER_OR_FOLLOWER: `status` says who leads */
     struct raft_status status; /* out, when it is known */
-    char why[400];             /* out: nobody leads: which voters are heard; else "" */
+    char why[META_WHY_SIZE];   /* out: nobody leads: which voters are heard; else "" */
     struct meta_replica replicas[RAFT_REPLICAS_MAX]; /* out: the leader first */
     uint32_t replica_count;
     struct meta_endpoint
