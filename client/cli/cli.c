@@ -205,6 +205,11 @@ static bool is_for_want_of_a_controller(int code)
     return false;
 }
 
+bool cli_is_refusal(int code)
+{
+    return !is_for_want_of_a_controller(code);
+}
+
 bool cli_lost(const struct cli *cli, int code, leat_error *why)
 {
     leat_quorum *quorum = NULL;
@@ -268,22 +273,39 @@ void cli_connect(struct cli *cli)
     }
 }
 
-leat_meta *cli_metadata(struct cli *cli, const char *topic, bool missing)
+leat_meta *cli_topic(struct cli *cli, const char *topic, leat_error *e)
 {
     leat_meta *meta;
-    leat_error e;
-    if (leat_metadata(cli->client, topic, &meta, &e)) {
-        cli_fail(cli, &e);
+    if (leat_metadata(cli->client, topic, &meta, e)) {
+        return NULL;
     }
-    if (topic && !missing && (meta->topic_count != 1 || meta->topics[0]->code)) {
-        /* An empty name asks for no topic at all. */
-        int code = meta->topic_count == 1 ? meta->topics[0]->code : LEAT_ERR_UNKNOWN_TOPIC;
-        if (code == LEAT_ERR_UNKNOWN_TOPIC) {
-            cli_say("topic %s does not exist: see leat topic list", *topic ? topic : "''");
-        } else {
-            cli_say("topic %s: %s", topic, leat_error_text(code));
-        }
-        exit(cli_exit_of(code));
+    /* An empty name asks for no topic at all. */
+    int code = meta->topic_count == 1 ? meta->topics[0]->code : LEAT_ERR_UNKNOWN_TOPIC;
+    if (code == 0) {
+        return meta;
+    }
+    leat_meta_free(meta);
+    *e = (leat_error){.code = code};
+    if (code == LEAT_ERR_UNKNOWN_TOPIC) {
+        snprintf(e->message, sizeof e->message, "topic %.180s does not exist: see leat topic list",
+                 *topic ? topic : "''");
+    } else {
+        snprintf(e->message, sizeof e->message, "topic %.120s: %s", topic, leat_error_text(code));
+    }
+    return NULL;
+}
+
+leat_meta *cli_metadata(struct cli *cli, const char *topic, bool missing)
+{
+    leat_meta *meta = NULL;
+    leat_error e;
+    if (topic && !missing) {
+        meta = cli_topic(cli, topic, &e);
+    } else if (leat_metadata(cli->client, topic, &meta, &e)) {
+        meta = NULL;
+    }
+    if (!meta) {
+        cli_fail(cli, &e);
     }
     return meta;
 }

@@ -58,6 +58,9 @@ _Noreturn void cli_fail(struct cli *cli, const leat_error *e);
 
 int cli_exit_of(int code);
 
+/* Whether somebody has answered, and refused. Else nobody did, or not in time: it would not go better with the next. */
+bool cli_is_refusal(int code);
+
 /* malloc and strdup that end the process instead of failing. */
 void *cli_alloc(size_t size);
 void *cli_resize(void *p, size_t size);
@@ -175,6 +178,9 @@ void cli_connect(struct cli *cli);
 /* Metadata of a topic (NULL: all), or the end of the process. A topic that is not there ends with
  * EXIT_NOT_FOUND, unless `missing` allows it. */
 leat_meta *cli_metadata(struct cli *cli, const char *topic, bool missing);
+
+/* Metadata of a topic that may be one of several; NULL: *e says why there are none. */
+leat_meta *cli_topic(struct cli *cli, const char *topic, leat_error *e);
 
 /* --- the machine --- */
 

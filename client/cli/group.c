@@ -68,12 +68,29 @@ static json_t *known(int64_t number)
     return number < 0 ? json_null() : json_integer(number);
 }
 
-leat_group *group_get(struct cli *cli, const char *name)
+/* One of the groups is refused: the others go on. Takes `row`, which stands for it in the answer. When nobody answers
+ * all ends: what is in the answer until then is shown, and it is said which groups are left. */
+static void group_refused(struct cli *cli, struct group_job *job, size_t index, json_t *rows,
+                          json_t *row, const leat_error *e)
+{
+    if (output_refused(cli, &job->status, rows, row, e)) {
+        return;
+    }
+    (void)output_done(cli, rows);
+    for (size_t i = index + 1; i < job->name_count; i++) {
+        cli_say("group %s was not asked for any more", job->names[i]);
+    }
+    cli_fail(cli, e);
+}
+
+/* A described group; NULL: it is refused. */
+static leat_group *group_get(struct cli *cli, struct group_job *job, size_t index, json_t *rows)
 {
     leat_group *g;
     leat_error e;
-    if (leat_group_describe(cli->client, name, &g, &e)) {
-        cli_fail(cli, &e);
+    if (leat_group_describe(cli->client, job->names[index], &g, &e)) {
+        group_refused(cli, job, index, rows, json_pack("{s:s}", "group", job->names[index]), &e);
+        return NULL;
     }
     return g;
 }
@@ -170,7 +187,7 @@ static const struct column partition_columns[] = {{"topic", "TOPIC", false},
                                                   {"member", "MEMBER", false},
                                                   {NULL, NULL, false}};
 
-static int group_describe(struct cli *cli, const struct group_job *job)
+static int group_describe(struct cli *cli, struct group_job *job)
 {
     static const struct column columns[] = {
         {"member", "MEMBER", false},        {"instance", "INSTANCE", false},
@@ -179,7 +196,10 @@ static int group_describe(struct cli *cli, const struct group_job *job)
     bool table = cli->output == OUTPUT_TABLE;
     json_t *all = json_array();
     for (size_t i = 0; i < job->name_count; i++) {
-        leat_group *g = group_get(cli, job->names[i]);
+        leat_group *g = group_get(cli, job, i, all);
+        if (!g) {
+            continue;
+        }
         json_t *one = json_pack("{s:s,s:s,s:s,s:s,s:i,s:o,s:o,s:o,s:o}", "group", g->name, "state",
                                 g->state, "protocol_type", g->protocol_type, "protocol",
                                 g->protocol, "coordinator", (int)g->coordinator, "lag",
@@ -188,9 +208,9 @@ static int group_describe(struct cli *cli, const struct group_job *job)
         if (table) {
             char lag[48], duration[32];
             duration_text(g->lag_ms, duration);
-            printf("%s%s  %s, %s %s, coordinator %d, ", i ? "\n" : "", g->name, g->state,
-                   *g->protocol_type ? g->protocol_type : "-", *g->protocol ? g->protocol : "-",
-                   (int)g->coordinator);
+            printf("%s%s  %s, %s %s, coordinator %d, ", json_array_size(all) ? "\n" : "", g->name,
+                   g->state, *g->protocol_type ? g->protocol_type : "-",
+                   *g->protocol ? g->protocol : "-", (int)g->coordinator);
             if (lag_is_known(g)) {
                 printf("%s behind (%s)\n\n", cli_records((unsigned long long)g->lag, lag),
                        duration);
@@ -207,7 +227,7 @@ static int group_describe(struct cli *cli, const struct group_job *job)
         leat_group_free(g);
     }
     (void)output_done(cli, all);
-    return EXIT_DONE;
+    return job->status;
 }
 
 /* --- lag -------------------------------------------------------------------------------------------- */
@@ -258,7 +278,7 @@ static int lag_of_all(struct cli *cli)
     return EXIT_DONE;
 }
 
-static int group_lag(struct cli *cli, const struct group_job *job)
+static int group_lag(struct cli *cli, struct group_job *job)
 {
     static const struct column columns[] = {{"group", "GROUP", false},
                                             {"topic", "TOPIC", false},
@@ -274,7 +294,10 @@ static int group_lag(struct cli *cli, const struct group_job *job)
     }
     json_t *rows = json_array(), *row;
     for (size_t i = 0; i < job->name_count; i++) {
-        leat_group *g = group_get(cli, job->names[i]);
+        leat_group *g = group_get(cli, job, i, rows);
+        if (!g) {
+            continue;
+        }
         json_t *partitions = partitions_json(g, cli->output == OUTPUT_TABLE);
         size_t index;
         json_array_foreach(partitions, index, row)
@@ -285,25 +308,30 @@ static int group_lag(struct cli *cli, const struct group_job *job)
         json_decref(partitions);
         leat_group_free(g);
     }
-    output_rows(cli, rows, columns);
-    return EXIT_DONE;
+    if (cli->output == OUTPUT_TABLE && job->status != EXIT_DONE && json_array_size(rows) == 0) {
+        json_decref(rows);
+    } else {
+        output_rows(cli, rows, columns);
+    }
+    return job->status;
 }
 
 /* --- delete ----------------------------------------------------------------------------------------- */
 
-static int group_delete(struct cli *cli, const struct group_job *job)
+static int group_delete(struct cli *cli, struct group_job *job)
 {
     leat_error e;
     json_t *rows = json_array();
-    int status = EXIT_DONE;
-    for (size_t i = 0; i < job->name_count && status == EXIT_DONE; i++) {
-        size_t count = 0;
-        leat_group_position *p = job->topic_count ? group_positions(cli, job, &count) : NULL;
+    size_t count = 0;
+    leat_group_position *p = job->topic_count ? group_positions(cli, job, &count) : NULL;
+    for (size_t i = 0; i < job->name_count; i++) {
         int code = p ? leat_group_offsets_delete(cli->client, job->names[i], p, count, &e)
                      : leat_group_delete(cli->client, job->names[i], &e);
         if (code) {
-            cli_say("%s", e.message);
-            status = cli_exit_of(code);
+            group_refused(cli, job, i, rows,
+                          json_pack("{s:s,s:b,s:I}", "group", job->names[i], "deleted", false,
+                                    "offsets_deleted", (json_int_t)0),
+                          &e);
         } else if (cli->output != OUTPUT_TABLE) {
             json_array_append_new(rows,
                                   json_pack("{s:s,s:b,s:I}", "group", job->names[i], "deleted", !p,
@@ -315,10 +343,10 @@ static int group_delete(struct cli *cli, const struct group_job *job)
         } else if (!cli->quiet) {
             printf("deleted group %s\n", job->names[i]);
         }
-        free(p);
     }
+    free(p);
     (void)output_done(cli, rows);
-    return status;
+    return job->status;
 }
 
 /* --- flags ------------------------------------------------------------------------------------------ */

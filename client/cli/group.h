@@ -16,10 +16,8 @@ struct group_job {
     long long number; /* of RESET_OFFSET and RESET_SHIFT */
     const char *time; /* of RESET_TIME */
     bool execute;
+    int status; /* EXIT_DONE, or what fits the first that was refused: the others went on */
 };
-
-/* A described group, or the end of the process. */
-leat_group *group_get(struct cli *cli, const char *name);
 
 /* The partitions that the job's topics name, to be freed. */
 leat_group_position *group_positions(struct cli *cli, const struct group_job *job, size_t *count);

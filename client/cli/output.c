@@ -90,6 +90,23 @@ bool output_done(const struct cli *cli, json_t *value)
     return done;
 }
 
+bool output_refused(const struct cli *cli, int *status, json_t *rows, json_t *row,
+                    const leat_error *e)
+{
+    bool refused = cli_is_refusal(e->code);
+    if (refused) {
+        fflush(stdout);
+        cli_say("%s", e->message);
+        *status = *status ? *status : cli_exit_of(e->code);
+    }
+    if (refused && cli->output != OUTPUT_TABLE) {
+        json_object_set_new(row, "error", json_string(e->message));
+        json_array_append(rows, row);
+    }
+    json_decref(row);
+    return refused;
+}
+
 /* --- tables --- */
 
 /* The text of a cell, to be freed: lists are joined with commas. */

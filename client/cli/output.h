@@ -19,6 +19,12 @@ bool output_value(const struct cli *cli, json_t *value);
 /* The same for an answer that a table says in a sentence: takes `value` always. */
 bool output_done(const struct cli *cli, json_t *value);
 
+/* One of several names is refused: that is said and, unless a table is wanted, stands in `rows` as `row` with its
+ * "error". Takes `row`. *status is EXIT_DONE, or what fits the first that was refused. False: nobody has answered, and
+ * nothing is done. */
+bool output_refused(const struct cli *cli, int *status, json_t *rows, json_t *row,
+                    const leat_error *e);
+
 /* A list of objects, as wanted; columns end with a NULL field. Takes `rows`. */
 void output_rows(const struct cli *cli, json_t *rows, const struct column *columns);
 

@@ -108,6 +108,19 @@ _Noreturn void topic_fail(struct cli *cli, struct topic_job *job, const leat_err
     cli_fail(cli, e);
 }
 
+void topic_refused(struct cli *cli, struct topic_job *job, size_t index, json_t *row,
+                   const leat_error *e)
+{
+    job->done = job->done ? job->done : json_array();
+    if (output_refused(cli, &job->status, job->done, row, e)) {
+        return;
+    }
+    for (size_t i = index + 1; i < job->name_count; i++) {
+        cli_say("topic %s was not asked for any more", job->names[i]);
+    }
+    topic_fail(cli, job, e);
+}
+
 static void topic_config(struct topic_job *job, const char *text, bool unset)
 {
     const char *equals = strchr(text, '=');
@@ -387,26 +400,28 @@ static int topic_describe(struct cli *cli, struct topic_job *job)
                                             {"start", "START", true},
                                             {"end", "END", true},
                                             {NULL, NULL, false}};
-    json_t *all = json_array();
+    leat_error e;
     if (job->name_count == 0) {
         cli_usage("describe which topic?");
     }
+    job->done = json_array();
     bool told = offsets_are_told(cli);
     for (size_t i = 0; i < job->name_count; i++) {
-        leat_meta *meta = cli_metadata(cli, job->names[i], false);
+        leat_meta *meta = cli_topic(cli, job->names[i], &e);
+        if (!meta) {
+            topic_refused(cli, job, i, json_pack("{s:s}", "name", job->names[i]), &e);
+            continue;
+        }
         const leat_meta_topic *t = meta->topics[0];
-        json_array_append_new(all, json_pack("{s:s,s:s,s:b,s:o,s:o}", "name", t->name, "id", t->id,
-                                             "internal", t->internal, "partitions",
-                                             partitions_json(cli, t, told), "configs",
-                                             cli_configs(cli, LEAT_RESOURCE_TOPIC, t->name)));
+        json_array_append_new(job->done, json_pack("{s:s,s:s,s:b,s:o,s:o}", "name", t->name, "id",
+                                                   t->id, "internal", t->internal, "partitions",
+                                                   partitions_json(cli, t, told), "configs",
+                                                   cli_configs(cli, LEAT_RESOURCE_TOPIC, t->name)));
         leat_meta_free(meta);
-    }
-    if (output_value(cli, all)) {
-        return EXIT_DONE;
     }
     size_t index;
     json_t *one;
-    json_array_foreach(all, index, one)
+    json_array_foreach(cli->output == OUTPUT_TABLE ? job->done : NULL, index, one)
     {
         leaderless_show(json_object_get(one, "partitions"));
         printf("%s%s  (id %s)\n\n", index ? "\n" : "",
@@ -416,8 +431,7 @@ static int topic_describe(struct cli *cli, struct topic_job *job)
         putchar('\n');
         output_table(json_object_get(one, "configs"), cli_config_columns);
     }
-    json_decref(all);
-    return EXIT_DONE;
+    return job->status;
 }
 
 /* Of each partition: start and end, or (when) the offset of a time. */
@@ -456,14 +470,21 @@ static int topic_offsets(struct cli *cli, struct topic_job *job)
     if (job->name_count == 0) {
         cli_usage("offsets of which topic?");
     }
-    json_t *rows = json_array();
+    leat_error e;
+    job->done = json_array();
     for (size_t i = 0; i < job->name_count; i++) {
-        leat_meta *meta = cli_metadata(cli, job->names[i], false);
-        offsets_rows(cli, meta->topics[0], job->time ? &when : NULL, rows);
+        leat_meta *meta = cli_topic(cli, job->names[i], &e);
+        if (!meta) {
+            topic_refused(cli, job, i, json_pack("{s:s}", "topic", job->names[i]), &e);
+            continue;
+        }
+        offsets_rows(cli, meta->topics[0], job->time ? &when : NULL, job->done);
         leat_meta_free(meta);
     }
-    output_rows(cli, rows, job->time ? time_columns : columns);
-    return EXIT_DONE;
+    if (cli->output == OUTPUT_TABLE && json_array_size(job->done) > 0) {
+        output_table(job->done, job->time ? time_columns : columns);
+    }
+    return job->status;
 }
 
 /* --- changes --- */
@@ -489,26 +510,31 @@ static int topic_create(struct cli *cli, struct topic_job *job)
         if (code == LEAT_ERR_TOPIC_EXISTS && job->if_not_exists) {
             continue;
         }
+        json_t *row =
+            json_pack("{s:s,s:b}", "topic", job->names[i], "created", !code && !job->validate);
         if (code) {
-            topic_fail(cli, job, &e);
+            topic_refused(cli, job, i, row, &e);
+            continue;
         }
-        topic_done(
-            cli, job, json_pack("{s:s,s:b}", "topic", job->names[i], "created", !job->validate),
-            job->validate ? "topic %s could be created\n" : "created topic %s\n", job->names[i]);
+        topic_done(cli, job, row,
+                   job->validate ? "topic %s could be created\n" : "created topic %s\n",
+                   job->names[i]);
     }
-    return EXIT_DONE;
+    return job->status;
 }
 
 /* With the offsets of all groups the place of every consumer is lost: who means that says so. */
-static void delete_check(struct cli *cli, const char *topic)
+static int delete_check(struct cli *cli, const char *topic, leat_error *e)
 {
     leat_meta *meta = cli_metadata(cli, topic, true);
-    if (meta->topic_count == 1 && meta->topics[0]->internal) {
-        cli_usage("topic %s is the broker's own, without it all groups forget how far they came: "
-                  "--internal deletes it nevertheless",
-                  topic);
-    }
+    bool internal = meta->topic_count == 1 && meta->topics[0]->internal;
     leat_meta_free(meta);
+    *e = (leat_error){.code = internal ? LEAT_ERR_ARGUMENT : 0};
+    snprintf(e->message, sizeof e->message,
+             "topic %.100s is the broker's own, without it all groups forget how far they came: "
+             "--internal deletes it nevertheless",
+             topic);
+    return e->code;
 }
 
 static int topic_delete(struct cli *cli, struct topic_job *job)
@@ -518,20 +544,19 @@ static int topic_delete(struct cli *cli, struct topic_job *job)
         cli_usage("delete which topic?");
     }
     for (size_t i = 0; i < job->name_count; i++) {
-        if (!job->internal) {
-            delete_check(cli, job->names[i]);
-        }
-        int code = leat_topic_delete(cli->client, job->names[i], &e);
+        int code = job->internal ? 0 : delete_check(cli, job->names[i], &e);
+        code = code ? code : leat_topic_delete(cli->client, job->names[i], &e);
         if (code == LEAT_ERR_UNKNOWN_TOPIC && job->if_exists) {
             continue;
         }
+        json_t *row = json_pack("{s:s,s:b}", "topic", job->names[i], "deleted", !code);
         if (code) {
-            topic_fail(cli, job, &e);
+            topic_refused(cli, job, i, row, &e);
+            continue;
         }
-        topic_done(cli, job, json_pack("{s:s,s:b}", "topic", job->names[i], "deleted", true),
-                   "deleted topic %s\n", job->names[i]);
+        topic_done(cli, job, row, "deleted topic %s\n", job->names[i]);
     }
-    return EXIT_DONE;
+    return job->status;
 }
 
 static int topic_alter(struct cli *cli, struct topic_job *job)

@@ -14,7 +14,7 @@ struct topic_job {
     leat_config *configs;
     size_t config_count;
     bool if_not_exists, if_exists, internal, validate, cancel, unclean;
-    bool refused; /* of several partitions one at least: that is said, and the others went on */
+    int status; /* EXIT_DONE, or what fits the first that was refused: the others went on */
     const char *offset, *time, *brokers;
     json_t *done; /* what was changed, for JSON and YAML */
 };
@@ -25,6 +25,11 @@ void topic_done(struct cli *cli, struct topic_job *job, json_t *row, const char 
 
 /* Tells what was done before something failed, then that. */
 _Noreturn void topic_fail(struct cli *cli, struct topic_job *job, const leat_error *e);
+
+/* One of the topics is refused: the others go on. Takes `row`, which stands for it in the answer. When nobody answers
+ * all ends, and it is said which are left. */
+void topic_refused(struct cli *cli, struct topic_job *job, size_t index, json_t *row,
+                   const leat_error *e);
 
 /* The one topic that is named. */
 const char *topic_one(const struct topic_job *job);

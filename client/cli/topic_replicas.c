@@ -150,9 +150,6 @@ static void moves_rows(struct cli *cli, const char *topic, json_t *rows)
 {
     leat_moves *moves;
     leat_error e;
-    if (topic) {
-        leat_meta_free(cli_metadata(cli, topic, false));
-    }
     if (leat_moves_get(cli->client, topic, &moves, &e)) {
         cli_fail(cli, &e);
     }
@@ -173,20 +170,26 @@ static int moves_show(struct cli *cli, struct topic_job *job)
         {"topic", "TOPIC", false},       {"partition", "PARTITION", true},
         {"replicas", "REPLICAS", false}, {"adding", "ADDING", false},
         {"removing", "REMOVING", false}, {NULL, NULL, false}};
-    json_t *rows = json_array();
+    leat_error e;
+    job->done = json_array();
     for (size_t i = 0; i < job->name_count; i++) {
-        moves_rows(cli, job->names[i], rows);
+        leat_meta *meta = cli_topic(cli, job->names[i], &e);
+        if (meta) {
+            moves_rows(cli, job->names[i], job->done);
+        } else {
+            topic_refused(cli, job, i, json_pack("{s:s}", "topic", job->names[i]), &e);
+        }
+        leat_meta_free(meta);
     }
     if (job->name_count == 0) {
-        moves_rows(cli, NULL, rows);
+        moves_rows(cli, NULL, job->done);
     }
-    if (cli->output == OUTPUT_TABLE && json_array_size(rows) == 0) {
-        json_decref(rows);
+    if (cli->output == OUTPUT_TABLE && json_array_size(job->done) > 0) {
+        output_table(job->done, columns);
+    } else if (cli->output == OUTPUT_TABLE && job->status == EXIT_DONE) {
         cli_say("no partition is being reassigned");
-        return EXIT_DONE;
     }
-    output_rows(cli, rows, columns);
-    return EXIT_DONE;
+    return job->status;
 }
 
 int topic_reassign(struct cli *cli, struct topic_job *job)
@@ -276,7 +279,7 @@ static void elect_refused(struct cli *cli, struct topic_job *job, const char *to
     } else {
         topic_fail(cli, job, e);
     }
-    job->refused = true;
+    job->status = EXIT_FAILED;
     topic_done(cli, job,
                json_pack("{s:s,s:i,s:b,s:i,s:s}", "topic", topic, "partition", (int)p->id,
                          "elected", false, "leader", (int)p->leader, "error", e->message),
@@ -318,5 +321,5 @@ static void elect_one(struct cli *cli, struct topic_job *job, const char *topic,
 int topic_elect(struct cli *cli, struct topic_job *job)
 {
     partitions_each(cli, job, elect_one);
-    return job->refused ? EXIT_FAILED : EXIT_DONE;
+    return job->status;
 }

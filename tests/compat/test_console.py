@@ -307,11 +307,47 @@ def check_structured(b):
     same(lines[2].split(), ["ID", "ROLE", "END", "BEHIND", "FETCHED", "CAUGHT-UP"], "the quorum in a table")
     same(lines[3].split()[:2], ["1", "leader"], "and its one replica")
     same(answer("topic", "delete", "s1", "s2"), [{"topic": "s1", "deleted": True}, {"topic": "s2", "deleted": True}], "delete")
-    status, out, _ = leat(b, "topic", "create", "half", "half", "--output", "json")
-    same((status, json.loads(out)), (1, [{"topic": "half", "created": True}]), "what was done before an error")
     same(leat(b, "version", "--output", "yaml")[1], f'version: "{answer("version")["version"]}"\n', "version")
     assert answer("cluster", "health")["healthy"] and answer("cluster", "brokers")[0]["id"] == 1
     assert "healthy: true" in leat(b, "cluster", "health", "--output", "yaml")[1]
+
+
+def check_several(b):
+    """Of several names one is refused: that is said, the others are served, and the first refusal is the exit status."""
+    def answer(*arguments):
+        status, out, error = leat(b, *arguments, "--output", "json")
+        return status, json.loads(out), error.splitlines()
+
+    status, rows, said = answer("topic", "create", "half", "half", "no/name", "other")
+    exists = rows[1].get("error")
+    assert "half" in exists and "no/name" in rows[2]["error"], rows
+    same((status, [(row["topic"], row["created"]) for row in rows], said),
+         (1, [("half", True), ("half", False), ("no/name", False), ("other", True)], [f"leat: {rows[n]['error']}" for n in (1, 2)]), "create")
+    gone = "topic gone does not exist: see leat topic list"
+    status, rows, said = answer("topic", "describe", "gone", "half", "none", "other")
+    same((status, [row["name"] for row in rows], rows[0]["error"], len(said)), (4, ["gone", "half", "none", "other"], gone, 2), "describe")
+    status, out, error = leat(b, "topic", "describe", "gone", "half")
+    assert status == 4 and out.startswith("half  (id ") and error == f"leat: {gone}\n", (status, out, error)
+    same(answer("topic", "offsets", "gone", "half")[:2],
+         (4, [{"topic": "gone", "error": gone}, {"topic": "half", "partition": 0, "start": 0, "end": 0, "offsets": 0}]), "offsets")
+    same(answer("topic", "reassign", "gone", "half")[:2], (4, [{"topic": "gone", "error": gone}]), "what is being reassigned")
+    status, out, error = leat(b, "topic", "delete", "half", "gone", "__consumer_offsets", "other")
+    same((status, out, len(error.splitlines())), (4, "deleted topic half\ndeleted topic other\n", 2), "delete")
+    status, rows, _ = answer("topic", "delete", "__consumer_offsets", "gone")
+    same((status, [row["deleted"] for row in rows]), (2, [False, False]), "nothing is deleted")
+    assert "--internal deletes it" in rows[0]["error"] and "error" in rows[1], rows
+    same(leat(b, "topic", "create", "read")[0], 0, "a topic")
+    for group in ("here", "there"):
+        same(leat(b, "group", "reset", group, "-t", "read", "--to-latest", "--execute")[0], 0, "a group")
+    status, rows, said = answer("group", "describe", "here", "gone", "there")
+    same((status, [row["group"] for row in rows], said), (4, ["here", "gone", "there"], [f"leat: {rows[1]['error']}"]), "groups described")
+    status, rows, _ = answer("group", "lag", "gone", "there")
+    same((status, [(row["group"], "error" in row) for row in rows]), (4, [("gone", True), ("there", False)]), "their lag")
+    status, out, error = leat(b, "group", "describe", "gone", "there")
+    assert status == 4 and out.startswith("there  ") and "gone" in error, (status, out, error)
+    status, rows, _ = answer("group", "delete", "here", "gone", "there")
+    same((status, [(row["group"], row["deleted"]) for row in rows]), (4, [("here", True), ("gone", False), ("there", True)]), "and deleted")
+    same(leat(b, "topic", "delete", "read")[0], 0, "deleted")
 
 
 def lag(b, group):
@@ -620,6 +656,7 @@ with Broker("group.initial.rebalance.delay.ms=0") as broker:
     check_kcat(broker)
     check_lost(broker)
     check_structured(broker)
+    check_several(broker)
     check_contexts(broker)
     check_completion(broker)
     check_offline(broker)
