@@ -202,7 +202,7 @@ static void offer_flags(const struct completing *c, const struct cli_flag *flags
         if (f->name && args_flag_known(f, action)) {
             snprintf(spelled, sizeof spelled, "--%.60s", f->name);
             offer(c, spelled);
-        } else if (f->letter && args_flag_known(f, action)) {
+        } else if (f->letter && f->help && args_flag_known(f, action)) {
             snprintf(spelled, sizeof spelled, "-%c", f->letter);
             offer(c, spelled);
         }

@@ -25,6 +25,8 @@ enum topic_flag {
     FLAG_TIME,
     FLAG_VALIDATE,
     FLAG_BROKERS,
+    FLAG_BROKERS_SHORT,
+    FLAG_SHRINK,
     FLAG_CANCEL,
     FLAG_UNCLEAN,
 };
@@ -33,8 +35,10 @@ static const struct cli_flag topic_flags[] = {
     {FLAG_PARTITIONS, 'p', "partitions", "N", "how many", "create"},
     {FLAG_PARTITIONS, 'p', "partition", "N", "this one alone", "trim reassign elect"},
     {FLAG_REPLICAS, 'r', "replicas", "N", "copies of each partition", "create"},
-    {FLAG_BROKERS, 'r', "replicas", "ID,ID...", "to these brokers, the preferred leader first",
+    {FLAG_BROKERS, 0, "replicas", "ID,ID...", "to these brokers, the preferred leader first",
      "reassign"},
+    {FLAG_BROKERS_SHORT, 'r', NULL, NULL, NULL, "reassign"},
+    {FLAG_SHRINK, 0, "shrink", NULL, "fewer replicas than before are meant", "reassign"},
     {FLAG_CANCEL, 0, "cancel", NULL, "call off what is under way", "reassign"},
     {FLAG_UNCLEAN, 0, "unclean", NULL, "where nobody leads: any replica; what it lacks is lost",
      "elect"},
@@ -174,6 +178,13 @@ static void topic_flag(struct args *a, struct topic_job *job, int id)
         break;
     case FLAG_BROKERS:
         job->brokers = a->value;
+        break;
+    case FLAG_BROKERS_SHORT:
+        /* A count in create: 3 would be taken for broker 3, which would be the only one. */
+        cli_usage("-r is not known here, it is a number of replicas: --replicas 1,2,3 names the "
+                  "brokers");
+    case FLAG_SHRINK:
+        job->shrink = true;
         break;
     case FLAG_CANCEL:
         job->cancel = true;

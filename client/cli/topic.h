@@ -13,7 +13,7 @@ struct topic_job {
     int32_t partitions, replicas, total, add;
     leat_config *configs;
     size_t config_count;
-    bool if_not_exists, if_exists, internal, validate, cancel, unclean;
+    bool if_not_exists, if_exists, internal, validate, cancel, unclean, shrink;
     int status; /* EXIT_DONE, or what fits the first that was refused: the others went on */
     const char *offset, *time, *brokers;
     json_t *done; /* what was changed, for JSON and YAML */

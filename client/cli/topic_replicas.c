@@ -85,6 +85,45 @@ static void partitions_each(struct cli *cli, struct topic_job *job,
 
 /* --- reassign --- */
 
+static const leat_move *move_of(const leat_moves *moves, int32_t partition)
+{
+    for (size_t i = 0; i < moves->count; i++) {
+        if (moves->list[i]->partition == partition) {
+            return moves->list[i];
+        }
+    }
+    return NULL;
+}
+
+/* Fewer replicas than before survive less, which is more likely a mistake than meant. Replicas that only come with a
+ * reassignment that is under way are not there yet. Looked at before anything is changed. */
+static void shrink_check(struct cli *cli, const struct topic_job *job)
+{
+    struct replicas all = {.count = 0};
+    leat_moves *moves;
+    leat_error e;
+    replicas_parse(&all, job->brokers);
+    const char *topic = topic_one(job);
+    leat_meta *meta = cli_metadata(cli, topic, false);
+    if (leat_moves_get(cli->client, topic, &moves, &e)) {
+        cli_fail(cli, &e);
+    }
+    const leat_meta_topic *t = meta->topics[0];
+    for (size_t i = 0; i < t->partition_count; i++) {
+        const leat_meta_partition *p = t->partitions[i];
+        const leat_move *move = move_of(moves, p->id);
+        size_t has = move ? move->replica_count - move->adding_count : p->replica_count;
+        if ((job->partitions < 0 || job->partitions == p->id) && all.count < has) {
+            char room[64];
+            cli_usage("%s-%d has %s and would have %zu: nothing was changed (--shrink says that "
+                      "this is meant)",
+                      topic, (int)p->id, cli_counted(has, "replica", "replicas", room), all.count);
+        }
+    }
+    leat_moves_free(moves);
+    leat_meta_free(meta);
+}
+
 static void reassign_one(struct cli *cli, struct topic_job *job, const char *topic,
                          const leat_meta_partition *p)
 {
@@ -200,11 +239,17 @@ int topic_reassign(struct cli *cli, struct topic_job *job)
     if (job->cancel) {
         return cancel_all(cli, job);
     }
+    if (!job->brokers && job->shrink) {
+        cli_usage("--shrink belongs to --replicas");
+    }
     if (!job->brokers && job->partitions >= 0) {
         cli_usage("where to? --replicas 1,2,3, or --cancel");
     }
     if (!job->brokers) {
         return moves_show(cli, job);
+    }
+    if (!job->shrink) {
+        shrink_check(cli, job);
     }
     partitions_each(cli, job, reassign_one);
     return EXIT_DONE;

@@ -69,13 +69,16 @@ def check_replicas(b):
     same(leat(b, "topic", "reassign"), (0, "", "leat: no partition is being reassigned\n"), "nothing moves")
     same(json.loads(leat(b, "topic", "reassign", "placed", "--output", "json")[1]), [], "nothing moves, as JSON")
     same(leat(b, "topic", "reassign", "placed", "--replicas", "1")[:2], (0, "placed-0 goes to 1\nplaced-1 goes to 1\n"), "to where it is")
-    same(json.loads(leat(b, "topic", "reassign", "placed", "-r", "1", "-p", "1", "--output", "json")[1]),
+    same(json.loads(leat(b, "topic", "reassign", "placed", "--replicas", "1", "-p", "1", "--output", "json")[1]),
          [{"topic": "placed", "partition": 1, "replicas": [1]}], "one, as JSON")
     refused(b, 1, "placed-0: The manual partition assignment includes broker 7, but no such broker is registered",
             "topic", "reassign", "placed", "--replicas", "1,7")
     refused(b, 1, "more than once", "topic", "reassign", "placed", "--replicas", "1,1", "-p", "1")
     for wrong in ("", "one", "1,", "1,,2", "-1", "1 2", "99999999999"):
         refused(b, 2, f"'{wrong}' is no list of brokers", "topic", "reassign", "placed", "--replicas=" + wrong)
+    for short in (("-r", "3"), ("-r3",), ("-r",)):
+        refused(b, 2, "--replicas 1,2,3 names the brokers", "topic", "reassign", "placed", *short)
+    refused(b, 2, "--shrink belongs to --replicas", "topic", "reassign", "placed", "--shrink")
     refused(b, 2, "--replicas or --cancel?", "topic", "reassign", "placed", "--replicas", "1", "--cancel")
     refused(b, 2, "where to?", "topic", "reassign", "placed", "-p", "1")
     refused(b, 4, "topic placed has no partition 2", "topic", "reassign", "placed", "--replicas", "1", "-p", "2")
@@ -511,6 +514,7 @@ def check_completion(b):
     same(offered("co"), ["consume", "context", "completion"], "commands")
     same(offered("topic", "de"), ["delete", "describe"], "actions")
     same(offered("topic", "create", "--part"), ["--partitions"], "flags")
+    assert "-r" not in offered("topic", "reassign", "-")
     same(offered("produce", "-z", "z"), ["zstd"], "values")
     same(offered("help", "t"), ["topic"], "commands to be helped with")
     same(offered("help", "topic", "cr"), ["create"], "and actions")

@@ -195,6 +195,9 @@ def found(cluster):
         check(status == 0, f"topic create: {out}{error}")
     partitions = cluster.json("topic", "describe", "r")[0]["partitions"]
     check(all(sorted(p["replicas"]) == [1, 2, 3] for p in partitions), f"r has not three replicas: {partitions}")
+    status, out, error = cluster.leat("topic", "reassign", "r", "--replicas", "3")
+    check((status, out, error) == (2, "", "leat: r-0 has 3 replicas and would have 1: nothing was changed (--shrink says that this is meant)\n"),
+          f"shrink: {status}: {out}{error}")
     leaders = eventually("leaders of all partitions", ELECTION_S, lambda: (f := cluster.leaders()) and min(f.values()) >= 1 and f)
     check(set(leaders.values()) == {1, 2, 3}, f"{PARTITIONS} partitions are led by {sorted(set(leaders.values()))} alone")
     for p in range(PARTITIONS):

@@ -48,7 +48,7 @@ check(sorted(read.split()) == sorted(LINES.split()), f"{len(read.split())} of 10
 
 c.comes(2)
 wait_until("narrow has 2 replicas", lambda: c.grown("narrow", 2), BACK_S)
-c.does("topic", "reassign", "narrow", "-r", "2")
+c.does("topic", "reassign", "narrow", "--replicas", "2", "--shrink")
 wait_until("narrow has 1 replica", lambda: c.grown("narrow", 1), BACK_S)
 c.nodes[1].end(signal.SIGKILL)
 c.nodes[1].start()
