@@ -4,6 +4,7 @@
 #include "cli/cluster.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { HEALTH_PAUSE_US = 500000 };
@@ -23,54 +24,115 @@ enum {
     FULL_PART = 1000,  /* and less than that is none */
 };
 
-/* What there is, and what is wrong with it. */
+/* Partitions of which something is so. */
+struct kind {
+    size_t count;
+    json_t *first; /* names of the first; NULL: of none it is known */
+};
+
+/* What there is, and what is wrong with it. What is NULL is not known. */
 struct condition {
-    size_t partitions, leaderless, lagging; /* lagging: fewer replicas in sync than there are */
-    json_t *first;                          /* the names of the first that have no leader */
-    size_t unwritable;                      /* a leader, but too few in sync for acks=all */
-    json_t *first_unwritable;
+    bool controller, local; /* local: all else is of no interest */
+    size_t partitions;
+    struct kind leaderless;
+    struct kind lagging;       /* fewer replicas in sync than there are, */
+    struct kind moving;        /* apart from those that lack only what a reassignment adds */
+    struct kind unwritable;    /* a leader, but too few in sync for acks=all */
+    json_t *registered;        /* how many brokers */
     json_t *fenced, *draining; /* numbers of brokers */
-    size_t brokers, voters;    /* voters 0: not known */
+    size_t brokers;            /* registered, or as many as the metadata name */
+    json_t *voters;            /* how many */
     json_t *
         silent_voters; /* numbers of nodes: a vote that nobody gives is missed at the next failure */
     json_t *disks;     /* those with little room or none */
     size_t full;       /* of `disks`: with none */
 };
 
-static void condition_of(struct condition *out, const leat_meta *meta,
-                         const leat_brokers *registered)
+static void kind_add(struct kind *k, const leat_meta_topic *t, const leat_meta_partition *p)
 {
-    *out = (struct condition){.first = json_array(),
-                              .first_unwritable = json_array(),
-                              .fenced = json_array(),
-                              .draining = json_array(),
-                              .silent_voters = json_array(),
-                              .disks = json_array()};
+    if (k->count++ < NAMED_MAX) {
+        json_array_append_new(k->first, json_sprintf("%s-%d", t->name, (int)p->id));
+    }
+}
+
+static bool is_lagging(const leat_meta_partition *p)
+{
+    return p->in_sync_count < p->replica_count;
+}
+
+/* Asked only when it matters; what is not told is not on its way. */
+static leat_moves *moves_ask(struct cli *cli, const leat_meta *meta)
+{
+    bool lags = false;
+    leat_moves *moves = NULL;
+    for (size_t i = 0; i < meta->topic_count; i++) {
+        for (size_t j = 0; j < meta->topics[i]->partition_count; j++) {
+            lags = lags || is_lagging(meta->topics[i]->partitions[j]);
+        }
+    }
+    return lags && leat_moves_get(cli->client, NULL, &moves, NULL) == 0 ? moves : NULL;
+}
+
+/* Whether every replica that is not in sync is one that a reassignment adds: nothing is missing then. */
+static bool lacks_only_what_comes(const leat_moves *moves, const leat_meta_topic *t,
+                                  const leat_meta_partition *p)
+{
+    const leat_move *move = NULL;
+    for (size_t i = 0; moves && i < moves->count && !move; i++) {
+        const leat_move *m = moves->list[i];
+        move = m->partition == p->id && strcmp(m->topic, t->name) == 0 ? m : NULL;
+    }
+    for (size_t i = 0; move && i < p->replica_count; i++) {
+        int32_t id = p->replicas[i];
+        if (!cluster_holds(p->in_sync, p->in_sync_count, id) &&
+            !cluster_holds(move->adding, move->adding_count, id)) {
+            return false;
+        }
+    }
+    return move != NULL;
+}
+
+static void find_partitions(struct condition *c, const leat_meta *meta, const leat_moves *moves)
+{
+    c->leaderless.first = json_array();
+    c->lagging.first = json_array();
+    c->moving.first = json_array();
     for (size_t i = 0; i < meta->topic_count; i++) {
         const leat_meta_topic *t = meta->topics[i];
         for (size_t j = 0; j < t->partition_count; j++) {
             const leat_meta_partition *p = t->partitions[j];
-            out->partitions++;
-            out->lagging += p->in_sync_count < p->replica_count;
-            if (p->leader < 0 && out->leaderless++ < NAMED_MAX) {
-                json_array_append_new(out->first, json_sprintf("%s-%d", t->name, (int)p->id));
+            if (p->leader < 0) {
+                kind_add(&c->leaderless, t, p);
+            }
+            if (is_lagging(p)) {
+                kind_add(lacks_only_what_comes(moves, t, p) ? &c->moving : &c->lagging, t, p);
             }
         }
     }
-    out->brokers = registered ? registered->count : meta->broker_count;
-    for (size_t i = 0; registered && i < registered->count; i++) {
+}
+
+static void find_fenced(struct condition *c, const leat_brokers *registered)
+{
+    c->brokers = registered->count;
+    c->registered = json_integer((json_int_t)registered->count);
+    c->fenced = json_array();
+    for (size_t i = 0; i < registered->count; i++) {
         if (registered->list[i]->fenced) {
-            json_array_append_new(out->fenced, json_integer(registered->list[i]->id));
+            json_array_append_new(c->fenced, json_integer(registered->list[i]->id));
         }
     }
 }
 
 static void condition_free(struct condition *c)
 {
-    json_decref(c->first);
-    json_decref(c->first_unwritable);
+    json_decref(c->leaderless.first);
+    json_decref(c->lagging.first);
+    json_decref(c->moving.first);
+    json_decref(c->unwritable.first);
+    json_decref(c->registered);
     json_decref(c->fenced);
     json_decref(c->draining);
+    json_decref(c->voters);
     json_decref(c->silent_voters);
     json_decref(c->disks);
 }
@@ -98,6 +160,7 @@ static void find_full_disks(struct cli *cli, struct condition *c)
     if (leat_disks_get(cli->client, &disks, NULL)) {
         return;
     }
+    c->disks = json_array();
     for (size_t i = 0; i < disks->count; i++) {
         const leat_disk *d = disks->list[i];
         if (!is_low(d)) {
@@ -145,14 +208,18 @@ static bool votes_no_more(const leat_quorum *quorum, const leat_quorum_replica *
 /* Those that have not fetched the metadata log for a while, as the leader tells. */
 static void find_silent_voters(const leat_quorum *quorum, struct condition *c)
 {
-    bool told = false; /* some brokers do not say when they were asked */
+    bool told = false, others = false; /* some brokers do not say when they were asked */
+    size_t voters = 0;
     for (size_t i = 0; i < quorum->replica_count; i++) {
         const leat_quorum_replica *r = quorum->replicas[i];
+        others = others || r->id != quorum->leader;
         told = told || (r->id != quorum->leader && r->fetched_ms >= 0);
+        voters += r->voter;
     }
+    c->voters = json_integer((json_int_t)voters);
+    c->silent_voters = told || !others ? json_array() : NULL;
     for (size_t i = 0; told && i < quorum->replica_count; i++) {
         const leat_quorum_replica *r = quorum->replicas[i];
-        c->voters += r->voter;
         bool heard = r->id == quorum->leader || cli_wall_ms() - r->fetched_ms < SILENT_MS;
         if (r->voter && (!heard || votes_no_more(quorum, r))) {
             json_array_append_new(c->silent_voters, json_integer(r->id));
@@ -220,15 +287,36 @@ static void names_print(const json_t *names, size_t count)
     }
 }
 
-static void health_print(const struct condition *c, bool healthy, bool controller, const char *why)
+static void kind_print(const struct kind *k, const char *what)
+{
+    if (k->count > 0) {
+        printf("%s: ", what);
+        names_print(k->first, k->count);
+        putchar('\n');
+    }
+}
+
+static void summary_print(const struct condition *c, bool healthy, const char *why)
 {
     char room[64];
-    printf("%s: %s, %zu without a leader, %zu under-replicated\n",
-           healthy ? "healthy" : "not healthy",
-           cli_counted(c->partitions, "partition", "partitions", room), c->leaderless, c->lagging);
-    if (!controller) {
+    if (c->local) {
+        printf(c->controller ? "this broker answers and knows a controller\n"
+                             : "not healthy: this broker answers, and knows no controller\n");
+    } else if (!c->controller) {
+        printf("not healthy: what is led and in sync is not known\n");
+    } else {
+        printf("%s: %s, %zu without a leader, %zu under-replicated\n",
+               healthy ? "healthy" : "not healthy",
+               cli_counted(c->partitions, "partition", "partitions", room), c->leaderless.count,
+               c->lagging.count);
+    }
+    if (!c->controller) {
         printf("%s\n", why);
     }
+}
+
+static void nodes_print(const struct condition *c)
+{
     size_t fenced = json_array_size(c->fenced);
     if (fenced > 0) {
         printf("not heard of: %s ", fenced == 1 ? "broker" : "brokers");
@@ -241,11 +329,12 @@ static void health_print(const struct condition *c, bool healthy, bool controlle
         names_print(c->draining, draining);
         printf(" (leat cluster undrain)\n");
     }
-    if (c->voters > 0 && c->voters < VOTERS_WANTED && c->brokers >= VOTERS_WANTED) {
+    size_t voters = (size_t)json_integer_value(c->voters);
+    if (voters > 0 && voters < VOTERS_WANTED && c->brokers >= VOTERS_WANTED) {
         printf(
             "%zu of %zu nodes keep the metadata: without %s nothing can be changed (leat cluster "
             "add)\n",
-            c->voters, c->brokers, c->voters == 1 ? "that one" : "either of them");
+            voters, c->brokers, voters == 1 ? "that one" : "either of them");
     }
     size_t silent = json_array_size(c->silent_voters);
     if (silent > 0) {
@@ -254,60 +343,98 @@ static void health_print(const struct condition *c, bool healthy, bool controlle
         printf(" (leat cluster quorum; a node whose directory was replaced: leat cluster remove, "
                "then add)\n");
     }
-    disks_print(c->disks);
-    if (c->leaderless > 0) {
-        printf("without a leader: ");
-        names_print(c->first, c->leaderless);
-        putchar('\n');
+}
+
+static void health_print(const struct condition *c, bool healthy, const char *why)
+{
+    char room[64];
+    summary_print(c, healthy, why);
+    if (c->local || !c->controller) {
+        return;
     }
-    if (c->unwritable > 0) {
-        printf("no acks=all, fewer in sync than min.insync.replicas: ");
-        names_print(c->first_unwritable, c->unwritable);
-        putchar('\n');
+    nodes_print(c);
+    disks_print(c->disks);
+    kind_print(&c->leaderless, "without a leader");
+    kind_print(&c->lagging, "under-replicated");
+    kind_print(&c->unwritable, "no acks=all, fewer in sync than min.insync.replicas");
+    if (c->moving.count > 0) {
+        printf("%s on %s way to other replicas (leat topic reassign)\n",
+               cli_counted(c->moving.count, "partition", "partitions", room),
+               c->moving.count == 1 ? "its" : "their");
     }
 }
 
+/* What only a controller knows. True: all is well. */
+static bool find_all(struct cli *cli, bool wait, const leat_meta *meta, const leat_quorum *quorum,
+                     struct condition *c)
+{
+    leat_brokers *registered;
+    leat_error e;
+    int error = cluster_brokers_ask(cli, &registered, &e);
+    if (error && !wait) {
+        cli_fail(cli, &e);
+    }
+    leat_moves *moves = moves_ask(cli, meta);
+    find_partitions(c, meta, moves);
+    leat_moves_free(moves);
+    c->brokers = meta->broker_count;
+    if (registered) {
+        find_fenced(c, registered);
+        c->draining = draining_of(cli, c);
+    }
+    leat_brokers_free(registered);
+    find_full_disks(cli, c);
+    c->unwritable.first = json_array();
+    c->unwritable.count = cluster_unwritable(cli, meta, c->unwritable.first, NAMED_MAX);
+    if (quorum) {
+        find_silent_voters(quorum, c);
+    }
+    return !error && c->leaderless.count == 0 && c->lagging.count == 0 && c->full == 0 &&
+           json_array_size(c->fenced) == 0 && json_array_size(c->silent_voters) == 0;
+}
+
 /* What is wrong, once. Brokers are not asked for what only a controller knows when there is none: nobody answers. */
-static bool health_look(struct cli *cli, bool wait, bool local, const leat_meta *meta,
-                        struct condition *found, bool *controller, leat_error *why)
+static bool health_look(struct cli *cli, bool wait, const leat_meta *meta, struct condition *c,
+                        leat_error *why)
 {
     leat_quorum *quorum;
-    leat_brokers *registered = NULL;
-    leat_error e;
     int asked = cli_quorum(cli, &quorum, why);
-    *controller = meta->controller >= 0 && asked != LEAT_ERR_NO_LEADER;
+    c->controller = meta->controller >= 0 && asked != LEAT_ERR_NO_LEADER;
     if (asked != LEAT_ERR_NO_LEADER) {
         snprintf(why->message, sizeof why->message, "%s",
                  "no controller: most of the voters must run and reach each other (leat cluster "
                  "quorum)");
     }
-    int error = local || !*controller ? 0 : cluster_brokers_ask(cli, &registered, &e);
-    if (error && !wait) {
-        cli_fail(cli, &e);
+    for (size_t i = 0; i < meta->topic_count; i++) {
+        c->partitions += meta->topics[i]->partition_count;
     }
-    condition_of(found, meta, registered);
-    if (registered) {
-        json_decref(found->draining);
-        found->draining = draining_of(cli, found);
-    }
-    if (!local && *controller) {
-        find_full_disks(cli, found);
-        found->unwritable = cluster_unwritable(cli, meta, found->first_unwritable, NAMED_MAX);
-    }
-    if (quorum && !local) {
-        find_silent_voters(quorum, found);
-    }
+    bool healthy = c->controller && (c->local || find_all(cli, wait, meta, quorum, c));
     leat_quorum_free(quorum);
-    leat_brokers_free(registered);
-    bool whole = !error && found->leaderless == 0 && found->lagging == 0 && found->full == 0 &&
-                 json_array_size(found->fenced) == 0 && json_array_size(found->silent_voters) == 0;
-    return *controller && (local || whole);
+    return healthy;
+}
+
+static json_t *count_json(const struct kind *k)
+{
+    return k->first ? json_integer((json_int_t)k->count) : json_null();
+}
+
+static json_t *health_json(const struct condition *c, bool healthy, const char *why)
+{
+    return json_pack(
+        "{s:b,s:b,s:I,s:o,s:O?,s:o,s:O?,s:o,s:O?,s:o,s:O?,s:O?,s:O?,s:O?,s:O?,s:O?,s:s?}",
+        "healthy", healthy, "controller", c->controller, "partitions", (json_int_t)c->partitions,
+        "leaderless", count_json(&c->leaderless), "first_leaderless", c->leaderless.first,
+        "unwritable", count_json(&c->unwritable), "first_unwritable", c->unwritable.first,
+        "under_replicated", count_json(&c->lagging), "first_under_replicated", c->lagging.first,
+        "moving", count_json(&c->moving), "brokers", c->registered, "fenced_brokers", c->fenced,
+        "draining_brokers", c->draining, "silent_voters", c->silent_voters, "voters", c->voters,
+        "low_disks", c->disks, "problem", c->controller ? NULL : why);
 }
 
 int cluster_health(struct cli *cli, bool wait, bool local)
 {
     struct condition found;
-    bool healthy, controller;
+    bool healthy;
     leat_error why;
     cli_catch_signals();
     for (;;) {
@@ -315,7 +442,8 @@ int cluster_health(struct cli *cli, bool wait, bool local)
         if (!meta) {
             return cli_interrupt_status();
         }
-        healthy = health_look(cli, wait, local, meta, &found, &controller, &why);
+        found = (struct condition){.local = local};
+        healthy = health_look(cli, wait, meta, &found, &why);
         leat_meta_free(meta);
         if (healthy || !wait || cli_interrupted) {
             break;
@@ -323,17 +451,9 @@ int cluster_health(struct cli *cli, bool wait, bool local)
         condition_free(&found);
         usleep(HEALTH_PAUSE_US);
     }
-    json_t *health =
-        json_pack("{s:b,s:b,s:I,s:I,s:O,s:I,s:O,s:I,s:O,s:O,s:O,s:I,s:O,s:s?}", "healthy", healthy,
-                  "controller", controller, "partitions", (json_int_t)found.partitions,
-                  "leaderless", (json_int_t)found.leaderless, "first_leaderless", found.first,
-                  "unwritable", (json_int_t)found.unwritable, "first_unwritable",
-                  found.first_unwritable, "under_replicated", (json_int_t)found.lagging,
-                  "fenced_brokers", found.fenced, "draining_brokers", found.draining,
-                  "silent_voters", found.silent_voters, "voters", (json_int_t)found.voters,
-                  "low_disks", found.disks, "problem", controller ? NULL : why.message);
+    json_t *health = health_json(&found, healthy, why.message);
     if (!output_value(cli, health)) {
-        health_print(&found, healthy, controller, why.message);
+        health_print(&found, healthy, why.message);
         json_decref(health);
     }
     condition_free(&found);

@@ -291,7 +291,11 @@ def check_structured(b):
     health = answer("cluster", "health")
     same((health["healthy"], health["controller"], health["leaderless"], health["first_leaderless"], health["fenced_brokers"]),
          (True, True, 0, [], []), "health")
-    same(health["draining_brokers"], [], "nobody is drained")
+    same((health["draining_brokers"], health["brokers"], health["voters"], health["silent_voters"], health["first_under_replicated"], health["moving"]),
+         ([], 1, 1, [], [], 0), "nobody is drained, and nothing is missing")
+    same(leat(b, "cluster", "health", "--local")[:2], (0, "this broker answers and knows a controller\n"), "this broker alone")
+    health = answer("cluster", "health", "--local")
+    same((health["healthy"], health["fenced_brokers"], health["voters"], health["unwritable"]), (True, None, None, None), "others are not asked for")
     refused(b, 1, "cannot drain broker 1: there is no other broker that could lead in its place", "cluster", "drain", "1")
     refused(b, 1, "there is no broker 7 that is heard of", "cluster", "drain", "7")
     refused(b, 2, "'x': a broker is a number, see leat cluster brokers", "cluster", "undrain", "x")

@@ -447,6 +447,13 @@ def farewells(cluster):
     for number in (1, 2, 3):
         with open(f"{cluster.data}/{number}.log") as log:
             last = log.read().rpartition('msg="stopping"')[2]
+    check(s[1].startswith("not healthy: what is led and in sync is not known\nthe cluster has no controller: "), f"health: {s}")
+    health = cluster.json("cluster", "health")
+    unknown = ("leaderless", "first_leaderless", "under_replicated", "first_under_replicated", "unwritable", "first_unwritable", "moving", "brokers",
+               "fenced_brokers", "draining_brokers", "silent_voters", "voters", "low_disks")
+    check(not health["healthy"] and all(health[name] is None for name in unknown), f"{health}")
+    status, out, _ = cluster.leat("-b", f"127.0.0.1:{cluster.port}", "cluster", "health", "--local")
+    check(status == 1 and out.startswith("not healthy: this broker answers, and knows no controller\n"), f"--local: {status}: {out}")
         found.append("handed over" in last)
     return found
 

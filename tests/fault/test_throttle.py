@@ -31,6 +31,9 @@ for node in NODES:
 wait_until("all know the rate", lambda: all("1024" in cluster.does("cluster", "config", str(i), "--output", "json") for i in NODES))
 cluster.does("topic", "reassign", "big", "--partition", "0", "--replicas", str(target))
 wait_until("it is on its way", moving)
+health = json.loads(cluster.does("cluster", "health", "--output", "json"))
+check(health["healthy"] and (health["moving"], health["under_replicated"]) == (1, 0), f"what comes is missing: {health}")
+check("\n1 partition on its way to other replicas (leat topic reassign)\n" in cluster.does("cluster", "health"), "it is not said what comes")
 # What is in sync is copied as ever: much more than the rate would let pass.
 cluster.does("topic", "create", "other", "--partitions", "3", "--replicas", "3", "--topic-config", "min.insync.replicas=3")
 cluster.does("produce", "other", "-X", "acks=all", text="".join(f"{n} {'y' * 1000}\n" for n in range(8000)))
