@@ -263,7 +263,8 @@ int cluster_undrain(struct cli *cli, const char *word)
     return EXIT_DONE;
 }
 
-static int32_t quorum_leader(struct cli *cli)
+/* Who leads; *voters (or NULL) becomes how many vote. */
+static int32_t quorum_leader(struct cli *cli, size_t *voters)
 {
     leat_quorum *quorum;
     leat_error e;
@@ -271,6 +272,9 @@ static int32_t quorum_leader(struct cli *cli)
         cli_fail(cli, &e);
     }
     int32_t leader = quorum->leader;
+    for (size_t i = 0; voters && i < quorum->replica_count; i++) {
+        *voters += quorum->replicas[i]->voter;
+    }
     leat_quorum_free(quorum);
     return leader;
 }
@@ -280,14 +284,21 @@ int cluster_transfer(struct cli *cli, const char *word, long long wait_ms)
     int32_t heir = word ? cluster_broker_number(word, "transfer-leader to") : -1;
     int64_t until = cli_wall_ms() + wait_ms;
     leat_error e;
-    int32_t before = quorum_leader(cli), now = before;
+    size_t voters = 0;
+    int32_t before = quorum_leader(cli, &voters), now = before;
+    if (voters == 1 && heir != before) {
+        cli_say("broker %d goes on leading the metadata quorum: there is no other voter (leat "
+                "cluster add makes one)",
+                (int)before);
+        return EXIT_FAILED;
+    }
     cli_catch_signals();
     if (heir != before && leat_quorum_transfer(cli->client, heir, &e)) {
         cli_fail(cli, &e);
     }
     while (now == before && heir != before && cli_wall_ms() < until && !cli_interrupted) {
         usleep(PAUSE_US);
-        now = quorum_leader(cli);
+        now = quorum_leader(cli, NULL);
     }
     bool done = heir < 0 ? now != before : now == heir;
     json_t *value =
