@@ -256,37 +256,51 @@ static int64_t offset_or_fail(struct cli *cli, const char *topic, int32_t partit
     return offset;
 }
 
-/* Offsets of all partitions of a topic, in the order of their numbers, to be freed; one that has no leader has -1. So
- * has one whose leader does not tell, unless they are what is `wanted`: else who leads, and who is in sync, is what one
- * needs to know then. */
-static int64_t *offsets_of(struct cli *cli, const leat_meta_topic *t, int64_t when, bool wanted)
+/* Of a partition that has no leader, or whose leader does not tell. -1 is an answer: no record is so late. */
+#define OFFSET_UNKNOWN INT64_MIN
+
+static json_t *offset_json(int64_t offset)
 {
-    size_t count = t->partition_count;
+    return offset == OFFSET_UNKNOWN ? json_null() : json_integer(offset);
+}
+
+/* Offsets of all partitions of a topic, in the order of their numbers, to be freed. Those that are unknown in `before`
+ * (NULL: none) are not asked for again. Of one whose leader does not tell that is said; *status, unless it is something
+ * already, becomes what fits that. */
+static int64_t *offsets_of(struct cli *cli, const leat_meta_topic *t, int64_t when,
+                           const int64_t *before, int *status)
+{
+    size_t count = t->partition_count, asked = 0, at = 0;
     leat_offset_query *queries = cli_alloc((count + 1) * sizeof *queries);
     int64_t *offsets = cli_alloc((count + 1) * sizeof *offsets);
+    int first = 0;
     leat_error e;
     for (size_t i = 0; i < count; i++) {
-        queries[i] =
-            (leat_offset_query){.topic = t->name, .partition = t->partitions[i]->id, .when = when};
+        if (!before || before[i] != OFFSET_UNKNOWN) {
+            queries[asked++] = (leat_offset_query){
+                .topic = t->name, .partition = t->partitions[i]->id, .when = when};
+        }
     }
-    if (leat_offsets_at(cli->client, queries, count, &e)) {
+    if (asked > 0 && leat_offsets_at(cli->client, queries, asked, &e)) {
         cli_fail(cli, &e);
     }
-    int first = 0;
     for (size_t i = 0; i < count; i++) {
-        if (queries[i].code && t->partitions[i]->leader >= 0) {
-            first = first ? first : queries[i].code;
-            cli_say("the offsets of %s-%d are not known: %s", t->name, (int)queries[i].partition,
-                    leat_error_text(queries[i].code));
+        offsets[i] = OFFSET_UNKNOWN;
+        if (before && before[i] == OFFSET_UNKNOWN) {
+            continue;
         }
-        offsets[i] = queries[i].code ? -1 : queries[i].offset;
+        const leat_offset_query *q = &queries[at++];
+        if (q->code && t->partitions[i]->leader >= 0) {
+            first = first ? first : q->code;
+            cli_say("the offsets of %s-%d are not known: %s", t->name, (int)q->partition,
+                    leat_error_text(q->code));
+        }
+        offsets[i] = q->code ? OFFSET_UNKNOWN : q->offset;
     }
     if (first && cli_lost(cli, first, &e)) {
         cli_say("%s", e.message);
     }
-    if (first && wanted) {
-        exit(cli_exit_of(first));
-    }
+    *status = *status ? *status : cli_exit_of(first);
     free(queries);
     return offsets;
 }
@@ -309,7 +323,7 @@ static int64_t *offsets_unknown(const leat_meta_topic *t)
 {
     int64_t *offsets = cli_alloc((t->partition_count + 1) * sizeof *offsets);
     for (size_t i = 0; i < t->partition_count; i++) {
-        offsets[i] = -1;
+        offsets[i] = OFFSET_UNKNOWN;
     }
     return offsets;
 }
@@ -330,21 +344,22 @@ static json_t *partitions_json(struct cli *cli, const leat_meta_topic *t, bool t
     leat_eligibles *eligibles = NULL;
     (void)!leat_eligible_get(cli->client, t->name, &eligibles, NULL);
     json_t *rows = json_array();
-    int64_t *starts = told ? offsets_of(cli, t, LEAT_EARLIEST, false) : offsets_unknown(t);
-    int64_t *ends = told ? offsets_of(cli, t, LEAT_LATEST, false) : offsets_unknown(t);
+    int status = EXIT_DONE; /* who leads, and who is in sync, is what one needs to know then */
+    int64_t *starts = told ? offsets_of(cli, t, LEAT_EARLIEST, NULL, &status) : offsets_unknown(t);
+    int64_t *ends = told ? offsets_of(cli, t, LEAT_LATEST, starts, &status) : offsets_unknown(t);
     for (size_t i = 0; i < t->partition_count; i++) {
         const leat_meta_partition *p = t->partitions[i];
         const leat_eligible *x = eligible_of(eligibles, p->id);
         json_array_append_new(
             rows,
-            json_pack("{s:i,s:i,s:i,s:o,s:o,s:o,s:o,s:o,s:I,s:I}", "partition", (int)p->id,
+            json_pack("{s:i,s:i,s:i,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "partition", (int)p->id,
                       "leader", (int)p->leader, "epoch", (int)p->leader_epoch, "replicas",
                       numbers_json(p->replicas, p->replica_count), "in_sync",
                       numbers_json(p->in_sync, p->in_sync_count), "eligible",
                       x ? numbers_json(x->eligible, x->eligible_count) : json_null(), "last_known",
                       x ? numbers_json(x->last_known, x->last_known_count) : json_null(), "offline",
-                      numbers_json(p->offline, p->offline_count), "start", (json_int_t)starts[i],
-                      "end", (json_int_t)ends[i]));
+                      numbers_json(p->offline, p->offline_count), "start", offset_json(starts[i]),
+                      "end", offset_json(ends[i])));
     }
     leat_eligible_free(eligibles);
     free(starts);
@@ -387,8 +402,6 @@ static void leaderless_show(json_t *partitions)
     {
         if (json_integer_value(json_object_get(row, "leader")) < 0) {
             json_object_set_new(row, "leader", json_string("none"));
-            json_object_set_new(row, "start", json_null());
-            json_object_set_new(row, "end", json_null());
         }
         static const char *const lists[] = {"in_sync", "eligible", "offline"};
         for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
@@ -445,21 +458,46 @@ static int topic_describe(struct cli *cli, struct topic_job *job)
     return job->status;
 }
 
-/* Of each partition: start and end, or (when) the offset of a time. */
-static void offsets_rows(struct cli *cli, const leat_meta_topic *t, const int64_t *when,
-                         json_t *rows)
+/* Names those that nobody leads, so that their offsets are not known. */
+static void leaderless_say(const leat_meta_topic *t, const int64_t *offsets, int *status)
 {
-    int64_t *first = offsets_of(cli, t, when ? *when : LEAT_EARLIEST, true);
-    int64_t *ends = when ? NULL : offsets_of(cli, t, LEAT_LATEST, true);
+    enum { NAMED_MAX = 5 };
+    char names[NAMED_MAX * 300], more[64] = "";
+    size_t count = 0, used = 0;
+    for (size_t i = 0; i < t->partition_count; i++) {
+        bool leaderless = t->partitions[i]->leader < 0 && offsets[i] == OFFSET_UNKNOWN;
+        if (leaderless && count++ < NAMED_MAX) {
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%.250s-%d",
+                                     count > 1 ? ", " : "", t->name, (int)t->partitions[i]->id);
+        }
+    }
+    if (count > NAMED_MAX) {
+        snprintf(more, sizeof more, " and %zu more", count - NAMED_MAX);
+    }
+    if (count > 0) {
+        cli_say("offsets are not known without a leader: %s%s", names, more);
+        *status = *status ? *status : EXIT_FAILED;
+    }
+}
+
+/* Of each partition: start and end, or (when) the offset of a time. */
+static void offsets_rows(struct cli *cli, struct topic_job *job, const leat_meta_topic *t,
+                         const int64_t *when)
+{
+    int64_t *first = offsets_of(cli, t, when ? *when : LEAT_EARLIEST, NULL, &job->status);
+    int64_t *ends = when ? NULL : offsets_of(cli, t, LEAT_LATEST, first, &job->status);
+    leaderless_say(t, first, &job->status);
     for (size_t i = 0; i < t->partition_count; i++) {
         json_t *row =
-            json_pack("{s:s,s:i,s:I}", "topic", t->name, "partition", (int)t->partitions[i]->id,
-                      when ? "offset" : "start", (json_int_t)first[i]);
+            json_pack("{s:s,s:i,s:o}", "topic", t->name, "partition", (int)t->partitions[i]->id,
+                      when ? "offset" : "start", offset_json(first[i]));
         if (!when) {
-            json_object_set_new(row, "end", json_integer(ends[i]));
-            json_object_set_new(row, "offsets", json_integer(ends[i] - first[i]));
+            bool known = first[i] != OFFSET_UNKNOWN && ends[i] != OFFSET_UNKNOWN;
+            json_object_set_new(row, "end", offset_json(ends[i]));
+            json_object_set_new(row, "offsets",
+                                known ? json_integer(ends[i] - first[i]) : json_null());
         }
-        json_array_append_new(rows, row);
+        json_array_append_new(job->done, row);
     }
     free(first);
     free(ends);
@@ -489,7 +527,7 @@ static int topic_offsets(struct cli *cli, struct topic_job *job)
             topic_refused(cli, job, i, json_pack("{s:s}", "topic", job->names[i]), &e);
             continue;
         }
-        offsets_rows(cli, meta->topics[0], job->time ? &when : NULL, job->done);
+        offsets_rows(cli, job, meta->topics[0], job->time ? &when : NULL);
         leat_meta_free(meta);
     }
     if (cli->output == OUTPUT_TABLE && json_array_size(job->done) > 0) {

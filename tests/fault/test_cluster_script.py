@@ -439,6 +439,8 @@ def without_quorum(cluster, missing):
         cluster.launch("node", str(number))
     eventually("health", LIMIT_S, lambda: cluster.leat("cluster", "health")[0] == 0)
     print("ok: without a quorum the voters that are missing are named", flush=True)
+    partitions = json.loads(cluster.leat("--timeout", "10s", "topic", "describe", "r", "--output", "json")[1])[0]["partitions"]
+    check(all((p["start"], p["end"]) == (None, None) for p in partitions), f"{partitions}")
 
 
 def farewells(cluster):
