@@ -279,6 +279,26 @@ static int cluster_voter(struct cli *cli, const struct cluster_job *job, bool ad
     return EXIT_DONE;
 }
 
+/* One that is registered, but not in the metadata, is not heard of: it must answer for itself. */
+static _Noreturn void config_away(struct cli *cli, const char *named)
+{
+    leat_brokers *registered = NULL;
+    leat_error e;
+    char id[16];
+    (void)cluster_brokers_ask(cli, &registered, &e);
+    for (size_t i = 0; registered && i < registered->count; i++) {
+        snprintf(id, sizeof id, "%d", (int)registered->list[i]->id);
+        if (strcmp(named, id) == 0) {
+            cli_say("broker %s is not heard of: its configuration is asked of itself (leat cluster "
+                    "brokers)",
+                    named);
+            exit(EXIT_FAILED);
+        }
+    }
+    cli_say("there is no broker %s: see leat cluster brokers", named);
+    exit(EXIT_NOT_FOUND);
+}
+
 /* The broker that is named, or the first. */
 static void config_broker(struct cli *cli, const char *named, char id[static 16])
 {
@@ -291,8 +311,7 @@ static void config_broker(struct cli *cli, const char *named, char id[static 16]
         }
     }
     if (named && i == meta->broker_count) {
-        cli_say("there is no broker %s: see leat cluster brokers", named);
-        exit(EXIT_NOT_FOUND);
+        config_away(cli, named);
     }
     leat_meta_free(meta);
 }

@@ -234,6 +234,17 @@ def without(cluster, victim, leaders, rounds):
     check(not health["healthy"] and health["controller"] and health["first_leaderless"] == [f"t-{p}" for p in lost], f"{health}")
     status, out, _ = cluster.leat("cluster", "health")
     check(status == 1 and f"not heard of: broker {victim} " in out and f"without a leader: t-{lost[0]}" in out, f"{status}: {out}")
+    check(f"under-replicated: {health['first_under_replicated'][0]}, " in out and len(health["first_under_replicated"]) == 5 and
+          (health["brokers"], health["voters"], health["moving"]) == (3, 3, 0), f"{health}: {out}")
+    status, out, error = cluster.leat("cluster", "health", "--local")
+    check((status, out) == (0, "this broker answers and knows a controller\n"), f"--local: {status}: {out}{error}")
+    status, out, error = cluster.leat("cluster", "config", str(victim))
+    check(status == 1 and f"broker {victim} is not heard of" in error, f"config: {status}: {out}{error}")
+    status, out, error = cluster.leat("topic", "offsets", "t", "--output", "json")
+    check(status == 1 and error == f"leat: offsets are not known without a leader: {', '.join(f't-{p}' for p in lost)}\n" and
+          [row["partition"] for row in json.loads(out) if (row["start"], row["end"], row["offsets"]) == (None, None, None)] == lost,
+          f"offsets: {status}: {out}{error}")
+    check(re.search(rf"^t +{lost[0]} +- +- +-$", cluster.leat("topic", "offsets", "t")[1], re.M), "an offset that is not known is no dash")
     check(cluster.leat("topic", "alter", "r", "--set", "min.insync.replicas=3")[0] == 0, "topic alter r")
     health = eventually("what takes no acks=all is told", ELECTION_S, lambda: (h := cluster.json("cluster", "health")) and h["unwritable"] and h)
     check(health["unwritable"] == PARTITIONS and "r-0" in health["first_unwritable"], f"{health}")
