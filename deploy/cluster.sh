@@ -29,6 +29,17 @@ usage() {
     exit "$1"
 }
 
+# Who writes more than a command takes may want to know what it does: that is told, and it is not done.
+words=1
+[ "${1:-}" != node ] || words=2
+[ $# -le $words ] || usage 2 >&2
+
+# The last node is 200 above the first.
+if [[ ! $port =~ ^[1-9][0-9]{0,4}$ ]] || [ "$port" -gt 65335 ]; then
+    echo "LEAT_CLUSTER_PORT is the port of the first node, a number from 1 to 65335, not '$port'" >&2
+    exit 2
+fi
+
 address_of() {
     echo "127.0.0.1:$((port + 100 * ($1 - 1)))"
 }
@@ -156,7 +167,8 @@ Their logs are $data/N.log. Ctrl-C stops all three; in another terminal:
 EOF
     while [ ${#node_of[@]} -gt 0 ]; do
         ended=""
-        wait -n -p ended "${!node_of[@]}" && status=0 || status=$?
+        # What bash itself writes of a process that was killed is said below.
+        wait -n -p ended "${!node_of[@]}" 2>/dev/null && status=0 || status=$?
         [ -n "$ended" ] || break
         id=${node_of[$ended]}
         unset "node_of[$ended]"

@@ -439,19 +439,26 @@ def without_quorum(cluster, missing):
         check(status in (1, 3) and lost in error and "that is heard of" not in error, f"{words}: {status}: {out}{error}")
     status, out, error = cluster.leat("--timeout", "10s", "topic", "describe", "r")
     check(status == 0 and error.count(lost) == 1 and "offsets are not known" in error, f"describe: {status}: {out}{error}")
+    partitions = json.loads(cluster.leat("--timeout", "10s", "topic", "describe", "r", "--output", "json")[1])[0]["partitions"]
+    check(all((p["start"], p["end"]) == (None, None) for p in partitions), f"{partitions}")
     status, out, error = cluster.leat("-X", "delivery.timeout.ms=1000", "produce", "t", "-p", str(missing), text="late\n")
     check(status != 0 and re.search(rf"not delivered within \d{{4,}} ms: t-{missing} (is led by broker [23]|has no leader): ", error),
           f"produce: {status}: {error}")
     status, out, error = cluster.leat("cluster", "info")
     check(lost in error and " true " not in out, f"info: {status}: {out}{error}")
     check(lost in (s := cluster.leat("-b", f"127.0.0.1:{cluster.port}", "cluster", "health"))[1] + s[2] and s[0] == 1, f"health: {s}")
+    check(s[1].startswith("not healthy: what is led and in sync is not known\nthe cluster has no controller: "), f"health: {s}")
+    health = cluster.json("cluster", "health")
+    unknown = ("leaderless", "first_leaderless", "under_replicated", "first_under_replicated", "unwritable", "first_unwritable", "moving", "brokers",
+               "fenced_brokers", "draining_brokers", "silent_voters", "voters", "low_disks")
+    check(not health["healthy"] and all(health[name] is None for name in unknown), f"{health}")
+    status, out, _ = cluster.leat("-b", f"127.0.0.1:{cluster.port}", "cluster", "health", "--local")
+    check(status == 1 and out.startswith("not healthy: this broker answers, and knows no controller\n"), f"--local: {status}: {out}")
     unsettled(cluster)
     for number in (2, 3):
         cluster.launch("node", str(number))
     eventually("health", LIMIT_S, lambda: cluster.leat("cluster", "health")[0] == 0)
     print("ok: without a quorum the voters that are missing are named", flush=True)
-    partitions = json.loads(cluster.leat("--timeout", "10s", "topic", "describe", "r", "--output", "json")[1])[0]["partitions"]
-    check(all((p["start"], p["end"]) == (None, None) for p in partitions), f"{partitions}")
 
 
 def farewells(cluster):
@@ -460,13 +467,6 @@ def farewells(cluster):
     for number in (1, 2, 3):
         with open(f"{cluster.data}/{number}.log") as log:
             last = log.read().rpartition('msg="stopping"')[2]
-    check(s[1].startswith("not healthy: what is led and in sync is not known\nthe cluster has no controller: "), f"health: {s}")
-    health = cluster.json("cluster", "health")
-    unknown = ("leaderless", "first_leaderless", "under_replicated", "first_under_replicated", "unwritable", "first_unwritable", "moving", "brokers",
-               "fenced_brokers", "draining_brokers", "silent_voters", "voters", "low_disks")
-    check(not health["healthy"] and all(health[name] is None for name in unknown), f"{health}")
-    status, out, _ = cluster.leat("-b", f"127.0.0.1:{cluster.port}", "cluster", "health", "--local")
-    check(status == 1 and out.startswith("not healthy: this broker answers, and knows no controller\n"), f"--local: {status}: {out}")
         found.append("handed over" in last)
     return found
 
@@ -504,9 +504,21 @@ def one_cannot_start(cluster):
     print("ok: when one cannot start none stays behind", flush=True)
 
 
+def words_are_refused(cluster):
+    """Who asks what a command does is told that; it is not done."""
+    for words in (("stop", "--help"), ("status", "now"), ("node", "1", "2"), ("node", "4"), ("demo", "-h")):
+        status, said = cluster.script(*words)
+        check(status == 2 and said.startswith("deploy/cluster.sh [start|"), f"{words}: {status}: {said}")
+    for port in ("abc", "0", "65336", "1e3"):
+        done = subprocess.run([SCRIPT, "status"], env={**cluster.environment, "LEAT_CLUSTER_PORT": port}, capture_output=True, text=True)
+        told = f"LEAT_CLUSTER_PORT is the port of the first node, a number from 1 to 65335, not '{port}'\n"
+        check((done.returncode, done.stderr) == (2, told), f"port {port!r}: {done}")
+
+
 def run():
     cluster = Cluster()
     try:
+        words_are_refused(cluster)
         one_cannot_start(cluster)
         process = cluster.start()
         voters(cluster)
@@ -525,6 +537,8 @@ def run():
         without_quorum(cluster, next(p for p, leader in leaders.items() if leader == 2))
         process.send_signal(signal.SIGINT)
         ended(process, 130)
+        said = process.stdout.read()
+        check("node 1 ended (exit status 137)" in said and "line " not in said and "Killed" not in said, f"the foreground says: {said}")
         check(cluster.leat("cluster", "info")[0] != 0, "a node answers after Ctrl-C")
         process = cluster.start()
         for p in range(PARTITIONS):
