@@ -47,7 +47,12 @@ static const struct {
      "leat cluster health --exit-when-healthy\n"
      "leat cluster brokers\n"
      "leat cluster quorum                                who votes on the metadata\n"
+     "leat cluster drain 2                               others lead what broker 2 leads\n"
      "leat cluster undrain 1                             a broker leads again after drain\n"
+     "leat cluster decommission 2                        all its replicas go to others\n"
+     "leat cluster remove 2                              takes a node's vote on the metadata\n"
+     "leat cluster forget 2                              a broker that will not come back\n"
+     "leat cluster add 2                                 gives a node a vote\n"
      "leat cluster transfer-leader 1                     of the metadata quorum, to a voter\n"
      "leat cluster config\n"},
     {"log",
