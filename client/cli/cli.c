@@ -14,6 +14,7 @@
 volatile sig_atomic_t cli_interrupted;
 static volatile sig_atomic_t cli_time_over;
 static char cli_time_text[96];
+static volatile sig_atomic_t cli_end_status;
 int cli_output_error;
 
 /* The first signal lets the command end by itself, a later one ends it. timeout(1) and others signal the
@@ -48,19 +49,36 @@ static void cli_on_alarm(int number)
     _exit(EXIT_TIMEOUT);
 }
 
-void cli_limit(long long ms, const char *spelled)
+static void cli_on_end(int number)
 {
-    enum { AFTER_MS = 250 }; /* the library's own error says more, and comes first */
-    struct sigaction action = {.sa_handler = cli_on_alarm};
-    struct itimerval timer = {{0, 500000}, {0}};
-    ms += AFTER_MS;
+    (void)number;
+    _exit(cli_end_status);
+}
+
+/* The alarm rings after `ms`, and then every `again_us`. */
+static void cli_alarm(void (*ring)(int number), long long ms, suseconds_t again_us)
+{
+    struct sigaction action = {.sa_handler = ring};
+    struct itimerval timer = {{0, again_us}, {0}};
     timer.it_value.tv_sec = (time_t)(ms / 1000);
     timer.it_value.tv_usec = (suseconds_t)(ms % 1000 * 1000);
-    snprintf(cli_time_text, sizeof cli_time_text, "leat: the time is over (--timeout %.20s)\n",
-             spelled);
     sigemptyset(&action.sa_mask);
     sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+void cli_limit(long long ms, const char *spelled)
+{
+    enum { AFTER_MS = 250 }; /* the library's own error says more, and comes first */
+    snprintf(cli_time_text, sizeof cli_time_text, "leat: the time is over (--timeout %.20s)\n",
+             spelled);
+    cli_alarm(cli_on_alarm, ms + AFTER_MS, 500000);
+}
+
+void cli_end_within(long long ms, int status)
+{
+    cli_end_status = status;
+    cli_alarm(cli_on_end, ms, 0);
 }
 
 int cli_interrupt_status(void)
@@ -82,10 +100,14 @@ bool cli_flush(void)
 
 void cli_catch_signals(void)
 {
-    struct sigaction action = {.sa_handler = cli_on_signal};
+    struct sigaction action = {.sa_handler = cli_on_signal}, before;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    /* The terminal is gone; nohup(1) has it ignored. */
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) {
+        sigaction(SIGHUP, &action, NULL);
+    }
 }
 
 double cli_now(void)
@@ -225,7 +247,7 @@ bool cli_lost(const struct cli *cli, int code, leat_error *why)
     return why->code == LEAT_ERR_NO_LEADER;
 }
 
-void cli_fail(struct cli *cli, const leat_error *e)
+int cli_tell(struct cli *cli, const leat_error *e)
 {
     leat_error why;
     fflush(stdout);
@@ -240,7 +262,12 @@ void cli_fail(struct cli *cli, const leat_error *e)
             "a node that has not joined its cluster yet closes connections: at first all of its "
             "peers must run, later most of the voters; its log says for whom it waits");
     }
-    exit(cli_exit_of(e->code));
+    return cli_exit_of(e->code);
+}
+
+void cli_fail(struct cli *cli, const leat_error *e)
+{
+    exit(cli_tell(cli, e));
 }
 
 void *cli_resize(void *p, size_t size)

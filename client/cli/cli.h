@@ -52,8 +52,11 @@ int cli_quorum(const struct cli *cli, leat_quorum **out, leat_error *e);
  * The limit of the whole command (cli_limit()) stands still meanwhile. */
 bool cli_lost(const struct cli *cli, int code, leat_error *why);
 
-/* Prints the error and ends the process with the status that fits its code. What may be so because the cluster has no
- * controller is looked into: then that is said. */
+/* Prints the error: the exit status that fits its code. What may be so because the cluster has no controller is looked
+ * into: then that is said. */
+int cli_tell(struct cli *cli, const leat_error *e);
+
+/* The same, and ends the process with that status. */
 _Noreturn void cli_fail(struct cli *cli, const leat_error *e);
 
 int cli_exit_of(int code);
@@ -184,11 +187,15 @@ leat_meta *cli_topic(struct cli *cli, const char *topic, leat_error *e);
 
 /* --- the machine --- */
 
-/* Set by SIGINT and SIGTERM after cli_catch_signals(), and at the end of --timeout. */
+/* Set by SIGINT, SIGTERM and SIGHUP after cli_catch_signals(), and at the end of --timeout. */
 extern volatile sig_atomic_t cli_interrupted;
 
 /* Ends the command after so many milliseconds: cli_interrupted first, the process a moment later. */
 void cli_limit(long long ms, const char *spelled);
+
+/* In place of that limit: however long the rest takes, the process ends after so many milliseconds, with this status
+ * and without a word. What was printed is flushed before. */
+void cli_end_within(long long ms, int status);
 
 /* EXIT_INTERRUPTED, or EXIT_TIMEOUT when it was the time that ended it. */
 int cli_interrupt_status(void);

@@ -63,7 +63,7 @@ static int64_t offset_at(struct consume *c, const struct reading *r, int64_t whe
     int64_t offset;
     leat_error e;
     if (leat_offset_at(c->cli->client, r->topic, r->partition, when, &offset, &e)) {
-        cli_fail(c->cli, &e);
+        consume_fail(c, &e);
     }
     return offset;
 }
@@ -317,14 +317,24 @@ void consume_tell(struct consume *c, double silence)
     }
 }
 
-/* A pipe that nobody reads any more would be noticed only with the next record. */
-static void consume_check_reader(void)
+static bool reader_is_gone(void)
 {
     struct pollfd out = {.fd = STDOUT_FILENO};
-    if (poll(&out, 1, 0) == 1 && (out.revents & POLLERR)) {
-        (void)raise(SIGPIPE);
-        exit(EXIT_FAILED);
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+}
+
+/* A pipe that nobody reads any more would be noticed only with the next record. */
+static void consume_check_reader(struct consume *c)
+{
+    if (!reader_is_gone()) {
+        return;
     }
+    if (c->job->group) {
+        c->reader_gone = true; /* the group is left first */
+        return;
+    }
+    (void)raise(SIGPIPE);
+    exit(EXIT_FAILED);
 }
 
 int consume_poll(struct consume *c, const leat_record **records, leat_error *e)
@@ -332,7 +342,7 @@ int consume_poll(struct consume *c, const leat_record **records, leat_error *e)
     int count = leat_poll(c->consumer, records, 0, e);
     if (count == 0) {
         (void)cli_flush();
-        consume_check_reader();
+        consume_check_reader(c);
         count = leat_poll(c->consumer, records, CONSUME_POLL_MS, e);
     }
     return count;
@@ -346,7 +356,7 @@ static int consume_loop(struct consume *c)
     while (c->done < c->count && !cli_interrupted && !ferror(stdout)) {
         int count = consume_poll(c, &records, &e);
         if (count < 0) {
-            cli_fail(c->cli, &e);
+            consume_fail(c, &e);
         }
         if (count > 0) {
             c->silent_since = cli_now();
@@ -402,6 +412,23 @@ static void consume_open(struct consume *c)
     free(open);
 }
 
+/* Commits what is to be committed, and leaves the group: its others would wait for a whole session else. */
+static void consume_close(struct consume *c, int status)
+{
+    if (c->consumer && c->job->group) {
+        consume_group_leave(c, status);
+    }
+    leat_consumer_close(c->consumer, NULL);
+    c->consumer = NULL;
+}
+
+void consume_fail(struct consume *c, const leat_error *e)
+{
+    int status = cli_tell(c->cli, e);
+    consume_close(c, status);
+    exit(status);
+}
+
 int consume_run(struct cli *cli, struct consume_job *job)
 {
     struct consume c = {.cli = cli, .job = job, .terminal = isatty(STDOUT_FILENO)};
@@ -432,7 +459,7 @@ int consume_run(struct cli *cli, struct consume_job *job)
     } else if (status == EXIT_TIMEOUT) {
         cli_say("nothing came within %lld ms", job->wait_ms);
     }
-    leat_consumer_close(c.consumer, NULL);
+    consume_close(&c, status);
     for (size_t i = 0; i < c.count; i++) {
         free(c.readings[i].topic);
     }
@@ -443,6 +470,10 @@ int consume_run(struct cli *cli, struct consume_job *job)
     free(job->key_delimiter);
     free(job->delimiter);
     format_free(job->format);
+    if (c.reader_gone || (job->group && ferror(stdout) && reader_is_gone())) {
+        (void)signal(SIGPIPE, SIG_DFL);
+        (void)raise(SIGPIPE);
+    }
     return status;
 }
 

@@ -8,6 +8,7 @@
  * go to somebody else, and at the end. -X enable.auto.commit=false commits nothing. */
 #include "cli/consume_private.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -161,6 +162,8 @@ void consume_group_open(struct consume *c)
     leat_error e;
     group_options(c, &options);
     consume_expect(c);
+    /* A pipe that nobody reads any more ends it when the group is left. */
+    (void)signal(SIGPIPE, SIG_IGN);
     if (leat_consumer_open(&c->consumer, c->cli->client, job->group, &options, &e)) {
         cli_fail(c->cli, &e);
     }
@@ -169,7 +172,7 @@ void consume_group_open(struct consume *c)
         names[i] = job->regex ? group_pattern(job->topics[i]) : job->topics[i];
     }
     if (leat_subscribe(c->consumer, names, job->topic_count, &e)) {
-        cli_fail(c->cli, &e);
+        consume_fail(c, &e);
     }
     for (size_t i = 0; i < job->topic_count && job->regex; i++) {
         free((char *)(uintptr_t)names[i]);
@@ -198,12 +201,17 @@ static bool group_trouble(struct consume *c, int code, const leat_error *e)
     return false;
 }
 
-static int group_end(struct consume *c, int status)
+void consume_group_leave(struct consume *c, int status)
 {
-    if (group_commits(c)) {
-        group_commit(c, c->cli->options.timeout_ms);
+    enum { END_MS = 8000, COMMIT_MS = 3000, CLOSE_MS = 3000 };
+    (void)cli_flush();
+    cli_end_within(END_MS, status);
+    /* What a pipe still held when its reader went was not read. */
+    if (group_commits(c) && !c->reader_gone) {
+        group_commit(c, c->cli->options.timeout_ms < COMMIT_MS ? c->cli->options.timeout_ms
+                                                               : COMMIT_MS);
     }
-    return status;
+    cli_end_within(CLOSE_MS, status);
 }
 
 int consume_group_loop(struct consume *c)
@@ -212,16 +220,17 @@ int consume_group_loop(struct consume *c)
     leat_error e;
     double every = c->cli->consumer.auto_commit_interval_ms / 1000.0;
     c->silent_since = c->committed_at = cli_now();
-    while (!(c->count && c->done == c->count) && !cli_interrupted && !ferror(stdout)) {
+    while (!(c->count && c->done == c->count) && !cli_interrupted && !ferror(stdout) &&
+           !c->reader_gone) {
         int count = consume_poll(c, &records, &e);
         group_changes(c);
         if (count < 0 && !group_trouble(c, count, &e)) {
-            cli_fail(c->cli, &e);
+            consume_fail(c, &e);
         }
         if (count > 0) {
             c->silent_since = cli_now();
             if (consume_show(c, records, count)) {
-                return group_end(c, EXIT_DONE);
+                return EXIT_DONE;
             }
         }
         consume_draw(c, false);
@@ -234,10 +243,10 @@ int consume_group_loop(struct consume *c)
             consume_tell(c, silence);
         }
         if (c->job->wait_ms && silence * 1000 >= (double)c->job->wait_ms) {
-            return group_end(c, c->records ? EXIT_DONE : EXIT_TIMEOUT);
+            return c->records ? EXIT_DONE : EXIT_TIMEOUT;
         }
     }
-    return group_end(c, cli_interrupted  ? EXIT_INTERRUPTED
-                        : ferror(stdout) ? EXIT_FAILED
-                                         : EXIT_DONE);
+    return cli_interrupted                    ? EXIT_INTERRUPTED
+           : ferror(stdout) || c->reader_gone ? EXIT_FAILED
+                                              : EXIT_DONE;
 }

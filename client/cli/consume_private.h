@@ -32,8 +32,12 @@ struct consume {
     double committed_at; /* of a member of a group */
     double silent_since; /* cli_now() */
     bool said_waiting;
-    int problem; /* the code of the trouble that was told */
+    int problem;      /* the code of the trouble that was told */
+    bool reader_gone; /* of a member of a group: nobody reads the pipe any more */
 };
+
+/* Prints the error, leaves the group, and ends the process with the status that fits. */
+_Noreturn void consume_fail(struct consume *c, const leat_error *e);
 
 /* Where a new partition starts and stops, as the job says. */
 void consume_plan(struct consume *c, struct reading *r, leat_start *start);
@@ -59,3 +63,6 @@ void consume_tell(struct consume *c, double silence);
 
 void consume_group_open(struct consume *c);
 int consume_group_loop(struct consume *c);
+
+/* Before the end, with the status that is known already: commits, and sees to it that the end comes soon. */
+void consume_group_leave(struct consume *c, int status);

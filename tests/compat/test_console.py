@@ -468,6 +468,26 @@ def check_members(b):
     same(leat(b, "group", "delete", "readers", "team", "pattern")[0], 0, "deleted")
 
 
+def members_of(b, group):
+    return json.loads(leat(b, "group", "describe", group, "--output", "json")[1])[0]["members"]
+
+
+def check_leaving(b):
+    """However a member ends, it leaves its group: others need not wait for its session to end."""
+    cases = [("an error", "{leat} consume m -g leaving -X auto.offset.reset=none", 4),
+             ("a pipe that nobody reads", "set -o pipefail; {leat} consume m -g leaving --from-beginning -u | head -n 1", 141),
+             ("--timeout", "{leat} --timeout 1s consume m -g leaving", 3),
+             ("--wait", "{leat} consume m -g leaving --wait 1s -o end", 3),
+             ("the terminal's end", "exec {leat} consume m -g leaving -o beginning -u", 130)]
+    for what, line, status in cases:
+        member = subprocess.Popen(["bash", "-c", line.format(leat=f"{LEAT} -b {b.address}")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if status == 130:
+            member.stdout.readline()
+            member.send_signal(signal.SIGHUP)
+        same((member.communicate(timeout=LIMIT_S), member.returncode)[1], status, f"a member is ended by {what}")
+        same(members_of(b, "leaving"), [], "and leaves its group")
+
+
 def check_kcat_contexts(b):
     """kcat's lines stand on contexts as all others do; the current one is "nowhere"."""
     status, _, error = plain("-L")
@@ -659,6 +679,7 @@ with Broker("group.initial.rebalance.delay.ms=0") as broker:
     check_help(broker)
     check_groups(broker)
     check_members(broker)
+    check_leaving(broker)
     check_topics(broker)
     check_replicas(broker)
     check_empty_names(broker)
