@@ -58,75 +58,6 @@ void consume_format(struct consume_job *job, const char *text)
 
 /* --- what to read --- */
 
-static int64_t offset_at(struct consume *c, const struct reading *r, int64_t when)
-{
-    int64_t offset;
-    leat_error e;
-    if (leat_offset_at(c->cli->client, r->topic, r->partition, when, &offset, &e)) {
-        consume_fail(c, &e);
-    }
-    return offset;
-}
-
-static int64_t consume_resolve(struct consume *c, const struct reading *r,
-                               const struct offset_spec *spec)
-{
-    int64_t at = spec->kind == OFFSET_TIME ? offset_at(c, r, spec->value) : -1;
-    return offsets_resolve(spec, offset_at(c, r, LEAT_EARLIEST), offset_at(c, r, LEAT_LATEST), at);
-}
-
-/* Where a partition starts and stops. */
-void consume_plan(struct consume *c, struct reading *r, leat_start *start)
-{
-    struct consume_job *job = c->job;
-    *start = (leat_start){r->topic, r->partition, LEAT_EARLIEST, 0};
-    r->stop = -1;
-    if (job->range.stop.kind != OFFSET_NONE) {
-        r->stop = consume_resolve(c, r, &job->range.stop);
-    }
-    if (job->exit_at_end) {
-        int64_t end = offset_at(c, r, LEAT_LATEST);
-        r->stop = r->stop >= 0 && r->stop < end ? r->stop : end;
-    }
-    switch (job->range.start.kind) {
-    case OFFSET_NONE:
-        start->offset = job->stored                    ? LEAT_COMMITTED
-                        : r->stop >= 0 || c->cli->kcat ? LEAT_EARLIEST
-                                                       : LEAT_LATEST;
-        break;
-    case OFFSET_BEGINNING:
-        break;
-    case OFFSET_END:
-        start->offset = LEAT_LATEST;
-        break;
-    case OFFSET_NUMBER:
-        start->offset = job->range.start.value;
-        break;
-    case OFFSET_TIME:
-        start->offset = LEAT_AT_TIME;
-        start->timestamp_ms = job->range.start.value;
-        break;
-    default:
-        start->offset = consume_resolve(c, r, &job->range.start);
-        break;
-    }
-    if (r->stop >= 0) {
-        /* What is empty from the beginning needs no waiting for. */
-        int64_t low = offset_at(c, r, LEAT_EARLIEST);
-        int64_t from = start->offset == LEAT_EARLIEST || start->offset == LEAT_COMMITTED ? low
-                       : start->offset == LEAT_LATEST ? offset_at(c, r, LEAT_LATEST)
-                       : start->offset == LEAT_AT_TIME
-                           ? offsets_resolve(&job->range.start, low, INT64_MAX,
-                                             offset_at(c, r, start->timestamp_ms))
-                           : start->offset;
-        r->done = from >= r->stop || low >= r->stop;
-        c->done += r->done;
-        c->planned += c->planned < 0 || r->done ? 0 : r->stop - from;
-    } else {
-        c->planned = -1;
-    }
-}
-
 static bool partition_wanted(const struct consume_job *job, int32_t partition)
 {
     for (size_t i = 0; i < job->partition_count; i++) {
@@ -152,7 +83,7 @@ static void consume_add(struct consume *c, const leat_meta_topic *t)
                               .broker = p->leader,
                               .next = -1,
                               .committed = -1};
-        consume_plan(c, r, &c->starts[c->count]);
+        (void)consume_plan(c, r, &c->starts[c->count]);
         c->count++;
     }
 }
@@ -290,6 +221,7 @@ bool consume_show(struct consume *c, const leat_record *records, int count)
             fflush(stdout);
         }
         if (c->job->limit && c->records >= (unsigned long long)c->job->limit) {
+            c->limit_reached = true;
             return true;
         }
     }
@@ -348,12 +280,51 @@ int consume_poll(struct consume *c, const leat_record **records, leat_error *e)
     return count;
 }
 
+/* Reads all partitions that have not come to their end from where they stand. */
+static void consume_assign(struct consume *c)
+{
+    leat_start *open = cli_alloc((c->count + 1) * sizeof *open);
+    size_t open_count = 0;
+    leat_error e;
+    for (size_t i = 0; i < c->count; i++) {
+        const struct reading *r = &c->readings[i];
+        int64_t position;
+        if (r->done) {
+            continue;
+        }
+        open[open_count] = c->starts[i];
+        if (leat_consumer_position(c->consumer, r->topic, r->partition, &position, &e) == 0 &&
+            position >= 0) {
+            open[open_count].offset = position;
+        }
+        open_count++;
+    }
+    if (leat_assign(c->consumer, open, open_count, &e)) {
+        consume_fail(c, &e);
+    }
+    free(open);
+}
+
+/* What could not be planned at first comes when the rest has been read, or, where that never ends, when it can. */
+static bool consume_ended(struct consume *c)
+{
+    enum { AGAIN_S = 2 };
+    bool bounded = consume_bounded(c->job);
+    if (c->skipped && (bounded ? c->done == c->count : cli_now() >= c->again_at)) {
+        if (consume_plan_again(c, bounded)) {
+            consume_assign(c);
+        }
+        c->again_at = cli_now() + AGAIN_S;
+    }
+    return c->done == c->count && (bounded || !c->skipped);
+}
+
 static int consume_loop(struct consume *c)
 {
     const leat_record *records;
     leat_error e;
-    c->silent_since = cli_now();
-    while (c->done < c->count && !cli_interrupted && !ferror(stdout)) {
+    c->silent_since = c->again_at = cli_now();
+    while (!cli_interrupted && !ferror(stdout) && !consume_ended(c)) {
         int count = consume_poll(c, &records, &e);
         if (count < 0) {
             consume_fail(c, &e);
@@ -397,19 +368,15 @@ static void consume_open(struct consume *c)
     if (leat_consumer_open(&c->consumer, cli->client, group, &cli->consumer, &e)) {
         cli_fail(cli, &e);
     }
-    leat_start *open = cli_alloc(c->count * sizeof *open);
-    size_t open_count = 0;
     for (size_t i = 0; i < c->count; i++) {
-        if (!c->readings[i].done) {
-            open[open_count++] = c->starts[i];
-        } else {
+        if (c->readings[i].done && !c->readings[i].skipped) {
             consume_tell_end(c, &c->readings[i]);
         }
     }
-    if (leat_assign(c->consumer, open, open_count, &e)) {
-        cli_fail(cli, &e);
+    consume_assign(c);
+    if (c->skipped && !consume_bounded(c->job)) {
+        consume_tell_skipped(c);
     }
-    free(open);
 }
 
 /* Commits what is to be committed, and leaves the group: its others would wait for a whole session else. */
@@ -429,11 +396,49 @@ void consume_fail(struct consume *c, const leat_error *e)
     exit(status);
 }
 
+/* Tells how it ended: the exit status. */
+static int consume_result(struct consume *c, int status)
+{
+    char room[48];
+    bool bounded = consume_bounded(c->job);
+    if (c->skipped && bounded && !c->limit_reached) {
+        consume_tell_skipped(c);
+        status = status == EXIT_DONE ? EXIT_FAILED : status;
+    }
+    if (status == EXIT_INTERRUPTED) {
+        if (!c->progress) {
+            cli_say("%s read", cli_records(c->records, room));
+        }
+        return cli_interrupt_status();
+    }
+    if (status == EXIT_TIMEOUT) {
+        cli_say("nothing came within %lld ms", c->job->wait_ms);
+    } else if (status == EXIT_DONE && bounded && c->records == 0 && !c->cli->quiet &&
+               !c->cli->kcat) {
+        cli_say("there are no records in this range");
+    }
+    return status;
+}
+
+static void consume_free(struct consume *c)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        reading_free(&c->readings[i]);
+    }
+    free(c->readings);
+    free(c->starts);
+    free(c->job->topics);
+    free(c->job->partitions);
+    free(c->job->key_delimiter);
+    free(c->job->delimiter);
+    format_free(c->job->format);
+}
+
 int consume_run(struct cli *cli, struct consume_job *job)
 {
-    struct consume c = {.cli = cli, .job = job, .terminal = isatty(STDOUT_FILENO)};
+    struct consume c = {
+        .cli = cli, .job = job, .terminal = isatty(STDOUT_FILENO), .broker_failed = -1};
     struct stat out;
-    char room[48];
     c.started = c.drawn = cli_now();
     c.progress = isatty(STDERR_FILENO) && !cli->quiet && !cli->kcat &&
                  fstat(STDOUT_FILENO, &out) == 0 && S_ISREG(out.st_mode);
@@ -448,28 +453,9 @@ int consume_run(struct cli *cli, struct consume_job *job)
     int status = job->group ? consume_group_loop(&c) : consume_loop(&c);
     (void)cli_flush();
     consume_draw(&c, true);
-    bool bounded = job->exit_at_end || job->range.stop.kind != OFFSET_NONE;
-    if (status == EXIT_INTERRUPTED) {
-        if (!c.progress) {
-            cli_say("%s read", cli_records(c.records, room));
-        }
-        status = cli_interrupt_status();
-    } else if (bounded && c.records == 0 && !cli->quiet && !cli->kcat) {
-        cli_say("there are no records in this range");
-    } else if (status == EXIT_TIMEOUT) {
-        cli_say("nothing came within %lld ms", job->wait_ms);
-    }
+    status = consume_result(&c, status);
     consume_close(&c, status);
-    for (size_t i = 0; i < c.count; i++) {
-        free(c.readings[i].topic);
-    }
-    free(c.readings);
-    free(c.starts);
-    free(job->topics);
-    free(job->partitions);
-    free(job->key_delimiter);
-    free(job->delimiter);
-    format_free(job->format);
+    consume_free(&c);
     if (c.reader_gone || (job->group && ferror(stdout) && reader_is_gone())) {
         (void)signal(SIGPIPE, SIG_DFL);
         (void)raise(SIGPIPE);

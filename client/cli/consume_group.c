@@ -58,12 +58,13 @@ static struct reading *group_reading(struct consume *c, const char *topic, int32
     return NULL;
 }
 
-/* The leader, for kcat's envelopes, which name it; -1: not known. */
+/* The leader, for kcat's envelopes, which name it, and the plan of what has an end; -1: not known, or none. */
 static int32_t leader_of(struct consume *c, const char *topic, int32_t partition)
 {
     leat_meta *meta;
     int32_t leader = -1;
-    if (!c->cli->kcat || !c->job->json || leat_metadata(c->cli->client, topic, &meta, NULL)) {
+    bool wanted = c->job->exit_at_end || (c->cli->kcat && c->job->json);
+    if (!wanted || leat_metadata(c->cli->client, topic, &meta, NULL)) {
         return leader;
     }
     for (size_t i = 0; meta->topic_count && i < meta->topics[0]->partition_count; i++) {
@@ -89,7 +90,7 @@ static void group_take(struct consume *c, const leat_change *change)
                           .next = -1,
                           .committed = -1};
     if (c->job->exit_at_end) {
-        consume_plan(c, r, &start);
+        (void)consume_plan(c, r, &start);
     }
 }
 
@@ -98,7 +99,8 @@ static void group_give(struct consume *c, const leat_change *change)
     struct reading *r = group_reading(c, change->topic, change->partition);
     if (r) {
         c->done -= r->done;
-        free(r->topic);
+        c->skipped -= r->skipped;
+        reading_free(r);
         *r = c->readings[--c->count];
     }
 }
@@ -214,14 +216,18 @@ void consume_group_leave(struct consume *c, int status)
     cli_end_within(CLOSE_MS, status);
 }
 
+static bool group_ended(struct consume *c)
+{
+    return c->count && c->done == c->count && !(c->skipped && consume_plan_again(c, true));
+}
+
 int consume_group_loop(struct consume *c)
 {
     const leat_record *records;
     leat_error e;
     double every = c->cli->consumer.auto_commit_interval_ms / 1000.0;
     c->silent_since = c->committed_at = cli_now();
-    while (!(c->count && c->done == c->count) && !cli_interrupted && !ferror(stdout) &&
-           !c->reader_gone) {
+    while (!cli_interrupted && !ferror(stdout) && !c->reader_gone && !group_ended(c)) {
         int count = consume_poll(c, &records, &e);
         group_changes(c);
         if (count < 0 && !group_trouble(c, count, &e)) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What reading by oneself (consume.c) and reading as a member of a group (consume_group.c) share. */
+/* What reading by oneself (consume.c), reading as a member of a group (consume_group.c) and the plan of either
+ * (consume_plan.c) share. */
 #pragma once
 
 #include "cli/consume.h"
@@ -14,6 +15,8 @@ struct reading {
     int64_t next;      /* behind the last record that was shown, -1: none yet */
     int64_t committed; /* what of that the group knows */
     bool done;
+    bool skipped; /* and done: its leader could not be asked where it starts and stops */
+    char *why;    /* of what was skipped although it has a leader, or NULL */
 };
 
 struct consume {
@@ -22,7 +25,7 @@ struct consume {
     leat_consumer *consumer;
     struct reading *readings;
     leat_start *starts;
-    size_t count, done;
+    size_t count, done, skipped; /* done: with the skipped ones */
     unsigned long long records;
     bool terminal; /* stdout */
     bool progress; /* to a file, with somebody at stderr */
@@ -32,15 +35,35 @@ struct consume {
     double committed_at; /* of a member of a group */
     double silent_since; /* cli_now() */
     bool said_waiting;
-    int problem;      /* the code of the trouble that was told */
-    bool reader_gone; /* of a member of a group: nobody reads the pipe any more */
+    int problem; /* the code of the trouble that was told */
+    bool limit_reached;
+    bool reader_gone;      /* of a member of a group: nobody reads the pipe any more */
+    double again_at;       /* when the skipped ones are planned again, where reading has no end */
+    int32_t broker_failed; /* the latest that could not be asked, -1: none */
+    bool broker_leads;     /* and it is said to lead still */
 };
 
 /* Prints the error, leaves the group, and ends the process with the status that fits. */
 _Noreturn void consume_fail(struct consume *c, const leat_error *e);
 
-/* Where a new partition starts and stops, as the job says. */
-void consume_plan(struct consume *c, struct reading *r, leat_start *start);
+void reading_free(struct reading *r);
+
+/* --- consume_plan.c --- */
+
+/* Whether reading comes to an end by itself. */
+bool consume_bounded(const struct consume_job *job);
+
+/* Where a new partition, whose broker is its leader, starts and stops, as the job says. False: it is skipped. */
+bool consume_plan(struct consume *c, struct reading *r, leat_start *start);
+
+/* Plans what was skipped; if it may wait, then for elections that are under way. True when not all of it is skipped
+ * again. */
+bool consume_plan_again(struct consume *c, bool wait);
+
+/* Says which partitions are skipped, and why. */
+void consume_tell_skipped(struct consume *c);
+
+/* --- consume.c --- */
 
 /* Ends the process with the reason unless every topic is there. */
 void consume_expect(struct consume *c);

@@ -219,6 +219,20 @@ def read(cluster, partition, rounds, topic="t"):
     check(status == 0 and out.split() == wanted, f"{topic}-{partition}: {len(out.split())} records, not {len(wanted)}: {error}")
 
 
+def rest_is_read(cluster, leaders, lost):
+    """A partition without a leader keeps nobody from reading the others, and no member of a group from leaving it."""
+    led = sorted(f"{p}-0-{n}" for p in set(leaders) - set(lost) for n in range(RECORDS))
+    names = ", ".join(f"t-{p}" for p in lost)
+    for words, wanted in (((), led), (("-o", "-2"), [line for line in led if int(line.rsplit("-")[-1]) >= RECORDS - 2]), (("-g", "rest"), led)):
+        status, out, error = cluster.leat("--timeout", "30s", "consume", "t", "-e", *words)
+        check(status == 1 and sorted(out.split()) == wanted, f"consume t -e {words}: {status}: {len(out.split())} records, not {len(wanted)}: {error}")
+        check(error == f"leat: {names} {'has' if len(lost) == 1 else 'have'} no leader at the moment: not read\n", f"consume t -e {words}: {error}")
+    check(cluster.json("group", "describe", "rest")[0]["members"] == [], "a member that could not read everything has not left")
+    status, out, error = cluster.leat("consume", "t", "-o", "-2", "-n", str(2 * len(set(leaders) - set(lost))))
+    check(status == 0 and f"{names} " in error and "read when there is one" in error, f"consume -o -2: {status}: {out}{error}")
+    print(f"ok: without {names} the rest is read", flush=True)
+
+
 def without(cluster, victim, leaders, rounds):
     """One node is gone: who is left elects, tells, and serves what it has."""
     led = cluster.quorum()["leader"]
@@ -253,6 +267,8 @@ def without(cluster, victim, leaders, rounds):
     status, out, _ = cluster.script("status")[0], *cluster.leat("topic", "describe", "t")[1:]
     check(status == 1, "status is content though a node is gone")
     table = out.partition("CONFIG")[0]
+    if len(rounds) == 2:
+        rest_is_read(cluster, leaders, lost)
     check(re.search(rf"^ +{lost[0]} +none +\d+ +{victim} .* - +-$", table, re.M) and "-1" not in table, f"a partition without a leader is not told:\n{out}")
     for p in sorted(set(leaders) - set(lost)):
         publish(cluster, p, rounds[-1])
