@@ -228,6 +228,15 @@ bool consume_show(struct consume *c, const leat_record *records, int count)
     return false;
 }
 
+/* What else there is to wish for, unless it was wished. */
+static const char *consume_hint(const struct consume *c)
+{
+    return c->records || consume_bounded(c->job) ? ""
+           : c->job->range.start.kind != OFFSET_NONE
+               ? " (-e stops at the end)"
+               : " (--from-beginning reads what is there, -e stops at the end)";
+}
+
 /* Tells once what one is waiting for, and every new trouble. */
 void consume_tell(struct consume *c, double silence)
 {
@@ -244,8 +253,7 @@ void consume_tell(struct consume *c, double silence)
         silence > (terminal ? 0.3 : 5)) {
         c->said_waiting = true;
         cli_say("waiting for records of %s%s: Ctrl-C ends%s", c->job->topics[0],
-                c->job->topic_count > 1 || c->job->regex ? " and others" : "",
-                c->records ? "" : " (--from-beginning reads what is there, -e stops at the end)");
+                c->job->topic_count > 1 || c->job->regex ? " and others" : "", consume_hint(c));
     }
 }
 

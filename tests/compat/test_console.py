@@ -488,6 +488,21 @@ def check_leaving(b):
         same(members_of(b, "leaving"), [], "and leaves its group")
 
 
+def check_hints(b):
+    """Who waits is not advised to do what he does."""
+    cases = {("-o", "end"): " (-e stops at the end)", ("--from-beginning",): " (-e stops at the end)",
+             (): " (--from-beginning reads what is there, -e stops at the end)"}
+    same(leat(b, "topic", "create", "hints")[0], 0, "a topic without records")
+    for words, hint in cases.items():
+        main, other = pty.openpty()
+        waiting = subprocess.Popen([LEAT, "-b", b.address, "consume", "hints", *words], stdout=subprocess.DEVNULL, stderr=other)
+        said = os.read(main, 1 << 16).decode()
+        waiting.send_signal(signal.SIGINT)
+        same((said.strip(), waiting.wait(LIMIT_S)), (f"leat: waiting for records of hints: Ctrl-C ends{hint}", 130), f"{words}")
+        os.close(main)
+        os.close(other)
+
+
 def check_kcat_contexts(b):
     """kcat's lines stand on contexts as all others do; the current one is "nowhere"."""
     status, _, error = plain("-L")
@@ -680,6 +695,7 @@ with Broker("group.initial.rebalance.delay.ms=0") as broker:
     check_groups(broker)
     check_members(broker)
     check_leaving(broker)
+    check_hints(broker)
     check_topics(broker)
     check_replicas(broker)
     check_empty_names(broker)
