@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { GROUP_PATIENCE_S = 4 }; /* so long a member is given nothing before it asks why */
+
 /* --- commits ---------------------------------------------------------------------------------------- */
 
 /* Commits what was shown since the last time; waits for the answer at most `timeout_ms`. */
@@ -203,11 +205,60 @@ static bool group_trouble(struct consume *c, int code, const leat_error *e)
     return false;
 }
 
+/* Why nothing is assigned, if it is the cluster that cannot: there is no controller, or no coordinator. */
+static bool group_is_lost(struct consume *c, leat_error *why)
+{
+    enum { PROBE_MS = 1500, NO_COORDINATOR = -15, NOT_COORDINATOR = -16 };
+    leat_options options = c->cli->options;
+    leat_client *client;
+    leat_group *group = NULL;
+    if (cli_lost(c->cli, LEAT_ERR_TIMEOUT, why)) {
+        return true;
+    }
+    options.timeout_ms = PROBE_MS;
+    int code = leat_open(&client, c->cli->brokers, &options, why);
+    if (code) {
+        return false;
+    }
+    code = leat_group_describe(client, c->job->group, &group, why);
+    leat_group_free(group);
+    leat_close(client);
+    return code == NO_COORDINATOR || code == NOT_COORDINATOR;
+}
+
+/* A member that is given nothing asks after a while whether it could be: others may have all partitions. What has an
+ * end does not wait for a controller; a coordinator may be a while in coming, if it is the cluster's first. */
+static void group_check_assigned(struct consume *c, double now)
+{
+    enum { AGAIN_S = 10 };
+    leat_error why;
+    if (c->count > 0) {
+        c->ask_at = now + GROUP_PATIENCE_S;
+    }
+    bool ends = c->job->exit_at_end;
+    if (now < c->ask_at || (c->said_lost && !ends)) {
+        return;
+    }
+    if (group_is_lost(c, &why)) {
+        if (ends && (c->said_lost || why.code == LEAT_ERR_NO_LEADER)) {
+            consume_fail(c, &why);
+        }
+        c->said_lost = true;
+        cli_say("%s", why.message);
+    }
+    c->ask_at = cli_now() + AGAIN_S;
+}
+
 void consume_group_leave(struct consume *c, int status)
 {
     enum { END_MS = 8000, COMMIT_MS = 3000, CLOSE_MS = 3000 };
+    leat_error why;
     (void)cli_flush();
     cli_end_within(END_MS, status);
+    if (status == EXIT_TIMEOUT && c->count == 0 && !c->said_lost && group_is_lost(c, &why)) {
+        c->said_lost = true;
+        cli_say("%s", why.message);
+    }
     /* What a pipe still held when its reader went was not read. */
     if (group_commits(c) && !c->reader_gone) {
         group_commit(c, c->cli->options.timeout_ms < COMMIT_MS ? c->cli->options.timeout_ms
@@ -227,6 +278,7 @@ int consume_group_loop(struct consume *c)
     leat_error e;
     double every = c->cli->consumer.auto_commit_interval_ms / 1000.0;
     c->silent_since = c->committed_at = cli_now();
+    c->ask_at = c->silent_since + GROUP_PATIENCE_S;
     while (!cli_interrupted && !ferror(stdout) && !c->reader_gone && !group_ended(c)) {
         int count = consume_poll(c, &records, &e);
         group_changes(c);
@@ -247,6 +299,7 @@ int consume_group_loop(struct consume *c)
         }
         if (count == 0) {
             consume_tell(c, silence);
+            group_check_assigned(c, now);
         }
         if (c->job->wait_ms && silence * 1000 >= (double)c->job->wait_ms) {
             return c->records ? EXIT_DONE : EXIT_TIMEOUT;

@@ -39,6 +39,8 @@ struct consume {
     bool limit_reached;
     bool reader_gone;      /* of a member of a group: nobody reads the pipe any more */
     double again_at;       /* when the skipped ones are planned again, where reading has no end */
+    double ask_at;         /* when a member that has been given nothing asks why */
+    bool said_lost;        /* why that is so */
     int32_t broker_failed; /* the latest that could not be asked, -1: none */
     bool broker_leads;     /* and it is said to lead still */
 };

@@ -470,6 +470,9 @@ def without_quorum(cluster, missing):
     check(not health["healthy"] and all(health[name] is None for name in unknown), f"{health}")
     status, out, _ = cluster.leat("-b", f"127.0.0.1:{cluster.port}", "cluster", "health", "--local")
     check(status == 1 and out.startswith("not healthy: this broker answers, and knows no controller\n"), f"--local: {status}: {out}")
+    for words, wanted in ((("--timeout", "2s"), 3), (("--timeout", "9s"), 3), (("-e",), 1)):
+        status, out, error = cluster.leat("consume", "r", "-g", "nobody-assigns", *words)
+        check(status == wanted and error.count(lost) == 1, f"consume -g {words}: {status}: {out}{error}")
     unsettled(cluster)
     for number in (2, 3):
         cluster.launch("node", str(number))
@@ -559,6 +562,7 @@ def run():
         process = cluster.start()
         for p in range(PARTITIONS):
             read(cluster, p, rounds)
+        eventually("health", LIMIT_S, lambda: cluster.leat("cluster", "health")[0] == 0)
         status, said = cluster.script("demo")
         check(status == 0 and re.search(r"6000 events read: 0 lost, 0 more than once\n", said), f"demo: {status}: {said}")
         status, said = cluster.script("stop")
