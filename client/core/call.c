@@ -56,7 +56,7 @@ static void call_answered(struct request *r, struct answer *a)
     error_clear(&c->error);
     if (a->error) {
         error_copy(&c->error, a->reason);
-        core_any_other(c->core);
+        core_any_other(c->core, c->tried);
         attempt_failed(c);
         return;
     }
@@ -126,6 +126,7 @@ static void call_attempt(struct call *c)
     }
     uint64_t deadline = core_after_ms(c->core, c->core->options.request_timeout_ms);
     c->request.deadline_ns = deadline < c->deadline_ns ? deadline : c->deadline_ns;
+    c->tried = c->core->any_next;
     snprintf(c->origin, sizeof c->origin, "%s:%u", connection->host, connection->port);
     connection_submit(connection, &c->request);
 }

@@ -38,7 +38,8 @@ struct call {
     bool anywhere;       /* the latest: any broker can answer */
     bool follows_leader; /* by its route: another broker is asked when another leads */
     bool cancelled, ended;
-    char origin[ADDRESS_HOST_MAX + 8]; /* "host:port" of the broker that was asked last */
+    char origin[ADDRESS_HOST_MAX + 8]; /* "host:port" of the broker that was asked last, */
+    unsigned tried;                    /* and core->any_next then */
     leat_error error;
 };
 

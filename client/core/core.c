@@ -194,9 +194,9 @@ struct connection *core_any(struct core *core)
                               : core_connection(core, best.broker_id, 0);
 }
 
-void core_any_other(struct core *core)
+void core_any_other(struct core *core, unsigned tried)
 {
-    core->any_next++;
+    core->any_next += core->any_next == tried;
 }
 
 void core_lane_drop(struct core *core, uint32_t lane)

@@ -132,8 +132,9 @@ struct connection *core_any(struct core *core);
 /* Whether there is a broker to ask beside the one at this address. */
 bool core_another(struct core *core, const char *host, uint16_t port);
 
-/* The next core_any() prefers another one. */
-void core_any_other(struct core *core);
+/* What core_any() has given while `any_next` was `tried` is of no use: the next one prefers another. Calls that fail
+ * together step over one broker and not over several, for the one behind it may be the only one that is there. */
+void core_any_other(struct core *core, unsigned tried);
 
 /* Drops all connections of a lane. */
 void core_lane_drop(struct core *core, uint32_t lane);

@@ -214,7 +214,9 @@ static void choose_logs(struct program *p)
 /* One of `clients`. */
 static void open_client(struct load *l, unsigned clients)
 {
-    enum { RECORDS_MOST = 400 }; /* a second, of all: more take time and memory, and find nothing else */
+    enum {
+        RECORDS_MOST = 400
+    }; /* a second, of all: more take time and memory, and find nothing else */
     static const struct {
         int32_t acks;
         bool idempotent;

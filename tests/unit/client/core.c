@@ -31,21 +31,30 @@ static void bench_run(struct bench *b)
     io_run_once(b->io, 10000000);
 }
 
-/* The broker is known. */
-static void bench_open(struct bench *b)
+enum { ADDRESSES = 3 };
+
+/* The broker is at the last of the addresses; nobody listens at the others. */
+static void bench_open_at(struct bench *b, leat_options *options, unsigned count)
 {
     static const struct io_options io_options = {
         .backend = IO_BACKEND_EPOLL, .shards = 1, .workers = 1, .memory_bytes = 64 << 20};
-    struct address address = {"127.0.0.1", 0};
-    static leat_options options = LEAT_OPTIONS_INIT;
+    struct address addresses[ADDRESSES] = {{"127.0.0.1", 1}, {"127.0.0.1", 2}, {"127.0.0.1", 0}};
     char reason[IO_REASON_SIZE];
     *b = (struct bench){.gate = gate_none()};
     bench = b;
-    options.retry_backoff_ms = options.retry_backoff_max_ms = 5;
-    b->broker = fake_broker_start(&address.port, 1, 1);
+    options->retry_backoff_ms = options->retry_backoff_max_ms = 5;
+    b->broker = fake_broker_start(&addresses[ADDRESSES - 1].port, 1, 1);
     cr_assert_eq(io_group_open_epoll(&b->group, &io_options, reason), 0, "%s", reason);
     b->io = io_group_shard(b->group, 0);
-    cr_assert_eq(core_open(&b->core, b->io, &b->gate, &options, &address, 1), 0);
+    cr_assert_eq(
+        core_open(&b->core, b->io, &b->gate, options, addresses + ADDRESSES - count, count), 0);
+}
+
+/* The broker is known. */
+static void bench_open(struct bench *b)
+{
+    static leat_options options = LEAT_OPTIONS_INIT;
+    bench_open_at(b, &options, 1);
     metadata_refresh(&b->core, NULL);
     while (list_empty(&b->core.metadata.brokers)) {
         bench_run(b);
@@ -106,6 +115,47 @@ static void bench_ask(struct bench *b, void (*done)(struct request *r, struct an
     b->request = (struct request){.kind = &kind, .encode = ask_encode, .done = done};
     b->request.deadline_ns = core_after_ms(&b->core, 10000);
     connection_submit(b->connection, &b->request);
+}
+
+static int call_ask_encode(struct call *c, struct wire_writer *w, int version)
+{
+    return ask_encode(&c->request, w, version);
+}
+
+static int call_ask_decode(struct call *c, struct reader *r, int version)
+{
+    (void)c, (void)r, (void)version;
+    return 0;
+}
+
+static void call_over(struct call *c)
+{
+    bench->done++;
+}
+
+/* As many calls fail at one address as there are addresses: each goes on to the next one, not all around. */
+Test(core, calls_that_fail_together_find_the_one_who_is_there)
+{
+    static const struct call_kind kind = {.request = {WIRE_API_VERSIONS, 0, 3},
+                                          .name = "ask",
+                                          .encode = call_ask_encode,
+                                          .decode = call_ask_decode,
+                                          .repeatable = true};
+    static leat_options options = LEAT_OPTIONS_INIT;
+    static struct bench b;
+    static struct call calls[ADDRESSES];
+    options.fail_fast = true;
+    bench_open_at(&b, &options, ADDRESSES);
+    for (unsigned i = 0; i < ADDRESSES; i++) {
+        call_start(&calls[i], &b.core, &kind, core_after_ms(&b.core, 10000), call_over);
+    }
+    while (b.done < ADDRESSES) {
+        bench_run(&b);
+    }
+    for (unsigned i = 0; i < ADDRESSES; i++) {
+        cr_assert_eq(calls[i].error.code, 0, "%s", calls[i].error.message);
+    }
+    bench_close(&b);
 }
 
 /* A broker comes back under another id, again and again: what led to the old ones goes. */
