@@ -54,6 +54,10 @@ bool member_reads_same(const struct member *m, const struct join_group_request *
 static int assignment_read(const struct member *m, struct consumer_protocol_assignment *out,
                            struct arena *arena)
 {
+    if (m->assignment_size == 0) { /* the leader has left it out */
+        consumer_protocol_assignment_init(out);
+        return 0;
+    }
     struct reader r = reader_of(m->assignment, (size_t)m->assignment_size);
     int version = (int16_t)reader_be16(&r);
     int most = consumer_protocol_assignment_message.versions.max;

@@ -561,16 +561,17 @@ static struct wire_bytes gives_assigned(struct world *w, struct wire_writer *out
     return (struct wire_bytes){out->data, (int32_t)out->size};
 }
 
-/* Of what an instance owned its generation assigns `kept` of 2; then another process comes for it. */
+/* Of what an instance owned its generation assigns `kept` of 2 (-1: nothing at all); then another process comes. */
 static void comes_back_owning(struct world *w, int32_t kept, struct client *again)
 {
     struct wire_writer owned, none, assigned;
     struct client one = {.instance = "one",
                          .says = says_owned(w, &owned, 2),
-                         .gives = gives_assigned(w, &assigned, kept)};
+                         .gives = gives_assigned(w, &assigned, kept < 0 ? 0 : kept)};
     client_enter(w, &one, range);
     world_run(w, 7 * SECOND_NS);
     cr_assert(one.answered && one.error == 0);
+    one.member_count = kept < 0 ? 0 : one.member_count; /* it leaves out whom it does not name */
     client_sync(w, &one);
     world_run(w, SECOND_NS / 10);
     cr_assert(one.answered && one.error == 0);
@@ -590,6 +591,10 @@ Test(instance, that_has_let_go_of_a_partition_makes_the_group_rebalance)
     struct world w;
     world_open(&w, 21, NULL);
     comes_back_owning(&w, 1, &again);
+    cr_assert(again.answered && again.generation == 2, "%d", again.generation);
+    world_close(&w);
+    world_open(&w, 23, NULL);
+    comes_back_owning(&w, -1, &again);
     cr_assert(again.answered && again.generation == 2, "%d", again.generation);
     world_close(&w);
     world_open(&w, 22, NULL);
