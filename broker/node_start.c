@@ -700,6 +700,8 @@ void node_start_rooms(struct node *n)
     m->balance_s = config_bool(c, CONFIG_AUTO_LEADER_REBALANCE_ENABLE)
                        ? (int32_t)config_integer(c, CONFIG_LEADER_IMBALANCE_CHECK_INTERVAL)
                        : 0;
+    m->topics_root = n->data;
+    m->topics_reserve_bytes = (uint64_t)config_integer(c, CONFIG_DISK_RESERVE_BYTES);
     m->accept_loss = n->options.accept_loss;
     m->raft_mutant = n->options.mutants.raft;
     m->controller_mutant = n->options.mutants.controller;

@@ -529,14 +529,31 @@ static void register_broker(struct meta *m, int32_t leader)
     submit(m, leader);
 }
 
-/* One that is drained and was fenced is let in first. */
+static void drain(struct meta *m)
+{
+    struct membership *s = &m->membership;
+    s->draining = s->asked || s->relief.on;
+    s->yielded = false;
+    s->may_go = s->may_go && s->retire;
+}
+
+/* One that was fenced is let in first, and takes what nobody else can lead. */
+static bool drains_now(struct membership *s, const struct image_broker *b)
+{
+    s->comes_back = !b || b->fenced || (s->comes_back && b->shutting_down);
+    return s->draining && !s->comes_back;
+}
+
 static void heartbeat(struct meta *m, int32_t leader)
 {
     struct membership *s = &m->membership;
+    if (relief_look(m)) {
+        drain(m);
+    }
     const struct image_broker *b = own(m);
     s->heartbeat = (struct meta_heartbeat){
         .offset = image_offset(m->image),
-        .wants_shut_down = s->retire || (s->draining && b && !b->fenced),
+        .wants_shut_down = drains_now(s, b) || s->retire,
         .wants_fence = s->retire && s->may_go,
     };
     if (s->heartbeat.wants_shut_down) {
@@ -561,17 +578,16 @@ static void look_at_waiting(struct meta *m)
     }
 }
 
-void membership_drain(struct meta *m, bool drain)
+void membership_drain(struct meta *m, bool asked)
 {
     struct membership *s = &m->membership;
-    if (drain != s->draining) {
+    if (asked != s->asked) {
         log_info(io_logger(m->io), "meta", "%s",
-                 drain ? "an operator wants this broker to lead nothing that others can lead"
+                 asked ? "an operator wants this broker to lead nothing that others can lead"
                        : "this broker may lead again");
     }
-    s->draining = drain;
-    s->yielded = false;
-    s->may_go = s->may_go && s->retire;
+    s->asked = asked;
+    drain(m);
     s->beaten_ns = 0;
     membership_wake(m);
 }

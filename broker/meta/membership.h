@@ -17,6 +17,7 @@
 #include "meta/cluster.h"
 #include "meta/ends.h"
 #include "meta/meta.h"
+#include "meta/relief.h"
 #include "meta/upkeep.h"
 #include "net/peer.h"
 
@@ -40,9 +41,12 @@ struct membership {
 
     bool waits;        /* meta_vote(): registers, and leads the quorum, when meta_join() follows */
     uint64_t leads_ns; /* meanwhile: since when it leads nevertheless; 0: it does not */
-    bool draining;     /* the operator wants nothing to be led here */
-    bool yielded;      /* the lead of the quorum, too, since then */
-    bool may_go;       /* the controller's word: others lead what they can, and all know it */
+    bool asked;        /* the operator wants nothing to be led here */
+    struct relief relief;
+    bool draining;   /* for one reason or the other */
+    bool comes_back; /* it is or was fenced, and may not have taken what nobody else can lead */
+    bool yielded;    /* the lead of the quorum, too, since then */
+    bool may_go;     /* the controller's word: others lead what they can, and all know it */
     struct meta_retire *retire;      /* NULL: the process stays */
     uint64_t farewell_ns;            /* when this node saw that it is fenced; 0: not yet */
     int64_t farewell;                /* in the image of this offset */
@@ -71,7 +75,7 @@ void membership_wake(struct meta *m);
 void membership_lead(struct meta *m);
 
 /* From now on nothing is to be led here that others can lead; or that is over. */
-void membership_drain(struct meta *m, bool drain);
+void membership_drain(struct meta *m, bool asked);
 
 /* Nobody listens any more where this life of a broker did: its session is over, unless it is heard again first. */
 void membership_gone(struct meta *m, int32_t broker, int64_t epoch);

@@ -44,11 +44,13 @@ struct meta_options {
     int32_t min_isr;                    /* min.insync.replicas */
     bool unclean_elections;             /* unclean.leader.election.enable */
     int32_t session_ms, heartbeat_ms;   /* of brokers; 0: 1500 and 300 */
-    int32_t balance_s; /* between two looks for leaders that are not preferred; 0: never */
-    uint64_t journal_file_bytes; /* 1 MiB */
-    uint64_t snapshot_bytes;     /* log bytes between snapshots: 16 MiB */
-    uint32_t piece_bytes;        /* of a snapshot that is loaded: 1 MiB, and no more */
-    bool accept_loss;            /* go on when damage is found: the operator has decided */
+    int32_t balance_s;       /* between two looks for leaders that are not preferred; 0: never */
+    const char *topics_root; /* NULL, or whose disk is looked at: without room nothing is led */
+    uint64_t topics_reserve_bytes; /* that topics leave of it */
+    uint64_t journal_file_bytes;   /* 1 MiB */
+    uint64_t snapshot_bytes;       /* log bytes between snapshots: 16 MiB */
+    uint32_t piece_bytes;          /* of a snapshot that is loaded: 1 MiB, and no more */
+    bool accept_loss;              /* go on when damage is found: the operator has decided */
     unsigned raft_mutant, controller_mutant; /* simulator builds: a rule left out, 0: none */
     /* Called on shard 0 whenever a new image is to be seen: before the operations that made it are
      * done. The receiver takes its own reference. */

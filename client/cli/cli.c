@@ -153,14 +153,15 @@ const char *cli_counted(unsigned long long number, const char *one, const char *
     return room;
 }
 
+/* In one piece: others write to the same terminal. */
 void cli_say(const char *format, ...)
 {
+    char line[4096];
     va_list arguments;
     va_start(arguments, format);
-    fputs("leat: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
+    fprintf(stderr, "leat: %s\n", line);
 }
 
 void cli_usage(const char *format, ...)

@@ -496,7 +496,9 @@ def check_hints(b):
     for words, hint in cases.items():
         main, other = pty.openpty()
         waiting = subprocess.Popen([LEAT, "-b", b.address, "consume", "hints", *words], stdout=subprocess.DEVNULL, stderr=other)
-        said = os.read(main, 1 << 16).decode()
+        said = ""
+        while "\n" not in said:
+            said += os.read(main, 1 << 16).decode()
         waiting.send_signal(signal.SIGINT)
         same((said.strip(), waiting.wait(LIMIT_S)), (f"leat: waiting for records of hints: Ctrl-C ends{hint}", 130), f"{words}")
         os.close(main)
