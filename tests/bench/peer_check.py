@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of bench/peers share: one peer is fetched, and lives twice on one folder, once in each durability."""
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,12 +36,20 @@ def fetched(name):
         sys.exit(77)
 
 
+def busy(peer):
+    """Its time is told in steps of 10 ms, of which a start and some lines may take less than one."""
+    until = time.monotonic() + LIMIT_S
+    while peer.cpu_seconds() == 0 and time.monotonic() < until:
+        socket.create_connection(("127.0.0.1", peer.port)).close()
+
+
 def two_lives(peer, work):
     """work(life) publishes and reads, and returns what is checked of it by the caller."""
     for life, durability in enumerate(shared.DURABILITIES):
         port = shared.free_port()
         peer.start(SCRATCH / peer.name, port, durability)
         work(life)
+        busy(peer)
         assert peer.cpu_seconds() > 0 and peer.rss_bytes() > 1 << 20, (peer.cpu_seconds(), peer.rss_bytes())
         peer.stop()
         assert not shared.in_use(port), f"{peer.name} is still there"
