@@ -64,10 +64,14 @@ def groups(path):
 
 
 def marked(data, root="journal-0"):
-    """Whether the newest group only carries the mark: then all others are below a mark."""
-    found = [(sequence, count) for name in os.listdir(f"{data}/{root}") if name.startswith("durable")
-             for _, count, sequence in groups(f"{data}/{root}/{name}")]
-    return bool(found) and min(count for sequence, count in found if sequence == max(found)[0]) == 0
+    """Whether the first block of a file carries a mark of all that is in the groups (docs/formats/journal.md)."""
+    paths = [f"{data}/{root}/{name}" for name in os.listdir(f"{data}/{root}") if name.startswith("durable")]
+    newest = max((sequence + count - 1 for path in paths for _, count, sequence in groups(path) if count), default=0)
+    settled = 0
+    for path in paths:
+        with open(path, "rb") as f:
+            settled = max(settled, struct.unpack_from(">Q", f.read(48), 40)[0])
+    return 0 < newest <= settled
 
 
 def live_group(data, root="journal-0"):
@@ -98,7 +102,7 @@ class Original:
         client = Client(leatd.port)
         self.send(client, 30)
         if ending == signal.SIGKILL:
-            wait_until("the mark of an idle journal", lambda: marked(leatd.data))
+            wait_until("a mark of all that is in the journal", lambda: marked(leatd.data))
             leatd.kill()
         else:
             leatd.stop()
