@@ -14,22 +14,12 @@ struct drawn {
     uint64_t seen;
 };
 
-static struct partition *partition_at(struct member *m, const struct image_topic *t, int32_t index)
-{
-    if (!member_runs(m) || m->ended || !m->ready || m->stopping) {
-        return NULL;
-    }
-    unsigned home = log_home(bytes_of_string(t->name), index, m->shards);
-    struct partition_table *table = m->node->shards[home].partitions;
-    return table ? partition_find(table, t->id, index) : NULL;
-}
-
 /* Committed, as far as any replica knows. */
 static int64_t committed(struct cluster_world *w, const struct image_topic *t, int32_t index)
 {
     int64_t most = 0;
     for (uint32_t i = 0; i < w->count; i++) {
-        const struct partition *p = partition_at(&w->members[i], t, index);
+        const struct partition *p = world_partition(&w->members[i], t, index);
         int64_t known = p ? partition_high_watermark(p) : 0;
         most = known > most ? known : most;
     }
@@ -39,7 +29,7 @@ static int64_t committed(struct cluster_world *w, const struct image_topic *t, i
 static void draw(struct cluster_world *w, struct member *m, const struct image_topic *t,
                  int32_t index, struct drawn *out)
 {
-    struct partition *p = partition_at(m, t, index);
+    struct partition *p = world_partition(m, t, index);
     int64_t end = p ? committed(w, t, index) : 0;
     const struct list *all = p ? &partition_log(p)->segments : NULL;
     for (const struct list *n = all ? all->next : NULL; n != all; n = n->next) {

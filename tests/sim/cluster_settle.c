@@ -3,6 +3,7 @@
 /* What must be true of the cluster when the faults are over. */
 #include "cluster_world.h"
 
+#include "log/log_private.h"
 #include "wire/wire.h"
 
 #include <inttypes.h>
@@ -41,15 +42,31 @@ static bool all_lost(const struct cluster_world *w, const struct told_topic *t,
     return lost == count;
 }
 
-/* or may have been placed there before the brokers came back with others. */
-static bool all_may_be_lost(const struct cluster_world *w, const struct told_topic *t,
-                            const int32_t *replicas, int32_t count)
+/* or the only one in sync may have been placed there before its broker came back with another one: the others have
+ * never had anything, and an operator decides. */
+static bool may_be_lost(const struct cluster_world *w, const struct told_topic *t,
+                        const int32_t *replicas, int32_t count)
 {
-    int32_t lost = 0;
     for (int32_t i = 0; i < count; i++) {
-        lost += t - w->topics < w->members[replicas[i] - 1].topics_doubtful;
+        if (t - w->topics < w->members[replicas[i] - 1].topics_doubtful) {
+            return true;
+        }
     }
-    return lost == count;
+    return false;
+}
+
+/* A log that ends in a gap closes its newest segment with the next record, and can be mended then. */
+static bool waits_for_a_record(const struct cluster_world *w, const struct image_topic *t,
+                               int32_t index)
+{
+    for (uint32_t i = 0; i < w->count; i++) {
+        struct partition *p = world_partition(&w->members[i], t, index);
+        const struct log *log = p ? partition_log(p) : NULL;
+        if (log && log->damaged && log->ends_in_gap && log_active(log)->damaged) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Whoever was away when it was made, or joined later: where somebody leads, there is something to copy. */
@@ -79,15 +96,16 @@ static bool image_is_whole(struct cluster_world *w, const struct image *image, c
             bool lost = all_lost(w, known, part->replicas, part->replica_count);
             world_expect(w, !lost || part->leader < 0, "%s-%d is led without its data", t->name,
                          (int)p);
-            if (part->leader < 0 &&
-                !all_may_be_lost(w, known, part->replicas, part->replica_count)) {
+            if (part->leader < 0 && (part->more->elr.count > 0 ||
+                                     !may_be_lost(w, known, part->replicas, part->replica_count))) {
                 return missing(why, "a partition has no leader, its replica is", part->replicas[0]);
             }
             if (!has_grown(w, t, part)) {
                 return missing(why, "a topic has not grown as the cluster has, it is led by",
                                part->leader);
             }
-            if (part->leader >= 0 && part->isr_count < part->replica_count) {
+            if (part->leader >= 0 && part->isr_count < part->replica_count &&
+                !waits_for_a_record(w, t, p)) {
                 return missing(why, "a partition's replicas are not in sync, led by", part->leader);
             }
         }
@@ -154,8 +172,8 @@ static void check_told(struct cluster_world *w, struct member *m)
                      (int)m->id, t->name);
         for (int32_t p = 0; found && p < found->partitions_count; p++) {
             const struct metadata_response_partitions *in = &found->partitions[p];
-            bool lost = all_may_be_lost(w, t, in->replica_nodes, in->replica_nodes_count) &&
-                        in->leader_id < 0;
+            bool lost =
+                may_be_lost(w, t, in->replica_nodes, in->replica_nodes_count) && in->leader_id < 0;
             world_expect(w, lost || (in->error_code == 0 && in->leader_id > 0),
                          "C1: %s-%d at node %d: error %d, leader %d", t->name, (int)p, (int)m->id,
                          (int)in->error_code, (int)in->leader_id);

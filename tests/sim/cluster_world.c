@@ -126,6 +126,17 @@ bool member_runs(const struct member *m)
     return sim_node_state(m->machine) == SIM_RUNNING;
 }
 
+struct partition *world_partition(const struct member *m, const struct image_topic *t,
+                                  int32_t index)
+{
+    if (!member_runs(m) || m->ended || !m->ready || m->stopping) {
+        return NULL;
+    }
+    unsigned home = log_home(bytes_of_string(t->name), index, m->shards);
+    struct partition_table *table = m->node->shards[home].partitions;
+    return table ? partition_find(table, t->id, index) : NULL;
+}
+
 static void stop_here(struct io_message *message, struct io *io)
 {
     node_stop(container_of(message, struct member, stop)->node);

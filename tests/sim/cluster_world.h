@@ -204,6 +204,9 @@ void member_lose_disk(struct member *m);
 /* Elsewhere than on port 9092, where clients ask; the node is not running. */
 void member_listen(struct member *m, uint16_t port);
 bool member_runs(const struct member *m);
+/* Its replica; NULL: it has none, or does not serve. */
+struct partition *world_partition(const struct member *m, const struct image_topic *t,
+                                  int32_t index);
 
 /* min.insync.replicas: what acks=all promises while fewer disks than that are lost (P14). */
 int world_min_isr(const struct cluster_world *w);
