@@ -466,8 +466,10 @@ static void commit_send(struct group *g, uint64_t *due_ns)
     gate_enter(g->gate);
     struct commit *c = commit_next(g);
     uint64_t deadline = c ? c->deadline_ns : 0;
+    /* What is held is of the last generation that has assigned something: a newer one, which has not come so far, may
+     * come again with another assignment when its coordinator moves. */
     bool joined = g->generation >= 0 && g->member_id[0] != 0 && g->state != GROUP_LEADING &&
-                  g->state != GROUP_SYNCING;
+                  g->state != GROUP_SYNCING && g->generation == g->previous_generation;
     bool may = g->manual || joined;
     gate_leave(g->gate);
     if (!c) {
