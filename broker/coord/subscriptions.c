@@ -9,18 +9,23 @@
 
 enum { SUBSCRIBED_MAX = 1 << 24 };
 
-/* What a member says of itself under a protocol of consumers; a newer version is read as the newest
- * known. ERR_MALFORMED, ERR_NO_MEMORY. */
+/* What members tell each other begins with its version; a newer one is read as the newest known. ERR_MALFORMED. */
+static int blob_version(struct reader *r, const struct wire_message *message)
+{
+    int version = (int16_t)reader_be16(r), most = message->versions.max;
+    if (r->failed || version < 0) {
+        return ERR_MALFORMED;
+    }
+    return version < most ? version : most;
+}
+
+/* What a member says of itself under a protocol of consumers. ERR_MALFORMED, ERR_NO_MEMORY. */
 static int subscription_read(struct wire_bytes in, struct consumer_protocol_subscription *out,
                              struct arena *arena)
 {
     struct reader r = reader_of(in.data, in.size > 0 ? (size_t)in.size : 0);
-    int version = (int16_t)reader_be16(&r);
-    int most = consumer_protocol_subscription_message.versions.max;
-    if (r.failed || version < 0) {
-        return ERR_MALFORMED;
-    }
-    return consumer_protocol_subscription_decode(out, &r, version < most ? version : most, arena);
+    int version = blob_version(&r, &consumer_protocol_subscription_message);
+    return version < 0 ? version : consumer_protocol_subscription_decode(out, &r, version, arena);
 }
 
 bool member_reads_same(const struct member *m, const struct join_group_request *q)
@@ -59,12 +64,8 @@ static int assignment_read(const struct member *m, struct consumer_protocol_assi
         return 0;
     }
     struct reader r = reader_of(m->assignment, (size_t)m->assignment_size);
-    int version = (int16_t)reader_be16(&r);
-    int most = consumer_protocol_assignment_message.versions.max;
-    if (r.failed || version < 0) {
-        return ERR_MALFORMED;
-    }
-    return consumer_protocol_assignment_decode(out, &r, version < most ? version : most, arena);
+    int version = blob_version(&r, &consumer_protocol_assignment_message);
+    return version < 0 ? version : consumer_protocol_assignment_decode(out, &r, version, arena);
 }
 
 struct owned {

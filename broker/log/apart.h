@@ -6,7 +6,7 @@
  * what was acknowledged looks like a torn tail. So the mark is also written, durably, into the first
  * block of the journal file that comes next in the ring: APART_PACE_NS after something was settled
  * that it does not cover, beside the commits, which never wait for it. What was acknowledged since
- * has no mark elsewhere yet (protocol-aware recovery: Alagappan et al., FAST 2018, section 3.3.2). */
+ * has no mark elsewhere yet (after Protocol-Aware Recovery, Alagappan et al., FAST 2018). */
 #pragma once
 
 #include "io/io.h"

@@ -56,9 +56,8 @@ int journal_open(struct journal *j, struct log_set *set, struct io *io,
         list_init(&j->groups[i].waiters);
     }
     journal_directory(j->directory, options->root, io_shard(io));
-    int memory = apart_open(j);
-    if (memory) {
-        return memory;
+    if (apart_open(j)) {
+        return ERR_NO_MEMORY;
     }
     for (unsigned i = 0; i < JOURNAL_FILES_MAX; i++) {
         char path[IO_PATH_MAX];

@@ -8,11 +8,8 @@
 #define FULL_NS UINT64_C(5000000000)
 #define ROOM_NS UINT64_C(15000000000)
 
-enum {
-    SHORT_BYTES =
-        1 << 20, /* above the reserve: topics find no room for what they reserve at once */
-    ROOM_BYTES = 16 << 20, /* and so much is enough to go on for a while */
-};
+/* Above the reserve: with less topics find no room for what they take at once, with more they go on for a while. */
+enum { SHORT_BYTES = 1 << 20, ROOM_BYTES = 16 << 20 };
 
 static uint64_t since(uint64_t *begun_ns, bool so, uint64_t now)
 {

@@ -211,12 +211,12 @@ static void choose_logs(struct program *p)
     }
 }
 
+/* A second, of all clients: more take time and memory, and find nothing else. */
+enum { RECORDS_MOST = 400 };
+
 /* One of `clients`. */
 static void open_client(struct load *l, unsigned clients)
 {
-    enum {
-        RECORDS_MOST = 400
-    }; /* a second, of all: more take time and memory, and find nothing else */
     static const struct {
         int32_t acks;
         bool idempotent;
