@@ -42,17 +42,17 @@ static bool all_lost(const struct cluster_world *w, const struct told_topic *t,
     return lost == count;
 }
 
-/* or the only one in sync may have been placed there before its broker came back with another one: the others have
- * never had anything, and an operator decides. */
-static bool may_be_lost(const struct cluster_world *w, const struct told_topic *t,
-                        const int32_t *replicas, int32_t count)
+/* or those that could lead at last were, or were placed there before their brokers came back with others: what the
+ * other replicas have is less, and an operator decides. */
+static bool may_be_lost(const struct cluster_world *w, const struct told_topic *t, int32_t index)
 {
-    for (int32_t i = 0; i < count; i++) {
-        if (t - w->topics < w->members[replicas[i] - 1].topics_doubtful) {
-            return true;
+    for (uint32_t i = 0; i < w->count; i++) {
+        const struct member *m = &w->members[i];
+        if ((t->eligible[index] >> m->id & 1) && t - w->topics >= m->topics_doubtful) {
+            return false;
         }
     }
-    return false;
+    return t->eligible[index] != 0;
 }
 
 /* A log that ends in a gap closes its newest segment with the next record, and can be mended then. */
@@ -96,8 +96,7 @@ static bool image_is_whole(struct cluster_world *w, const struct image *image, c
             bool lost = all_lost(w, known, part->replicas, part->replica_count);
             world_expect(w, !lost || part->leader < 0, "%s-%d is led without its data", t->name,
                          (int)p);
-            if (part->leader < 0 && (part->more->elr.count > 0 ||
-                                     !may_be_lost(w, known, part->replicas, part->replica_count))) {
+            if (part->leader < 0 && (part->more->elr.count > 0 || !may_be_lost(w, known, p))) {
                 return missing(why, "a partition has no leader, its replica is", part->replicas[0]);
             }
             if (!has_grown(w, t, part)) {
@@ -172,8 +171,7 @@ static void check_told(struct cluster_world *w, struct member *m)
                      (int)m->id, t->name);
         for (int32_t p = 0; found && p < found->partitions_count; p++) {
             const struct metadata_response_partitions *in = &found->partitions[p];
-            bool lost =
-                may_be_lost(w, t, in->replica_nodes, in->replica_nodes_count) && in->leader_id < 0;
+            bool lost = in->leader_id < 0 && may_be_lost(w, t, in->partition_index);
             world_expect(w, lost || (in->error_code == 0 && in->leader_id > 0),
                          "C1: %s-%d at node %d: error %d, leader %d", t->name, (int)p, (int)m->id,
                          (int)in->error_code, (int)in->leader_id);

@@ -235,6 +235,18 @@ static struct told_topic *adopt(struct cluster_world *w, const char *name)
     return t;
 }
 
+static uint32_t who_may_lead(const struct image_partition *p)
+{
+    uint32_t who = 0;
+    for (int32_t i = 0; i < p->isr_count; i++) {
+        who |= UINT32_C(1) << p->isr[i];
+    }
+    for (int32_t i = 0; i < p->more->elr.count; i++) {
+        who |= UINT32_C(1) << p->more->elr.ids[i];
+    }
+    return who;
+}
+
 /* B1: the newest image of all. */
 static void check_epochs(struct cluster_world *w, const struct image *image)
 {
@@ -261,11 +273,14 @@ static void check_epochs(struct cluster_world *w, const struct image *image)
             known->id = t->id;
             memset(known->leader_epochs, 0, sizeof known->leader_epochs);
             memset(known->partition_epochs, 0, sizeof known->partition_epochs);
+            memset(known->eligible, 0, sizeof known->eligible);
         }
         for (int32_t p = 0; p < t->partition_count; p++) {
             world_expect(w, t->partitions[p].leader_epoch >= known->leader_epochs[p],
                          "B1: the leader epoch of %s-%d goes back", t->name, (int)p);
             known->leader_epochs[p] = t->partitions[p].leader_epoch;
+            uint32_t eligible = who_may_lead(&t->partitions[p]);
+            known->eligible[p] = eligible ? eligible : known->eligible[p];
             world_tell(w, t, p, known);
         }
     }

@@ -87,6 +87,7 @@ struct told_topic {
     struct uuid id;      /* of the newest image */
     int32_t leader_epochs[CLUSTER_PARTITIONS];
     int32_t partition_epochs[CLUSTER_PARTITIONS]; /* that the story has told of, + 1 */
+    uint32_t eligible[CLUSTER_PARTITIONS];        /* the last that could lead: 1 << id of each */
 };
 
 /* A request of the operator on a connection of its own. */
