@@ -21,6 +21,7 @@ from pathlib import Path
 import host
 import page
 import states
+import sweep
 
 try:
     from machine import machine_limits  # what this machine can do without any broker
@@ -180,9 +181,21 @@ class Comparison:
             more |= {"rate": str(round(statistics.median(rates) / 2))} if rates else {}
         return more
 
+    def kafkas(self):
+        """What speaks Kafka's protocol, and stores."""
+        return [p for p in self.peers if p.protocol == "Kafka" and p.name != "null"]
+
+    def sweeps(self):
+        """Latency against rate; not where cells alone are asked for."""
+        if not self.kafkas() or (self.options.only and "sweep" not in self.options.only.split(",")):
+            return []
+        results, failed = sweep.measure_sweeps(self.kafkas(), self.options)
+        self.failed += failed
+        return results
+
     def beside(self):
         """What brokers of Kafka's protocol cost beside a steady load; not where cells alone are asked for."""
-        peers = [p for p in self.peers if p.protocol == "Kafka" and p.name != "null"]
+        peers = self.kafkas()
         if not peers or (self.options.only and not self.options.states) or self.options.states == "none":
             return []
         results, failed = states.measure_states(peers, self.options)
@@ -244,6 +257,7 @@ def main():
     parser.add_argument("--no-machine", action="store_true", help="without the machine's own limits, which take a minute")
     parser.add_argument("--write-docs", action="store_true", help="docs/benchmarks.md and its plots, too")
     states.add_options(parser)
+    sweep.add_options(parser)
     options = parser.parse_args()
     if options.pin and (os.cpu_count() < 2 or not shutil.which("taskset")):
         parser.error("--pin needs two processors, and taskset (Debian: util-linux)")
@@ -253,19 +267,22 @@ def main():
             "machine": limits(options)}
     comparison.run()
     out = options.build / "compare.json"
-    write(out, begun, comparison, told, [])  # hours of measuring are not lost with what follows
-    write(out, begun, comparison, told, comparison.beside())
+    write(out, begun, comparison, told)  # hours of measuring are not lost with what follows
+    told["sweeps"] = comparison.sweeps()
+    write(out, begun, comparison, told)
+    told["states"] = comparison.beside()
+    write(out, begun, comparison, told)
     written = [out, *page.write(out, docs=HERE.parents[1] / "docs" if options.write_docs else None)]
     print(f"\nall of it: {', '.join(map(str, written))}")
     return 1 if comparison.failed else 0
 
 
-def write(out, begun, comparison, told, beside):
+def write(out, begun, comparison, told):
     out.write_text(json.dumps({"when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(begun)), "seconds": round(time.time() - begun),
                                "rounds": comparison.options.rounds, "pinned": comparison.options.pin, **told,
                                "peers": [{"name": p.name, "version": p.version, "protocol": p.protocol, "meaning": p.meaning,
                                           "configuration": {d: p.configuration(d) for d in p.meaning}} for p in comparison.peers],
-                               "left out": comparison.left_out, "results": comparison.results, "states": beside,
+                               "left out": comparison.left_out, "results": comparison.results,
                                "failed": comparison.failed}, indent=1))
 
 

@@ -3,6 +3,7 @@
 import page_svg
 import page_targets
 from page_figures import BESIDE
+from page_sweep import sections
 from page_tables import glance, table
 
 PLOTS = "benchmarks"
@@ -36,11 +37,11 @@ def head(comparison):
     yield from [f"## {page_targets.TITLE}", "", page_targets.ABOUT, "", *rows_of(*page_targets.rows(comparison))]
 
 
-def section(cell, comparison, folder):
+def section(cell, folder):
     yield from [f"## {cell.title}", "", *([plain(cell.about), ""] if cell.about else [])]
-    yield from [f"- **{b.name}**, {cell.durability}: {plain(b.meaning.get(cell.durability, 'it has none'))}" for b in comparison.brokers]
+    yield from [f"- **{b.name}**, {cell.durability}: {plain(b.meaning.get(cell.durability, 'it has none'))}" for b in cell.brokers]
     yield ""
-    told = {kind: f"median of {comparison.rounds} rounds, with the least and the most" for kind in ("bars", "percentiles")}
+    told = {kind: f"median of {cell.planned} rounds, with the least and the most" for kind in ("bars", "percentiles", "rates")}
     told["time"] = "the round whose p99 is the median of the rounds; a second has the records that were meant for it"
     for figure in cell.figures():
         file = folder / f"{cell.slug}-{figure.key}.svg"
@@ -76,7 +77,7 @@ def brokers(comparison):
 
 def failures(comparison):
     yield from ["## What failed", ""]
-    troubles = [f"- {cell.title}: {plain(trouble)}" for cell in comparison.cells for trouble in cell.troubles()]
+    troubles = [f"- {cell.title}: {plain(trouble)}" for cell in sections(comparison) for trouble in cell.troubles()]
     yield from troubles or ["Nothing: all rounds of all brokers count, no record was refused, none is missing."]
 
 
@@ -87,8 +88,8 @@ def write(comparison, docs):
     for old in folder.glob("*.svg"):
         old.unlink()
     lines = list(head(comparison))
-    for cell in comparison.cells:
-        lines += section(cell, comparison, folder)
+    for cell in sections(comparison):
+        lines += section(cell, folder)
     lines += [*beside(comparison), *brokers(comparison), *failures(comparison)]
     out = docs / "benchmarks.md"
     out.write_text("\n".join(lines).rstrip("\n") + "\n")

@@ -35,7 +35,7 @@ class Value:
 @dataclass
 class Figure:
     """One plot and its table. kind: "bars" has values {broker: Value}; "percentiles" {broker: [Value, ...]}; "time"
-    {broker: [(second, number or None), ...]} with the rest in `missing`."""
+    {broker: [(second, number or None), ...]}, "rates" {broker: [(share, Value of records/s, Value), ...]}, with the rest in `missing`."""
     key: str
     title: str
     unit: str
@@ -217,6 +217,7 @@ class Comparison:
         self.failed = told.get("failed", [])
         self.machine, self.left_out = told.get("machine") or [], told.get("left out", {})
         self.states = told.get("states") or []
+        self.sweeps = told.get("sweeps") or []
 
     def limits(self):
         """Rows of text of what the machine can do without a broker."""

@@ -5,6 +5,7 @@ from html import escape
 import page_svg
 import page_targets
 from page_figures import BESIDE
+from page_sweep import sections
 from page_tables import glance, table
 
 STYLE = """:root{color-scheme:light dark;--ink:#1b1f24;--soft:#57606a;--edge:#d0d7de;--ground:#fff;--card:#f6f8fa;--link:#0a58ca;
@@ -81,7 +82,9 @@ def at_a_glance(comparison):
     yield f'<h2 id="targets">{escape(page_targets.TITLE)}</h2><p class="soft">{escape(page_targets.ABOUT)}</p>'
     names, rows = page_targets.rows(comparison)
     yield rows_of(map(escape, names), escaped(rows), "left")
-    yield '<nav class="soft"><p><a href="#brokers">How each broker was run</a><a href="#failed">What failed</a></p></nav>'
+    more = [(s.slug, s.title) for s in sections(comparison)[len(comparison.cells):]]
+    more += [("beside", "Beside a load"), ("brokers", "How each broker was run"), ("failed", "What failed")]
+    yield '<nav class="soft"><p>' + "".join(f'<a href="#{slug}">{escape(title)}</a>' for slug, title in more) + "</p></nav>"
 
 
 def figure_of(figure, cell):
@@ -93,11 +96,11 @@ def figure_of(figure, cell):
             "</figure>")
 
 
-def section(cell, comparison):
+def section(cell):
     yield f'<h2 id="{cell.slug}">{escape(cell.title)}</h2>'
     yield f"<p>{escape(cell.about)}</p>" if cell.about else ""
     meanings = [f"<li><i class=\"dot\" style=\"background:{b.colour}\"></i><b>{escape(b.name)}</b>: "
-                f"{escape(b.meaning.get(cell.durability, 'it has no ' + cell.durability))}</li>" for b in comparison.brokers]
+                f"{escape(b.meaning.get(cell.durability, 'it has no ' + cell.durability))}</li>" for b in cell.brokers]
     yield f'<p class="soft">{escape(cell.conditions())}</p><ul class="soft">{"".join(meanings)}</ul>'
     yield '<div class="plots">' + "\n".join(figure_of(f, cell) for f in cell.figures()) + "</div>"
     troubles = cell.troubles()
@@ -132,7 +135,7 @@ def brokers(comparison):
 
 def failures(comparison):
     yield '<h2 id="failed">What failed</h2>'
-    troubles = [f"{cell.title}: {trouble}" for cell in comparison.cells for trouble in cell.troubles()]
+    troubles = [f"{cell.title}: {trouble}" for cell in sections(comparison) for trouble in cell.troubles()]
     if troubles:
         yield "<ul>" + "".join(f"<li>{escape(t)}</li>" for t in troubles) + "</ul>"
     else:
@@ -141,8 +144,8 @@ def failures(comparison):
 
 def page(comparison):
     parts = [*head(comparison), *at_a_glance(comparison)]
-    for cell in comparison.cells:
-        parts += section(cell, comparison)
+    for cell in sections(comparison):
+        parts += section(cell)
     parts += [*beside(comparison), *brokers(comparison), *failures(comparison)]
     body = "\n".join(part for part in parts if part)
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, '

@@ -208,7 +208,33 @@ def over_time(figure, brokers, label, standalone):
     return svg(LINES_HEIGHT, label, parts, standalone)
 
 
-DRAW = {"bars": bars, "percentiles": percentiles, "time": over_time}
+def rates(figure, brokers, label, standalone):
+    """Both axes are logarithmic: records per second from left to right."""
+    shown = [b for b in brokers if b.name in figure.values]
+    parts, top = legend(brokers, figure.missing)
+    bottom, right = LINES_HEIGHT - BOTTOM, WIDTH - RIGHT
+    axis = Log([n for b in shown for _, _, v in figure.values[b.name] for n in v.rounds], top + 6, bottom)
+    parts += axis.grid(right)
+    at = [rate.median for b in shown for _, rate, _ in figure.values[b.name] if rate.median > 0] or [1]
+    low, high = math.floor(math.log10(min(at))), math.ceil(math.log10(max(at)))
+    high = max(high, low + 1)
+
+    def x(rate):
+        return LEFT + 10 + (right - LEFT - 20) * (math.log10(max(rate, 10 ** low)) - low) / (high - low)
+
+    for power in range(low, high + 1):
+        parts += [line(x(10 ** power), top + 6, x(10 ** power), bottom, 'class="h"'),
+                  text(x(10 ** power), bottom + 20, f"{10 ** power:,}" + "/s" * (power == low), "s", "end" if power == high else "middle")]
+    for broker in shown:
+        points = [(x(rate.median), v) for _, rate, v in figure.values[broker.name]]
+        parts.append(path([(at, axis.y(v.median)) for at, v in points], broker))
+        for at, v in points:
+            parts.append(line(at, axis.y(v.least), at, axis.y(v.most), f'stroke="{broker.colour}" stroke-width="1.5"'))
+            parts.append(mark(broker.mark, at, axis.y(v.median), broker.colour))
+    return svg(LINES_HEIGHT, label, parts, standalone)
+
+
+DRAW = {"bars": bars, "percentiles": percentiles, "time": over_time, "rates": rates}
 
 
 def draw(figure, cell, standalone=False):

@@ -54,9 +54,23 @@ def of_time(figure, cell):
     return ["p99, ms", "round", "least", "median", "most", "in second", "empty s"], rows
 
 
+def of_rates(figure, cell):
+    """A row for each share of the most, with the rate that it came to."""
+    names = [b.name for b in cell.brokers]
+    shares = next(([share for share, _, _ in points] for points in figure.values.values()), [])
+    rows = []
+    for i, share in enumerate(shares):
+        row = [f"{share:.0%}"]
+        for name in names:
+            points = figure.values.get(name)
+            row += [number(points[i][1].median), ranged(points[i][2])] if points else [NONE, NONE if i else f"missing: {figure.missing[name]}"]
+        rows.append(row)
+    return ["of its most", *(word for name in names for word in (f"{name}, records/s", f"{name}, ms"))], rows
+
+
 def table(figure, cell):
     """(head, rows) of text."""
-    return {"bars": of_bars, "percentiles": of_percentiles, "time": of_time}[figure.kind](figure, cell)
+    return {"bars": of_bars, "percentiles": of_percentiles, "time": of_time, "rates": of_rates}[figure.kind](figure, cell)
 
 
 def glance(comparison):

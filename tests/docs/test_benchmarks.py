@@ -17,10 +17,12 @@ sys.path.insert(0, str(HERE.parents[1] / "bench" / "report"))
 import page  # noqa: E402
 import page_svg  # noqa: E402
 from page_figures import Comparison  # noqa: E402
+from page_sweep import sections  # noqa: E402
 
 SOURCE = HERE / "benchmarks.json"
 EMPTY = {"meta", "br", "link", "img"}
 LOADING = {"script", "link", "img", "iframe", "object", "embed", "image", "use", "video", "audio", "source", "base"}
+SWEEP = {"acknowledged-p50", "acknowledged-p99", "end-to-end-p99"}
 FIGURES = {"throughput", "memory", "latency-acknowledged", "time-acknowledged", "cpu-gb", "cpu-m"}
 
 
@@ -77,6 +79,9 @@ def expected(comparison):
     for cell in comparison.cells:
         for key in FIGURES | ({"latency-end-to-end", "time-end-to-end"} if cell.consumers else set()):
             yield cell, f"{cell.slug}-{key}"
+    for sweep in sections(comparison)[len(comparison.cells):]:
+        for key in SWEEP:
+            yield sweep, f"{sweep.slug}-{key}"
 
 
 def check_page(html, comparison):
@@ -86,7 +91,8 @@ def check_page(html, comparison):
     assert set(parsed.figures) == {name for _, name in expected(comparison)}, set(parsed.figures)
     for name, words in parsed.figures.items():
         text = " ".join(words)
-        assert all(b.name in text for b in comparison.brokers), (name, text)
+        section = next(s for s in sections(comparison) if name.startswith(s.slug))
+        assert all(b.name in text for b in section.brokers), (name, text)
         assert ("memory" if "-memory-" in name else "fsync") in text, f"{name} does not tell its durability"
     for broker in comparison.brokers:
         for text in [broker.version, *broker.meaning.values(), *(c.strip().splitlines()[-1] for c in broker.configuration.values())]:
@@ -96,14 +102,15 @@ def check_page(html, comparison):
             "keys-fsync-throughput": ["failed in every round", "its load has no keys", "it has no fsync"],
             "keys-fsync-latency-acknowledged": ["failed in every round", "its load has no keys", "it has no fsync"],
             "latency-memory-latency-end-to-end": ["did not keep up with the rate (nats)"],
-            "latency-memory-time-end-to-end": ["what is not stored cannot be read back"]}
+            "latency-memory-time-end-to-end": ["what is not stored cannot be read back"],
+            "sweep-fsync-acknowledged-p99": ["50%", "1.25", "1.00 to 1.50", "missing: failed in every round", "184,500"]}
     for name, texts in said.items():
         for text in texts:
             assert text in " ".join(parsed.figures[name]), f"{name} does not say '{text}'"
     for text in ("A Processor 9000", "23.5 GiB", "ext4 on vda", "iperf3 is not installed", "2026-01-02", "libleat 0.1.0 for leat, kafka",
                  "nats.go v1.0 for nats", "nats: 12 records refused", "kafka: 7 records acknowledged but not read back",
                  "&lt;timed out&gt; &amp; gone", "otherq", "go is not installed", "A protocol of its own", "10000 partitions: made s",
-                 "61.5<br><small>60.2 to 64", "missing: it was not measured"):
+                 "61.5<br><small>60.2 to 64", "missing: it was not measured", "latency against rate, fsync: kafka: round 2 failed: it &lt;ended&gt;"):
         assert text in html, f"the page does not say '{text}'"
     print(f"ok: the page: {len(parsed.figures)} figures of {len(comparison.brokers)} brokers")
 
@@ -133,13 +140,14 @@ def check_plots(document, plots, comparison):
     assert drawn["produce-memory-cpu-gb.svg"] == {"leat", "kafka", "null"} == drawn["produce-memory-memory.svg"], drawn
     assert drawn["produce-memory-time-acknowledged.svg"] == {"leat", "kafka", "nats"}, drawn
     assert drawn["produce-memory-throughput.svg"] == set(colours), drawn
+    assert drawn["sweep-fsync-acknowledged-p99.svg"] == {"leat"}, drawn
     # The second without a figure breaks the line.
     lines = [p.get("d").count("M") for p in ElementTree.fromstring(plots["produce-memory-time-acknowledged.svg"]).iter() if p.get("d")]
     assert lines == [2, 1, 1], lines
     assert set(re.findall(r"!\[[^\]]+\]\(benchmarks/([^)]+)\)", document)) == set(plots)
     for part in document.split("\n### ")[1:]:
         if "![" in part:
-            assert re.search(r"\b(memory|fsync); (open|closed) loop", part) and re.search("median of (3|the) rounds", part), part[:300]
+            assert re.search(r"\b(memory|fsync); (open|closed) loop", part) and re.search("median of (2|3|the) rounds", part), part[:300]
     assert "memory; open loop at 10k records/s, read back by one consumer; partitions 16" in document
     assert "missing: failed in every round" in document
     assert "| 10000 partitions: made s | 0.800 (0.700 to 0.900) | missing: it was not measured |" in document
