@@ -229,9 +229,7 @@ void hear_say(struct raft *r, const struct raft_message *m)
 static void ask_leader(struct raft *r, const struct raft_message *m)
 {
     if (r->role == RAFT_PROSPECTIVE && m->leader >= 0 && m->leader != r->options.self.node) {
-        struct raft_message fetch = message_to(r, RAFT_FETCH, (struct raft_id){.node = m->leader});
-        fetch.end = history_end(&r->log);
-        message_send(r, &fetch);
+        fetch_probe(r, m->leader);
     }
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Fetching: a follower asks its leader for what comes next, once what it has is durable; a replica that
- * knows no leader and may not stand for election asks one voter after the other who leads. */
+/* Fetching: a follower asks its leader for what comes next; a replica that knows no leader and may not stand for
+ * election asks one voter after the other who leads. Whom a fetch reaches, and leads, counts what it has as durable:
+ * none is sent before it is (R2). */
 #include "raft/raft_private.h"
 
 static bool may_ask(const struct raft *r)
@@ -10,11 +11,25 @@ static bool may_ask(const struct raft *r)
            (r->durable == r->log.end || raft_mutated(r, RAFT_MUTANT_FETCH_UNFLUSHED));
 }
 
-static void ask(struct raft *r, struct raft_id whom)
+static struct raft_message fetch_to(const struct raft *r, struct raft_id whom)
 {
     struct raft_message m = message_to(r, RAFT_FETCH, whom);
-    m.ticket = r->fetch_ticket = ++r->ticket;
     m.end = history_end(&r->log);
+    return m;
+}
+
+void fetch_probe(struct raft *r, int32_t node)
+{
+    if (may_ask(r)) {
+        struct raft_message m = fetch_to(r, (struct raft_id){.node = node});
+        message_send(r, &m);
+    }
+}
+
+static void ask(struct raft *r, struct raft_id whom)
+{
+    struct raft_message m = fetch_to(r, whom);
+    m.ticket = r->fetch_ticket = ++r->ticket;
     m.reads = r->told_reads;
     m.high_watermark = r->high_watermark;
     r->fetching = true;
@@ -29,10 +44,10 @@ static bool asks_around(const struct raft *r)
 
 void fetch_tick(struct raft *r)
 {
-    if (r->now_ns < r->fetch_ns) {
+    if (r->now_ns < r->fetch_ns || !may_ask(r)) {
         return;
     }
-    if (r->role == RAFT_FOLLOWER && may_ask(r)) {
+    if (r->role == RAFT_FOLLOWER) {
         ask(r, (struct raft_id){.node = r->leader});
     } else if (asks_around(r)) {
         const struct raft_voters *voters = history_voters(&r->log);
@@ -47,8 +62,8 @@ void fetch_tick(struct raft *r)
 
 uint64_t fetch_deadline(const struct raft *r)
 {
-    bool asking = (r->role == RAFT_FOLLOWER && may_ask(r)) || asks_around(r);
-    return asking ? r->fetch_ns : UINT64_MAX;
+    bool asking = r->role == RAFT_FOLLOWER || asks_around(r);
+    return asking && may_ask(r) ? r->fetch_ns : UINT64_MAX;
 }
 
 void fetch_now(struct raft *r)

@@ -203,5 +203,7 @@ bool leader_settled(const struct raft *r);
 void fetch_tick(struct raft *r);
 uint64_t fetch_deadline(const struct raft *r);
 void fetch_now(struct raft *r);
+/* A fetch whose answer is not waited for: whether that node leads. If this log is not durable, none. */
+void fetch_probe(struct raft *r, int32_t node);
 void receive_fetch_answer(struct raft *r, const struct raft_message *m);
 void follower_flushed(struct raft *r);

@@ -84,7 +84,10 @@ void oracle_applied(struct world *w, struct machine *m)
 
 void oracle_sent(struct world *w, struct machine *m, const struct raft_message *message)
 {
-    (void)w;
+    if (message->kind == RAFT_FETCH && message->end.offset > m->durable) {
+        oracle_violation(w, m, "durable: it says that it has %" PRId64 ", its disk has %" PRId64,
+                         message->end.offset, m->durable);
+    }
     struct raft_vote *told = &m->told;
     bool vote = message->kind == RAFT_VOTE_ANSWER && message->granted && !message->pre;
     bool stands = message->kind == RAFT_VOTE && !message->pre;

@@ -239,7 +239,8 @@ static void world_open(struct world *w, const struct world_options *options,
     w->fault = prng_split(&all, 4);
     w->wire = options->wire ? wire_new() : NULL;
     w->machine_count = (unsigned)prng_between(&w->fault, 1, prng_below(&w->fault, 3) ? 5 : 9);
-    unsigned voters = (unsigned)prng_between(&w->fault, 1, w->machine_count);
+    w->restless = w->machine_count >= 3 && prng_below(&w->fault, 3) == 0;
+    unsigned voters = (unsigned)prng_between(&w->fault, w->restless ? 3 : 1, w->machine_count);
     voters = voters < RAFT_VOTERS_MAX ? voters : RAFT_VOTERS_MAX;
     w->packets = rows(WORLD_PACKETS_MAX + 8, sizeof *w->packets);
     w->committed = rows(WORLD_ENTRIES_MAX, sizeof *w->committed);
@@ -256,8 +257,9 @@ static void world_open(struct world *w, const struct world_options *options,
     }
     weather(w);
     w->flush_ns = ms_ns * (prng_below(&w->fault, 3) ? 20 : prng_between(&w->fault, 20, 1500));
-    w->restless = prng_below(&w->fault, 4) == 0;
-    w->packet_entries = (uint32_t)prng_between(&w->fault, 1, WORLD_PACKET_ENTRIES);
+    bool one_by_one =
+        w->restless && prng_below(&w->fault, 4) > 0; /* an old entry without the new */
+    w->packet_entries = one_by_one ? 1 : (uint32_t)prng_between(&w->fault, 1, WORLD_PACKET_ENTRIES);
     for (unsigned i = 0; i < w->machine_count; i++) {
         struct machine *m = &w->machines[i];
         m->log = rows(WORLD_ENTRIES_MAX, sizeof *m->log);

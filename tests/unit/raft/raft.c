@@ -127,6 +127,47 @@ Test(raft, who_has_just_started_asks_at_once_who_leads)
     replica_close(&r);
 }
 
+/* Whether somebody leads is asked with a fetch, and who does lead counts what it tells. */
+Test(raft, no_fetch_tells_of_more_than_is_durable)
+{
+    struct replica r = replica_open(3, NULL);
+    follow_unflushed(&r, 0);
+    while (raft_status(r.raft).role != RAFT_PROSPECTIVE) {
+        tick_until(&r);
+    }
+    struct raft_message refusal = from(2, RAFT_VOTE_ANSWER, 1, 1);
+    refusal.pre = true;
+    refusal.ticket = message(&r, RAFT_VOTE, 2)->ticket;
+    receive(&r, refusal);
+    cr_assert_null(message(&r, RAFT_FETCH, 1), "nothing of it is on the disk");
+    raft_flushed(r.raft, r.now, 10);
+    keep_effects(&r);
+    receive(&r, refusal);
+    cr_assert_eq(message(&r, RAFT_FETCH, 1)->end.offset, 10);
+    replica_close(&r);
+}
+
+/* It may be a voter for the leader already, and not know. */
+Test(raft, nor_does_an_observer_s_that_asks_around)
+{
+    struct raft_start start = {.vote.voted.node = RAFT_NOBODY, .snapshot.epoch = -1};
+    start.voters = (struct raft_voters){2, {id_of(1), id_of(2)}};
+    struct replica r = replica_open(0, &start);
+    follow_unflushed(&r, 0);
+    receive(&r, from(2, RAFT_VOTE, 2, RAFT_NOBODY));
+    vote_durable(&r);
+    for (int i = 0; i < 20 && raft_deadline(r.raft) != UINT64_MAX; i++) {
+        tick_until(&r);
+        cr_assert_null(message(&r, RAFT_FETCH, 1));
+        cr_assert_null(message(&r, RAFT_FETCH, 2));
+    }
+    cr_assert_eq(raft_status(r.raft).role, RAFT_UNATTACHED);
+    raft_flushed(r.raft, r.now, 10);
+    tick_until(&r);
+    cr_assert(message(&r, RAFT_FETCH, 1) || message(&r, RAFT_FETCH, 2), "it asks around again");
+    replica_close(&r);
+}
+
 /* Its process has died: nobody waits for its silence to be long. */
 Test(raft, a_leader_whose_machine_refuses_is_lost)
 {

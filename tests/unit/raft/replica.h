@@ -153,23 +153,29 @@ static inline void settle(struct replica *r)
     cr_assert_eq(effect(r, RAFT_COMMITTED)->offset, 1);
 }
 
-/* A follower, up to `known` committed. */
-static inline struct replica follower_open(int64_t known)
+/* Follows replica 1, and has appended ten records, up to `known` committed; none is durable. */
+static inline void follow_unflushed(struct replica *r, int64_t known)
 {
-    struct replica r = replica_open(3, NULL);
     struct raft_batch batch = {0, 10, 1, NULL};
-    receive(&r, from(1, RAFT_BEGIN, 1, 1));
-    vote_durable(&r);
+    receive(r, from(1, RAFT_BEGIN, 1, 1));
+    vote_durable(r);
     struct raft_message answer = from(1, RAFT_FETCH_ANSWER, 1, 1);
-    answer.ticket = message(&r, RAFT_FETCH, 1)->ticket;
+    answer.ticket = message(r, RAFT_FETCH, 1)->ticket;
     answer.end = (struct raft_end){-1, 0};
     answer.high_watermark = known;
     answer.batches = &batch;
     answer.batch_count = 1;
-    receive(&r, answer);
-    cr_assert_eq(effect(&r, RAFT_APPEND)->count, 1);
-    cr_assert_null(message(&r, RAFT_FETCH, 1), "it asks when what it has is durable");
-    cr_assert_leq(raft_status(r.raft).high_watermark, 0, "nothing of it is durable");
+    receive(r, answer);
+    cr_assert_eq(effect(r, RAFT_APPEND)->count, 1);
+    cr_assert_null(message(r, RAFT_FETCH, 1), "it asks when what it has is durable");
+    cr_assert_leq(raft_status(r->raft).high_watermark, 0, "nothing of it is durable");
+}
+
+/* A follower, up to `known` committed. */
+static inline struct replica follower_open(int64_t known)
+{
+    struct replica r = replica_open(3, NULL);
+    follow_unflushed(&r, known);
     raft_flushed(r.raft, r.now, 10);
     keep_effects(&r);
     cr_assert_eq(message(&r, RAFT_FETCH, 1)->end.offset, 10);
