@@ -171,7 +171,7 @@ static bool part_diverges(struct fetch_part *part, const struct log *log)
         return false;
     }
     int32_t epoch;
-    int64_t end = log_epoch_end(log, part->asked->last_fetched_epoch, &epoch);
+    int64_t end = log_epoch_end_told(log, part->asked->last_fetched_epoch, &epoch);
     if (epoch == part->asked->last_fetched_epoch && end >= part->asked->fetch_offset) {
         return false;
     }

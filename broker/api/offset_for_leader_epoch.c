@@ -31,7 +31,7 @@ static void part_answer(struct api *home, struct epoch_part *part)
         part->out->error_code = error_to_wire(ERR_UNKNOWN_LEADER_EPOCH);
     } else if (part->in->leader_epoch >= 0 && part->in->leader_epoch <= status.leader_epoch) {
         part->out->end_offset =
-            log_epoch_end(partition_log(p), part->in->leader_epoch, &part->out->leader_epoch);
+            log_epoch_end_told(partition_log(p), part->in->leader_epoch, &part->out->leader_epoch);
     }
 }
 

@@ -480,3 +480,13 @@ int64_t log_epoch_end(const struct log *log, int32_t epoch, int32_t *found)
 {
     return epochs_end(&log->epochs, epoch, log->end_offset, found);
 }
+
+int64_t log_epoch_end_told(const struct log *log, int32_t epoch, int32_t *found)
+{
+    int64_t end = log_epoch_end(log, epoch, found);
+    if (*found >= 0 || epoch < 0) {
+        return end;
+    }
+    *found = epoch;
+    return log->epochs.count ? log->epochs.entries[0].start_offset : log->end_offset;
+}

@@ -60,6 +60,32 @@ Test(follow, batches_are_taken_as_they_are_and_outlive_a_crash)
     }
 }
 
+/* Who has read all of an epoch that was deleted since has lost nothing. */
+Test(follow, an_epoch_that_is_gone_ends_where_the_first_known_one_begins)
+{
+    struct world w;
+    world_open(&w, 150);
+    world_started(&w, 1);
+    struct log_follow f;
+    int32_t found;
+    cr_assert_eq(follow(&w, world_batches(&w, &SPEC, 3, 0, 0, 3), 3, &f), 0);
+    cr_assert_eq(log_epoch_end_told(world_log(&w, 0), 2, &found), 0);
+    cr_assert_eq(found, 2);
+    log_raise_watermark(world_log(&w, 0), 6);
+    cr_assert_eq(world_control(&w, 0, LOG_START, 6), 0);
+    cr_assert_eq(log_epoch_end_told(world_log(&w, 0), 3, &found), 6);
+    cr_assert_eq(found, 3);
+    log_begin_epoch(world_log(&w, 0), 5);
+    cr_assert_eq(follow(&w, world_batches(&w, &SPEC, 3, 6, 0, 5), 5, &f), 0);
+    cr_assert_eq(log_epoch_end(world_log(&w, 0), 3, &found), -1);
+    cr_assert_eq(log_epoch_end_told(world_log(&w, 0), 3, &found), 6, "not taken for a truncation");
+    cr_assert_eq(found, 3);
+    cr_assert_eq(log_epoch_end_told(world_log(&w, 0), 5, &found), 12);
+    cr_assert_eq(found, 5);
+    cr_assert_eq(log_epoch_end_told(world_log(&w, 0), -1, &found), -1);
+    world_close(&w);
+}
+
 /* The bytes themselves, epoch and offset included. */
 Test(follow, what_is_read_is_what_was_fetched)
 {
