@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* DeleteRecords: the log begins at an offset at or below the high watermark (-1: at it). Answered
- * when that is durable (RELIABILITY 3.1, P30). */
+/* DeleteRecords: the log begins at an offset at or below the high watermark (-1: at it). Answered when that is durable
+ * here and on every replica that lives: who leads next has it, too (RELIABILITY 3.1, P30). */
 #include "api/request.h"
 
 enum { OFFSET_HIGH_WATERMARK = -1 };
@@ -11,6 +11,8 @@ struct delete_part {
     int64_t offset;
     struct delete_records_response_partitions *out;
     struct log_control control;
+    struct partition_waiter waiter; /* for the other replicas, */
+    struct deadline until;          /* so long */
     /* Results, written at home. */
     int error;
     int64_t low_watermark;
@@ -23,17 +25,67 @@ struct deletion {
     size_t part_count;
     struct spread spread;
     struct deadline deadline;
+    uint64_t timeout_ns;
     bool answered;
 };
 
 /* --- at home ---------------------------------------------------------------------------------- */
 
+static struct api *home_of(const struct delete_part *part)
+{
+    return part->part.share->home;
+}
+
+/* 1: all have it, 0: not yet. */
+static int all_begin_there(const struct delete_part *part, struct partition **p)
+{
+    int error = partition_leader(home_of(part)->options.rooms.partitions, part->part.topic_id,
+                                 part->part.partition, -1, p);
+    return error ? error : partition_trimmed(*p, part->control.offset);
+}
+
+static void wait_over(struct delete_part *part, int error)
+{
+    partition_unwait(&part->waiter);
+    deadline_cancel(&home_of(part)->deadlines, &part->until);
+    part->error = error;
+    part_done(&part->part);
+}
+
+static void wait_woken(struct partition_waiter *w)
+{
+    struct delete_part *part = container_of(w, struct delete_part, waiter);
+    struct partition *p;
+    int all = all_begin_there(part, &p);
+    if (all != 0) {
+        wait_over(part, all < 0 ? all : 0);
+    }
+}
+
+static void wait_late(struct deadline *until)
+{
+    wait_over(container_of(until, struct delete_part, until), ERR_REQUEST_TIMED_OUT);
+}
+
 static void moved(struct log_control *c, int error)
 {
     struct delete_part *part = container_of(c, struct delete_part, control);
-    part->error = error == ERR_CLOSED ? ERR_UNKNOWN_TOPIC_OR_PARTITION : error;
-    part->low_watermark = c->offset;
-    part_done(&part->part);
+    const struct deletion *d = container_of(part->part.share->spread, struct deletion, spread);
+    struct partition *p;
+    int all = error == ERR_CLOSED ? ERR_UNKNOWN_TOPIC_OR_PARTITION
+              : error             ? error
+                                  : all_begin_there(part, &p);
+    if (all != 0) {
+        part->error = all < 0 ? all : 0;
+        part_done(&part->part);
+        return;
+    }
+    struct api *home = home_of(part);
+    part->waiter.woken = wait_woken;
+    part->until.due = wait_late;
+    list_init(&part->waiter.link);
+    partition_wait(p, &part->waiter);
+    deadline_set(&home->deadlines, &part->until, io_now(home->io) + d->timeout_ns);
 }
 
 /* false: moved() will come. */
@@ -43,6 +95,9 @@ static bool part_start(struct api *home, struct part *p)
     struct partition *partition;
     part->error =
         partition_leader(home->options.rooms.partitions, p->topic_id, p->partition, -1, &partition);
+    if (!part->error && !partition_leads_surely(partition)) {
+        part->error = ERR_NOT_LEADER_OR_FOLLOWER;
+    }
     if (part->error) {
         return true;
     }
@@ -52,10 +107,7 @@ static bool part_start(struct api *home, struct part *p)
         part->error = ERR_OFFSET_OUT_OF_RANGE;
         return true;
     }
-    if (offset <= start) {
-        part->low_watermark = start;
-        return true;
-    }
+    part->low_watermark = offset > start ? offset : start;
     part->control = (struct log_control){.kind = LOG_START, .offset = offset, .done = moved};
     log_control(partition_log(partition), &part->control);
     return false;
@@ -172,7 +224,7 @@ void handle_delete_records(struct api_request *r)
         return;
     }
     net_hold(&r->net);
-    uint64_t timeout_ms = q->timeout_ms > 0 ? (uint64_t)q->timeout_ms : 60000;
-    deadline_set(&r->api->deadlines, &d->deadline, io_now(r->api->io) + timeout_ms * 1000000);
+    d->timeout_ns = (q->timeout_ms > 0 ? (uint64_t)q->timeout_ms : 60000) * 1000000;
+    deadline_set(&r->api->deadlines, &d->deadline, io_now(r->api->io) + d->timeout_ns);
     spread_go(&d->spread);
 }

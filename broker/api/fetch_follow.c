@@ -15,6 +15,7 @@ static void follow_init(const struct fetch *f, struct fetch_part *part)
         .last_epoch = asked->last_fetched_epoch,
         .counted = asked->durable_end_offset,
         .high_watermark = asked->high_watermark,
+        .log_start = asked->log_start_offset,
         .records = asked->partition_max_bytes > 0,
     };
 }

@@ -316,8 +316,8 @@ int32_t log_last_epoch(const struct log *log);
  * -1 and -1 if there is none. */
 int64_t log_epoch_end(const struct log *log, int32_t epoch, int32_t *found);
 
-/* As a consumer is told (KIP-320), which would take "no such epoch" for data that was lost: an epoch before all that are
- * known, `epoch` itself, ends where the first of them begins. It was read to its end, and deleted. */
+/* As a consumer is told (KIP-320), which would take "no such epoch" for data that was lost: an epoch before all that
+ * are known, `epoch` itself, ends where the first of them begins. It was read to its end, and deleted. */
 int64_t log_epoch_end_told(const struct log *log, int32_t epoch, int32_t *found);
 
 /* --- reading ---------------------------------------------------------------------------------- */

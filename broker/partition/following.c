@@ -70,10 +70,15 @@ static bool may_ask_records(const struct following *f)
     return !f->appending && (!f->records.ticket || lost(f, &f->records));
 }
 
+static bool has_news(const struct following *f)
+{
+    return may_tell(f) > f->told || f->log.kept_start > f->told_kept;
+}
+
 /* A fetch for records tells what is durable as well; only one that is in flight already does not. */
 static bool may_report(const struct following *f)
 {
-    bool due = f->report.ticket ? lost(f, &f->report) : may_tell(f) > f->told;
+    bool due = f->report.ticket ? lost(f, &f->report) : has_news(f);
     return f->state == FOLLOWING_STATE_FOLLOWING && due &&
            !replication_mutated(f, REPLICATION_MUTANT_REPORT_LATE);
 }
@@ -105,6 +110,8 @@ bool following_next(struct following *f, uint64_t now_ns, struct following_reque
     struct following_ask *ask = records ? &f->records : &f->report;
     *ask = (struct following_ask){++f->ticket, now_ns, ask_offset(f)};
     f->told = may_tell(f);
+    f->told_kept =
+        replication_mutated(f, REPLICATION_MUTANT_START_EARLY) ? f->log.start : f->log.kept_start;
     *out = (struct following_request){
         .ticket = ask->ticket,
         .leader = f->leader,
@@ -113,6 +120,7 @@ bool following_next(struct following *f, uint64_t now_ns, struct following_reque
         .last_epoch = f->log.last_epoch,
         .counted = f->told,
         .high_watermark = f->high_watermark,
+        .log_start = f->told_kept,
         .records = records,
     };
     return true;
@@ -129,7 +137,7 @@ uint64_t following_deadline(const struct following *f)
         return UINT64_MAX;
     }
     uint64_t due = f->appending ? UINT64_MAX : ask_deadline(f, &f->records);
-    if (f->state == FOLLOWING_STATE_FOLLOWING && (f->report.ticket || may_tell(f) > f->told) &&
+    if (f->state == FOLLOWING_STATE_FOLLOWING && (f->report.ticket || has_news(f)) &&
         !replication_mutated(f, REPLICATION_MUTANT_REPORT_LATE)) {
         uint64_t report = ask_deadline(f, &f->report);
         due = report < due ? report : due;
@@ -162,6 +170,7 @@ void following_init(struct following *f, const struct following_options *options
         .log = *log,
         .high_watermark = high_watermark,
         .told = -1,
+        .told_kept = -1,
         .ask_from = -1,
     };
     f->options.answer_ns = options->answer_ns ? options->answer_ns : 2000000000;
@@ -186,7 +195,7 @@ void following_apply(struct following *f, uint64_t now_ns, const struct followin
     f->epoch = image->epoch;
     f->leader = image->leader;
     f->leader_watermark = 0;
-    f->told = f->told_start = -1;
+    f->told = f->told_kept = f->told_start = -1;
     f->records.ticket = f->report.ticket = 0;
     f->ticket = replication_tickets(f->epoch);
     f->ask_ns = now_ns;
@@ -218,7 +227,7 @@ static void begin_cut(struct following *f, unsigned how, int64_t offset,
     f->leader_watermark = 0;
     f->state = FOLLOWING_STATE_CUTTING;
     f->records.ticket = f->report.ticket = 0;
-    f->told = f->told_start = -1;
+    f->told = f->told_kept = f->told_start = -1;
     out->what |= how;
     out->offset = offset;
 }
@@ -436,7 +445,7 @@ void following_answer(struct following *f, uint64_t now_ns, const struct followi
     bool records = ask == &f->records, moved = ask->offset != ask_offset(f);
     ask->ticket = 0;
     if (a->error && a->error != ERR_OFFSET_OUT_OF_RANGE) {
-        f->told = -1; /* what was told may not have arrived */
+        f->told = f->told_kept = -1; /* what was told may not have arrived */
         f->ask_ns = now_ns + pause_after(f, a->error);
     } else if ((a->error || a->diverges) && (moved || f->appending)) {
         f->ask_ns = now_ns; /* it speaks of a log that is another by now: asked again */
@@ -481,4 +490,15 @@ void following_flushed(struct following *f, uint64_t now_ns, int64_t counted,
     f->log.counted = counted;
     watermark_follow(f, out);
     ask_if_due(f, out);
+}
+
+void following_kept(struct following *f, uint64_t now_ns, int64_t start,
+                    struct following_effect *out)
+{
+    enter(f, now_ns, out);
+    if (f->state != FOLLOWING_STATE_DAMAGED && f->state != FOLLOWING_STATE_CUTTING &&
+        start > f->log.kept_start) {
+        f->log.kept_start = start;
+        ask_if_due(f, out);
+    }
 }

@@ -70,6 +70,7 @@ struct following_options {
 struct following_log {
     int64_t start, end, counted;
     int32_t last_epoch; /* of its last record, -1: it is empty */
+    int64_t kept_start; /* durably: what lies below it does not come back */
 };
 
 /* What the metadata says of the partition. */
@@ -110,7 +111,8 @@ struct following {
     int64_t high_watermark, leader_watermark;
     int64_t told_start; /* of the leader's log, by the answer before; -1: none in this epoch */
     struct following_ask records, report;
-    int64_t told;            /* counted end as last told in this epoch, -1: not yet */
+    int64_t told;            /* counted end as last told in this epoch, -1: not yet; */
+    int64_t told_kept;       /* with it, kept_start */
     uint64_t ticket, ask_ns; /* not before */
     int64_t
         ask_from; /* of an empty log that ends before it: the leader's log starts inside of a batch */
@@ -146,6 +148,7 @@ struct following_request {
     int32_t last_epoch;
     int64_t counted; /* DurableEndOffset, -1: not told */
     int64_t high_watermark;
+    int64_t log_start; /* kept_start */
     bool records;
 };
 /* Whether there is one to be sent now; called until there is none, after FOLLOWING_ASK and at the deadline. */
@@ -177,6 +180,10 @@ void following_appended(struct following *f, uint64_t now_ns, const struct follo
 /* More of the log counts. */
 void following_flushed(struct following *f, uint64_t now_ns, int64_t counted,
                        struct following_effect *out);
+
+/* The start is durable, which FOLLOWING_START asked for. */
+void following_kept(struct following *f, uint64_t now_ns, int64_t start,
+                    struct following_effect *out);
 
 /* The cut cannot be made: what it has to read is damaged, or may not be cut. */
 void following_unreadable(struct following *f, uint64_t now_ns, int64_t counted,

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { START_ANSWERS = 2 };
+
 size_t leading_size(uint32_t replicas)
 {
     assert(replicas > 0 && replicas <= LEADING_REPLICAS_MAX);
@@ -130,6 +132,7 @@ static void follower_begin(struct leading *l, struct leading_follower *f,
         .eligible = r->eligible,
         .broker_epoch = r->broker_epoch,
         .counted = -1,
+        .log_start = -1,
         .fetched_ns = l->now_ns,
         .caught_up_ns = l->now_ns,
         .progressed_ns = l->now_ns,
@@ -263,7 +266,7 @@ unsigned leading_apply(struct leading *l, uint64_t now_ns, const struct leading_
             follower_update(l, f, &image->replicas[i]);
         }
     }
-    return effects | leading_settle(l) | isr_decide(l);
+    return effects | LEADING_TRIMMED | leading_settle(l) | isr_decide(l);
 }
 
 /* --- events ----------------------------------------------------------------------------------- */
@@ -290,13 +293,17 @@ unsigned leading_moved(struct leading *l, uint64_t now_ns, const struct leading_
     leading_enter(l, now_ns);
     assert(log->end >= l->log.end && log->counted >= l->log.counted); /* P17 */
     assert(log->start >= l->log.start && log->counted <= log->end);
-    bool grown = log->end > l->log.end;
+    bool grown = log->end > l->log.end, trimmed = log->start > l->log.start;
     assert(log->start <= l->high_watermark); /* P30 */
     l->log = *log;
     if (!l->serving) {
         return 0;
     }
-    return (grown ? LEADING_WAKE : 0) | leading_settle(l) | isr_decide(l);
+    for (uint32_t i = 0; i < l->count && trimmed; i++) {
+        l->followers[i].start_answers = 0;
+    }
+    return (grown || trimmed ? LEADING_WAKE : 0) | (trimmed ? LEADING_TRIMMED : 0) |
+           leading_settle(l) | isr_decide(l);
 }
 
 unsigned leading_resign(struct leading *l)
@@ -385,7 +392,8 @@ void leading_review(const struct leading *l, const struct leading_fetch *fetch,
     bool proves = fetch->counted < 0; /* nothing of it counts before it knows that it continues */
     bool news = proves || (fetch->high_watermark < l->high_watermark &&
                            !replication_mutated(l, REPLICATION_MUTANT_TELL_LATE));
-    answer->waits = newest && fetch->offset >= l->log.end && !news;
+    answer->waits =
+        newest && fetch->offset >= l->log.end && !news && fetch->start_seen == l->log.start;
 }
 
 /* P6: in this epoch, from the life of the broker that the image knows, of a log that continues this one; and
@@ -402,7 +410,21 @@ static void fetch_count(struct leading *l, struct leading_follower *f,
         counted = fetch->offset;
     }
     f->told = true;
+    /* Fetches overtake each other; and a log that begins anew does so at this one's start. */
+    int64_t start = fetch->log_start < l->log.start ? fetch->log_start : l->log.start;
+    f->log_start = start > f->log_start ? start : f->log_start;
     isr_fetched(l, f, counted);
+}
+
+/* A follower that knows as much as committed lets go of what lies below the start when two answers in a row have named
+ * it: these come at once, and no more of them, for its disk may take its time. */
+static int64_t start_to_hear(const struct leading *l, struct leading_follower *f,
+                             const struct leading_fetch *fetch)
+{
+    bool hears = fetch->log_start < l->log.start && fetch->high_watermark >= l->log.start &&
+                 f->start_answers < START_ANSWERS;
+    f->start_answers += hears;
+    return hears ? -1 : l->log.start;
 }
 
 unsigned leading_fetch(struct leading *l, uint64_t now_ns, struct leading_fetch *fetch,
@@ -416,11 +438,15 @@ unsigned leading_fetch(struct leading *l, uint64_t now_ns, struct leading_fetch 
     struct leading_follower *f = leading_follower_of(l, fetch->node);
     assert(l->serving && f);
     unsigned effects = 0;
+    int64_t began = f->log_start;
+    fetch->start_seen = l->log.start;
     if (fetch->records) {
         fetch->arrival = f->arrival = ++l->arrivals;
         effects = f->waits ? LEADING_WAKE : 0;
+        fetch->start_seen = start_to_hear(l, f, fetch);
     }
     fetch_count(l, f, fetch);
+    effects |= f->log_start > began ? LEADING_TRIMMED : 0;
     effects |= leading_settle(l) | isr_decide(l);
     leading_review(l, fetch, answer);
     f->waits = fetch->records ? answer->waits : f->waits;
@@ -428,6 +454,19 @@ unsigned leading_fetch(struct leading *l, uint64_t now_ns, struct leading_fetch 
 }
 
 /* --- questions -------------------------------------------------------------------------------- */
+
+int64_t leading_trimmed(const struct leading *l)
+{
+    assert(l->magic == LEADING_MAGIC);
+    int64_t start = l->log.start;
+    for (uint32_t i = 0; i < l->count; i++) {
+        const struct leading_follower *f = &l->followers[i];
+        if (f->node != l->options.node && f->eligible && f->log_start < start) {
+            start = f->log_start;
+        }
+    }
+    return start;
+}
 
 static int serves(const struct leading *l)
 {

@@ -48,10 +48,11 @@ enum leading_effects {
     LEADING_WATERMARK = 1 << 0, /* it has risen: see who waits for an acknowledgement, or to read */
     LEADING_WAKE = 1 << 1,      /* fetches that wait are to be reviewed */
     LEADING_READY = 1 << 2,     /* the own epoch is committed: latest offsets, coordinators (P29) */
-    LEADING_SHORT = 1 << 3, /* too few in sync: NOT_ENOUGH_REPLICAS_AFTER_APPEND for who waits */
-    LEADING_ALTER = 1 << 4, /* leading_proposal() is to be sent */
-    LEADING_EPOCH = 1 << 5, /* a newer epoch of this leader begins at the log's end */
-    LEADING_ENDED = 1 << 6, /* it leads no more: NOT_LEADER_OR_FOLLOWER for who waits */
+    LEADING_SHORT = 1 << 3,   /* too few in sync: NOT_ENOUGH_REPLICAS_AFTER_APPEND for who waits */
+    LEADING_ALTER = 1 << 4,   /* leading_proposal() is to be sent */
+    LEADING_EPOCH = 1 << 5,   /* a newer epoch of this leader begins at the log's end */
+    LEADING_ENDED = 1 << 6,   /* it leads no more: NOT_LEADER_OR_FOLLOWER for who waits */
+    LEADING_TRIMMED = 1 << 7, /* leading_trimmed() may say more */
 };
 
 struct leading_options {
@@ -122,8 +123,11 @@ struct leading_fetch {
     int32_t last_epoch;     /* of its last record, -1: its log is empty */
     int64_t counted;        /* DurableEndOffset, -1: not told */
     int64_t high_watermark; /* that it knows (Fetch v18): -1 none, INT64_MAX does not say */
+    int64_t log_start;      /* that is durable there */
     bool records;           /* false: it only tells, and is answered at once */
-    uint64_t arrival;       /* set by leading_fetch() */
+    uint64_t arrival;       /* set by leading_fetch(), */
+    int64_t
+        start_seen; /* and so is this: a fetch that waits is answered when the log begins later */
 };
 
 struct leading_answer {
@@ -172,6 +176,9 @@ unsigned leading_resign(struct leading *l); /* hands over: the controller elects
 /* Below it every replica, in sync or not, has told in this epoch that it has everything; INT64_MAX: there is no
  * other. */
 int64_t leading_held(const struct leading *l);
+
+/* Where the log begins at the earliest, durably, on any replica that lives (P30); -1: one has not told. */
+int64_t leading_trimmed(const struct leading *l);
 
 /* Whether records may be appended under `acks`: 0, ERR_NOT_ENOUGH_REPLICAS, ERR_NOT_LEADER_OR_FOLLOWER,
  * ERR_KAFKA_STORAGE_ERROR. */

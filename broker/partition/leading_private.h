@@ -19,6 +19,8 @@ struct leading_follower {
     int64_t broker_epoch;
     int64_t proposed_epoch; /* of the broker, when the proposal in flight was made */
     int64_t counted;        /* -1: nothing is */
+    int64_t log_start;      /* that it has told, -1: nothing */
+    uint32_t start_answers; /* told to it since the log's start has moved */
     uint64_t arrival;       /* of its newest fetch for records */
     int64_t target;         /* the leader's counted end at its last fetch, */
     uint64_t fetched_ns;    /* and when that was */

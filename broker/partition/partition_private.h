@@ -54,6 +54,7 @@ struct partition {
     struct log_control cut, start;
     bool starting;        /* `start` is in progress */
     int64_t start_wanted; /* and this is to come after it */
+    int64_t start_kept;   /* of a follower: durable */
 
     struct deadline alarm;
     uint64_t alarm_ns;

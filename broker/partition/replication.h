@@ -58,6 +58,7 @@ enum replication_mutant {
     REPLICATION_MUTANT_REPORT_LATE,  /* a follower tells what is durable when it asks for more */
     REPLICATION_MUTANT_LATE_AT_ONCE, /* P8: what is in the log when another leads is acknowledged */
     REPLICATION_MUTANT_HELD_BY_ISR,  /* a tombstone goes though a replica that is away lacks it */
+    REPLICATION_MUTANT_START_EARLY,  /* P30: a follower tells of a start that is not durable */
     REPLICATION_MUTANT_TOTAL,
 };
 

@@ -26,7 +26,7 @@ static struct following_log log_of(const struct partition *p)
 {
     struct log_status s = log_status(p->log);
     return (struct following_log){s.start_offset, s.end_offset, s.durable_offset,
-                                  log_last_epoch(p->log)};
+                                  log_last_epoch(p->log), p->start_kept};
 }
 
 /* --- cuts ------------------------------------------------------------------------------------- */
@@ -39,6 +39,9 @@ static void cut_done(struct log_control *c, int error)
     int64_t end = log_status(p->log).end_offset;
     if (p->high_watermark > end) {
         p->high_watermark = end;
+    }
+    if (!error && c->kind == LOG_ANEW) {
+        p->start_kept = p->start_wanted = c->offset;
     }
     struct following_effect e = {0};
     if (p->table && !p->removing && p->role == ROLE_FOLLOWER) {
@@ -80,6 +83,16 @@ static void cut(struct partition *p, const struct following_effect *e)
 
 static void start_go(struct partition *p);
 
+static void start_kept(struct partition *p, int64_t start)
+{
+    p->start_kept = start;
+    if (p->role == ROLE_FOLLOWER) {
+        struct following_effect e;
+        following_kept(&p->following, role_now(p), start, &e);
+        carry(p, &e);
+    }
+}
+
 static void start_done(struct log_control *c, int error)
 {
     struct partition *p = container_of(c, struct partition, start);
@@ -89,6 +102,7 @@ static void start_done(struct log_control *c, int error)
         log_warn(io_logger(p->io), "partition", "the log start is not moved: error=\"%s\"",
                  error_text(error));
     } else if (p->table && !p->removing) {
+        start_kept(p, c->offset);
         start_go(p);
     }
     partition_settled(p);
@@ -96,8 +110,8 @@ static void start_done(struct log_control *c, int error)
 
 static void start_go(struct partition *p)
 {
-    struct log_status s = log_status(p->log);
-    if (p->starting || p->start_wanted <= s.start_offset || p->start_wanted > s.end_offset) {
+    if (p->starting || p->start_wanted <= p->start_kept ||
+        p->start_wanted > log_status(p->log).end_offset) {
         return;
     }
     p->starting = true;
@@ -294,6 +308,8 @@ void role_follower_begin(struct partition *p)
     log_keep_tombstones(p->log, 0); /* until the leader says what all have */
     following_init(&p->following, &options, &log, p->high_watermark, p->proved_epoch, role_now(p));
     p->high_watermark = p->following.high_watermark;
+    p->start_wanted = log.start; /* it was led, perhaps, and this is not durable yet */
+    start_go(p);
 }
 
 void role_follower_apply(struct partition *p, const struct image_partition *seen)

@@ -137,7 +137,7 @@ static void carry(struct partition *p, unsigned effects)
         log_raise_watermark(p->log, p->high_watermark);
         late_review(p);
     }
-    if (effects & (LEADING_WATERMARK | LEADING_READY | LEADING_ENDED)) {
+    if (effects & (LEADING_WATERMARK | LEADING_READY | LEADING_ENDED | LEADING_TRIMMED)) {
         partition_stir(p, NEWS_READERS);
     }
     if (effects & LEADING_WAKE) {
@@ -342,4 +342,12 @@ int partition_latest(const struct partition *p, int64_t *out)
         return ERR_NOT_LEADER_OR_FOLLOWER;
     }
     return is_leased(p) ? leading_latest(p->leading, out) : ERR_OFFSET_NOT_AVAILABLE;
+}
+
+int partition_trimmed(const struct partition *p, int64_t offset)
+{
+    if (p->role != ROLE_LEADER) {
+        return ERR_NOT_LEADER_OR_FOLLOWER;
+    }
+    return leading_trimmed(p->leading) >= offset;
 }

@@ -42,6 +42,7 @@ static void encode_part(const struct fetch_ask *ask, enum fetch_kind kind,
     out->partition_max_bytes = kind == FETCH_REPORT ? 0 : FETCH_PART_BYTES_MAX;
     out->high_watermark = ask->request.high_watermark;
     out->durable_end_offset = ask->request.counted;
+    out->log_start_offset = ask->request.log_start;
 }
 
 static int64_t own_epoch(const struct replica *r)

@@ -23,11 +23,18 @@ static struct leading_log leading_log_of(const struct world *w, const struct mac
     return (struct leading_log){m->log.start, m->log.end, disk_counted(w, m)};
 }
 
+/* Before a log that begins anew at a lower offset is durable its old start is none of its own. */
+static int64_t kept_start(const struct machine *m)
+{
+    return m->durable.start < m->log.start ? m->durable.start : m->log.start;
+}
+
 static struct following_log following_log_of(const struct world *w, const struct machine *m)
 {
     bool empty = m->log.start == m->log.end;
     int32_t last = empty ? -1 : m->log.records[m->log.end - 1].epoch;
-    return (struct following_log){m->log.start, m->log.end, disk_counted(w, m), last};
+    return (struct following_log){m->log.start, m->log.end, disk_counted(w, m), last,
+                                  kept_start(m)};
 }
 
 /* --- the leader's effects --------------------------------------------------------------------- */
@@ -112,6 +119,9 @@ static void leading_carry(struct world *w, struct machine *m, unsigned effects)
     if (effects & (LEADING_WATERMARK | LEADING_SHORT | LEADING_ENDED)) {
         acks_review(w, m);
     }
+    if (effects & LEADING_TRIMMED) {
+        oracle_trimmed(w, m);
+    }
     if (effects & LEADING_ALTER) {
         proposal_send(w, m);
     }
@@ -137,6 +147,7 @@ static void follow_ask(struct world *w, struct machine *m)
                                               .last_epoch = r.last_epoch,
                                               .counted = r.counted,
                                               .high_watermark = r.high_watermark,
+                                              .log_start = r.log_start,
                                               .records = r.records};
             world_send(w, p);
         }
@@ -413,6 +424,8 @@ void machine_flushed(struct world *w, struct machine *m)
     } else if (m->role == ROLE_FOLLOWER) {
         struct following_effect e;
         following_flushed(&m->following, machine_clock(w, m), disk_counted(w, m), &e);
+        follow_carry(w, m, &e);
+        following_kept(&m->following, machine_clock(w, m), kept_start(m), &e);
         follow_carry(w, m, &e);
     }
     next_apply(w, m);

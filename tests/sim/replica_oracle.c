@@ -216,6 +216,21 @@ void oracle_read(struct world *w, struct machine *m, int64_t offset)
     }
 }
 
+/* P30: what is told of as deleted comes back on no replica that lived. */
+void oracle_trimmed(struct world *w, struct machine *m)
+{
+    int64_t start = leading_trimmed(m->leading);
+    for (unsigned i = 0; i < w->machine_count; i++) {
+        struct machine *other = &w->machines[i];
+        uint32_t gone = m->image.damaged | w->discarded | w->lossy;
+        bool lives = m->image.replicas & w->now.replicas & m->image.alive & ~gone & bit(i);
+        if (lives && other != m && other->durable.start < start) {
+            oracle_violation(w, m, "P30: deleted up to %" PRId64 ", machine %u keeps %" PRId64,
+                             start, i, other->durable.start);
+        }
+    }
+}
+
 void oracle_latest(struct world *w, struct machine *m, int64_t offset)
 {
     int32_t epoch = m->image.epoch;
@@ -412,6 +427,9 @@ const char *oracle_missing(const struct world *w)
         if (m->log.end != leader->log.end || m->high_watermark != leader->log.end) {
             return "one is behind";
         }
+    }
+    if (leading_trimmed(leader->leading) < leader->log.start) {
+        return "one begins before its leader";
     }
     return leading_status(leader->leading).altering ? "an AlterPartition does not end" : NULL;
 }

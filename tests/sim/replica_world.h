@@ -314,6 +314,7 @@ void oracle_acked(struct world *w, struct machine *m, const struct world_append 
 void oracle_cut(struct world *w, struct machine *m, int64_t offset, bool anew);
 void oracle_read(struct world *w, struct machine *m, int64_t offset);
 void oracle_latest(struct world *w, struct machine *m, int64_t offset);
+void oracle_trimmed(struct world *w, struct machine *m);
 void oracle_proposed(struct world *w, struct machine *m, const struct leading_proposal *p);
 /* The controller has let the leader eject these. */
 void oracle_ejected(struct world *w, uint32_t set);

@@ -142,6 +142,8 @@ static const struct rule all[] = {
      .replication = REPLICATION_MUTANT_TELL_LATE},
     {"report-late", "a follower tells what is durable when it asks for more", RULE_OF_REPLICA,
      .replication = REPLICATION_MUTANT_REPORT_LATE},
+    {"start-early", "P30: a follower tells of a start that is not durable", RULE_OF_REPLICA,
+     .replication = REPLICATION_MUTANT_START_EARLY},
     {"fenced-stays", "a fenced broker stays in the ISR", RULE_OF_CONTROLLER,
      .controller = ISR_MUTANT_FENCED_STAYS},
     {"no-elr", "who leaves a small ISR is forgotten (H2)", RULE_OF_CONTROLLER,

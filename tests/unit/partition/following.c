@@ -98,6 +98,29 @@ static void cut_to(struct replica *r, int64_t offset)
     cr_assert(r->effect.what & FOLLOWING_ASK);
 }
 
+/* P30. */
+Test(following, tells_its_start_when_that_is_durable)
+{
+    struct replica r;
+    replica_open(&r);
+    prove(&r);
+    for (int i = 0; i < 2; i++) {
+        struct following_request q = ask(&r);
+        cr_assert_eq(q.log_start, 0);
+        answer(&r, (struct following_answer){
+                       .ticket = q.ticket, .high_watermark = 80, .log_start = 50});
+    }
+    cr_assert(r.effect.what & FOLLOWING_START);
+    cr_assert_eq(r.effect.start, 50);
+    cr_assert_eq(ask(&r).log_start, 0, "the disk does not have it yet");
+    cr_assert(!asks_more(&r));
+    following_kept(&r.following, r.now, 50, &r.effect);
+    cr_assert(r.effect.what & FOLLOWING_ASK);
+    struct following_request report = ask(&r);
+    cr_assert(!report.records && report.log_start == 50);
+    cr_assert(!asks_more(&r));
+}
+
 /* P16. */
 Test(following, proves_its_log_before_it_tells_what_is_durable)
 {

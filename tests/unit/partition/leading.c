@@ -363,6 +363,42 @@ Test(leading, a_fetch_waits_for_records_or_for_the_watermark)
     partition_close(&p);
 }
 
+/* P30: what is deleted is deleted when no replica that lives has it. */
+Test(leading, followers_hear_at_once_that_the_log_begins_later)
+{
+    struct partition p;
+    partition_open(&p, 3, 3, 1);
+    struct leading_fetch waiting = fetch(&p, fetch_of(2, 100, 100));
+    fetch(&p, fetch_of(3, 100, 100));
+    cr_assert_eq(leading_trimmed(p.leading), 0);
+    p.log.start = 40;
+    p.effects = leading_moved(p.leading, p.now, &p.log);
+    cr_assert(p.effects & LEADING_WAKE);
+    leading_review(p.leading, &waiting, &p.answer);
+    cr_assert(!p.answer.waits && p.answer.log_start == 40);
+    struct leading_fetch again = fetch_of(2, 100, 100);
+    for (int i = 0; i < 2; i++) {
+        fetch(&p, again);
+        cr_assert(!p.answer.waits, "it believes what it has heard twice");
+    }
+    fetch(&p, again);
+    cr_assert(p.answer.waits, "and its disk may take its time");
+    cr_assert_eq(leading_trimmed(p.leading), 0);
+    again.log_start = 40;
+    fetch(&p, again);
+    cr_assert(p.effects & LEADING_TRIMMED);
+    cr_assert_eq(leading_trimmed(p.leading), 0, "another still has it");
+    p.replicas[2].eligible = false;
+    apply(&p);
+    cr_assert(p.effects & LEADING_TRIMMED);
+    cr_assert_eq(leading_trimmed(p.leading), 40, "and does not live");
+    again.log_start = 0;
+    again.records = false;
+    fetch(&p, again);
+    cr_assert_eq(leading_trimmed(p.leading), 40, "an older fetch came late");
+    partition_close(&p);
+}
+
 Test(leading, what_waits_ends_with_the_leader)
 {
     struct partition p;
