@@ -104,7 +104,7 @@ int64_t partition_log_start(const struct partition *p);
 int partition_latest(const struct partition *p, int64_t *out) MUST_CHECK;
 
 /* Of a leader: 1 when nothing below `offset` comes back on any replica that lives, 0 not yet, else
- * ERR_NOT_LEADER_OR_FOLLOWER. Waiters are woken when it may have changed. Whether it is durable here, LOG_START says. */
+ * ERR_NOT_LEADER_OR_FOLLOWER. Waiters are woken when it may have changed. LOG_START says whether it is durable here. */
 int partition_trimmed(const struct partition *p, int64_t offset) MUST_CHECK;
 
 /* Appends as leader. 0: done() comes once, from the loop, in the order of the log for equal acks: when
