@@ -75,7 +75,8 @@ struct segment {
     uint32_t captured;    /* its size then */
     struct list lru;      /* in set.files: open files, the longest unused first */
     bool index_whole;     /* the index knows the segment from its beginning */
-    uint32_t index_from;  /* first position that the index knows, if it is not whole */
+    uint32_t index_from;  /* first position that the index knows, if it is not whole; */
+    int64_t index_from_time; /* in front of it nothing is newer: a part is not in the file yet */
     struct index index;
     bool index_stale;          /* files of an index may lie beside it that are of other content */
     bool index_tried;          /* it was looked for, and could not be had */

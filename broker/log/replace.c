@@ -149,6 +149,7 @@ int log_replay_replace(struct log *log, const struct entry *e)
     fresh->allocated = e->position;
     fresh->index_whole = false;
     fresh->index_from = e->position;
+    fresh->index_from_time = body.max_timestamp;
     struct list doomed, *node;
     list_init(&doomed);
     replacement_effect(&p, &doomed);

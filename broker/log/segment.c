@@ -94,7 +94,7 @@ struct segment *segment_alloc(struct log *log, int64_t base_offset)
     s->base_offset = base_offset;
     s->key = ++log->set->segment_keys;
     s->index.max_timestamp = -1;
-    s->max_timestamp = -1;
+    s->max_timestamp = s->index_from_time = -1;
     s->first_timestamp = -1;
     s->index_whole = true;
     s->missing_from = s->said_position = UINT32_MAX;

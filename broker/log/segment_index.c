@@ -144,6 +144,7 @@ static void indexes_trim(struct log_set *set)
             index_free(&s->index, set->memory);
             s->index_whole = false;
             s->index_from = s->size;
+            s->index_from_time = s->max_timestamp;
         }
     }
 }
@@ -253,6 +254,8 @@ static int join_indexes(struct index_job *job)
 {
     const struct index *behind = &job->segment->index;
     struct index *x = &job->index;
+    int64_t time = job->segment->index_from_time;
+    x->max_timestamp = x->max_timestamp > time ? x->max_timestamp : time;
     uint32_t count = x->count + behind->count;
     if (count > x->capacity) {
         struct index_entry *grown =

@@ -213,6 +213,7 @@ static bool load_older(struct log *log, const struct checkpoint_log *l)
         s->max_timestamp = c.max_timestamp;
         s->index_whole = false;
         s->index_from = c.size;
+        s->index_from_time = c.max_timestamp;
         s->scrub_round = 0;
         log->size_bytes += c.size;
         if (c.max_timestamp > log->max_timestamp) {
@@ -236,6 +237,7 @@ static bool load_newest(struct log *log, const struct checkpoint_log *l)
     s->index_whole = l->segment_size == 0;
     s->index_stale = true;
     s->index_from = l->segment_size;
+    s->index_from_time = l->max_timestamp;
     s->max_timestamp = l->max_timestamp;
     log->size_bytes += l->segment_size;
     if (l->max_timestamp > log->max_timestamp) {

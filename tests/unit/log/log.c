@@ -266,6 +266,29 @@ Test(log, a_duplicate_waits_for_its_original)
     world_close(&w);
 }
 
+/* The last block, unfinished, is not in the file that an index is made of. */
+Test(log, the_newest_times_are_found_after_a_start)
+{
+    struct world w;
+    world_open(&w, 35);
+    int32_t count = 0;
+    for (unsigned life = 0; life < 6; life++) {
+        world_started(&w, 1);
+        for (int32_t n = 0; n < count; n++) {
+            int64_t offset, time;
+            cr_assert_eq(world_find_time(&w, 0, 1000 + n, &offset, &time), 0);
+            cr_assert(offset == n && time == 1000 + n, "life %u: %d is at %lld", life, (int)n,
+                      (long long)offset);
+        }
+        for (int32_t end = life == 0 ? 200 : count + (int32_t)life; count < end; count++) {
+            struct batch_spec s = {.records = 1, .value_bytes = 20, .timestamp = 1000 + count};
+            world_fill(&w, 0, &s, 1);
+        }
+        life % 2 ? world_stop(&w) : world_power_cut(&w);
+    }
+    world_close(&w);
+}
+
 Test(log, the_first_record_that_is_not_older)
 {
     struct world w;
