@@ -327,7 +327,7 @@ static void check_quorum(struct member *m)
 }
 
 /* B2. What fails a sync or a write ends a node, and that is how it should be (L11); so does a disk without the room
- * that a recovery needs, because others have taken it. It finds nothing damaged when it starts again. */
+ * that a recovery or the metadata need, because others have taken it. It finds nothing damaged when it starts again. */
 static void check_end(struct member *m, enum sim_state state)
 {
     enum { GRACE_MS = 5000 };
@@ -336,7 +336,9 @@ static void check_end(struct member *m, enum sim_state state)
         state == SIM_FATAL || (m->ended && (!m->stopping || m->status != NODE_EXIT_OK));
     bool fails =
         w->failing_last_ns > 0 && sim_now(w->sim) < w->failing_last_ns + GRACE_MS * CLUSTER_MS;
-    bool is_full = m->disk_full_until_ns > 0 && strstr(m->why, "the disk is full: make room");
+    const char *why = state == SIM_FATAL ? sim_node_last_line(m->machine) : m->why;
+    bool is_full =
+        m->disk_full_until_ns > 0 && strstr(why, "the disk is full") && strstr(why, "make room");
     bool rotten = w->faults[CLUSTER_ROT_BESIDE] > 0 && (uint32_t)m->id == w->seed % w->count + 1;
     if (by_itself && !m->excused && m->status == NODE_EXIT_DAMAGE && rotten) {
         m->excused = m->accepts = true; /* what it had stands on others (the atlas) */
