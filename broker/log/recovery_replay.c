@@ -398,11 +398,29 @@ static int replay_anew(struct recovery *r, struct log *log, const struct entry *
     return error ? error : log_replay_anew(log, e);
 }
 
-/* What stands where it makes its directory was of a log before it: that one's REMOVE may still be to come, in the
- * mapped journal. */
+/* What stands where it makes its directory was of a log before it, which has none then: that one's REMOVE may still be
+ * to come, in the mapped journal. */
+static int take_name(struct recovery *r, const struct log *log)
+{
+    char name[sizeof((struct recovery_directory *)0)->name];
+    snprintf(name, sizeof name, "%s-%" PRId32, log->topic, log->partition);
+    list_each (node, &r->directories) {
+        struct recovery_directory *d = container_of(node, struct recovery_directory, link);
+        if (!d->readable || strcmp(name, d->name) != 0) {
+            continue;
+        }
+        struct log *before = log_find(r->set, d->topic_id, d->partition);
+        if (before) {
+            before->directory_known = false;
+        }
+        d->readable = false;
+    }
+    return give_up_wanted(r, log);
+}
+
 static int replay_append(struct recovery *r, struct log *log, const struct entry *e)
 {
-    int error = log->directory_known ? 0 : give_up_wanted(r, log);
+    int error = log->directory_known ? 0 : take_name(r, log);
     return error ? error : log_replay_append(log, e);
 }
 

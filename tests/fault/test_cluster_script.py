@@ -293,6 +293,17 @@ def again(cluster, victim, lost, rounds):
     print(f"ok: node {victim} is back with all its records", flush=True)
 
 
+def in_other_terminals(cluster, script):
+    """None of the nodes is the script's own any more: one at a time may be away, and it stays, and leaves the others alone."""
+    for victim in (1, 2, 3):
+        os.kill(cluster.pid(victim), signal.SIGKILL)
+        eventually("it is missed", LIMIT_S, lambda: cluster.leat("cluster", "health")[0] != 0)
+        cluster.launch("node", str(victim))
+        eventually("health", LIMIT_S, lambda: cluster.leat("cluster", "health")[0] == 0)
+    check(script.poll() is None, f"the foreground has ended with {script.poll()}")
+    print("ok: nodes that were started in other terminals are theirs", flush=True)
+
+
 def drained(cluster, leaders):
     """What only node 2 has stays there, and is said; the quorum goes where it is wanted."""
     alone = sum(leader == 2 for leader in leaders.values())
@@ -553,6 +564,7 @@ def run():
             rounds.append(rounds[-1] + 1)
             lost = without(cluster, victim, leaders, rounds)
             again(cluster, victim, lost, rounds)
+        in_other_terminals(cluster, process)
         without_quorum(cluster, next(p for p, leader in leaders.items() if leader == 2))
         process.send_signal(signal.SIGINT)
         ended(process, 130)

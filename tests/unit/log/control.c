@@ -442,6 +442,47 @@ Test(control, a_removed_log_is_gone_and_its_name_is_free)
     }
 }
 
+static void remove_unopened(void *argument)
+{
+    log_set_remove_unopened(world_set(argument, 0));
+}
+
+/* A checkpoint that is captured while a log goes may still have it, without what removed it; a crash may bring the
+ * directory back. The log goes then, and not the directory that has its name by then. */
+Test(control, a_topic_that_is_made_again_keeps_its_directory)
+{
+    static struct world_append appends[40];
+    for (unsigned i = 0; i < 200; i++) {
+        struct world w;
+        world_open(&w, 4000 + i);
+        snprintf(w.slots[2].topic, sizeof w.slots[2].topic, "%s", w.slots[0].topic);
+        world_started(&w, 1);
+        world_fill(&w, 2, &LARGE, 3);
+        if (i & 1) {
+            world_stop(&w);
+            world_started(&w, 1);
+            world_log(&w, 2);
+        }
+        unsigned count = i % 40;
+        for (unsigned k = 0; k < count; k++) {
+            world_append_begin(&w, 1, &LARGE, &appends[k]);
+        }
+        cr_assert_eq(world_control(&w, 2, LOG_REMOVE, 0), 0);
+        w.slots[2].doubtful = true;
+        world_fill(&w, 0, &SMALL, 5);
+        for (unsigned k = 0; k < count; k++) {
+            world_append_end(&appends[k]);
+        }
+        world_power_cut(&w);
+        world_started(&w, 1);
+        cr_assert_eq(world_check(&w, 0), 5);
+        cr_assert(world_do(&w, 0, remove_unopened, &w));
+        world_wait_ms(&w, 1000);
+        cr_assert_eq(world_count_files(&w, "topics/t0-0/partition"), 1, "seed %u", 4000 + i);
+        world_close(&w);
+    }
+}
+
 /* Several things given to a log in one turn, of which the last removes it. */
 struct last_words {
     struct world *world;

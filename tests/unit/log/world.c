@@ -13,16 +13,27 @@
 
 enum { STEPS_MAX = 20000000 };
 
-static const char *known_topic(void *context, struct uuid topic_id, int32_t partition)
+static const struct world_slot *slot_of(const struct world *w, struct uuid topic_id,
+                                        int32_t partition)
 {
-    struct world *w = context;
     for (unsigned i = 0; i < WORLD_SLOTS; i++) {
-        struct world_slot *s = &w->slots[i];
-        if (uuid_equal(s->id, topic_id) && partition == 0) {
-            return s->unknown ? NULL : s->topic;
+        if (uuid_equal(w->slots[i].id, topic_id) && partition == 0) {
+            return &w->slots[i];
         }
     }
     return NULL;
+}
+
+static const char *known_topic(void *context, struct uuid topic_id, int32_t partition)
+{
+    const struct world_slot *s = slot_of(context, topic_id, partition);
+    return s && !s->unknown && !s->doubtful ? s->topic : NULL;
+}
+
+static const char *doubtful_topic(void *context, struct uuid topic_id, int32_t partition)
+{
+    const struct world_slot *s = slot_of(context, topic_id, partition);
+    return s && s->doubtful ? s->topic : NULL;
 }
 
 void world_open_telling(struct world *w, uint64_t seed, FILE *story)
@@ -46,6 +57,7 @@ void world_open_telling(struct world *w, uint64_t seed, FILE *story)
         .write_behind_bytes = 16 << 10,
         .disk_reserve_bytes = 1 << 20,
         .known = known_topic,
+        .doubtful = doubtful_topic,
         .known_context = w,
     };
     for (unsigned i = 0; i < WORLD_SLOTS; i++) {

@@ -26,8 +26,9 @@ struct world_slot {
     struct log *log; /* of this life */
     struct uuid id;
     char topic[8];
-    bool unknown; /* to the metadata */
-    bool in_gap;  /* the log ends behind its last batch */
+    bool unknown;  /* to the metadata */
+    bool doubtful; /* gone by the metadata, which may be taken back */
+    bool in_gap;   /* the log ends behind its last batch */
     struct log_config config;
     int32_t epoch; /* that appends are stamped with */
     struct given *given;
