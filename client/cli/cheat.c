@@ -54,7 +54,8 @@ static const struct {
      "leat cluster forget 2                              a broker that will not come back\n"
      "leat cluster add 2                                 gives a node a vote\n"
      "leat cluster transfer-leader 1                     of the metadata quorum, to a voter\n"
-     "leat cluster config\n"},
+     "leat cluster config\n"
+     "leat cluster config --all --set min.insync.replicas=2\n"},
     {"log",
      "leat log verify /var/lib/leat                      every byte of a stopped broker's data\n"
      "leat log dump /var/lib/leat/journal-0/checkpoint-0\n"},

@@ -10,11 +10,12 @@
 
 enum { WAIT_MS = 60000 };
 
-enum cluster_flag { FLAG_SET = 1, FLAG_UNSET, FLAG_HEALTHY, FLAG_LOCAL, FLAG_WAIT };
+enum cluster_flag { FLAG_SET = 1, FLAG_UNSET, FLAG_HEALTHY, FLAG_LOCAL, FLAG_WAIT, FLAG_ALL };
 
 static const struct cli_flag cluster_flags[] = {
     {FLAG_SET, 0, "set", "KEY=VALUE", "changes one key of a broker", "config"},
     {FLAG_UNSET, 0, "unset", "KEY", "back to what its file says", "config"},
+    {FLAG_ALL, 0, "all", NULL, "of all brokers, where one has none of its own", "config"},
     {FLAG_HEALTHY, 0, "exit-when-healthy", NULL, "wait until it is", "health"},
     {FLAG_LOCAL, 0, "local", NULL,
      "whether this broker answers and knows a controller, whatever ails others", "health"},
@@ -65,6 +66,7 @@ struct cluster_job {
     leat_config *changes;
     size_t change_count;
     bool wait, local;
+    bool all;          /* of config */
     long long wait_ms; /* of drain, decommission and transfer-leader; below 0: not given */
 };
 
@@ -320,7 +322,11 @@ static int cluster_config(struct cli *cli, struct cluster_job *job)
 {
     leat_error e;
     char broker[16];
-    config_broker(cli, job->word, broker);
+    if (job->all) {
+        *broker = 0;
+    } else {
+        config_broker(cli, job->word, broker);
+    }
     if (job->change_count) {
         if (leat_configs_set(cli->client, LEAT_RESOURCE_BROKER, broker, job->changes,
                              job->change_count, &e)) {
@@ -328,7 +334,7 @@ static int cluster_config(struct cli *cli, struct cluster_job *job)
         }
         if (!output_done(cli, json_pack("{s:s,s:b}", "broker", broker, "altered", true)) &&
             !cli->quiet) {
-            printf("altered broker %s\n", broker);
+            printf(job->all ? "altered all brokers\n" : "altered broker %s\n", broker);
         }
         return EXIT_DONE;
     }
@@ -355,6 +361,8 @@ static int cluster_run(struct cli *cli, struct args *a)
     while ((id = args_next(a, cli)) != ARG_END) {
         if (id == ARG_WORD) {
             job.word = a->value;
+        } else if (id == FLAG_ALL) {
+            job.all = true;
         } else if (id == FLAG_WAIT) {
             job.wait_ms = args_duration_ms(a);
         } else if (id == FLAG_HEALTHY || id == FLAG_LOCAL) {
@@ -368,6 +376,9 @@ static int cluster_run(struct cli *cli, struct args *a)
     bool worded = action == CLUSTER_ADD || action == CLUSTER_REMOVE || action >= CLUSTER_CONFIG;
     if (job.word && !worded) {
         cli_usage("cluster %s takes no '%s'", a->action->name, job.word);
+    }
+    if (job.word && job.all) {
+        cli_usage("cluster config: either broker %s or --all", job.word);
     }
     long long wait_ms = job.wait_ms < 0 ? WAIT_MS : job.wait_ms;
     cli_connect(cli);
