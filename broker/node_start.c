@@ -693,7 +693,9 @@ void node_start_rooms(struct node *n)
     m->topics_max = TOPICS_MAX;
     m->partitions_max = (int32_t)config_integer(c, CONFIG_LIMITS_PARTITIONS);
     m->memory_by_default = config_integer(c, CONFIG_DEFAULT_DURABILITY) == TOPIC_DURABILITY_MEMORY;
-    m->min_isr = (int32_t)config_integer(c, CONFIG_MIN_INSYNC_REPLICAS);
+    m->min_isr = config_is_default(c, CONFIG_MIN_INSYNC_REPLICAS)
+                     ? 0
+                     : (int32_t)config_integer(c, CONFIG_MIN_INSYNC_REPLICAS);
     m->unclean_elections = config_bool(c, CONFIG_UNCLEAN_LEADER_ELECTION_ENABLE);
     m->session_ms = (int32_t)config_integer(c, CONFIG_BROKER_SESSION_TIMEOUT_MS);
     m->heartbeat_ms = (int32_t)config_integer(c, CONFIG_BROKER_HEARTBEAT_INTERVAL_MS);

@@ -6,6 +6,9 @@
  *     topic     its own (1) > this broker, dynamic (2) > all brokers, dynamic (3)
  *     broker                  > configuration of the node, static (4) > default (5)
  *
+ * min.insync.replicas is enforced by leaders and the controller, who must agree: of a node alone nothing of it counts
+ * and nothing is told, neither its dynamic configuration nor its file's (meta/stated.h), but the table's default.
+ *
  * read_only is what it says: true where IncrementalAlterConfigs would refuse. The quorum is asked first; where nobody
  * answers for it, what this node knows is told, and of a topic that it does not know that the time is up. */
 #include "api/configs.h"
@@ -41,6 +44,11 @@ static void synonym(struct describe_configs_response_configs *c,
         (struct describe_configs_response_synonyms){wire_string_of(name), value, source};
 }
 
+static bool is_shared(enum config_key key)
+{
+    return key == CONFIG_MIN_INSYNC_REPLICAS;
+}
+
 /* What the broker says of a key, strongest first. */
 static void broker_values(struct builder *b, enum config_key key,
                           struct describe_configs_response_configs *c,
@@ -49,13 +57,18 @@ static void broker_values(struct builder *b, enum config_key key,
     const struct config *config = b->request->api->options.config;
     const struct config_key_info *info = config_key_info(key);
     char value[CONFIG_WHY_SIZE * 4];
-    const char *node = b->node >= 0 ? image_broker_config(b->image, b->node, info->name) : NULL;
+    const char *node =
+        b->node >= 0 && !is_shared(key) ? image_broker_config(b->image, b->node, info->name) : NULL;
     const char *all = image_broker_config(b->image, -1, info->name);
     if (node) {
         synonym(c, list, info->name, wire_string_of(node), SOURCE_NODE);
     }
     if (all) {
         synonym(c, list, info->name, wire_string_of(all), SOURCE_NODES);
+    }
+    if (is_shared(key)) {
+        synonym(c, list, info->name, wire_string_of(info->standard), SOURCE_DEFAULT);
+        return;
     }
     config_format(config, key, value, sizeof value);
     if (!config_is_default(config, key)) {
@@ -158,7 +171,8 @@ int configs_of_broker(struct api_request *r, int32_t node, const struct wire_str
         } else {
             broker_values(&b, (enum config_key)i, c, list);
         }
-        c->read_only = !config_key_dynamic((enum config_key)i);
+        c->read_only =
+            !config_key_dynamic((enum config_key)i) || (node >= 0 && is_shared((enum config_key)i));
         finish(&b, c, list, (enum config_key)i, info->text);
     }
     return out->configs && !b.failed ? 0 : ERR_NO_MEMORY;

@@ -115,7 +115,14 @@
     X(AUTO_CREATE_TOPICS_ENABLE, "auto.create.topics.enable", BOOL, "true", 0, 1, NULL, KEY_KAFKA, \
       "Creates a topic when a client asks for the metadata of one that is missing.")               \
     X(MIN_INSYNC_REPLICAS, "min.insync.replicas", INTEGER, "1", 1, INT32_MAX, NULL,                \
-      KEY_KAFKA | KEY_DYNAMIC, "In-sync replicas without which acks=all is refused.")              \
+      KEY_KAFKA | KEY_DYNAMIC,                                                                     \
+      "In-sync replicas without which acks=all is refused. One for the whole cluster: while it "   \
+      "has "                                                                                       \
+      "none, what the configuration of the node that leads the metadata quorum states becomes "    \
+      "the cluster's, and is kept; from then on a configuration that states another value "        \
+      "changes nothing, also on a single node, and is named in the log. "                          \
+      "`leat cluster config --all --set min.insync.replicas=N` changes it, and `--unset` takes "   \
+      "that of the node that leads then.")                                                         \
     X(UNCLEAN_LEADER_ELECTION_ENABLE, "unclean.leader.election.enable", BOOL, "false", 0, 1, NULL, \
       KEY_KAFKA | KEY_DYNAMIC,                                                                     \
       "When no replica that holds all acknowledged records is there, another one leads, and what " \

@@ -481,70 +481,61 @@ static int producer_ids(const struct controller *c, struct meta_op *op)
     return error;
 }
 
+static int decide(const struct controller *c, struct meta_op *op)
+{
+    switch (op->kind) {
+    case META_CREATE_TOPIC:
+        return create_topic(c, op);
+    case META_DELETE_TOPIC:
+        return delete_topic(c, op);
+    case META_CREATE_PARTITIONS:
+        return create_partitions(c, op);
+    case META_ALTER_CONFIGS:
+        return controller_alter_configs(c, op);
+    case META_PRODUCER_IDS:
+        return producer_ids(c, op);
+    case META_REGISTER_BROKER:
+        return controller_register_broker(c, op);
+    case META_HEARTBEAT:
+        return controller_heartbeat(c, op);
+    case META_EXPIRE_BROKERS:
+        return controller_expire_brokers(c, op);
+    case META_ALTER_PARTITIONS:
+        return controller_alter_partitions(c, op);
+    case META_ELECT_LEADERS:
+        return controller_elect_leaders(c, op);
+    case META_REASSIGN_PARTITIONS:
+        return controller_reassign(c, op);
+    case META_REPORT_REPLICAS:
+        return controller_report_replicas(c, op);
+    case META_UNREGISTER_BROKER:
+        return controller_unregister_broker(c, op);
+    case META_GIVE_UP_REPLICAS:
+        return controller_give_up_replicas(c, op);
+    case META_UPDATE_FEATURE:
+        return controller_update_feature(c, op);
+    case META_BALANCE:
+        return controller_balance(c, op);
+    case META_GROW:
+        return controller_grow(c, op);
+    case META_STATE_CONFIGS:
+        return controller_state_configs(c, op);
+    case META_ADD_VOTER:
+    case META_REMOVE_VOTER:
+    case META_UPDATE_VOTER:
+    case META_READ:
+        break; /* voter_changes.c, reads.c */
+    }
+    assert(false);
+    return ERR_UNKNOWN_SERVER_ERROR;
+}
+
 int controller_decide(const struct controller *c, struct meta_op *op)
 {
     op->why[0] = 0;
     op->more = false;
     op->unclean_count = 0;
-    switch (op->kind) {
-    case META_CREATE_TOPIC:
-        op->error = create_topic(c, op);
-        break;
-    case META_DELETE_TOPIC:
-        op->error = delete_topic(c, op);
-        break;
-    case META_CREATE_PARTITIONS:
-        op->error = create_partitions(c, op);
-        break;
-    case META_ALTER_CONFIGS:
-        op->error = controller_alter_configs(c, op);
-        break;
-    case META_PRODUCER_IDS:
-        op->error = producer_ids(c, op);
-        break;
-    case META_REGISTER_BROKER:
-        op->error = controller_register_broker(c, op);
-        break;
-    case META_HEARTBEAT:
-        op->error = controller_heartbeat(c, op);
-        break;
-    case META_EXPIRE_BROKERS:
-        op->error = controller_expire_brokers(c, op);
-        break;
-    case META_ALTER_PARTITIONS:
-        op->error = controller_alter_partitions(c, op);
-        break;
-    case META_ELECT_LEADERS:
-        op->error = controller_elect_leaders(c, op);
-        break;
-    case META_REASSIGN_PARTITIONS:
-        op->error = controller_reassign(c, op);
-        break;
-    case META_REPORT_REPLICAS:
-        op->error = controller_report_replicas(c, op);
-        break;
-    case META_UNREGISTER_BROKER:
-        op->error = controller_unregister_broker(c, op);
-        break;
-    case META_GIVE_UP_REPLICAS:
-        op->error = controller_give_up_replicas(c, op);
-        break;
-    case META_UPDATE_FEATURE:
-        op->error = controller_update_feature(c, op);
-        break;
-    case META_BALANCE:
-        op->error = controller_balance(c, op);
-        break;
-    case META_GROW:
-        op->error = controller_grow(c, op);
-        break;
-    case META_ADD_VOTER:
-    case META_REMOVE_VOTER:
-    case META_UPDATE_VOTER:
-    case META_READ:
-        assert(false); /* voter_changes.c, reads.c */
-        break;
-    }
+    op->error = decide(c, op);
     assert(op->error <= 0);
     if (op->error && !op->why[0]) {
         snprintf(op->why, sizeof op->why, "%s", error_text(op->error));

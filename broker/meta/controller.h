@@ -21,7 +21,7 @@ struct controller_limits {
     int32_t num_partitions;             /* for topics that name no number */
     int16_t default_replication_factor; /* not above 0: image_default_factor() */
     int16_t replication_factor_max;     /* 0: as many as there are brokers */
-    int32_t min_insync_replicas;        /* written into topics that do not choose, when above 1 */
+    int32_t min_insync_replicas;        /* as its configuration states it; 0: it does not */
     bool unclean_elections;             /* of topics and clusters that do not choose */
     int32_t topics_max, partitions_max;
     bool memory_by_default; /* default.durability: written into topics that do not choose */

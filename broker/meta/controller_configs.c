@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Configurations of topics and brokers: each change becomes the key's next value, or its deletion;
- * values are checked by the table of broker/config; what changes nothing makes no record. */
+ * values are checked by the table of broker/config; what changes nothing makes no record.
+ *
+ * min.insync.replicas is one for all brokers (KIP-966): leaders and the controller must not differ in it (P7, P22), so
+ * only what the image holds counts. What the controller's configuration states is written there where nothing is, by
+ * controller_state_configs(), and comes back when an operator deletes what is. */
 #include "meta/cluster.h"
 #include "meta/controller_private.h"
 #include "meta/records.h"
@@ -15,6 +19,7 @@ enum {
     CHANGES_MAX = 256, /* in one operation; every key that exists fits several times */
     KAFKA_TYPE_LIST = 7,
     NODE_NAME_SIZE = 12,
+    NUMBER_SIZE = 12,
 };
 
 /* What is being configured. */
@@ -122,15 +127,10 @@ static bool any_decides_partitions(const struct meta_op *op)
     return any;
 }
 
-/* What follows for partitions goes with the configuration, by the same batch (P27). A value for one
- * node alone says nothing of partitions. */
-static int follow_partitions(const struct controller *c, struct meta_op *op,
+/* What follows for partitions goes with the configuration, by the same batch (P27). */
+static int settle_partitions(const struct controller *c, struct meta_op *op,
                              const struct target *target)
 {
-    bool partitions = target->topic || target->node == -1;
-    if (op->validate_only || !partitions || !any_decides_partitions(op)) {
-        return 0;
-    }
     struct cluster k;
     assert(c->candidate);
     cluster_init(&k, c, NULL, 0);
@@ -145,6 +145,15 @@ static int follow_partitions(const struct controller *c, struct meta_op *op,
                               target->topic ? target->topic->name : "all topics");
     }
     return error;
+}
+
+/* A value for one node alone says nothing of partitions. */
+static int follow_partitions(const struct controller *c, struct meta_op *op,
+                             const struct target *target)
+{
+    bool partitions = target->topic || target->node == -1;
+    bool follow = !op->validate_only && partitions && any_decides_partitions(op);
+    return follow ? settle_partitions(c, op, target) : 0;
 }
 
 int32_t controller_num_partitions(const struct controller *c)
@@ -196,8 +205,7 @@ int controller_emit_new_configs(const struct controller *c, struct meta_op *op)
     const struct image_topic fresh = {.name = op->topic};
     const struct target target = {.image = c->image, .topic = &fresh};
     const char *durability = topic_key_info(TOPIC_DURABILITY)->name;
-    const char *min_isr = topic_key_info(TOPIC_MIN_INSYNC_REPLICAS)->name;
-    bool chosen = false, least_chosen = false;
+    bool chosen = false;
     int error = 0;
     for (uint32_t i = 0; i < op->change_count && !error; i++) {
         const struct meta_config_change *change = &op->changes[i];
@@ -208,7 +216,6 @@ int controller_emit_new_configs(const struct controller *c, struct meta_op *op)
             continue;
         }
         chosen = chosen || strcmp(change->key, durability) == 0;
-        least_chosen = least_chosen || strcmp(change->key, min_isr) == 0;
         error = normal_value(op, change->key, &key, change->value, value);
         if (!error) {
             error = emit_config(c, op, &target, change->key, value);
@@ -217,12 +224,6 @@ int controller_emit_new_configs(const struct controller *c, struct meta_op *op)
     /* Durability is fixed at creation: it may not follow a default that changes later. */
     if (!error && !chosen && c->limits->memory_by_default) {
         error = emit_config(c, op, &target, durability, "memory");
-    }
-    /* And leaders must not differ from the controller in what is enough (P7, P22). */
-    if (!error && !least_chosen && c->limits->min_insync_replicas > 1) {
-        char text[16];
-        snprintf(text, sizeof text, "%d", (int)c->limits->min_insync_replicas);
-        error = emit_config(c, op, &target, min_isr, text);
     }
     return error;
 }
@@ -292,9 +293,38 @@ static int change_list(struct meta_op *op, const struct target *target, const st
                                     change->key);
 }
 
+/* What takes the place of a value in the image that is deleted: NULL, or what this node's configuration states. */
+static const char *value_without(const struct controller *c, const struct target *target,
+                                 const char *key, char out[static NUMBER_SIZE])
+{
+    bool of_all = !target->topic && target->node == -1;
+    if (!of_all || c->limits->min_insync_replicas <= 0 ||
+        strcmp(key, config_key_info(CONFIG_MIN_INSYNC_REPLICAS)->name) != 0) {
+        return NULL;
+    }
+    snprintf(out, NUMBER_SIZE, "%d", (int)c->limits->min_insync_replicas);
+    return out;
+}
+
+/* A node's own value, which no partition would follow. */
+static int check_shared(struct meta_op *op, const struct target *target, const struct key *key,
+                        const char *next)
+{
+    bool of_node = !target->topic && target->node != -1;
+    if (!of_node || !next || key->broker_key != CONFIG_MIN_INSYNC_REPLICAS) {
+        return 0;
+    }
+    return controller_refuse(
+        op, ERR_INVALID_CONFIG,
+        "%s is one for all brokers: set it for all of them (leat cluster config --all), or "
+        "for a topic.",
+        config_key_info(key->broker_key)->name);
+}
+
 static int change_key(const struct controller *c, struct meta_op *op, const struct target *target,
                       const struct meta_config_change *change)
 {
+    char number[NUMBER_SIZE];
     char list[LIST_SIZE], normal[LIST_SIZE];
     struct key key;
     const char *next = change->value, *old = current_value(target, change->key);
@@ -305,7 +335,7 @@ static int change_key(const struct controller *c, struct meta_op *op, const stru
         return error;
     }
     if (delete) {
-        next = NULL;
+        next = value_without(c, target, change->key, number);
     } else if (!next) {
         return controller_refuse(op, ERR_INVALID_REQUEST, "Null value not supported for: %s",
                                  change->key);
@@ -316,6 +346,9 @@ static int change_key(const struct controller *c, struct meta_op *op, const stru
     if (!error && next) {
         error = normal_value(op, change->key, &key, next, normal);
         next = normal;
+    }
+    if (!error) {
+        error = check_shared(op, target, &key, next);
     }
     if (error) {
         return error;
@@ -369,8 +402,11 @@ static int delete_unnamed(const struct controller *c, struct meta_op *op,
     for (uint32_t i = 0; i < count && !error; i++) {
         int key = target->topic ? topic_key_find(bytes_of_string(configs[i].key)) : -1;
         bool fixed = key >= 0 && (topic_key_info((enum topic_key)key)->flags & TOPIC_FIXED);
-        if (!fixed && !names(op, op->change_count, configs[i].key)) {
-            error = emit_config(c, op, target, configs[i].key, NULL);
+        char number[NUMBER_SIZE];
+        const char *next = value_without(c, target, configs[i].key, number);
+        bool stays = fixed || (next && strcmp(next, configs[i].value) == 0);
+        if (!stays && !names(op, op->change_count, configs[i].key)) {
+            error = emit_config(c, op, target, configs[i].key, next);
         }
     }
     return error;
@@ -412,4 +448,17 @@ int controller_alter_configs(const struct controller *c, struct meta_op *op)
         error = delete_unnamed(c, op, &target);
     }
     return error ? error : follow_partitions(c, op, &target);
+}
+
+int controller_state_configs(const struct controller *c, struct meta_op *op)
+{
+    const struct target all = {.image = c->image, .node = -1};
+    const char *key = config_key_info(CONFIG_MIN_INSYNC_REPLICAS)->name;
+    char number[NUMBER_SIZE];
+    const char *value = value_without(c, &all, key, number);
+    if (!value || current_value(&all, key)) {
+        return 0;
+    }
+    int error = emit_config(c, op, &all, key, value);
+    return error ? error : settle_partitions(c, op, &all);
 }

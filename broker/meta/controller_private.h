@@ -50,3 +50,4 @@ int controller_update_feature(const struct controller *c, struct meta_op *op) MU
 bool controller_keeps(const struct controller *c, int32_t factor);
 
 int controller_alter_configs(const struct controller *c, struct meta_op *op) MUST_CHECK;
+int controller_state_configs(const struct controller *c, struct meta_op *op) MUST_CHECK;

@@ -30,7 +30,8 @@ static bool can_be_sent(const struct meta_op *op)
 {
     bool own = op->kind == META_REGISTER_BROKER || op->kind == META_HEARTBEAT ||
                op->kind == META_EXPIRE_BROKERS || op->kind == META_GIVE_UP_REPLICAS ||
-               op->kind == META_BALANCE || op->kind == META_GROW || op->kind == META_UPDATE_VOTER;
+               op->kind == META_BALANCE || op->kind == META_GROW ||
+               op->kind == META_STATE_CONFIGS || op->kind == META_UPDATE_VOTER;
     return !own && !op->here;
 }
 

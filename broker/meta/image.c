@@ -629,19 +629,24 @@ int16_t image_default_factor(const struct image *image, int16_t configured)
     return configured > 0 ? configured : active > 0 ? active : 1;
 }
 
+static const char min_isr_key[] = "min.insync.replicas";
+
+static int32_t min_isr_of(const char *value, int32_t otherwise)
+{
+    int64_t number;
+    bool is_one =
+        value && config_value_number(CONFIG_MIN_INSYNC_REPLICAS, bytes_of_string(value), &number);
+    return is_one ? (int32_t)number : otherwise;
+}
+
+int32_t image_cluster_min_isr(const struct image *image)
+{
+    return min_isr_of(image_broker_config(image, -1, min_isr_key), 1);
+}
+
 int32_t image_topic_min_isr(const struct image *image, const struct image_topic *topic)
 {
-    static const char key[] = "min.insync.replicas";
-    const char *const values[] = {image_topic_config(topic, key),
-                                  image_broker_config(image, -1, key)};
-    for (size_t i = 0; i < array_size(values); i++) {
-        int64_t number;
-        if (values[i] &&
-            config_value_number(CONFIG_MIN_INSYNC_REPLICAS, bytes_of_string(values[i]), &number)) {
-            return (int32_t)number;
-        }
-    }
-    return 1;
+    return min_isr_of(image_topic_config(topic, min_isr_key), image_cluster_min_isr(image));
 }
 
 const char *image_cluster_id(const struct image *image)

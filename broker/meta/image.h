@@ -58,9 +58,11 @@ const struct image_partition *image_topic_partition(const struct image_topic *to
 bool image_partition_holds(const struct image_partition *p, int32_t broker);
 
 /* min.insync.replicas of a topic: its own, else that of the whole cluster, else 1. What a node's
- * own file says counts when a topic is created, and is then the topic's: leaders and controller must
- * not differ in it. */
+ * configuration says does not count here: leaders and controller must not differ in it (stated.h). */
 int32_t image_topic_min_isr(const struct image *image, const struct image_topic *topic);
+
+/* The same of a topic that has none of its own. */
+int32_t image_cluster_min_isr(const struct image *image);
 
 /* The replicas of a topic of which nobody has said how many: as `configured`
  * (default.replication.factor), or if that is not above 0, one on each broker that is active, but no

@@ -28,6 +28,9 @@ void meta_show(struct meta *m, struct image *next)
         voters_show(m);
     }
     bool brokers = before && image_broker_count(before) != image_broker_count(next);
+    if (before && image_brokers_configured_differently(before, next)) {
+        stated_say(m);
+    }
     image_release(before);
     if (m->state == META_ACTIVE && m->options.publish) {
         m->options.publish(m->options.publish_context, next);
@@ -228,6 +231,7 @@ static void decide_waiting(struct meta *m)
     struct bytes batch;
     unsigned count = 0;
     reads_refuse(m);
+    stated_look(m);
     bool none = list_empty(&m->waiting) && list_empty(&m->changes.waiting);
     if (m->busy || m->appending || m->state == META_CLOSING || none) {
         return;

@@ -41,7 +41,7 @@ struct meta_options {
     int16_t replication_factor_max;     /* 0: as many as there are brokers */
     int32_t topics_max, partitions_max; /* of the node: 100000, 200000 */
     bool memory_by_default;             /* default.durability: for topics that do not choose */
-    int32_t min_isr;                    /* min.insync.replicas */
+    int32_t min_isr;                    /* min.insync.replicas; 0: not configured */
     bool unclean_elections;             /* unclean.leader.election.enable */
     int32_t session_ms, heartbeat_ms;   /* of brokers; 0: 1500 and 300 */
     int32_t balance_s;       /* between two looks for leaders that are not preferred; 0: never */
@@ -132,7 +132,8 @@ enum meta_kind {
     META_UPDATE_FEATURE,
     META_BALANCE, /* leadership back to preferred replicas that are in sync */
     META_GROW,    /* topics of which nobody chose how many get replicas on brokers that have come */
-    META_ADD_VOTER, /* of the metadata quorum (KIP-853) */
+    META_STATE_CONFIGS, /* what the controller's file says counts for all, where nothing does yet */
+    META_ADD_VOTER,     /* of the metadata quorum (KIP-853) */
     META_REMOVE_VOTER,
     META_UPDATE_VOTER, /* by itself, to the leader: it is reached elsewhere */
     META_READ,         /* done when the image shows all that was committed when it came (reads.h) */

@@ -41,6 +41,7 @@ void meta_activate(struct meta *m)
              " topics=%u partitions=%" PRIu64,
              (int)m->epoch, image_offset(m->image), m->broker_epoch,
              (unsigned)image_topic_count(m->image), image_partition_total(m->image));
+    stated_say(m);
     if (m->options.publish) {
         m->options.publish(m->options.publish_context, m->image);
     }
@@ -236,6 +237,7 @@ static void epoch_begun(struct meta *m, int error)
         return;
     }
     m->leading = true;
+    stated_lead(m);
     if (m->state == META_CLOSING) {
         return;
     }

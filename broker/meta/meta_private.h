@@ -18,6 +18,7 @@
 #include "meta/said.h"
 #include "meta/snapshot.h"
 #include "meta/snapshot_wire.h"
+#include "meta/stated.h"
 #include "meta/voter_changes.h"
 #include "meta/watch.h"
 
@@ -105,6 +106,7 @@ struct meta {
     struct quorum_links links;
     struct membership membership;
     struct said said;
+    struct stated stated;
     struct lease lease;
     struct watches watches;
     struct forwards forwards;

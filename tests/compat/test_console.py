@@ -129,6 +129,11 @@ def check_empty_names(b):
     refused(b, 2, "trim to one offset, not a range", "topic", "trim", "e", "-o", "0:1")
     refused(b, 4, "there is no broker 77: see leat cluster brokers", "cluster", "config", "77")
     refused(b, 4, "there is no broker x: see leat cluster brokers", "cluster", "config", "x", "--set", "a=b")
+    refused(b, 2, "cluster config: either broker 1 or --all", "cluster", "config", "1", "--all")
+    refused(b, 1, "min.insync.replicas is one for all brokers", "cluster", "config", "--set", "min.insync.replicas=2")
+    same(leat(b, "cluster", "config", "--all", "--set", "min.insync.replicas=2")[1], "altered all brokers\n", "of all brokers")
+    assert re.search(r"^min.insync.replicas +2 +cluster$", leat(b, "cluster", "config")[1], re.M), "one broker tells the cluster's"
+    same(leat(b, "cluster", "config", "--all", "--unset", "min.insync.replicas")[0], 0, "taken back")
     refused(b, 2, "topic has no 'destroy'", "help", "topic", "destroy")
     refused(b, 2, "leat-bench", "bench", "produce")
     same(leat(b, "group", "reset", "e", "-t", "e:1,1", "-t", "e", "--to-earliest", "--execute")[1].splitlines()[-1],

@@ -33,11 +33,16 @@ static struct describe_configs_response_configs *describe(int client, const char
 
 #define check_described(client, key, text, source)                                                 \
     do {                                                                                           \
+        check_told(client, key, text, source);                                                     \
+        cr_assert_not(describe(client, key)->read_only);                                           \
+    } while (0)
+
+#define check_told(client, key, text, source)                                                      \
+    do {                                                                                           \
         struct describe_configs_response_configs *c = describe(client, key);                       \
         cr_assert(wire_string_equal(c->value, wire_string_of(text)), "%.*s", (int)c->value.size,   \
                   c->value.data);                                                                  \
         cr_assert_eq(c->config_source, source);                                                    \
-        cr_assert_not(c->read_only);                                                               \
     } while (0)
 
 static int32_t partitions_made(int client, const char *topic)
@@ -95,6 +100,36 @@ Test(settings, dynamic_keys_act_at_once_and_outlive_a_restart)
     cr_assert_eq(partitions_made(client, "all-nodes"), 9);
     cr_assert_eq(alter(client, "", "logging.level", NULL), 0);
     cr_assert_eq(broker_logger_level(b), LOGGER_WARN);
+    client_close(client);
+    broker_stop(b);
+}
+
+/* What is told is what the image holds, which leaders and the controller act upon, and no node's file or own value. */
+Test(settings, the_minimum_in_sync_is_the_clusters)
+{
+    static const char key[] = "min.insync.replicas";
+    static const char *const given[] = {"min.insync.replicas=2", NULL};
+    struct broker *b = broker_start(1, given);
+    int client = client_open(b);
+    check_told(client, key, "2", 3);
+    cr_assert_eq(alter(client, "1", key, "4"), 40, "of one broker");
+    cr_assert_eq(alter(client, "", key, "3"), 0);
+    check_told(client, key, "3", 3);
+    cr_assert(broker_warned(b, "min.insync.replicas is 3 for the whole cluster, not 2"));
+    client_close(client);
+
+    broker_restart(b);
+    client = client_open(b);
+    check_told(client, key, "3", 3);
+    cr_assert(broker_warned(b, "leat cluster config --all --set min.insync.replicas=2 changes it"));
+    cr_assert_eq(alter(client, "", key, NULL), 0);
+    check_told(client, key, "2", 3);
+    client_close(client);
+    broker_stop(b);
+
+    b = broker_start(1, NULL);
+    client = client_open(b);
+    check_told(client, key, "1", 5);
     client_close(client);
     broker_stop(b);
 }

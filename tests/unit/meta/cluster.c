@@ -539,6 +539,29 @@ Test(cluster, a_lower_minimum)
     }
 }
 
+/* Of the default of all: what was eligible only for the higher one is so no more, by the same batch. */
+Test(cluster, a_minimum_that_falls_back_to_the_configuration)
+{
+    struct world w;
+    world_open(&w, 2);
+    w.b.limits.min_insync_replicas = 2;
+    struct meta_op state = {.kind = META_STATE_CONFIGS};
+    cr_assert_eq(bench_run(&w.b, &state), 0, "%s", state.why);
+    w_topic(&w, "common", 1, nodes, 2, NULL);
+    cr_assert_eq(w_fence(&w, 2), 0);
+    EXPECT(&w, "common", 0, "1 12/1/2/");
+    w.b.limits.min_insync_replicas = 1; /* another controller, whose file says so */
+    const struct meta_config_change change = {"min.insync.replicas", NULL, META_CONFIG_DELETE};
+    struct meta_op op = {
+        .kind = META_ALTER_CONFIGS, .broker = -1, .changes = &change, .change_count = 1};
+    uint32_t batches = w.b.batches;
+    cr_assert_eq(bench_run(&w.b, &op), 0, "%s", op.why);
+    cr_assert_eq(w.b.batches, batches + 1);
+    cr_assert_eq(image_cluster_min_isr(w.b.image), 1);
+    EXPECT(&w, "common", 0, "1 12/1//");
+    world_close(&w);
+}
+
 /* The operator's choice takes effect where somebody waits for it, and says so. */
 Test(cluster, unclean_elections_are_allowed)
 {

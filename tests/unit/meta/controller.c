@@ -562,6 +562,127 @@ Test(controller, alter_broker_configs)
     bench_close(&b);
 }
 
+/* --- min.insync.replicas ---------------------------------------------------------------------- */
+
+static const char least_key[] = "min.insync.replicas";
+
+static const char *least_of_all(const struct bench *b)
+{
+    const char *value = image_broker_config(b->image, -1, least_key);
+    return value ? value : "none";
+}
+
+static int32_t least_of(const struct bench *b, const char *topic)
+{
+    return image_topic_min_isr(b->image, image_topic_by_name(b->image, bytes_of_string(topic)));
+}
+
+/* A node leads whose configuration states it; 0: it does not. */
+static void state(struct bench *b, int32_t least)
+{
+    struct meta_op op = {.kind = META_STATE_CONFIGS};
+    b->limits.min_insync_replicas = least;
+    cr_assert_eq(bench_run(b, &op), 0, "%s", op.why);
+}
+
+static int set_least(struct bench *b, int32_t broker, const char *value)
+{
+    struct meta_op op = {.kind = META_ALTER_CONFIGS,
+                         .broker = broker,
+                         CONFIGS({least_key, value, value ? META_CONFIG_SET : META_CONFIG_DELETE})};
+    return bench_run(b, &op);
+}
+
+/* Leaders, who know the image alone, must not differ from the controller in what is enough. */
+Test(controller, what_the_first_controller_states_is_the_clusters)
+{
+    struct bench b;
+    bench_open(&b, 3);
+    state(&b, 0);
+    cr_assert_str_eq(least_of_all(&b), "none");
+    struct meta_op early = op_create("early", 1);
+    cr_assert_eq(bench_run(&b, &early), 0, "%s", early.why);
+    cr_assert_eq(least_of(&b, "early"), 1);
+    state(&b, 2);
+    cr_assert_str_eq(least_of_all(&b), "2");
+    cr_assert_eq(least_of(&b, "early"), 2, "also of topics that were there");
+    uint32_t batches = b.batches;
+    state(&b, 1);
+    state(&b, 3);
+    cr_assert_eq(b.batches, batches, "a later controller changes nothing");
+    struct meta_op late = op_create("late", 1);
+    cr_assert_eq(bench_run(&b, &late), 0, "%s", late.why);
+    cr_assert_eq(least_of(&b, "late"), 2, "not what the controller of today states");
+    cr_assert_null(
+        image_topic_config(image_topic_by_name(b.image, bytes_of_string("late")), least_key));
+    bench_close(&b);
+}
+
+Test(controller, what_an_operator_has_set_is_not_replaced)
+{
+    struct bench b;
+    bench_open(&b, 1);
+    cr_assert_eq(set_least(&b, -1, "1"), 0);
+    state(&b, 2);
+    cr_assert_str_eq(least_of_all(&b), "1");
+    bench_close(&b);
+}
+
+/* The legacy form deletes what it does not name. */
+Test(controller, a_topic_without_a_minimum_of_its_own_has_the_clusters)
+{
+    struct bench b;
+    bench_open(&b, 3);
+    state(&b, 2);
+    struct meta_op create = op_create("t", 1);
+    const struct meta_config_change own = {least_key, "3", META_CONFIG_SET};
+    create.changes = &own;
+    create.change_count = 1;
+    cr_assert_eq(bench_run(&b, &create), 0, "%s", create.why);
+    cr_assert_eq(least_of(&b, "t"), 3);
+    struct meta_op legacy = {.kind = META_ALTER_CONFIGS,
+                             .topic = "t",
+                             .replace_all = true,
+                             CONFIGS({"retention.ms", "5", META_CONFIG_SET})};
+    cr_assert_eq(bench_run(&b, &legacy), 0, "%s", legacy.why);
+    cr_assert_eq(least_of(&b, "t"), 2);
+    bench_close(&b);
+}
+
+/* Deleting it takes what the controller's configuration states, as with any key of a broker. */
+Test(controller, the_clusters_minimum_deleted)
+{
+    for (int legacy = 0; legacy < 2; legacy++) {
+        struct bench b;
+        bench_open(&b, 1);
+        state(&b, 2);
+        cr_assert_eq(set_least(&b, -1, "3"), 0);
+        struct meta_op replace = {.kind = META_ALTER_CONFIGS,
+                                  .broker = -1,
+                                  .replace_all = true,
+                                  CONFIGS({"num.partitions", "4", META_CONFIG_SET})};
+        cr_assert_eq(legacy ? bench_run(&b, &replace) : set_least(&b, -1, NULL), 0);
+        cr_assert_str_eq(least_of_all(&b), "2");
+        uint32_t batches = b.batches;
+        cr_assert_eq(legacy ? bench_run(&b, &replace) : set_least(&b, -1, NULL), 0);
+        cr_assert_eq(b.batches, batches, "it is that already");
+        b.limits.min_insync_replicas = 0;
+        cr_assert_eq(legacy ? bench_run(&b, &replace) : set_least(&b, -1, NULL), 0);
+        cr_assert_str_eq(least_of_all(&b), "none");
+        bench_close(&b);
+    }
+}
+
+Test(controller, a_broker_has_no_minimum_of_its_own)
+{
+    struct bench b;
+    bench_open(&b, 1);
+    cr_assert_eq(set_least(&b, 1, "2"), ERR_INVALID_CONFIG);
+    cr_assert_null(image_broker_config(b.image, 1, least_key));
+    cr_assert_eq(set_least(&b, 1, NULL), 0, "what an earlier release took may go");
+    bench_close(&b);
+}
+
 Test(controller, num_partitions_follows_what_nodes_were_told)
 {
     struct bench b;

@@ -166,6 +166,7 @@ static void answered(struct meta_op *op)
     struct lives *l = w->lives;
     struct told *t = w->topic;
     assert(!op->error);
+    assert(!l->min_isr || image_cluster_min_isr(l->image) == l->min_isr);
     l->acknowledged++;
     switch (op->kind) {
     case META_CREATE_TOPIC:

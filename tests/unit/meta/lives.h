@@ -40,6 +40,7 @@ struct lives {
     struct meta_options options;
     unsigned shards;
     unsigned ops_per_life; /* then the node stops by itself */
+    int32_t min_isr;       /* 0, or what every answer must find in the image as the cluster's */
     struct prng choices;
 
     /* what was told, over all lives */

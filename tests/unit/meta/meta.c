@@ -104,6 +104,29 @@ Test(meta, many_lives_lose_nothing_that_was_acknowledged)
     cr_assert_gt(crashes, 2000, "%u crashes", crashes);
 }
 
+/* Nothing is decided before what the configuration states is in the image; what a later life states changes nothing,
+ * however the lives between ended. */
+Test(meta, a_stated_minimum_counts_from_the_first_operation_on)
+{
+    for (uint64_t crash = 0; crash < 400; crash++) {
+        struct lives l;
+        lives_init(&l, 7 + crash, 1);
+        l.ops_per_life = 4;
+        lives_run(&l, 0, SIM_CRASH_KILL); /* of a release that knows nothing of it */
+        expect(&l, SIM_STOPPED, "the life before", crash);
+        l.min_isr = l.options.min_isr = 2;
+        lives_run(&l, crash, SIM_CRASH_POWER);
+        bool ended = crash == 0 || sim_node_state(l.node) == SIM_STOPPED;
+        lives_run(&l, 0, SIM_CRASH_KILL);
+        expect(&l, SIM_STOPPED, "the same again", crash);
+        l.options.min_isr = 3;
+        lives_run(&l, 0, SIM_CRASH_KILL);
+        expect(&l, SIM_STOPPED, "a file that says 3", crash);
+        lives_deinit(&l);
+        crash = ended && crash > 0 ? 400 : crash;
+    }
+}
+
 /* Starts that write next to nothing still make snapshots: the core remembers the epochs behind the last one. */
 Test(meta, starts_alone_fill_the_log_with_epochs)
 {
