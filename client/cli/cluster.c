@@ -301,11 +301,16 @@ static _Noreturn void config_away(struct cli *cli, const char *named)
     exit(EXIT_NOT_FOUND);
 }
 
-/* The broker that is named, or the first. */
-static void config_broker(struct cli *cli, const char *named, char id[static 16])
+/* The broker that is named, or the first; one that is to change is named where there are several. */
+static void config_broker(struct cli *cli, const char *named, bool changes, char id[static 16])
 {
     leat_meta *meta = cli_metadata(cli, "", true);
     size_t i = 0;
+    if (changes && !named && meta->broker_count > 1) {
+        cli_usage("cluster config: whose configuration is to change? Name a broker, or --all for "
+                  "what counts "
+                  "where a broker has nothing of its own");
+    }
     for (*id = 0; i < meta->broker_count; i++) {
         snprintf(id, 16, "%d", (int)meta->brokers[i]->id);
         if (!named || strcmp(named, id) == 0) {
@@ -325,7 +330,7 @@ static int cluster_config(struct cli *cli, struct cluster_job *job)
     if (job->all) {
         *broker = 0;
     } else {
-        config_broker(cli, job->word, broker);
+        config_broker(cli, job->word, job->change_count > 0, broker);
     }
     if (job->change_count) {
         if (leat_configs_set(cli->client, LEAT_RESOURCE_BROKER, broker, job->changes,

@@ -60,6 +60,8 @@ c.nodes[2].end(signal.SIGKILL)
 for topic in ("before", "after"):
     wait_until("one is in sync", lambda topic=topic: c.partitions(topic)[0]["in_sync"] == [1], BACK_S)
     check((error := acknowledged(c, topic, b"one")) == NOT_ENOUGH_REPLICAS, f"{topic}: one is not enough: {error}")
+status, _, said = c.leat("cluster", "config", "--set", "log.retention.ms=1h")
+check(status == 2 and "Name a broker, or --all" in said, f"a change of nobody's configuration: {status}: {said}")
 c.does("cluster", "config", "--all", "--set", f"{KEY}=1")
 wait_until("1 is in force", lambda: acknowledged(c, "before", b"one") == 0, BACK_S)
 c.nodes[2].start()
