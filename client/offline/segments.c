@@ -21,8 +21,9 @@
 enum { CACHE_BYTES_MAX = 256 << 20 }; /* an index or a file of sums */
 
 static const char advice_batch[] =
-    "restore the file from a copy; without one leatd serves all other records and answers reads of "
-    "these with an error";
+    "leatd mends it where other replicas have it; else restore the file from a copy; without one "
+    "it "
+    "serves all other records and answers reads of these with an error";
 static const char advice_index[] = "remove the file: leatd makes it again";
 static const char advice_made_again[] = "nothing: leatd makes it again";
 
@@ -78,10 +79,16 @@ uint64_t root_bytes(const struct root *r)
 
 /* --- batches -------------------------------------------------------------------------------------- */
 
+/* Of what recovery does not look at: the records of topics; damaged metadata is refused at the start. */
+static const char *advice_of(const struct walk *w)
+{
+    return *w->root->prefix ? w->root->remedy : advice_batch;
+}
+
 static void tell_crc(struct walk *w, uint32_t position, int64_t offset, int64_t records)
 {
     w->damaged = true;
-    offline_tell(w->o, OFFLINE_DAMAGE, w->name, position, advice_batch,
+    offline_tell(w->o, OFFLINE_DAMAGE, w->name, position, advice_of(w),
                  "the batch at offset %" PRId64 " (%" PRId64 " records) fails its checksum", offset,
                  records);
 }
@@ -210,7 +217,7 @@ static void check_sums(struct walk *w)
     for (uint32_t at = 0, piece = 0; w->sums && !w->damaged && at < w->segment->counted; piece++) {
         if (w->sums[piece] != w->sums_stored[piece]) {
             w->damaged = true;
-            offline_tell(w->o, OFFLINE_DAMAGE, w->name, at, advice_batch,
+            offline_tell(w->o, OFFLINE_DAMAGE, w->name, at, advice_of(w),
                          "the 64 KiB from here on are not those that were sealed: an offset or a "
                          "leader epoch has changed, or they belong elsewhere");
         }
@@ -229,7 +236,7 @@ static int walk_joined(struct walk *w, const uint8_t *data, size_t size)
         uint32_t position = w->position;
         if (batch_header_read(&h, data + at, size - at) || batch_check_rules(&h, BATCH_FROM_LOG)) {
             w->damaged = true;
-            offline_tell(w->o, OFFLINE_DAMAGE, w->name, position, advice_batch,
+            offline_tell(w->o, OFFLINE_DAMAGE, w->name, position, advice_of(w),
                          "no batch begins here, or it reaches beyond the end of the log");
             break;
         }
@@ -237,7 +244,7 @@ static int walk_joined(struct walk *w, const uint8_t *data, size_t size)
         if (w->next_offset >= 0 &&
             (w->segment->gaps ? h.base_offset < w->next_offset : h.base_offset != w->next_offset)) {
             w->damaged = true;
-            offline_tell(w->o, OFFLINE_DAMAGE, w->name, position, advice_batch,
+            offline_tell(w->o, OFFLINE_DAMAGE, w->name, position, advice_of(w),
                          "the batch has offset %" PRId64 " where %" PRId64 " follows",
                          h.base_offset, w->next_offset);
         } else if (batch_check_crc(&h, data + at)) {
@@ -309,7 +316,7 @@ static int walk_blocks(struct walk *w, struct io_file *file, uint32_t limit, boo
     cold_forget(o->cold, key);
     if (w->error == ERR_DAMAGED) {
         w->damaged = true;
-        offline_tell(o, OFFLINE_DAMAGE, w->name, w->scan.source.damage_position, advice_batch, "%s",
+        offline_tell(o, OFFLINE_DAMAGE, w->name, w->scan.source.damage_position, advice_of(w), "%s",
                      w->scan.source.damage);
         return 0;
     }
@@ -327,7 +334,7 @@ static uint32_t blocks_there(struct walk *w, struct io_file *file, uint32_t bloc
     if (size >= 0 && size < blocks) {
         w->damaged = true;
         offline_tell(w->o, OFFLINE_DAMAGE, w->name, size,
-                     w->segment->sealed ? advice_batch : w->root->remedy,
+                     w->segment->sealed ? advice_of(w) : w->root->remedy,
                      "the file ends here, but %u bytes of it count", (unsigned)w->segment->counted);
         return (uint32_t)size;
     }
@@ -354,7 +361,7 @@ static int walk_file(struct walk *w, struct io_file *file)
     /* A log that was truncated into a gap ends in it. */
     bool in_gap = s->gaps && !s->sealed && w->next_offset < s->end_offset;
     if (w->next_offset != s->end_offset && !in_gap) {
-        offline_tell(w->o, OFFLINE_DAMAGE, w->name, w->position, advice_batch,
+        offline_tell(w->o, OFFLINE_DAMAGE, w->name, w->position, advice_of(w),
                      "it ends at offset %" PRId64 " instead of %" PRId64, w->next_offset,
                      s->end_offset);
     }
@@ -370,7 +377,7 @@ static int walk_segment(struct walk *w)
     w->o->counts.segments++;
     int error = offline_file(w->o, &file, w->name);
     if (error == ERR_NOT_FOUND && (w->segment->counted >= IO_BLOCK_SIZE || w->segment->sealed)) {
-        offline_tell(w->o, OFFLINE_DAMAGE, w->name, -1, advice_batch,
+        offline_tell(w->o, OFFLINE_DAMAGE, w->name, -1, advice_of(w),
                      "it is missing: %u bytes of records from offset %" PRId64 " on",
                      (unsigned)w->segment->counted, w->segment->base_offset);
         return 0;
