@@ -3,7 +3,10 @@
 /* The follower: proving its log, asking, appending, cutting. */
 #include "partition/following.h"
 
-enum { FOLLOWING_MAGIC = 0x666f6c6c };
+enum {
+    FOLLOWING_MAGIC = 0x666f6c6c,
+    UNTAKEN_MAX = 4, /* doublings: a second and a half at most */
+};
 
 static void enter(struct following *f, uint64_t now_ns, struct following_effect *out)
 {
@@ -468,9 +471,11 @@ void following_appended(struct following *f, uint64_t now_ns, const struct follo
     assert(none || log->last_epoch >= f->log.last_epoch);
     f->appending = false;
     if (none) { /* and a log that is empty meanwhile keeps the epoch in which its end was proved */
-        f->ask_ns = now_ns + f->options.retry_ns;
+        f->ask_ns = now_ns + (f->options.retry_ns << f->untaken);
+        f->untaken += f->untaken < UNTAKEN_MAX;
     } else {
         f->log.last_epoch = log->last_epoch;
+        f->untaken = 0;
     }
     f->log.end = log->end;
     f->log.counted = log->counted > f->log.counted ? log->counted : f->log.counted;

@@ -108,6 +108,8 @@ struct following {
     struct following_log log;
     bool unreadable; /* it could not be cut */
     bool appending;  /* batches are on their way into the log */
+    uint32_t
+        untaken; /* answers in a row of which the log has taken nothing: each doubles the pause */
     int64_t high_watermark, leader_watermark;
     int64_t told_start; /* of the leader's log, by the answer before; -1: none in this epoch */
     struct following_ask records, report;
@@ -173,7 +175,8 @@ struct following_answer {
 void following_answer(struct following *f, uint64_t now_ns, const struct following_answer *a,
                       struct following_effect *out);
 
-/* The batches of FOLLOWING_APPEND are in the log, or those before `log->end`; none: asked for a little later. */
+/* The batches of FOLLOWING_APPEND are in the log, or those before `log->end`; none: asked for later, and later each
+ * time: it may be one that this node has no room for. */
 void following_appended(struct following *f, uint64_t now_ns, const struct following_log *log,
                         struct following_effect *out);
 

@@ -98,6 +98,32 @@ static void cut_to(struct replica *r, int64_t offset)
     cr_assert(r->effect.what & FOLLOWING_ASK);
 }
 
+/* A batch for which this node is too small is not fetched ten times a second for ever. */
+Test(following, what_is_not_taken_is_asked_for_later_each_time)
+{
+    static const uint64_t pauses_ms[] = {100, 200, 400, 800, 1600, 1600, 1600};
+    const struct following_batch batch = {100, 110, 5};
+    struct replica r;
+    replica_open(&r);
+    prove(&r);
+    for (size_t i = 0; i < array_size(pauses_ms); i++) {
+        uint64_t ticket = ask(&r).ticket;
+        answer(&r,
+               (struct following_answer){
+                   .ticket = ticket, .high_watermark = 80, .batches = &batch, .batch_count = 1});
+        cr_assert(r.effect.what & FOLLOWING_APPEND);
+        appended(&r, 100, 4);
+        r.now += pauses_ms[i] * MS - 1;
+        cr_assert(!asks_more(&r), "after %zu", i);
+        r.now++;
+    }
+    uint64_t ticket = ask(&r).ticket;
+    answer(&r, (struct following_answer){
+                   .ticket = ticket, .high_watermark = 80, .batches = &batch, .batch_count = 1});
+    appended(&r, 110, 5);
+    cr_assert(r.effect.what & FOLLOWING_ASK, "it has room now");
+}
+
 /* P30. */
 Test(following, tells_its_start_when_that_is_durable)
 {
