@@ -41,4 +41,5 @@ echo "first seed $seed"
 "$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 8))" --clients 64
 "$build/bin/leat-sim" --seed "$seed" --seconds "$seconds" --replication-factor 3
 "$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 2))" --replication-factor 3 --memory
+"$build/bin/leat-sim" --seed "$seed" --seconds "$((seconds / 4))" --replication-factor 2 --nodes 5
 "$build/bin/leat-sim" --seed 1 --every --runs 2000 --replication-factor 3
