@@ -15,6 +15,8 @@ enum {
     MEMORY_PART_CLEANER = 8, /* keys of a pass of compaction, while it runs */
     MEMORY_PART_REQUESTS = 8,
     MEMORY_PART_GROUPS = 8, /* consumer groups and what they have committed */
+    MEMORY_PART_PRODUCERS = 8,
+    PRODUCER_BYTES = 384, /* for each id: what is known, its place in a map and in a checkpoint */
     SEGMENT_FILES_MAX = 512,
     MEMORY_PART_CLIENTS = 4,        /* connections, requests, answers, fetch sessions */
     SESSION_PARTITION_BYTES = 1024, /* of MEMORY_PART_CLIENTS, for each partition of a session */
@@ -478,6 +480,7 @@ static void recover_now(struct node *n)
         .read_bytes_max = at_most(memory / MEMORY_PART_READ, 32 * MIB_BYTES),
         .disk_reserve_bytes = (uint64_t)config_integer(c, CONFIG_DISK_RESERVE_BYTES),
         .producer_expiration_ms = (uint64_t)config_integer(c, CONFIG_PRODUCER_ID_EXPIRATION_MS),
+        .producers_max = (uint32_t)at_most(memory / MEMORY_PART_PRODUCERS / PRODUCER_BYTES, 100000),
         .files_max = files_max(n),
         .cleaner_off = !config_bool(c, CONFIG_LOG_CLEANER_ENABLE),
         .cleaner_map_bytes = at_most(memory / MEMORY_PART_CLEANER, keys),

@@ -40,7 +40,7 @@ int log_anew(struct log *log, int64_t offset, int32_t epoch, struct list *doomed
     }
     epochs_free(&log->epochs, m);
     log->epochs = epochs;
-    producers_free(log->producers, m);
+    producers_free(log->producers);
     log->producers = NULL;
     take_segments(log, doomed);
     clean_pass_abandon(log);

@@ -98,9 +98,75 @@ static int check_sequence(struct log_append *a, const struct admission *x, bool 
     return verdict;
 }
 
+int64_t log_producers_expired_ms(const struct log_set *set)
+{
+    return io_wall_ms(set->io) - (int64_t)set->options.producer_expiration_ms;
+}
+
+static void tell_producers_full(struct log_set *set, bool room)
+{
+    if (!room && !set->producers_told) {
+        log_warn(io_logger(set->io), "log",
+                 "%u producer ids are remembered, all that this shard has room for, and none has "
+                 "expired: where this node leads new ones are refused, elsewhere the oldest are "
+                 "forgotten; lower producer.id.expiration.ms or raise limits.memory",
+                 (unsigned)producer_table_count(&set->producers));
+    }
+    set->producers_told = !room;
+}
+
+/* What has expired anywhere in the shard gives room. True: there is some. */
+static bool expire_for_room(struct log_set *set)
+{
+    uint32_t before = producer_table_count(&set->producers);
+    producer_table_expire(&set->producers, log_producers_expired_ms(set));
+    bool room = producer_table_count(&set->producers) < before;
+    tell_producers_full(set, room);
+    return room;
+}
+
+/* What a leader or an earlier life has taken cannot be refused: the producer that was heard of longest ago is
+ * forgotten, as if it had expired. Where not even that gives memory, an older life's state must still come up:
+ * five batches are kept, which need no more than is there, or the producer stays unknown. */
+static int remember_surely(struct log *log, const struct producer_batch *b, int64_t settled,
+                           int error)
+{
+    struct log_set *set = log->set;
+    if (error == ERR_BUSY && producer_table_forget_oldest(&set->producers)) {
+        error = producers_update(&log->producers, &set->producers, b, settled);
+    }
+    if (error == ERR_NO_MEMORY && set->recovering) {
+        error = producers_update(&log->producers, &set->producers, b, INT64_MAX);
+    }
+    if (error == ERR_NO_MEMORY && set->recovering) {
+        (void)producer_table_forget_oldest(&set->producers);
+        error = producers_update(&log->producers, &set->producers, b, INT64_MAX);
+    }
+    return set->recovering ? 0 : error;
+}
+
+static int remember_producer(struct log *log, const struct admission *x, bool as_leader)
+{
+    struct log_set *set = log->set;
+    struct producer_batch b = batch_fields_producer(&x->fields);
+    b.base_offset = x->base_offset;
+    b.last_offset = x->base_offset + x->fields.last_offset_delta;
+    b.heard_ms = set->recovering ? 0 : io_wall_ms(set->io);
+    int64_t settled = log_mutant(set, LOG_MUTANT_FIVE_ONLY) ? INT64_MAX : log->high_watermark;
+    int error = producers_update(&log->producers, &set->producers, &b, settled);
+    bool full = error == ERR_BUSY || (error == ERR_NO_MEMORY && set->recovering);
+    if (full && expire_for_room(set)) {
+        error = producers_update(&log->producers, &set->producers, &b, settled);
+    }
+    if (error && !as_leader) {
+        error = remember_surely(log, &b, settled, error);
+    }
+    return error;
+}
+
 /* Everything that remembers the batch beside its bytes. May fail only before anything has changed.
  */
-static int remember(struct log *log, struct segment *s, const struct admission *x)
+static int remember(struct log *log, struct segment *s, const struct admission *x, bool as_leader)
 {
     struct log_set *set = log->set;
     int error = 0;
@@ -112,17 +178,7 @@ static int remember(struct log *log, struct segment *s, const struct admission *
         error = epochs_begin(&log->epochs, set->memory, x->leader_epoch, x->base_offset);
     }
     if (!error && x->fields.producer_id >= 0) {
-        struct producer_batch b = batch_fields_producer(&x->fields);
-        b.base_offset = x->base_offset;
-        b.last_offset = x->base_offset + x->fields.last_offset_delta;
-        uint32_t limit = set->options.producers_max;
-        int64_t settled = log_mutant(set, LOG_MUTANT_FIVE_ONLY) ? INT64_MAX : log->high_watermark;
-        error = producers_update(&log->producers, set->memory, &b, limit, settled);
-        if (error == ERR_BUSY) {
-            int64_t oldest = io_wall_ms(set->io) - (int64_t)set->options.producer_expiration_ms;
-            producers_expire(log->producers, oldest);
-            error = producers_update(&log->producers, set->memory, &b, limit, settled);
-        }
+        error = remember_producer(log, x, as_leader);
     }
     if (error) {
         return error;
@@ -225,7 +281,7 @@ static int admit(struct log *log, struct log_append *a)
         log_set_want_checkpoint(set);
         return 0;
     }
-    error = remember(log, s, &x);
+    error = remember(log, s, &x, a->as_leader);
     if (error) {
         return error;
     }
@@ -453,7 +509,7 @@ int log_replay_append(struct log *log, const struct entry *e)
     if (!tail_reserve(s, x.size)) {
         return 0;
     }
-    int error = remember(log, s, &x);
+    int error = remember(log, s, &x, false);
     if (error) {
         return error;
     }

@@ -59,7 +59,7 @@ struct log_options {
     uint32_t files_max;            /* 512 open segment files for each shard */
     uint64_t checkpoint_bytes;     /* journal bytes between checkpoints; 1/4 of journal_bytes_max */
     uint64_t producer_expiration_ms;   /* 86400000 */
-    uint32_t producers_max;            /* 100000 producer ids for each shard */
+    uint32_t producers_max;            /* 100000 producer ids of all logs of a shard together */
     uint64_t cleaner_map_bytes;        /* 128 MiB, or what the heap has: keys of one pass */
     uint32_t cleaner_piece_bytes;      /* 128 KiB: read at once by the cleaner */
     uint64_t cleaner_bytes_per_second; /* read and written by it; 0: as it can */
@@ -258,7 +258,8 @@ struct log_append {
     void (*appended)(struct log_append *a);
     /* Called exactly once, from the loop, never from inside log_append(): 0 when the batch is
      * durable (for a duplicate: when the original is); ERR_OUT_OF_ORDER_SEQUENCE,
-     * ERR_INVALID_PRODUCER_EPOCH, ERR_DUPLICATE_SEQUENCE, ERR_DISK_FULL, ERR_MESSAGE_TOO_LARGE,
+     * ERR_INVALID_PRODUCER_EPOCH, ERR_DUPLICATE_SEQUENCE, ERR_BUSY (a new producer id, and
+     * producers_max are known that have not expired), ERR_DISK_FULL, ERR_MESSAGE_TOO_LARGE,
      * ERR_CLOSED: nothing was appended. */
     void (*done)(struct log_append *a, int error);
 
@@ -421,6 +422,10 @@ void log_control(struct log *log, struct log_control *c);
  * rolled first when all of it is too old. Called now and then by the owner of the log. `now_ms` is
  * wall clock. Nothing at or above the high watermark goes. */
 void log_retain(struct log *log, int64_t now_ms, unsigned limit);
+
+/* Forgets idempotent producers of which nothing was appended for producer_expiration_ms. Called now and then by the
+ * owner of the log, of whichever role, whatever the log's limits are. */
+void log_expire_producers(struct log *log);
 
 /* --- mending ---------------------------------------------------------------------------------- */
 

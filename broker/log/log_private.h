@@ -260,6 +260,8 @@ struct log_set {
     struct cold_reader *cold;
 
     struct map by_id; /* 20 bytes -> struct log */
+    struct producer_table producers;
+    bool producers_told; /* that there is no room */
     struct list logs;
     struct list runnable; /* logs with waiting appends, first come first served */
     struct list moved;
@@ -437,6 +439,8 @@ void segment_index_finish(
 int segment_index_need(struct segment *s, struct log_waiter *w) MUST_CHECK;
 
 /* --- append.c --------------------------------------------------------------------------------- */
+/* Producers with no batch of that time or later have expired. */
+int64_t log_producers_expired_ms(const struct log_set *set);
 /* Replay: the entry's batch is put where the entry says. 1 done, 0 wait for progress, or an error.
  */
 int log_replay_append(struct log *log, const struct entry *e) MUST_CHECK;

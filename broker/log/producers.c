@@ -6,7 +6,7 @@
  * sequence are those of the newest, and only the last five are looked at. The entries are found by
  * id through a map and stand in a list ordered by their newest batch's offset, which is the order
  * in which a log is folded: so the encoding depends on what is known alone, not on how it came to be
- * known.
+ * known. Map and memory are those of all logs of the shard: what one log has forgotten gives room to another.
  *
  * What a batch (id, epoch, first sequence, last sequence) meets, in this order:
  *
@@ -27,6 +27,7 @@
  *   R3  What is known of a producer is a suffix of what the fold of the whole log would know with
  *       endless memory: everything above what was settled, and the last five below it if there were
  *       so many. So a truncation above it leaves what the fold up to there would have known.
+ *   R4  Whoever is forgotten to make room is the one that was heard of longest ago; all of it goes.
  *
  * Encoding (the checkpoint that holds it has the checksum); tests/unit/log/producers.c proves it.
  *
@@ -51,16 +52,15 @@
 #include "log/producers.h"
 
 #include "base/errors.h"
-#include "base/list.h"
-#include "base/map.h"
-#include "base/pool.h"
 
 enum {
     PRODUCERS_VERSION = 1,
     PRODUCERS_HEADER_SIZE = 5,
     PRODUCER_HEADER_SIZE = 9,
     PRODUCER_BATCH_SIZE = 30,
-    PRODUCERS_SLAB = 4, /* entries taken from memory together */
+    PRODUCERS_SLAB = 16, /* entries taken from memory together */
+    PRODUCER_KEY_SIZE = 16,
+    DECODE_ROOM = 16, /* of a full table such a part is given up at once */
 };
 
 struct seen_batch {
@@ -73,17 +73,21 @@ struct seen_batch {
 };
 
 struct producer {
-    struct list link; /* in struct producers.order */
+    struct list link;   /* in struct producers.order */
+    struct list by_use; /* in the table */
+    struct producers *log;
+    uint8_t key[PRODUCER_KEY_SIZE];
     int64_t id;
+    int64_t heard_ms;
     uint32_t count, capacity;
     struct seen_batch *batches; /* oldest first: `few`, or memory of its own */
     struct seen_batch few[PRODUCER_BATCHES];
 };
 
 struct producers {
-    struct memory *memory;
-    struct map by_id;
-    struct pool pool;
+    struct producer_table *table;
+    uint64_t number; /* of the log in the table */
+    uint32_t count;
     struct list order;
 };
 
@@ -143,13 +147,26 @@ static const struct seen_batch *producer_find(const struct producer *p,
     return NULL;
 }
 
+static void producer_key(uint8_t key[static PRODUCER_KEY_SIZE], uint64_t log, int64_t id)
+{
+    put_be64(key, log);
+    put_be64(key + 8, (uint64_t)id);
+}
+
+static struct producer *producers_find(const struct producers *p, int64_t id)
+{
+    uint8_t key[PRODUCER_KEY_SIZE];
+    producer_key(key, p->number, id);
+    return map_get(&p->table->by_key, bytes_of(key, sizeof key));
+}
+
 int producers_check(const struct producers *p, const struct producer_batch *b,
                     struct producer_batch *original)
 {
     if (!p || !batch_is_idempotent(b)) {
         return 0;
     }
-    const struct producer *known = map_get_number(&p->by_id, (uint64_t)b->producer_id);
+    const struct producer *known = producers_find(p, b->producer_id);
     if (!known) {
         return 0;
     }
@@ -170,67 +187,72 @@ int producers_check(const struct producers *p, const struct producer_batch *b,
                                                                       : ERR_OUT_OF_ORDER_SEQUENCE;
 }
 
-/* A fixed seed, because the module is pure. An id that a client chose to collide costs that
- * client's own look-ups a longer probe within `limit` slots, nothing else. */
-static struct producers *producers_new(struct memory *m)
+static struct producers *producers_new(struct producer_table *t)
 {
-    struct producers *p = memory_alloc(m, sizeof *p);
+    struct producers *p = memory_alloc(t->memory, sizeof *p);
     if (p) {
-        p->memory = m;
-        map_init(&p->by_id, m, 0x6c65617470726f64, UINT32_MAX);
-        pool_init(&p->pool, m, sizeof(struct producer), PRODUCERS_SLAB, UINT32_MAX);
+        p->table = t;
+        p->number = t->logs++;
         list_init(&p->order);
     }
     return p;
 }
 
-static void producer_give(struct producers *p, struct producer *gone)
+static void producer_give(struct producer *gone)
 {
+    struct producer_table *t = gone->log->table;
     if (gone->batches != gone->few) {
-        memory_free(p->memory, gone->batches);
+        memory_free(t->memory, gone->batches);
     }
-    pool_give(&p->pool, gone);
+    pool_give(&t->pool, gone);
 }
 
-void producers_free(struct producers *p, struct memory *m)
+static void producer_forget(struct producer *gone)
+{
+    struct producers *p = gone->log;
+    const void *removed = map_remove(&p->table->by_key, bytes_of(gone->key, sizeof gone->key));
+    assert(removed == gone && p->count > 0);
+    p->count--;
+    list_remove(&gone->link);
+    list_remove(&gone->by_use);
+    producer_give(gone);
+}
+
+void producers_free(struct producers *p)
 {
     if (!p) {
         return;
     }
-    assert(p->memory == m);
-    while (!list_empty(&p->order)) {
-        producer_give(p, container_of(list_pop(&p->order), struct producer, link));
+    list_each (node, &p->order) {
+        producer_forget(container_of(node, struct producer, link));
     }
-    map_deinit(&p->by_id);
-    pool_deinit(&p->pool);
-    memory_free(m, p);
+    assert(p->count == 0);
+    memory_free(p->table->memory, p);
 }
 
-/* An entry without batches yet, in the map but not in the order; NULL without memory. */
-static struct producer *producers_add(struct producers *p, int64_t id)
+/* An entry without batches yet, found but not in the order. NULL: *error says why. */
+static struct producer *producers_add(struct producers *p, int64_t id, int *error)
 {
-    struct producer *added = pool_take(&p->pool);
+    struct producer_table *t = p->table;
+    *error = map_count(&t->by_key) >= t->limit ? ERR_BUSY : ERR_NO_MEMORY;
+    struct producer *added = *error == ERR_BUSY ? NULL : pool_take(&t->pool);
     if (!added) {
         return NULL;
     }
+    producer_key(added->key, p->number, id);
+    if (map_add(&t->by_key, bytes_of(added->key, sizeof added->key), added) < 0) {
+        pool_give(&t->pool, added);
+        return NULL;
+    }
+    added->log = p;
     added->id = id;
-    added->count = 0;
     added->batches = added->few;
     added->capacity = PRODUCER_BATCHES;
     list_init(&added->link);
-    if (map_add_number(&p->by_id, (uint64_t)id, added) < 0) {
-        pool_give(&p->pool, added);
-        return NULL;
-    }
+    list_init(&added->by_use);
+    list_append(&t->by_use, &added->by_use);
+    p->count++;
     return added;
-}
-
-static void producers_forget(struct producers *p, struct producer *gone)
-{
-    const void *removed = map_remove_number(&p->by_id, (uint64_t)gone->id);
-    assert(removed == gone);
-    list_remove(&gone->link);
-    producer_give(p, gone);
 }
 
 /* How many of the oldest nobody will look at again once a batch that ends at `last` has followed. */
@@ -246,27 +268,27 @@ static uint32_t producer_surplus(const struct producer *p, int64_t last, int64_t
 }
 
 /* Makes room for a batch that ends at `last`. ERR_NO_MEMORY: nothing has changed. */
-static int producer_reserve(struct producers *p, struct producer *producer, int64_t last,
-                            int64_t settled)
+static int producer_reserve(struct producer *producer, int64_t last, int64_t settled)
 {
+    struct memory *m = producer->log->table->memory;
     uint32_t surplus = producer_surplus(producer, last, settled);
     uint32_t kept = producer->count - surplus;
     if (kept == producer->capacity) {
         uint32_t capacity = producer->capacity * 2;
         capacity = capacity > PRODUCER_BATCHES_MAX ? PRODUCER_BATCHES_MAX : capacity;
-        struct seen_batch *grown = memory_alloc(p->memory, capacity * sizeof *grown);
+        struct seen_batch *grown = memory_alloc(m, capacity * sizeof *grown);
         if (!grown) {
             return ERR_NO_MEMORY;
         }
         memcpy(grown, producer->batches + surplus, kept * sizeof *grown);
         if (producer->batches != producer->few) {
-            memory_free(p->memory, producer->batches);
+            memory_free(m, producer->batches);
         }
         producer->batches = grown;
         producer->capacity = capacity;
     } else if (kept < PRODUCER_BATCHES && producer->batches != producer->few) {
         memcpy(producer->few, producer->batches + surplus, kept * sizeof *producer->few);
-        memory_free(p->memory, producer->batches);
+        memory_free(m, producer->batches);
         producer->batches = producer->few;
         producer->capacity = PRODUCER_BATCHES;
     } else if (surplus > 0) {
@@ -282,8 +304,8 @@ static void producer_push(struct producer *p, struct seen_batch b)
     p->batches[p->count++] = b;
 }
 
-int producers_update(struct producers **p, struct memory *m, const struct producer_batch *b,
-                     uint32_t limit, int64_t settled)
+int producers_update(struct producers **p, struct producer_table *t, const struct producer_batch *b,
+                     int64_t settled)
 {
     if (!batch_is_idempotent(b)) {
         return 0;
@@ -293,25 +315,20 @@ int producers_update(struct producers **p, struct memory *m, const struct produc
     if (*p && !list_empty(&(*p)->order) && b->last_offset <= producers_newest_offset(*p)) {
         return 0; /* a replay meets again what a checkpoint has folded in */
     }
-    struct producers *made = NULL;
-    if (!*p) {
-        made = producers_new(m);
-        if (!made) {
-            return ERR_NO_MEMORY;
-        }
-    }
+    struct producers *made = *p ? NULL : producers_new(t);
     struct producers *state = made ? made : *p;
-    assert(state->memory == m);
-    struct producer *producer = map_get_number(&state->by_id, (uint64_t)b->producer_id);
-    if (!producer) {
-        bool full = map_count(&state->by_id) >= limit;
-        producer = full ? NULL : producers_add(state, b->producer_id);
-        if (!producer) {
-            producers_free(made, m);
-            return full ? ERR_BUSY : ERR_NO_MEMORY;
-        }
+    if (!state) {
+        return ERR_NO_MEMORY;
     }
-    if (producer_reserve(state, producer, b->last_offset, settled)) {
+    assert(state->table == t);
+    int error = 0;
+    struct producer *producer = producers_find(state, b->producer_id);
+    producer = producer ? producer : producers_add(state, b->producer_id, &error);
+    if (!producer) {
+        producers_free(made);
+        return error;
+    }
+    if (producer_reserve(producer, b->last_offset, settled)) {
         return ERR_NO_MEMORY; /* it has batches: neither it nor the state is new */
     }
     producer_push(producer, (struct seen_batch){
@@ -322,22 +339,39 @@ int producers_update(struct producers **p, struct memory *m, const struct produc
                                 .last_offset_delta = (int32_t)(b->last_offset - b->base_offset),
                                 .epoch = b->epoch,
                             });
+    producer->heard_ms = b->heard_ms;
     list_remove(&producer->link);
     list_append(&state->order, &producer->link);
+    list_remove(&producer->by_use);
+    list_append(&t->by_use, &producer->by_use);
     *p = state;
     return 0;
 }
 
-static bool producer_before(const struct list *a, const struct list *b)
+static bool offset_before(const struct list *a, const struct list *b)
 {
     return seen_last_offset(producer_newest(container_of(a, struct producer, link))) <
            seen_last_offset(producer_newest(container_of(b, struct producer, link)));
 }
 
-static void order_merge(struct list *to, struct list *a, struct list *b)
+static int64_t producer_last_ms(const struct producer *p)
+{
+    int64_t newest = producer_newest(p)->timestamp_ms;
+    return newest > p->heard_ms ? newest : p->heard_ms;
+}
+
+static bool use_before(const struct list *a, const struct list *b)
+{
+    return producer_last_ms(container_of(a, struct producer, by_use)) <
+           producer_last_ms(container_of(b, struct producer, by_use));
+}
+
+typedef bool before_fn(const struct list *a, const struct list *b);
+
+static void order_merge(struct list *to, struct list *a, struct list *b, before_fn *before)
 {
     while (!list_empty(a) && !list_empty(b)) {
-        list_append(to, list_pop(producer_before(b->next, a->next) ? b : a));
+        list_append(to, list_pop(before(b->next, a->next) ? b : a));
     }
     list_splice(to, a);
     list_splice(to, b);
@@ -345,8 +379,8 @@ static void order_merge(struct list *to, struct list *a, struct list *b)
 
 enum { ORDER_RUNS = 32 };
 
-/* Sorts the list by newest offset (R2): a merge sort that counts in binary, run i holding 2^i. */
-static void producers_sort(struct producers *p)
+/* A merge sort that counts in binary, run i holding 2^i. */
+static void order_sort(struct list *order, before_fn *before)
 {
     struct list runs[ORDER_RUNS], carry, merged;
     list_init(&carry);
@@ -354,20 +388,20 @@ static void producers_sort(struct producers *p)
     for (int i = 0; i < ORDER_RUNS; i++) {
         list_init(&runs[i]);
     }
-    while (!list_empty(&p->order)) {
-        list_append(&carry, list_pop(&p->order));
+    while (!list_empty(order)) {
+        list_append(&carry, list_pop(order));
         int i = 0;
         for (; i < ORDER_RUNS - 1 && !list_empty(&runs[i]); i++) {
-            order_merge(&merged, &runs[i], &carry);
+            order_merge(&merged, &runs[i], &carry, before);
             list_splice(&carry, &merged);
         }
         list_splice(&runs[i], &carry);
     }
     for (int i = 0; i < ORDER_RUNS; i++) {
-        order_merge(&merged, &runs[i], &carry);
+        order_merge(&merged, &runs[i], &carry, before);
         list_splice(&carry, &merged);
     }
-    list_splice(&p->order, &carry);
+    list_splice(order, &carry);
 }
 
 void producers_truncate(struct producers *p, int64_t offset)
@@ -382,10 +416,10 @@ void producers_truncate(struct producers *p, int64_t offset)
             producer->count--;
         }
         if (producer->count == 0) {
-            producers_forget(p, producer);
+            producer_forget(producer);
         }
     }
-    producers_sort(p);
+    order_sort(&p->order, offset_before); /* R2 */
     assert(list_empty(&p->order) || producers_newest_offset(p) < offset);
 }
 
@@ -396,15 +430,15 @@ void producers_expire(struct producers *p, int64_t timestamp_ms)
     }
     list_each (node, &p->order) {
         struct producer *producer = container_of(node, struct producer, link);
-        if (producer_newest(producer)->timestamp_ms < timestamp_ms) {
-            producers_forget(p, producer);
+        if (producer_last_ms(producer) < timestamp_ms) {
+            producer_forget(producer);
         }
     }
 }
 
 uint32_t producers_count(const struct producers *p)
 {
-    return p ? (uint32_t)map_count(&p->by_id) : 0;
+    return p ? p->count : 0;
 }
 
 uint32_t producers_newest_below(const struct producers *p, int64_t offset, int64_t *out)
@@ -471,44 +505,72 @@ static bool seen_decode(struct seen_batch *out, struct reader *r)
            out->base_offset <= INT64_MAX - out->last_offset_delta;
 }
 
+/* Many at once, for each time is a walk over all. */
+static void table_make_room(struct producer_table *t, int64_t expired_ms)
+{
+    uint32_t before = producer_table_count(t);
+    producer_table_expire(t, expired_ms);
+    if (producer_table_count(t) < before) {
+        return;
+    }
+    producer_table_sort(t);
+    for (uint32_t n = before / DECODE_ROOM + 1; n > 0; n--) {
+        (void)producer_table_forget_oldest(t);
+    }
+}
+
+/* One more of its batches. Without memory its oldest one goes. */
+static void producer_take(struct producer *p, const struct seen_batch *b)
+{
+    if (producer_reserve(p, 0, 0)) {
+        p->count--;
+        memmove(p->batches, p->batches + 1, p->count * sizeof *p->batches);
+    }
+    producer_push(p, *b);
+}
+
 /* One producer behind all that are there. */
-static int producer_decode(struct producers *p, struct reader *r)
+static int producer_decode(struct producers *p, struct reader *r, int64_t expired_ms)
 {
     int64_t id = (int64_t)reader_be64(r);
     uint32_t count = reader_u8(r);
     if (r->failed || id < 0 || count < 1 || count > reader_left(r) / PRODUCER_BATCH_SIZE ||
-        map_get_number(&p->by_id, (uint64_t)id)) {
+        producers_find(p, id)) {
         return ERR_MALFORMED;
     }
     int64_t newest_before = list_empty(&p->order) ? -1 : producers_newest_offset(p);
-    struct producer *producer = producers_add(p, id);
-    if (!producer) {
-        return ERR_NO_MEMORY;
-    }
+    struct seen_batch batches[PRODUCER_BATCHES_MAX];
     int64_t last_offset = -1;
     for (uint32_t i = 0; i < count; i++) {
-        struct seen_batch b;
-        bool sound = seen_decode(&b, r) && b.base_offset > last_offset;
-        if (!sound || producer_reserve(p, producer, 0, 0)) {
-            producers_forget(p, producer);
-            return sound ? ERR_NO_MEMORY : ERR_MALFORMED;
+        if (!seen_decode(&batches[i], r) || batches[i].base_offset <= last_offset) {
+            return ERR_MALFORMED;
         }
-        last_offset = seen_last_offset(&b);
-        producer_push(producer, b);
+        last_offset = seen_last_offset(&batches[i]);
     }
     if (last_offset <= newest_before) {
-        producers_forget(p, producer);
         return ERR_MALFORMED;
     }
-    list_append(&p->order, &producer->link);
+    int error;
+    struct producer *producer = producers_add(p, id, &error);
+    if (!producer) {
+        table_make_room(p->table, expired_ms);
+        producer = producers_add(p, id, &error);
+    }
+    for (uint32_t i = 0; producer && i < count; i++) {
+        producer_take(producer, &batches[i]);
+    }
+    if (producer) {
+        list_append(&p->order, &producer->link);
+    }
     return 0;
 }
 
-int producers_decode(struct producers **out, struct memory *m, struct reader *r, uint32_t limit)
+int producers_decode(struct producers **out, struct producer_table *t, struct reader *r,
+                     int64_t expired_ms)
 {
     uint8_t version = reader_u8(r);
     uint32_t count = reader_be32(r);
-    if (r->failed || version != PRODUCERS_VERSION || count > limit ||
+    if (r->failed || version != PRODUCERS_VERSION ||
         count > reader_left(r) / (PRODUCER_HEADER_SIZE + PRODUCER_BATCH_SIZE)) {
         return ERR_MALFORMED;
     }
@@ -516,18 +578,65 @@ int producers_decode(struct producers **out, struct memory *m, struct reader *r,
         *out = NULL;
         return 0;
     }
-    struct producers *p = producers_new(m);
+    struct producers *p = producers_new(t);
     if (!p) {
         return ERR_NO_MEMORY;
     }
     for (uint32_t i = 0; i < count; i++) {
-        int error = producer_decode(p, r);
+        int error = producer_decode(p, r, expired_ms);
         if (error < 0) {
-            producers_free(p, m);
+            producers_free(p);
             return error;
         }
     }
-    assert(producers_count(p) == count);
+    assert(producers_count(p) <= count);
     *out = p;
     return 0;
+}
+
+/* --- the table -------------------------------------------------------------------------------- */
+
+void producer_table_init(struct producer_table *t, struct memory *memory, uint64_t seed,
+                         uint32_t limit)
+{
+    *t = (struct producer_table){.memory = memory, .limit = limit};
+    map_init(&t->by_key, memory, seed, UINT32_MAX);
+    pool_init(&t->pool, memory, sizeof(struct producer), PRODUCERS_SLAB, UINT32_MAX);
+    list_init(&t->by_use);
+}
+
+void producer_table_deinit(struct producer_table *t)
+{
+    assert(map_count(&t->by_key) == 0 && list_empty(&t->by_use));
+    map_deinit(&t->by_key);
+    pool_deinit(&t->pool);
+}
+
+uint32_t producer_table_count(const struct producer_table *t)
+{
+    return (uint32_t)map_count(&t->by_key);
+}
+
+void producer_table_expire(struct producer_table *t, int64_t timestamp_ms)
+{
+    list_each (node, &t->by_use) {
+        struct producer *producer = container_of(node, struct producer, by_use);
+        if (producer_newest(producer)->timestamp_ms < timestamp_ms) {
+            producer_forget(producer);
+        }
+    }
+}
+
+bool producer_table_forget_oldest(struct producer_table *t)
+{
+    struct list *oldest = list_first(&t->by_use);
+    if (oldest) {
+        producer_forget(container_of(oldest, struct producer, by_use));
+    }
+    return oldest != NULL;
+}
+
+void producer_table_sort(struct producer_table *t)
+{
+    order_sort(&t->by_use, use_before);
 }

@@ -233,6 +233,7 @@ void log_recover(struct io *io, struct log_recover *request, const struct log_op
     r->request = request;
     r->options = *options;
     log_options_defaults(&r->options);
+    r->options.producers_max *= shards; /* the logs of all of them are in one set */
     r->shards = shards;
     r->memory = m;
     list_init(&r->directories);

@@ -305,6 +305,7 @@ void recovery_replay(struct recovery *r)
     r->set->storage_id = r->storage_id; /* for the partition files that replay writes */
     int error = know_directories(r);
     error = error ? error : load_logs(r);
+    producer_table_sort(&r->set->producers);
     list_each (node, &r->directories) {
         struct recovery_directory *d = container_of(node, struct recovery_directory, link);
         d->wanted = !error && !d->readable && directory_wanted(r, d);

@@ -32,6 +32,15 @@ static bool too_many(const struct log *log, uint64_t bytes_behind)
            bytes_behind >= (uint64_t)log->config.retention_bytes;
 }
 
+void log_expire_producers(struct log *log)
+{
+    assert(log->magic == LOG_MAGIC);
+    struct log_set *set = log->set;
+    producers_expire(log->producers, log_producers_expired_ms(set));
+    set->producers_told =
+        set->producers_told && producer_table_count(&set->producers) >= set->producers.limit;
+}
+
 void log_retain(struct log *log, int64_t now_ms, unsigned limit)
 {
     assert(log->magic == LOG_MAGIC);
@@ -40,7 +49,6 @@ void log_retain(struct log *log, int64_t now_ms, unsigned limit)
         (log->config.retention_ms < 0 && log->config.retention_bytes < 0) || log_tidy(log)) {
         return;
     }
-    producers_expire(log->producers, now_ms - (int64_t)log->set->options.producer_expiration_ms);
     uint64_t bytes = log->size_bytes;
     int64_t start = log->start_offset;
     for (struct list *node = log->segments.next; node != &log->segments && limit; limit--) {

@@ -119,7 +119,7 @@ void log_free(struct log *log)
     list_remove(&log->names);
     list_remove(&log->moved);
     epochs_free(&log->epochs, set->memory);
-    producers_free(log->producers, set->memory);
+    producers_free(log->producers);
     log->magic = 0;
     memory_free(set->memory, log);
 }
@@ -145,6 +145,7 @@ struct log_set *log_set_new(struct io *io, const struct log_options *options, un
     uint64_t seed;
     io_random(io, &seed, sizeof seed);
     map_init(&set->by_id, m, seed, 1u << 20);
+    producer_table_init(&set->producers, m, seed, set->options.producers_max);
     struct list *lists[] = {
         &set->logs,     &set->runnable,           &set->moved,      &set->finished, &set->controls,
         &set->releases, &set->removals,           &set->dirty,      &set->chunks,   &set->files,
@@ -189,6 +190,7 @@ void log_set_free(struct log_set *set)
     io_file_close(set->io, set->checkpoint.files[0]);
     io_file_close(set->io, set->checkpoint.files[1]);
     memory_free(set->memory, set->checkpoint.data);
+    producer_table_deinit(&set->producers);
     map_deinit(&set->by_id);
     if (set->pump_turn.link.next) { /* else it was never scheduled */
         list_remove(&set->pump_turn.link);
@@ -270,7 +272,8 @@ struct log *log_set_load(struct log_set *set, const struct checkpoint_log *l)
     struct reader epochs = reader_of(l->epochs.data, l->epochs.size);
     struct reader producers = reader_of(l->producers.data, l->producers.size);
     if (epochs_decode(&log->epochs, set->memory, &epochs) ||
-        producers_decode(&log->producers, set->memory, &producers, set->options.producers_max)) {
+        producers_decode(&log->producers, &set->producers, &producers,
+                         log_producers_expired_ms(set))) {
         log_free(log);
         return NULL;
     }
@@ -329,6 +332,7 @@ struct log_set *log_set_open(struct io *io, const struct log_recovery *recovery,
         log_set_free(set);
         return NULL;
     }
+    producer_table_sort(&set->producers);
     mapped_init(&set->mapped, set, recovery->next_memory_sequence);
     set->checkpoint.older = log_mutant(set, LOG_MUTANT_NEWER_FIRST) ? 1 : 0;
     if (set->shard == 0) {

@@ -387,8 +387,11 @@ static void retention_due(struct deadline *d)
         }
         list_append(&t->all, node);
         struct partition *p = container_of(node, struct partition, link);
-        if (!p->removing &&
-            p->role == ROLE_LEADER) { /* a follower's log starts where its leader's does */
+        if (p->removing) {
+            continue;
+        }
+        log_expire_producers(p->log);
+        if (p->role == ROLE_LEADER) { /* a follower's log starts where its leader's does */
             log_retain(p->log, io_wall_ms(t->io), RETAIN_SEGMENTS);
         }
     }

@@ -26,9 +26,15 @@ static struct producer_batch batch(int64_t id, int epoch, int32_t first, int32_t
     };
 }
 
-static void add(struct producers **p, struct memory *m, struct producer_batch b)
+static void begin(struct producer_table *t, struct memory *m)
 {
-    cr_assert_eq(producers_update(p, m, &b, LIMIT, INT64_MAX), 0);
+    memory_init(m, 1 << 20);
+    producer_table_init(t, m, 1, LIMIT);
+}
+
+static void add(struct producers **p, struct producer_table *t, struct producer_batch b)
+{
+    cr_assert_eq(producers_update(p, t, &b, INT64_MAX), 0);
 }
 
 static int check(const struct producers *p, struct producer_batch b)
@@ -37,9 +43,11 @@ static int check(const struct producers *p, struct producer_batch b)
     return producers_check(p, &b, &original);
 }
 
-static void finish(struct producers *p, struct memory *m)
+static void finish(struct producers *p, struct producer_table *t)
 {
-    producers_free(p, m);
+    const struct memory *m = t->memory;
+    producers_free(p);
+    producer_table_deinit(t);
     cr_assert_eq(m->used_bytes, 0, "memory is left behind");
 }
 
@@ -53,9 +61,10 @@ Test(producers, an_unknown_producer_may_begin_anywhere)
 Test(producers, next_gap_and_repeat)
 {
     struct memory m;
-    memory_init(&m, 1 << 20);
+    struct producer_table t;
+    begin(&t, &m);
     struct producers *p = NULL;
-    add(&p, &m, batch(7, 0, 0, 10, 100));
+    add(&p, &t, batch(7, 0, 0, 10, 100));
     cr_assert_eq(check(p, batch(7, 0, 10, 1, 0)), 0);
     cr_assert_eq(check(p, batch(7, 0, 11, 1, 0)), ERR_OUT_OF_ORDER_SEQUENCE);
     cr_assert_eq(check(p, batch(7, 0, 9, 1, 0)), ERR_OUT_OF_ORDER_SEQUENCE);
@@ -67,16 +76,17 @@ Test(producers, next_gap_and_repeat)
     cr_assert_eq(original.timestamp_ms, 1100);
     cr_assert_eq(check(p, batch(7, 0, 0, 9, 0)), ERR_OUT_OF_ORDER_SEQUENCE,
                  "the same beginning with another end is no duplicate");
-    finish(p, &m);
+    finish(p, &t);
 }
 
 Test(producers, what_is_older_than_the_last_five_is_out_of_order)
 {
     struct memory m;
-    memory_init(&m, 1 << 20);
+    struct producer_table t;
+    begin(&t, &m);
     struct producers *p = NULL;
     for (int i = 0; i < 6; i++) {
-        add(&p, &m, batch(7, 0, i * 2, 2, i * 2));
+        add(&p, &t, batch(7, 0, i * 2, 2, i * 2));
     }
     cr_assert_eq(check(p, batch(7, 0, 0, 2, 0)), ERR_OUT_OF_ORDER_SEQUENCE);
     for (int i = 1; i < 6; i++) {
@@ -84,7 +94,7 @@ Test(producers, what_is_older_than_the_last_five_is_out_of_order)
         cr_assert_eq(producers_check(p, &b, &original), 1, "batch %d", i);
         cr_assert_eq(original.base_offset, i * 2);
     }
-    finish(p, &m);
+    finish(p, &t);
 }
 
 /* Above what is settled everything is kept, so that a truncation brings the fold up to there back; the
@@ -92,11 +102,12 @@ Test(producers, what_is_older_than_the_last_five_is_out_of_order)
 Test(producers, a_truncation_brings_older_batches_back)
 {
     struct memory m;
-    memory_init(&m, 1 << 20);
+    struct producer_table t;
+    begin(&t, &m);
     struct producers *p = NULL;
     for (int i = 0; i < 40; i++) {
         struct producer_batch b = batch(7, 0, i, 1, i);
-        cr_assert_eq(producers_update(&p, &m, &b, LIMIT, 10), 0);
+        cr_assert_eq(producers_update(&p, &t, &b, 10), 0);
     }
     cr_assert_eq(producers_size(p), 5 + 9 + 35 * 30, "five of the ten below, thirty above");
     cr_assert_eq(check(p, batch(7, 0, 34, 1, 0)), ERR_OUT_OF_ORDER_SEQUENCE);
@@ -108,122 +119,222 @@ Test(producers, a_truncation_brings_older_batches_back)
     cr_assert_eq(check(p, batch(7, 0, 4, 1, 0)), ERR_OUT_OF_ORDER_SEQUENCE);
     for (int i = 10; i < 600; i++) {
         struct producer_batch b = batch(7, 0, i, 1, i);
-        cr_assert_eq(producers_update(&p, &m, &b, LIMIT, 10), 0);
+        cr_assert_eq(producers_update(&p, &t, &b, 10), 0);
     }
     cr_assert_eq(producers_size(p), 5 + 9 + 255 * 30, "there is a limit");
     struct producer_batch last = batch(7, 0, 600, 1, 600);
-    cr_assert_eq(producers_update(&p, &m, &last, LIMIT, INT64_MAX), 0);
+    cr_assert_eq(producers_update(&p, &t, &last, INT64_MAX), 0);
     cr_assert_eq(producers_size(p), 5 + 9 + 5 * 30);
-    finish(p, &m);
+    finish(p, &t);
 }
 
 Test(producers, the_sequence_wraps_to_zero)
 {
     struct memory m;
-    memory_init(&m, 1 << 20);
+    struct producer_table t;
+    begin(&t, &m);
     struct producers *p = NULL;
-    add(&p, &m, batch(7, 0, INT32_MAX - 1, 2, 0));
+    add(&p, &t, batch(7, 0, INT32_MAX - 1, 2, 0));
     cr_assert_eq(check(p, batch(7, 0, 0, 5, 0)), 0);
     cr_assert_eq(check(p, batch(7, 0, 1, 5, 0)), ERR_OUT_OF_ORDER_SEQUENCE);
     /* A batch across the end: 2147483646, 2147483647, 0, 1. */
     struct memory m2;
-    memory_init(&m2, 1 << 20);
+    struct producer_table t2;
+    begin(&t2, &m2);
     struct producers *q = NULL;
     struct producer_batch across = batch(7, 0, INT32_MAX - 1, 4, 0);
     cr_assert_eq(across.last_sequence, 1);
-    add(&q, &m2, across);
+    add(&q, &t2, across);
     cr_assert_eq(check(q, batch(7, 0, 2, 1, 0)), 0);
     cr_assert_eq(check(q, across), 1);
-    finish(q, &m2);
-    finish(p, &m);
+    finish(q, &t2);
+    finish(p, &t);
 }
 
 Test(producers, epochs_fence_and_restart_the_sequence)
 {
     struct memory m;
-    memory_init(&m, 1 << 20);
+    struct producer_table t;
+    begin(&t, &m);
     struct producers *p = NULL;
-    add(&p, &m, batch(7, 2, 0, 3, 0));
+    add(&p, &t, batch(7, 2, 0, 3, 0));
     cr_assert_eq(check(p, batch(7, 1, 3, 1, 0)), ERR_INVALID_PRODUCER_EPOCH);
     cr_assert_eq(check(p, batch(7, 1, 0, 3, 0)), ERR_INVALID_PRODUCER_EPOCH,
                  "the sequences of another epoch's batch are no duplicate");
     cr_assert_eq(check(p, batch(7, 3, 3, 1, 0)), ERR_OUT_OF_ORDER_SEQUENCE);
     cr_assert_eq(check(p, batch(7, 3, 0, 1, 0)), 0);
-    add(&p, &m, batch(7, 3, 0, 3, 3));
+    add(&p, &t, batch(7, 3, 0, 3, 3));
     cr_assert_eq(check(p, batch(7, 2, 0, 3, 0)), ERR_INVALID_PRODUCER_EPOCH);
     struct producer_batch again = batch(7, 3, 0, 3, 0), original;
     cr_assert_eq(producers_check(p, &again, &original), 1);
     cr_assert_eq(original.base_offset, 3, "the older epoch's batch at 0 is not it");
     producers_truncate(p, 3);
     cr_assert_eq(check(p, batch(7, 2, 3, 1, 0)), 0, "truncation brings the older epoch back");
-    finish(p, &m);
+    finish(p, &t);
 }
 
 Test(producers, batches_without_sequence_are_not_its_business)
 {
     struct memory m;
-    memory_init(&m, 1 << 20);
+    struct producer_table t;
+    begin(&t, &m);
     struct producers *p = NULL;
     struct producer_batch b = batch(-1, -1, 0, 1, 0);
     b.first_sequence = b.last_sequence = -1;
     cr_assert_eq(check(p, b), 0);
-    cr_assert_eq(producers_update(&p, &m, &b, LIMIT, INT64_MAX), 0);
+    cr_assert_eq(producers_update(&p, &t, &b, INT64_MAX), 0);
     b.producer_id = 5; /* a control batch has an id but no sequence */
-    cr_assert_eq(producers_update(&p, &m, &b, LIMIT, INT64_MAX), 0);
+    cr_assert_eq(producers_update(&p, &t, &b, INT64_MAX), 0);
     cr_assert_null(p);
 }
 
 Test(producers, a_replayed_batch_is_folded_once)
 {
     struct memory m;
-    memory_init(&m, 1 << 20);
+    struct producer_table t;
+    begin(&t, &m);
     struct producers *p = NULL;
-    add(&p, &m, batch(7, 0, 0, 2, 0));
-    add(&p, &m, batch(8, 0, 0, 2, 2));
-    add(&p, &m, batch(7, 0, 0, 2, 0));
-    add(&p, &m, batch(8, 0, 0, 2, 2));
+    add(&p, &t, batch(7, 0, 0, 2, 0));
+    add(&p, &t, batch(8, 0, 0, 2, 2));
+    add(&p, &t, batch(7, 0, 0, 2, 0));
+    add(&p, &t, batch(8, 0, 0, 2, 2));
     uint8_t bytes[200];
     struct writer w = writer_of(bytes, sizeof bytes);
     producers_encode(p, &w);
     cr_assert_eq(w.size, 5 + 2 * (9 + 30));
-    finish(p, &m);
+    finish(p, &t);
 }
 
 Test(producers, the_limit_refuses_new_producers_only)
 {
     struct memory m;
-    memory_init(&m, 1 << 20);
+    struct producer_table t;
+    begin(&t, &m);
     struct producers *p = NULL;
     struct producer_batch b = batch(1, 0, 0, 1, 0);
-    cr_assert_eq(producers_update(&p, &m, &b, 0, INT64_MAX), ERR_BUSY);
+    t.limit = 0;
+    cr_assert_eq(producers_update(&p, &t, &b, INT64_MAX), ERR_BUSY);
     cr_assert_null(p);
     cr_assert_eq(m.used_bytes, 0);
-    cr_assert_eq(producers_update(&p, &m, &b, 1, INT64_MAX), 0);
+    t.limit = 1;
+    cr_assert_eq(producers_update(&p, &t, &b, INT64_MAX), 0);
     b = batch(2, 0, 0, 1, 1);
-    cr_assert_eq(producers_update(&p, &m, &b, 1, INT64_MAX), ERR_BUSY);
+    cr_assert_eq(producers_update(&p, &t, &b, INT64_MAX), ERR_BUSY);
     b = batch(1, 0, 1, 1, 2);
-    cr_assert_eq(producers_update(&p, &m, &b, 1, INT64_MAX), 0);
+    cr_assert_eq(producers_update(&p, &t, &b, INT64_MAX), 0);
     producers_expire(p, 1002);
     cr_assert_eq(producers_count(p), 1, "its newest batch is not older");
     producers_expire(p, 1003);
     cr_assert_eq(producers_count(p), 0);
     b = batch(2, 0, 0, 1, 3);
-    cr_assert_eq(producers_update(&p, &m, &b, 1, INT64_MAX), 0);
-    finish(p, &m);
+    cr_assert_eq(producers_update(&p, &t, &b, INT64_MAX), 0);
+    finish(p, &t);
+}
+
+/* Of two logs with the same ids: one limit for both, and what one forgets is room for the other. */
+Test(producers, the_logs_of_a_shard_have_one_limit_together)
+{
+    struct memory m;
+    struct producer_table t;
+    begin(&t, &m);
+    t.limit = 300;
+    struct producers *p = NULL, *q = NULL;
+    for (int i = 0; i < 200; i++) {
+        add(&p, &t, batch(i, 0, 0, 1, i));
+    }
+    size_t used = m.used_bytes;
+    for (int i = 0; i < 100; i++) {
+        add(&q, &t, batch(i, 0, 5, 1, i));
+    }
+    cr_assert_eq(check(p, batch(7, 0, 1, 1, 0)), 0);
+    cr_assert_eq(check(q, batch(7, 0, 6, 1, 0)), 0);
+    struct producer_batch b = batch(1000, 0, 0, 1, 1000);
+    cr_assert_eq(producers_update(&q, &t, &b, INT64_MAX), ERR_BUSY);
+    producers_expire(p, INT64_MAX);
+    cr_assert_eq(producer_table_count(&t), 100);
+    for (int i = 100; i < 300; i++) {
+        add(&q, &t, batch(i, 0, 5, 1, i));
+    }
+    cr_assert_lt(m.used_bytes, used * 2, "the memory of one log is not given to the other");
+    add(&q, &t, batch(0, 0, 6, 1, 300));
+    cr_assert(producer_table_forget_oldest(&t));
+    cr_assert_eq(check(q, batch(0, 0, 7, 1, 0)), 0);
+    cr_assert_eq(check(q, batch(0, 0, 8, 1, 0)), ERR_OUT_OF_ORDER_SEQUENCE, "it is in use");
+    cr_assert_eq(check(q, batch(1, 0, 9, 1, 0)), 0,
+                 "the one that was heard of longest ago is unknown");
+    producers_free(p);
+    finish(q, &t);
+}
+
+/* Old timestamps do not make a producer that is there expire, unless there is no room otherwise. */
+Test(producers, what_is_heard_of_does_not_expire)
+{
+    struct memory m;
+    struct producer_table t;
+    begin(&t, &m);
+    struct producers *p = NULL;
+    struct producer_batch b = batch(7, 0, 0, 1, 0);
+    b.heard_ms = 500000;
+    add(&p, &t, b);
+    producers_expire(p, 400000);
+    cr_assert_eq(producers_count(p), 1);
+    producers_expire(p, 500001);
+    cr_assert_eq(producers_count(p), 0);
+    b = batch(7, 0, 0, 1, 1);
+    b.heard_ms = 500000;
+    add(&p, &t, b);
+    producer_table_expire(&t, 400000);
+    cr_assert_eq(producers_count(p), 0);
+    finish(p, &t);
+}
+
+/* A state that does not fit any more comes up all the same, with its newest producers. */
+Test(producers, decoding_forgets_the_oldest_where_there_is_no_room)
+{
+    static uint8_t bytes[20000];
+    struct memory m;
+    struct producer_table t;
+    begin(&t, &m);
+    struct producers *p = NULL, *q = NULL;
+    for (int i = 0; i < 400; i++) {
+        add(&p, &t, batch(i, 0, 0, 1, i));
+    }
+    struct writer w = writer_of(bytes, sizeof bytes);
+    producers_encode(p, &w);
+    finish(p, &t);
+    for (int round = 0; round < 3; round++) {
+        begin(&t, &m);
+        t.limit = round == 0 ? 200 : LIMIT;
+        m.budget_bytes = round == 1 ? 50000 : 1 << 20;
+        int64_t expired = round == 2 ? 1300 : INT64_MIN;
+        t.limit = round == 2 ? 399 : t.limit;
+        struct reader r = reader_of(bytes, w.size);
+        cr_assert_eq(producers_decode(&q, &t, &r, expired), 0);
+        uint32_t left = producers_count(q);
+        cr_assert(round == 2 ? left == 100 : left > 100 && left <= 200, "%u are left", left);
+        for (int i = 0; i < 400; i++) {
+            bool known = i >= 400 - (int)left;
+            cr_assert_eq(check(q, batch(i, 0, 5, 1, 0)), known ? ERR_OUT_OF_ORDER_SEQUENCE : 0,
+                         "producer %d of round %d", i, round);
+        }
+        finish(q, &t);
+        q = NULL;
+    }
 }
 
 Test(producers, no_memory_changes_nothing)
 {
     uint8_t before[4096], after[4096];
     struct memory m;
-    memory_init(&m, 1 << 20);
+    struct producer_table t;
+    begin(&t, &m);
     struct producers *p = NULL;
     for (int i = 0; i < 40; i++) {
         struct producer_batch b = batch(i, 0, 0, 1, i);
         struct writer w = writer_of(before, sizeof before);
         producers_encode(p, &w);
         m.budget_bytes = m.used_bytes;
-        int error = producers_update(&p, &m, &b, LIMIT, INT64_MAX);
+        int error = producers_update(&p, &t, &b, INT64_MAX);
         cr_assert(error == 0 || error == ERR_NO_MEMORY);
         if (error < 0) {
             struct writer w2 = writer_of(after, sizeof after);
@@ -231,11 +342,11 @@ Test(producers, no_memory_changes_nothing)
             cr_assert_eq(w.size, w2.size);
             cr_assert_arr_eq(before, after, w.size);
             m.budget_bytes = 1 << 20;
-            add(&p, &m, b);
+            add(&p, &t, b);
         }
     }
     cr_assert_eq(producers_count(p), 40);
-    finish(p, &m);
+    finish(p, &t);
 }
 
 /* --- the model ------------------------------------------------------------------------------- */
@@ -288,6 +399,7 @@ enum { IDS = 12 };
 struct history {
     struct prng random;
     struct memory memory;
+    struct producer_table table;
     struct model model;
     struct producers *state;
     int window[IDS];  /* how many of a producer's batches the state still knows */
@@ -347,7 +459,7 @@ static void history_append(struct history *h)
         b.last_offset = b.base_offset + (span < 0 ? span + INT32_MAX + 1LL : span);
         h->model.end = b.last_offset + 1;
         h->model.batches[h->model.count++] = b;
-        cr_assert_eq(producers_update(&h->state, &h->memory, &b, LIMIT, h->settled), 0);
+        cr_assert_eq(producers_update(&h->state, &h->table, &b, h->settled), 0);
         h->window[b.producer_id]++;
         h->appends++;
     }
@@ -428,7 +540,7 @@ static void history_compare(struct history *h)
 
     struct producers *decoded = NULL;
     r = reader_of(bytes, w.size);
-    cr_assert_eq(producers_decode(&decoded, &h->memory, &r, IDS), 0);
+    cr_assert_eq(producers_decode(&decoded, &h->table, &r, INT64_MIN), 0);
     struct writer w2 = writer_of(again, sizeof again);
     producers_encode(decoded, &w2);
     cr_assert_eq(w2.size, w.size);
@@ -438,7 +550,7 @@ static void history_compare(struct history *h)
         h->state = decoded;
         decoded = old;
     }
-    producers_free(decoded, &h->memory);
+    producers_free(decoded);
 }
 
 Test(producers, random_histories_agree_with_the_model)
@@ -447,7 +559,7 @@ Test(producers, random_histories_agree_with_the_model)
     int duplicates = 0, refusals = 0, appends = 0, brought_back = 0;
     for (uint64_t seed = 1; seed <= 200; seed++) {
         *h = (struct history){.random = prng_of(seed)};
-        memory_init(&h->memory, 1 << 20);
+        begin(&h->table, &h->memory);
         for (int step = 0; step < 400; step++) {
             uint64_t what = prng_below(&h->random, 100);
             if (what < 90) {
@@ -463,7 +575,7 @@ Test(producers, random_histories_agree_with_the_model)
             }
         }
         history_compare(h);
-        finish(h->state, &h->memory);
+        finish(h->state, &h->table);
         duplicates += h->duplicates;
         refusals += h->refusals;
         appends += h->appends;
@@ -483,7 +595,9 @@ static int decode_any(struct memory *m, const uint8_t *bytes, size_t size)
     memcpy(exact, bytes, size);
     struct reader r = reader_of(exact, size);
     struct producers *p = NULL;
-    int error = producers_decode(&p, m, &r, 100);
+    struct producer_table t;
+    producer_table_init(&t, m, 1, 100);
+    int error = producers_decode(&p, &t, &r, INT64_MIN);
     if (error == 0) {
         uint8_t again[2048];
         struct writer w = writer_of(again, sizeof again);
@@ -493,27 +607,29 @@ static int decode_any(struct memory *m, const uint8_t *bytes, size_t size)
         struct producer_batch next = batch(99, 0, 0, 1, 1 << 20);
         cr_assert_geq(check(p, next), ERR_INVALID_PRODUCER_EPOCH);
         producers_truncate(p, 50);
-        producers_free(p, m);
+        producers_free(p);
     } else {
         cr_assert(error == ERR_MALFORMED || error == ERR_NO_MEMORY);
         cr_assert_null(p);
     }
+    producer_table_deinit(&t);
     cr_assert_eq(m->used_bytes, 0);
     free(exact);
     return error;
 }
 
 /* Two producers with two batches each, as bytes: producer 1 at 5, producer 2 at 5 + 69. */
-static size_t encode_small(struct memory *m, uint8_t *bytes, size_t capacity)
+static size_t encode_small(struct producer_table *t, uint8_t *bytes, size_t capacity)
 {
     struct producers *p = NULL;
     for (int i = 0; i < 4; i++) {
-        add(&p, m, batch(1 + i % 2, 0, i / 2, 1, i * 10));
+        add(&p, t, batch(1 + i % 2, 0, i / 2, 1, i * 10));
     }
     struct writer w = writer_of(bytes, capacity);
     producers_encode(p, &w);
     cr_assert_eq(w.size, 5 + 2 * 69);
-    producers_free(p, m);
+    producers_free(p);
+    producer_table_deinit(t);
     return w.size;
 }
 
@@ -544,9 +660,10 @@ Test(producers, decoding_refuses_what_no_fold_makes)
         {TWO + FIRST + 18, 50, 4, "a batch that begins inside the one before it"},
     };
     struct memory m;
-    memory_init(&m, 1 << 20);
+    struct producer_table t;
+    begin(&t, &m);
     uint8_t bytes[256], changed[256], value[8];
-    size_t size = encode_small(&m, bytes, sizeof bytes);
+    size_t size = encode_small(&t, bytes, sizeof bytes);
     cr_assert_eq(decode_any(&m, bytes, size), 0);
     for (size_t i = 0; i < array_size(cases); i++) {
         memcpy(changed, bytes, size);
@@ -559,15 +676,16 @@ Test(producers, decoding_refuses_what_no_fold_makes)
 Test(producers, mutated_encodings_decode_to_an_error_or_a_valid_state)
 {
     struct memory m;
-    memory_init(&m, 1 << 20);
+    struct producer_table t;
+    begin(&t, &m);
     struct producers *p = NULL;
     for (int i = 0; i < 24; i++) {
-        add(&p, &m, batch(i % 4, i / 8, i / 4, 1, i * 3));
+        add(&p, &t, batch(i % 4, i / 8, i / 4, 1, i * 3));
     }
     uint8_t bytes[2048], mutated[2048];
     struct writer w = writer_of(bytes, sizeof bytes);
     producers_encode(p, &w);
-    producers_free(p, &m);
+    finish(p, &t);
     for (size_t size = 0; size < w.size; size++) {
         cr_assert_lt(decode_any(&m, bytes, size), 0, "cut to %zu bytes", size);
     }

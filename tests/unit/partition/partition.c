@@ -38,6 +38,8 @@ struct world {
     struct partition_waiter waiters[4];
     unsigned woken[4];
     struct uuid topic_id;
+    int64_t producer_id; /* of batches, 0: none */
+    int32_t sequence;
 };
 
 static struct world world;
@@ -97,6 +99,7 @@ static void opened(struct meta_open *o, int error)
                                           .journal_file_bytes = 1 << 20,
                                           .journal_bytes_max = 8 << 20,
                                           .disk_reserve_bytes = 4096,
+                                          .producer_expiration_ms = 3600000,
                                           .known = known,
                                           .known_context = w};
     w->recover.done = recovered;
@@ -204,6 +207,9 @@ static struct bytes batch_make(struct world *w, size_t size)
 {
     struct batch_builder b;
     struct batch_options options = batch_options_default();
+    options.producer_id = w->producer_id ? w->producer_id : -1;
+    options.producer_epoch = w->producer_id ? 0 : -1;
+    options.base_sequence = w->producer_id ? w->sequence : -1;
     static uint8_t value[1 << 16];
     struct bytes out;
     batch_builder_init(&b, io_memory(w->io), 1 << 20);
@@ -226,6 +232,12 @@ static void do_append(struct world *w)
     w->append.done = append_done;
     cr_assert_eq(partition_append(p, &w->append), 0);
     cr_assert_eq(w->append_error, 1, "done() never comes from inside the call");
+}
+
+static void do_append_again(struct world *w)
+{
+    w->append_error = 1;
+    do_append(w);
 }
 
 static void append(struct world *w, int16_t acks, size_t size)
@@ -454,6 +466,45 @@ static void elect(struct world *w, int32_t node)
 static void follow(struct world *w)
 {
     elect(w, 2);
+}
+
+static void lead(struct world *w)
+{
+    elect(w, 1);
+}
+
+/* Whatever the replica's role and the limits of retention: what its producer sends next, hours later, is taken. */
+Test(partition, producers_expire)
+{
+    for (unsigned round = 0; round < 2; round++) {
+        struct world *w = world_open();
+        w->topic_id = create(w, "a", 1);
+        w->producer_id = 7;
+        append(w, -1, 500);
+        if (round == 0) {
+            in_turn(w, follow);
+        }
+        run(w, 3000 * SECOND_NS);
+        if (round == 0) {
+            in_turn(w, lead);
+        }
+        run(w, SECOND_NS);
+        w->append = (struct partition_append){.append.batch = batch_make(w, 500), .acks = -1};
+        in_turn(w, do_append_again);
+        run(w, SECOND_NS);
+        cr_assert(w->append.append.duplicate, "it has not expired");
+        if (round == 0) {
+            in_turn(w, follow);
+        }
+        run(w, 1200 * SECOND_NS);
+        if (round == 0) {
+            in_turn(w, lead);
+        }
+        run(w, SECOND_NS);
+        w->sequence = 9;
+        append(w, -1, 500);
+        sim_free(w->sim);
+    }
 }
 
 static struct partition_answer from_leader;
