@@ -14,6 +14,8 @@
 #include "base/errors.h"
 #include "log/batch_fields.h"
 
+#define PRODUCERS_WALK_NS 1000000000ull
+
 static void append_done_soon(struct log_append *a, int error);
 
 /* What admission needs of a batch; the bytes were checked by the caller (bounds, CRC, counts). */
@@ -115,9 +117,15 @@ static void tell_producers_full(struct log_set *set, bool room)
     set->producers_told = !room;
 }
 
-/* What has expired anywhere in the shard gives room. True: there is some. */
+/* What has expired anywhere in the shard gives room, looked for at most once a second: it is a walk over all
+ * producers. True: there is some. */
 static bool expire_for_room(struct log_set *set)
 {
+    uint64_t now = io_now(set->io);
+    if (now < set->producers_next_ns) {
+        return false;
+    }
+    set->producers_next_ns = now + PRODUCERS_WALK_NS;
     uint32_t before = producer_table_count(&set->producers);
     producer_table_expire(&set->producers, log_producers_expired_ms(set));
     bool room = producer_table_count(&set->producers) < before;
@@ -161,7 +169,7 @@ static int remember_producer(struct log *log, const struct admission *x, bool as
     if (error && !as_leader) {
         error = remember_surely(log, &b, settled, error);
     }
-    return error;
+    return error == ERR_BUSY ? ERR_THROTTLING_QUOTA_EXCEEDED : error;
 }
 
 /* Everything that remembers the batch beside its bytes. May fail only before anything has changed.

@@ -258,7 +258,7 @@ struct log_append {
     void (*appended)(struct log_append *a);
     /* Called exactly once, from the loop, never from inside log_append(): 0 when the batch is
      * durable (for a duplicate: when the original is); ERR_OUT_OF_ORDER_SEQUENCE,
-     * ERR_INVALID_PRODUCER_EPOCH, ERR_DUPLICATE_SEQUENCE, ERR_BUSY (a new producer id, and
+     * ERR_INVALID_PRODUCER_EPOCH, ERR_DUPLICATE_SEQUENCE, ERR_THROTTLING_QUOTA_EXCEEDED (a new producer id, and
      * producers_max are known that have not expired), ERR_DISK_FULL, ERR_MESSAGE_TOO_LARGE,
      * ERR_CLOSED: nothing was appended. */
     void (*done)(struct log_append *a, int error);

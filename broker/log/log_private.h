@@ -261,7 +261,8 @@ struct log_set {
 
     struct map by_id; /* 20 bytes -> struct log */
     struct producer_table producers;
-    bool producers_told; /* that there is no room */
+    uint64_t producers_next_ns; /* the next walk over all of them for room */
+    bool producers_told;        /* that there is no room */
     struct list logs;
     struct list runnable; /* logs with waiting appends, first come first served */
     struct list moved;

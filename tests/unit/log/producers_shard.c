@@ -31,8 +31,9 @@ static void append_some(struct world *w, unsigned slot, int64_t first, unsigned 
 static bool known(struct world *w, unsigned slot, int64_t id)
 {
     int error = append(w, slot, id, 5);
-    cr_assert(error == 0 || error == ERR_OUT_OF_ORDER_SEQUENCE || error == ERR_BUSY, "%s",
-              error_name(error));
+    cr_assert(error == 0 || error == ERR_OUT_OF_ORDER_SEQUENCE ||
+                  error == ERR_THROTTLING_QUOTA_EXCEEDED,
+              "%s", error_name(error));
     return error == ERR_OUT_OF_ORDER_SEQUENCE;
 }
 
@@ -46,13 +47,39 @@ Test(producers_shard, the_limit_is_of_all_logs_and_refuses_new_producers)
     append_some(&w, 0, 100, 10);
     world_wait_ms(&w, 5000);
     append_some(&w, 1, 200, 10);
-    cr_assert_eq(append(&w, 0, 300, 0), ERR_BUSY);
-    cr_assert_eq(append(&w, 1, 300, 0), ERR_BUSY);
+    cr_assert_eq(append(&w, 0, 300, 0), ERR_THROTTLING_QUOTA_EXCEEDED);
+    cr_assert_eq(append(&w, 1, 300, 0), ERR_THROTTLING_QUOTA_EXCEEDED);
     cr_assert_eq(append(&w, 0, 100, 1), 0, "it is known");
     cr_assert_eq(append(&w, 0, 101, 5), ERR_OUT_OF_ORDER_SEQUENCE);
     world_wait_ms(&w, 6000); /* nine of the first ten have expired: room for whichever log */
     append_some(&w, 1, 300, 9);
-    cr_assert_eq(append(&w, 1, 400, 0), ERR_BUSY);
+    cr_assert_eq(append(&w, 1, 400, 0), ERR_THROTTLING_QUOTA_EXCEEDED);
+    world_close(&w);
+}
+
+static void wait_until_ms(struct world *w, int64_t ms)
+{
+    cr_assert_gt(ms, wall_ms(w));
+    world_wait_ms(w, (uint64_t)(ms - wall_ms(w)));
+}
+
+/* What has expired is looked for once a second, however many are refused meanwhile. */
+Test(producers_shard, a_full_shard_does_not_walk_for_each_that_it_refuses)
+{
+    struct world w;
+    world_open(&w, 2);
+    w.options.producers_max = 10;
+    w.options.producer_expiration_ms = 10000;
+    world_started(&w, 1);
+    int64_t begun = wall_ms(&w);
+    append_some(&w, 0, 100, 10);
+    cr_assert_lt(wall_ms(&w), begun + 500);
+    wait_until_ms(&w, begun + 9900);
+    cr_assert_eq(append(&w, 0, 300, 0), ERR_THROTTLING_QUOTA_EXCEEDED);
+    wait_until_ms(&w, begun + 10600); /* all ten have expired */
+    cr_assert_eq(append(&w, 0, 300, 0), ERR_THROTTLING_QUOTA_EXCEEDED, "a walk within a second");
+    wait_until_ms(&w, begun + 11000);
+    cr_assert_eq(append(&w, 0, 300, 0), 0);
     world_close(&w);
 }
 
