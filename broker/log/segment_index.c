@@ -256,6 +256,9 @@ static int join_indexes(struct index_job *job)
     struct index *x = &job->index;
     int64_t time = job->segment->index_from_time;
     x->max_timestamp = x->max_timestamp > time ? x->max_timestamp : time;
+    if (x->indexed_position < job->segment->index_from) { /* by that it has seen it */
+        x->indexed_position = job->segment->index_from;
+    }
     uint32_t count = x->count + behind->count;
     if (count > x->capacity) {
         struct index_entry *grown =

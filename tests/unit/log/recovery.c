@@ -546,6 +546,23 @@ static void take_all_memory(void *argument)
     }
 }
 
+/* The first batch lies across the end of what is written: the file's walk sees none, and it is found all the same. */
+Test(recovery, a_time_in_a_file_without_a_whole_batch)
+{
+    struct world w;
+    world_open(&w, 67);
+    world_started(&w, 1);
+    struct batch_spec spec = {.value_bytes = 6000, .timestamp = 1001};
+    cr_assert_eq(world_append(&w, 0, &spec, NULL), 0);
+    world_kill(&w);
+    world_started(&w, 1);
+    int64_t offset, time;
+    cr_assert_eq(world_find_time(&w, 0, 1001, &offset, &time), 0);
+    cr_assert_eq(offset, 0);
+    cr_assert_eq(time, 1001);
+    world_close(&w);
+}
+
 /* What the tail keeps for readers is given back when memory runs out, before its budget is reached. */
 Test(recovery, the_tail_gives_back_what_is_on_disk)
 {
