@@ -86,16 +86,10 @@ static void part_search(struct api *home, struct offsets_part *part)
         part_done(&part->part);
         return;
     }
-    int64_t timestamp = part->in->timestamp;
-    if (timestamp == TIME_MAX_TIMESTAMP) {
-        timestamp = log_status(partition_log(partition)).max_timestamp;
-    }
-    if (timestamp < 0) { /* of no record: the answer is -1 */
-        part_done(&part->part);
-        return;
-    }
     part->high_watermark = partition_high_watermark(partition);
-    part->find = (struct log_find_time){.timestamp = timestamp, .done = found};
+    part->find = (struct log_find_time){.timestamp = part->in->timestamp,
+                                        .latest = part->in->timestamp == TIME_MAX_TIMESTAMP,
+                                        .done = found};
     home->searching++;
     log_find_time(partition_log(partition), &part->find);
 }

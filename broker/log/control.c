@@ -131,11 +131,23 @@ static int control_needless(struct log *log, struct log_control *c)
 
 /* --- start and removal ------------------------------------------------------------------------ */
 
+void log_look_for_latest(struct log *log)
+{
+    log->max_timestamp = -1;
+    for (const struct list *n = log->segments.next; n != &log->segments; n = n->next) {
+        const struct segment *s = container_of(n, struct segment, link);
+        if (segment_end_offset(s) > log->start_offset && s->max_timestamp > log->max_timestamp) {
+            log->max_timestamp = s->max_timestamp;
+        }
+    }
+}
+
 void log_replay_start(struct log *log, int64_t offset)
 {
     if (offset > log->start_offset) {
         log->start_offset = offset < log->end_offset ? offset : log->end_offset;
         epochs_truncate_start(&log->epochs, log->start_offset);
+        log_look_for_latest(log);
     }
 }
 
@@ -316,6 +328,7 @@ static void truncate_memory(struct log *log, struct segment *s, uint32_t positio
     log->high_watermark = offset < log->high_watermark ? offset : log->high_watermark;
     producers_truncate(log->producers, offset);
     epochs_truncate_end(&log->epochs, offset);
+    log_look_for_latest(log);
 }
 
 /* The bytes of the cut block must be in a chunk again, so that the block can be completed. */

@@ -6,6 +6,10 @@
  *        -> index entry -> log_read, batch by batch -> header's max_timestamp >= time
  *        -> the batch is decoded away from the loop (io_work) -> the record
  *
+ * The largest timestamp of all is looked for as the time that it should be. What is known of a segment is a bound:
+ * where a new start or a truncation has taken the record that had it, the search comes to the segment's end, lowers
+ * the bound to what it has passed, and begins anew. So that is done once for each that was taken.
+ *
  * A batch whose records cannot be decoded (its producer's fault: the CRC holds) is answered with
  * its first offset and its largest timestamp. One batch is unpacked for each request, within
  * bounds. */
@@ -23,6 +27,7 @@ struct time_search {
     struct log_find_time *find;
     struct log *log;
     struct segment *segment; /* readers is held */
+    uint32_t cuts;           /* of it, when the search has come to it */
     struct log_waiter index;
     struct log_read read;
     struct io_op op;
@@ -31,9 +36,12 @@ struct time_search {
     size_t batch_size;
     struct memory memory; /* the worker's */
     int64_t found_offset, found_time;
+    int64_t passed_time;  /* nothing that this search has left behind in the segment is later */
+    int64_t decoded_time; /* likewise, of the batch that was decoded last */
     int decode_error;
 };
 
+static void search_begin(struct io_op *op, int64_t result);
 static void search_segment(struct time_search *t);
 static void search_batches(struct time_search *t);
 
@@ -56,6 +64,11 @@ static void search_end(struct time_search *t, int error, int64_t offset, int64_t
     f->done(f, error);
 }
 
+static void search_passes(struct time_search *t, int64_t time)
+{
+    t->passed_time = time > t->passed_time ? time : t->passed_time;
+}
+
 /* --- one batch -------------------------------------------------------------------------------- */
 
 /* The first record of `records` that is late enough. 0, or a negative error. */
@@ -66,11 +79,15 @@ static int search_records(struct time_search *t, const struct batch_header *h, s
     record_reader_init(&reader, h, records);
     int verdict;
     while ((verdict = record_next(&reader, &record)) == 1) {
-        if (record.timestamp >= t->find->timestamp && record.offset >= t->log->start_offset) {
+        if (record.offset < t->log->start_offset) {
+            continue;
+        }
+        if (record.timestamp >= t->find->timestamp) {
             t->found_offset = record.offset;
             t->found_time = record.timestamp;
             return 0;
         }
+        t->decoded_time = record.timestamp > t->decoded_time ? record.timestamp : t->decoded_time;
     }
     return verdict;
 }
@@ -80,7 +97,7 @@ static void decode(void *argument)
 {
     struct time_search *t = argument;
     struct batch_header h;
-    t->found_offset = -1;
+    t->found_offset = t->decoded_time = -1;
     t->decode_error = batch_header_read(&h, t->batch, t->batch_size);
     if (t->decode_error < 0) {
         return;
@@ -114,6 +131,7 @@ static void decoded(struct io_op *op, int64_t result)
     } else if (t->found_offset >= 0) {
         search_end(t, 0, t->found_offset, t->found_time, f.leader_epoch);
     } else {
+        search_passes(t, t->decoded_time);
         search_batches(t);
     }
 }
@@ -162,7 +180,9 @@ static bool batch_seen(struct time_search *t)
         return false;
     }
     t->offset = r->next_offset;
-    if (header_max_timestamp(r) < t->find->timestamp) {
+    int64_t latest = header_max_timestamp(r);
+    if (latest < t->find->timestamp) {
+        search_passes(t, latest);
         for (uint32_t i = 0; i < r->slice_count; i++) {
             slice_release(&r->slices[i]);
         }
@@ -186,10 +206,29 @@ static void batch_read(struct log_read *r, int error)
     }
 }
 
+/* The search has come to the end of its segment: the next one. */
+static void search_on(struct time_search *t)
+{
+    struct segment *s = t->segment;
+    if (t->find->latest && t->passed_time < s->max_timestamp) {
+        s->max_timestamp = t->passed_time;
+        log_look_for_latest(t->log);
+    }
+    struct list *next = s->link.next;
+    s->readers--;
+    t->segment = next == &t->log->segments ? NULL : container_of(next, struct segment, link);
+    if (t->segment) {
+        t->segment->readers++;
+    }
+    search_segment(t);
+}
+
 static void search_batches(struct time_search *t)
 {
     for (;;) {
-        if (t->segment->removed) { /* by a truncation or compaction: the client asks again */
+        /* By a truncation or compaction: the client asks again. Of a segment that was cut, what follows is not
+         * what was there, nor all that is. */
+        if (t->segment->removed || t->segment->cuts != t->cuts) {
             search_end(t, ERR_BUSY, -1, -1, -1);
             return;
         }
@@ -214,13 +253,7 @@ static void search_batches(struct time_search *t)
             return;
         }
     }
-    struct list *next = t->segment->link.next;
-    t->segment->readers--;
-    t->segment = next == &t->log->segments ? NULL : container_of(next, struct segment, link);
-    if (t->segment) {
-        t->segment->readers++;
-    }
-    search_segment(t);
+    search_on(t);
 }
 
 /* --- segments --------------------------------------------------------------------------------- */
@@ -229,6 +262,7 @@ static void search_indexed(struct time_search *t)
 {
     struct segment *s = t->segment;
     t->offset = s->base_offset;
+    t->passed_time = -1;
     if (s->removed) { /* it is in no list that says where it ends */
         search_end(t, ERR_BUSY, -1, -1, -1);
         return;
@@ -237,9 +271,14 @@ static void search_indexed(struct time_search *t)
         uint32_t position = index_position_for_time(&s->index, t->find->timestamp);
         for (uint32_t i = 0; i < s->index.count && s->index.entries[i].position <= position; i++) {
             t->offset = s->index.entries[i].offset;
+            t->passed_time = s->index.entries[i].max_timestamp;
         }
         if (position == UINT32_MAX) {
             t->offset = segment_end_offset(s);
+            t->passed_time = s->index.max_timestamp;
+        }
+        if (t->offset <= t->log->start_offset) { /* what lies in front of it does not count */
+            t->passed_time = -1;
         }
     }
     search_batches(t);
@@ -250,14 +289,27 @@ static void index_ready(struct log_waiter *w)
     search_indexed(container_of(w, struct time_search, index));
 }
 
+/* Nothing was found. If the largest timestamp was a bound, it is lower now. */
+static void search_over(struct time_search *t)
+{
+    if (t->find->latest && t->log->max_timestamp != t->find->timestamp) {
+        t->op.done = search_begin;
+        io_timer(t->log->set->io, &t->op, io_now(t->log->set->io));
+    } else {
+        search_end(t, 0, -1, -1, -1);
+    }
+}
+
 static void search_segment(struct time_search *t)
 {
     if (!t->segment) {
-        search_end(t, 0, -1, -1, -1);
+        search_over(t);
         return;
     }
+    t->cuts = t->segment->cuts;
     if (t->segment->max_timestamp < t->find->timestamp) {
         t->offset = segment_end_offset(t->segment);
+        t->passed_time = t->segment->max_timestamp;
         search_batches(t); /* none of it: the next one */
         return;
     }
@@ -278,6 +330,13 @@ static void search_begin(struct io_op *op, int64_t result)
         return;
     }
     t->op.done = decoded;
+    if (t->find->latest) {
+        t->find->timestamp = log->max_timestamp;
+    }
+    if (t->find->latest && t->find->timestamp < 0) {
+        search_end(t, 0, -1, -1, -1);
+        return;
+    }
     struct segment *s = segment_for_offset(log, log->start_offset);
     if (!s && !list_empty(&log->segments)) {
         s = container_of(log->segments.next, struct segment, link);

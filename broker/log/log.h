@@ -213,8 +213,10 @@ struct log_status {
     int64_t high_watermark; /* as raised by the owner, at most durable_offset */
     uint64_t size_bytes;    /* of the segments between */
     int32_t leader_epoch;   /* of the newest batch or started epoch, -1: none */
-    int64_t max_timestamp;  /* largest seen in the log as far as is known, -1: none */
-    bool damaged;           /* something of it fails its checks: log_mend_begin() */
+    int64_t
+        max_timestamp; /* largest in the log, or more: what a cut segment has lost is looked at by
+                             * log_find_time() alone; -1: none */
+    bool damaged;      /* something of it fails its checks: log_mend_begin() */
     bool
         verified; /* log_verify() has ended, and no damage was found since it began but what is mended */
 };
@@ -371,9 +373,11 @@ struct log_range_hash {
  * replica. */
 int log_range_hash(struct log *log, struct log_range_hash *h) MUST_CHECK;
 
-/* The first record with a timestamp >= `timestamp`: *offset and *timestamp of it, or -1 and -1. */
+/* The first record with a timestamp >= `timestamp`: *offset and *timestamp of it, or -1 and -1. With `latest` the first
+ * of those with the largest timestamp, whatever `timestamp` says. */
 struct log_find_time {
     int64_t timestamp;
+    bool latest;
     void (*done)(struct log_find_time *f, int error);
     int64_t offset_found, timestamp_found;
     int32_t epoch_found;

@@ -59,7 +59,8 @@ struct segment {
     int64_t first_timestamp; /* of its first batch in this process, -1: not known */
     uint32_t size;           /* bytes of content */
     uint32_t submitted, written;
-    int64_t max_timestamp; /* of its batches, or more: what a truncation cuts is not looked at */
+    int64_t
+        max_timestamp; /* of its batches, or more: what a truncation or a new start cuts is not looked at */
     uint64_t allocated;
     struct io_file *file; /* NULL: not open */
     uint64_t key;         /* identity for the cold reader; never reused */
@@ -456,6 +457,8 @@ void log_pump(struct log_set *set);
 void log_fail_waiting(struct log *log, int error);
 
 /* --- control.c -------------------------------------------------------------------------------- */
+/* The largest timestamp, after what had it may have gone. */
+void log_look_for_latest(struct log *log);
 int log_replay_truncate(struct log *log, const struct entry *e) MUST_CHECK;
 void log_replay_start(struct log *log, int64_t offset);
 int log_replay_remove(struct log *log) MUST_CHECK;

@@ -86,6 +86,7 @@ void replacement_effect(struct replacement *p, struct list *doomed)
         list_append(doomed, &s->link);
     }
     log->size_bytes += fresh->size;
+    log_look_for_latest(log);
     log->clean_offset = p->clean_offset > log->clean_offset ? p->clean_offset : log->clean_offset;
 }
 

@@ -558,16 +558,29 @@ static void time_run(void *argument)
     log_find_time(a->log, &a->find);
 }
 
-int world_find_time(struct world *w, unsigned slot, int64_t timestamp, int64_t *offset,
+static int find_ask(struct world *w, unsigned slot, struct log_find_time find, int64_t *offset,
                     int64_t *found)
 {
-    struct asked a = {.log = world_log(w, slot),
-                      .find = {.timestamp = timestamp, .done = time_found}};
+    struct asked a = {.log = world_log(w, slot), .find = find};
+    a.find.done = time_found;
     cr_assert(world_do(w, slot, time_run, &a));
     cr_assert(world_until(w, &a.done));
     *offset = a.find.offset_found;
     *found = a.find.timestamp_found;
     return a.error;
+}
+
+int world_find_time(struct world *w, unsigned slot, int64_t timestamp, int64_t *offset,
+                    int64_t *found)
+{
+    struct log_find_time find = {.timestamp = timestamp};
+    return find_ask(w, slot, find, offset, found);
+}
+
+int world_find_latest(struct world *w, unsigned slot, int64_t *offset, int64_t *found)
+{
+    struct log_find_time find = {.latest = true};
+    return find_ask(w, slot, find, offset, found);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

@@ -149,6 +149,8 @@ int world_anew(struct world *w, unsigned slot, int64_t offset, int32_t epoch);
 int world_find_time(struct world *w, unsigned slot, int64_t timestamp, int64_t *offset,
                     int64_t *found);
 
+int world_find_latest(struct world *w, unsigned slot, int64_t *offset, int64_t *found);
+
 /* One read; its batches' bytes go to `out` (NULL: dropped) of at least bytes_max or one batch. */
 int world_read(struct world *w, unsigned slot, struct log_read *r, struct wire_writer *out);
 
