@@ -10,7 +10,7 @@ SHARES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9)
 SHAPE = {"partitions": 16, "size": "1KiB", "producers": 2, "acks": "all", "linger": "1ms", "batch": "256KiB", "buffer": "32MiB"}
 ABOUT = ("At 1 to 90 % of what each broker takes at most under this load: two producers, and one consumer of all of it. The most is taken "
          "first, without a rate.")
-WARMUP = 2  # seconds before each rate
+WARMUP = 2  # seconds before each rate, or as long as the rate is held
 
 
 def words(options):
@@ -27,7 +27,7 @@ def figures(report):
 def sweep(peer, durability, options):
     """{"most": records/s, "points": [{"share", "offered", ...}]}."""
     with Served(peer, durability, options) as s:
-        timed = ("--consume", "--warmup", WARMUP, "--duration", options.sweep_seconds)
+        timed = ("--consume", "--warmup", min(WARMUP, options.sweep_seconds), "--duration", options.sweep_seconds)
         most = s.load("--topic", "s", *words(SHAPE), "--rate", 0, "--sample", 100, *timed)["throughput"][0]["acked/s"]
         points = []
         for share in SHARES:

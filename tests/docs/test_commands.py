@@ -47,6 +47,8 @@ CHANGES = {
     "--driver rdkafka": "--driver leat --brokers {address} --duration 0.5s --warmup 0.1s",  # librdkafka need not be there
     '--rounds 5 --peers leat,kafka --only "produce memory,latency"':
         '--dir {scratch} --no-machine --rounds 1 --warmup 0.1 --duration 0.3 --peers leat --only "produce memory"',
+    "--peers leat,kafka --only sweep --sweep 3":
+        "--dir {scratch} --no-machine --states none --peers leat --only sweep --sweep 1 --sweep-seconds 0.2",
     "raw --durability memory": "raw --brokers {address} --durability memory --duration 0.5s --warmup 0.1s",
     "--data D": "--data {scratch}/cold",
     "micro_journal --dir D": "micro_journal --dir {scratch} --seconds 0.05s --total 4MiB",

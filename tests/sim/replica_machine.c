@@ -136,6 +136,10 @@ static void follow_ask(struct world *w, struct machine *m)
 {
     struct following_request r;
     while (following_next(&m->following, machine_clock(w, m), &r)) {
+        if (r.counted > disk_counted(w, m)) {
+            oracle_violation(w, m, "P6: it says that it has %" PRId64 ", its disk has %" PRId64,
+                             r.counted, disk_counted(w, m));
+        }
         struct packet *p = world_packet(w, PACKET_FETCH, m->index, (unsigned)r.leader - 1);
         if (p) {
             p->life = m->life;
