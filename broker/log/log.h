@@ -213,10 +213,9 @@ struct log_status {
     int64_t high_watermark; /* as raised by the owner, at most durable_offset */
     uint64_t size_bytes;    /* of the segments between */
     int32_t leader_epoch;   /* of the newest batch or started epoch, -1: none */
-    int64_t
-        max_timestamp; /* largest in the log, or more: what a cut segment has lost is looked at by
-                             * log_find_time() alone; -1: none */
-    bool damaged;      /* something of it fails its checks: log_mend_begin() */
+    /* Largest in the log, or more: what a cut segment has lost is looked at by log_find_time() alone; -1: none. */
+    int64_t max_timestamp;
+    bool damaged; /* something of it fails its checks: log_mend_begin() */
     bool
         verified; /* log_verify() has ended, and no damage was found since it began but what is mended */
 };

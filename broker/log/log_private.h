@@ -59,8 +59,7 @@ struct segment {
     int64_t first_timestamp; /* of its first batch in this process, -1: not known */
     uint32_t size;           /* bytes of content */
     uint32_t submitted, written;
-    int64_t
-        max_timestamp; /* of its batches, or more: what a truncation or a new start cuts is not looked at */
+    int64_t max_timestamp; /* of its batches, or more: what is cut or trimmed is not looked at */
     uint64_t allocated;
     struct io_file *file; /* NULL: not open */
     uint64_t key;         /* identity for the cold reader; never reused */

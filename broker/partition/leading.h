@@ -125,9 +125,9 @@ struct leading_fetch {
     int64_t high_watermark; /* that it knows (Fetch v18): -1 none, INT64_MAX does not say */
     int64_t log_start;      /* that is durable there */
     bool records;           /* false: it only tells, and is answered at once */
-    uint64_t arrival;       /* set by leading_fetch(), */
-    int64_t
-        start_seen; /* and so is this: a fetch that waits is answered when the log begins later */
+    /* Set by leading_fetch(): */
+    uint64_t arrival;
+    int64_t start_seen; /* if it waits, it is answered when the log begins elsewhere */
 };
 
 struct leading_answer {

@@ -307,9 +307,8 @@ static void config_broker(struct cli *cli, const char *named, bool changes, char
     leat_meta *meta = cli_metadata(cli, "", true);
     size_t i = 0;
     if (changes && !named && meta->broker_count > 1) {
-        cli_usage("cluster config: whose configuration is to change? Name a broker, or --all for "
-                  "what counts "
-                  "where a broker has nothing of its own");
+        cli_usage("cluster config: whose configuration is to change? Name a broker, or "
+                  "--all for what counts where a broker has nothing of its own");
     }
     for (*id = 0; i < meta->broker_count; i++) {
         snprintf(id, 16, "%d", (int)meta->brokers[i]->id);

@@ -22,8 +22,7 @@ enum { CACHE_BYTES_MAX = 256 << 20 }; /* an index or a file of sums */
 
 static const char advice_batch[] =
     "leatd mends it where other replicas have it; else restore the file from a copy; without one "
-    "it "
-    "serves all other records and answers reads of these with an error";
+    "it serves all other records and answers reads of these with an error";
 static const char advice_index[] = "remove the file: leatd makes it again";
 static const char advice_made_again[] = "nothing: leatd makes it again";
 
