@@ -25,6 +25,18 @@ def free_ports(count):
     return ports
 
 
+def port_is_free(port):
+    """A killed process has it until the kernel has ended its ring: one with another directory does not wait for that, as the next life does
+    for the lock."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            return True
+        except OSError:
+            return False
+
+
 def batches_of(data):
     """The whole batches that a segment begins with."""
     at = 0

@@ -32,6 +32,7 @@ for number in range(4):
 victim = next(n for n in NODES if n != json.loads(cluster.does("cluster", "quorum", "--output", "json"))["leader"])
 cluster.nodes[victim].kill()
 shutil.rmtree(cluster.nodes[victim].data)
+wait_until("the kernel has given its port back", lambda: port_is_free(cluster.nodes[victim].wanted), 10)
 cluster.nodes[victim].launch()
 wait_until("all are in sync again", lambda: cluster.in_sync("t"), 60)
 
